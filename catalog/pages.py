@@ -1,0 +1,216 @@
+"""The report as one self-contained HTML page: no script, no network, nothing to install."""
+
+import html
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from catalog import reports
+from catalog.charts import scatter
+from catalog.processes import code_version
+from catalog.runs import Outcome, record_run
+from catalog.session import Catalog
+from catalog.tables import Prediction, Run
+from catalog.types import utc_now
+
+if TYPE_CHECKING:
+    from catalog.console import App
+
+Columns = Sequence[tuple[str, str]]
+
+# More points than this are one blot, and a page that no mail program opens.
+MAX_POINTS = 2_000
+LEADERBOARD: Columns = (
+    ("run_id", "run"),
+    ("started_at", "started"),
+    ("kind", "kind"),
+    ("model_name", "model"),
+    ("model_version", "version"),
+    ("part", "part"),
+    ("n", "n"),
+    ("mse_k2", "MSE (k²)"),
+    ("mse_k2_train_mean", "… of train mean"),
+    ("mse_k2_train_median", "… of train median"),
+    ("mae_k", "MAE (k)"),
+    ("mae_k_train_mean", "… of train mean"),
+    ("mae_k_train_median", "… of train median"),
+    ("spearman", "Spearman"),
+    ("log_mae", "log-MAE"),
+    ("status", "status"),
+    ("verdict", "verdict"),
+)
+RUNS: Columns = (
+    ("id", "run"),
+    ("kind", "kind"),
+    ("status", "status"),
+    ("slot", "slot"),
+    ("started_at", "started"),
+    ("finished_at", "finished"),
+    ("n_total", "of"),
+    ("n_done", "done"),
+    ("n_skipped", "skipped"),
+    ("n_failed", "failed"),
+    ("error", "error"),
+)
+COVERAGE: Columns = (
+    ("kind", "kind"),
+    ("config_hash", "set"),
+    ("n_videos", "videos"),
+    ("n_media", "with media"),
+    ("n_done", "done"),
+    ("n_skipped", "skipped"),
+    ("n_pending", "pending"),
+    ("n_leased", "in work"),
+    ("n_failed", "failed"),
+    ("n_dead", "dead"),
+    ("n_not_enrolled", "not enrolled"),
+)
+FAILURES: Columns = (("stage", "stage"), ("error_code", "code"), ("status", "status"), ("n", "n"))
+GAPS: Columns = (
+    ("tiktok_id", "video"),
+    ("model_name", "model"),
+    ("part", "part"),
+    ("predicted_k", "predicted (k)"),
+    ("views_k", "shown (k)"),
+    ("ratio", "ratio"),
+    ("verdict", "ran"),
+)
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem;
+  color: #1c2430; background: #fff }
+h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
+.wide { overflow-x: auto } table { border-collapse: collapse; font-size: .86rem }
+th, td { padding: .25rem .6rem; text-align: left; border-bottom: 1px solid #e2e6ec }
+th { font-weight: 600; white-space: nowrap } td.n { text-align: right;
+  font-variant-numeric: tabular-nums } p.note { color: #5a6675; max-width: 50rem }
+.good { color: #0b6b3a; font-weight: 600 } .bad { color: #a12c2c } svg { max-width: 100% }
+"""
+
+
+def report_path(data_folder: Path) -> Path:
+    """Return where the report lies when nobody says otherwise."""
+    return data_folder / "report.html"
+
+
+def write_report_step(app: "App", *, quiet: bool, parent_id: int | None = None) -> Outcome:  # noqa: ARG001 - every stage of a night is called alike
+    """Write the report to its usual place and record that as a run."""
+    path = report_path(app.settings.data_folder)
+    with record_run(app.catalog, "report", params={"path": path}, parent_id=parent_id) as run:
+        run.expect(1)
+        write_report(app.catalog, path)
+        run.done()
+    return run.outcome
+
+
+def write_report(catalog: Catalog, path: Path) -> Path:
+    """Write the report of the catalog as it is now to `path`, all or nothing; return `path`."""
+    with catalog.read() as session:
+        page = "".join(_page(session))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    try:
+        temporary.write_text(page, "utf-8")
+        temporary.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+    return path
+
+
+def _page(session: Session) -> Iterable[str]:
+    made = utc_now().strftime("%Y-%m-%d %H:%M UTC")
+    yield "<!doctype html><html lang='en'><meta charset='utf-8'>"
+    yield "<meta name='viewport' content='width=device-width'>"
+    yield f"<title>viewcast report</title><style>{STYLE}</style>"
+    yield f"<h1>viewcast report</h1><p class='note'>Made {_text(made)}"
+    yield f" by viewcast {_text(code_version())}. Views are in thousands (k).</p>"
+    yield _section("Models beside the constants", LEADERBOARD, reports.leaderboard(session, 30))
+    yield (
+        "<p class='note'>A model is given credit only where both its MSE and its MAE are below"
+        " those of always answering the train mean and of always answering the train median, on at"
+        f" least {reports.MIN_EVIDENCE} videos; otherwise there is no evidence.</p>"
+    )
+    yield from _scatter(session)
+    yield _section("Widest gaps between prediction and count", GAPS, reports.gaps(session, 12))
+    yield _section("Newest runs", RUNS, reports.runs(session, limit=25))
+    yield _section("Feature coverage", COVERAGE, reports.coverage(session))
+    yield _section("Failures", FAILURES, reports.failure_counts(session))
+    counted = [{"table": name, "n": n} for name, n in reports.totals(session).items()]
+    yield _section("Rows", (("table", "table"), ("n", "n")), counted)
+    yield "</html>\n"
+
+
+def _scatter(session: Session) -> Iterable[str]:
+    scored = (
+        select(Prediction.run_id)
+        .join(Run, Run.id == Prediction.run_id)
+        .where(Run.kind == "score", Prediction.actual_k.is_not(None))
+    )
+    run_id = session.scalar(scored.order_by(Prediction.run_id.desc()).limit(1))
+    yield "<h2>Predicted and shown views of the newest scoring run</h2>"
+    if run_id is None:
+        yield "<p class='note'>No scored video has a count yet.</p>"
+        return
+    points = session.execute(
+        select(Prediction.actual_k, Prediction.predicted_k)
+        .where(Prediction.run_id == run_id, Prediction.actual_k.is_not(None))
+        .order_by(Prediction.video_id)
+        .limit(MAX_POINTS)
+    ).all()
+    yield f"<p class='note'>Run {run_id}, {len(points)} videos. On the line the two are equal.</p>"
+    pairs = [(actual_k, predicted_k) for actual_k, predicted_k in points if actual_k is not None]
+    yield scatter(pairs, x_label="shown (thousand views)", y_label="predicted (thousand views)")
+
+
+def _section(title: str, columns: Columns, rows: Sequence[dict[str, Any]]) -> str:
+    head = "".join(f"<th>{_text(label)}</th>" for _, label in columns)
+    if not rows:
+        return f"<h2>{_text(title)}</h2><p class='note'>Nothing yet.</p>"
+    body = "".join(
+        "<tr>" + "".join(_cell(name, row[name]) for name, _ in columns) + "</tr>" for row in rows
+    )
+    return (
+        f"<h2>{_text(title)}</h2><div class='wide'>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cell(name: str, value: object) -> str:
+    if name in SHOWN and value is not None:
+        return SHOWN[name](value)
+    if value is None:
+        return "<td>–</td>"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"<td>{_text(value)}</td>"
+    if name.endswith("id") or isinstance(value, int):
+        return f"<td class='n'>{value}</td>"
+    return f"<td class='n'>{value:,.{'3g' if abs(value) < 100 else '0f'}}</td>"
+
+
+def _verdict(value: object) -> str:
+    tone = "good" if value == "better" else ""
+    return f"<td class='{tone}'>{_text(value)}</td>"
+
+
+def _status(value: object) -> str:
+    tone = "bad" if value in ("failed", "lost", "dead") else ""
+    return f"<td class='{tone}'>{_text(value)}</td>"
+
+
+SHOWN: dict[str, Callable[[object], str]] = {
+    "verdict": _verdict,
+    "status": _status,
+    "started_at": lambda value: f"<td>{_text(str(value)[:16])}</td>",
+    "finished_at": lambda value: f"<td>{_text(str(value)[:16])}</td>",
+    "config_hash": lambda value: f"<td>{_text(str(value)[:12])}</td>",
+}
+
+
+def _text(value: object) -> str:
+    # Captions, handles and error texts come from strangers.
+    return html.escape(str(value), quote=True)

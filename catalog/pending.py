@@ -1,0 +1,277 @@
+"""What is there to do: each question a step asks before it starts, by name.
+
+A video's stage is never stored; it is what these queries answer. Whatever can be as long as the
+catalog comes as an iterator that reads one page at a time, by key and not by offset.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, exists, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from catalog.errors import NotFound
+from catalog.facts import (
+    ClipRef,
+    FeatureRef,
+    FeatureSetFacts,
+    HashtagTodo,
+    ModelFacts,
+    ScoreRow,
+    SplitCandidate,
+    SplitFacts,
+    TrainingRow,
+)
+from catalog.lookup import (
+    find_feature_set,
+    find_model,
+    find_model_by_inputs,
+    find_split,
+    model_feature_sets,
+)
+from catalog.paging import Page, by_video_id, features_of, hashtags_of
+from catalog.record import plain_hashtag
+from catalog.rows import chunks
+from catalog.tables import (
+    Feature,
+    Hashtag,
+    ModelVersion,
+    Prediction,
+    Run,
+    SplitMember,
+    Topic,
+    TopicHashtag,
+    Video,
+    ViewObservation,
+)
+
+__all__ = [
+    "ClipRef",
+    "FeatureRef",
+    "FeatureSetFacts",
+    "HashtagTodo",
+    "ModelFacts",
+    "ScoreRow",
+    "SplitCandidate",
+    "SplitFacts",
+    "TrainingRow",
+    "clip_refs",
+    "find_feature_set",
+    "find_model",
+    "find_model_by_inputs",
+    "find_split",
+    "hashtags_to_list",
+    "model_feature_sets",
+    "scored_pairs",
+    "split_rows",
+    "videos_to_score",
+    "videos_to_split",
+]
+
+SETTLED = ("done", "skipped", "dead")
+
+
+def hashtags_to_list(
+    session: Session,
+    *,
+    topics: Sequence[str] | None,
+    hashtags: Sequence[str] | None,
+    listed_before: datetime | None,
+) -> list[HashtagTodo]:
+    """Return the hashtags of these topics and these by name; of all topics when neither is given.
+
+    listed_before: leave out what was completely listed at or after it; None: leave out nothing.
+    A hashtag named here need not be in the catalog. Raises NotFound for an unknown topic.
+    """
+    named = {plain_hashtag(name) for name in hashtags or ()}
+    known = set(session.scalars(select(Topic.name)))
+    if unknown := sorted(set(topics or ()) - known):
+        raise NotFound(f"no topic {unknown[0]!r}; there are: {', '.join(sorted(known)) or 'none'}")
+    rows = session.execute(
+        select(Hashtag.name, Topic.name, Hashtag.listed_at)
+        .outerjoin(TopicHashtag, TopicHashtag.hashtag_id == Hashtag.id)
+        .outerjoin(Topic, Topic.id == TopicHashtag.topic_id)
+        .where(or_(Topic.id.is_not(None), Hashtag.name.in_(sorted(named))))
+        .order_by(Hashtag.name, Topic.name)
+    )
+    everything = topics is None and hashtags is None
+    wanted: dict[str, list[str]] = {name: [] for name in named}
+    fresh: set[str] = set()
+    of_tag: dict[str, list[str]] = {}
+    for name, topic, listed_at in rows:
+        if topic is not None:
+            of_tag.setdefault(name, []).append(topic)
+        if everything or topic in (topics or ()):
+            wanted.setdefault(name, [])
+        if listed_before is not None and listed_at is not None and listed_at >= listed_before:
+            fresh.add(name)
+    return [
+        HashtagTodo(name, tuple(of_tag.get(name, ()))) for name in sorted(wanted.keys() - fresh)
+    ]
+
+
+def videos_to_split(session: Session) -> Iterator[SplitCandidate]:
+    """Yield each video that is not gone and has a readable count, in the order of its id."""
+    page = (
+        select(
+            Video.id,
+            Video.tiktok_id,
+            Video.account_id,
+            Video.posted_at,
+            Video.first_seen_at,
+            ViewObservation.id,
+            ViewObservation.views_k,
+        )
+        .join(ViewObservation, ViewObservation.id == Video.latest_observation_id)
+        .where(Video.gone_at.is_(None), ViewObservation.views_k.is_not(None))
+    )
+    for row in by_video_id(session, page):
+        yield SplitCandidate(*row)
+
+
+def split_rows(
+    session: Session,
+    split_id: int,
+    feature_set_ids: Mapping[str, int],
+    *,
+    parts: Sequence[str],
+) -> list[TrainingRow]:
+    """Return the labelled videos of these parts with what there is of each feature."""
+    page = (
+        select(Video.id, Video.tiktok_id, SplitMember.part, ViewObservation.views_k)
+        .join(SplitMember, SplitMember.video_id == Video.id)
+        .join(ViewObservation, ViewObservation.id == SplitMember.observation_id)
+        .where(
+            SplitMember.split_id == split_id,
+            SplitMember.part.in_(parts),
+            ViewObservation.views_k.is_not(None),
+        )
+    )
+    rows: list[TrainingRow] = []
+    for members in chunks(by_video_id(session, page)):
+        ids = [member[0] for member in members]
+        features = features_of(session, feature_set_ids, ids)
+        hashtags = hashtags_of(session, ids)
+        rows += [
+            TrainingRow(
+                video_id,
+                tiktok_id,
+                part,
+                views_k,
+                features[video_id],
+                tuple(hashtags.get(video_id, ())),
+            )
+            for video_id, tiktok_id, part, views_k in members
+        ]
+    return rows
+
+
+def videos_to_score(
+    session: Session,
+    *,
+    model_version_id: int,
+    feature_set_ids: Mapping[str, int],
+    required: Sequence[str],
+    run_id: int,
+    rescore: bool,
+    after: int = 0,
+) -> Iterator[ScoreRow]:
+    """Yield each video that this model version can score and has not, in the order of its id.
+
+    after: begin behind this video id, to read page by page in short transactions.
+
+    A video is ready when no feature of the sets is still to come and each required kind is
+    there. Scored means by any run of the version that did not fail; with `rescore`, by this run.
+    The truth given is the newest readable count; for a member of the model's split, the label.
+    """
+    split_id = session.scalar(
+        select(ModelVersion.split_id).where(ModelVersion.id == model_version_id)
+    )
+    if unknown := sorted(set(required) - feature_set_ids.keys()):
+        raise NotFound(f"required kind {unknown[0]!r} is none of {sorted(feature_set_ids)}")
+    label = aliased(ViewObservation)
+    latest = aliased(ViewObservation)
+    page = (
+        select(
+            Video.id,
+            Video.tiktok_id,
+            SplitMember.part,
+            label.id,
+            label.views_k,
+            latest.id,
+            latest.views_k,
+        )
+        .outerjoin(
+            SplitMember, and_(SplitMember.video_id == Video.id, SplitMember.split_id == split_id)
+        )
+        .outerjoin(label, label.id == SplitMember.observation_id)
+        .outerjoin(latest, latest.id == Video.latest_observation_id)
+        .where(~_scored(run_id if rescore else None, model_version_id))
+    )
+    for kind, set_id in sorted(feature_set_ids.items()):
+        feature = aliased(Feature, name=f"ready_{kind}")
+        enough = ("done",) if kind in required else SETTLED
+        page = page.join(
+            feature, and_(feature.feature_set_id == set_id, feature.video_id == Video.id)
+        ).where(feature.status.in_(enough))
+    for videos in chunks(by_video_id(session, page, after)):
+        features = features_of(session, feature_set_ids, [video[0] for video in videos])
+        for video_id, tiktok_id, part, label_id, label_k, latest_id, latest_k in videos:
+            actual_k, observation_id = (
+                (label_k, label_id) if part is not None else (latest_k, latest_id)
+            )
+            yield ScoreRow(
+                video_id,
+                tiktok_id,
+                features[video_id],
+                actual_k,
+                observation_id if actual_k is not None else None,
+                part or "new",
+            )
+
+
+def scored_pairs(session: Session, run_id: int) -> Iterator[tuple[str, float, float]]:
+    """Yield (part, actual_k, predicted_k) of each prediction of a run whose truth is known."""
+    page = select(
+        Prediction.video_id, Prediction.part, Prediction.actual_k, Prediction.predicted_k
+    ).join(Video, Video.id == Prediction.video_id)
+    page = page.where(Prediction.run_id == run_id, Prediction.actual_k.is_not(None))
+    for _video_id, part, actual_k, predicted_k in by_video_id(session, page):
+        yield part, actual_k, predicted_k
+
+
+def clip_refs(session: Session, feature_set_id: int, *, split_id: int | None) -> list[ClipRef]:
+    """Return the finished clips of a set; without a split each one is for training."""
+    part = SplitMember.part if split_id is not None else None
+    columns = [Video.id, Feature.status, Feature.uri, Feature.row, Feature.sha256]
+    page: Page = (select(*columns, part) if part is not None else select(*columns)).join(
+        Feature, Feature.video_id == Video.id
+    )
+    page = page.where(Feature.feature_set_id == feature_set_id, Feature.status == "done")
+    if split_id is not None:
+        page = page.join(SplitMember, SplitMember.video_id == Video.id).where(
+            SplitMember.split_id == split_id
+        )
+    return [
+        ClipRef(
+            status=row[1],
+            uri=row[2],
+            row=row[3],
+            sha256=row[4],
+            video_id=row[0],
+            part=row[5] if split_id is not None else "train",
+        )
+        for row in by_video_id(session, page)
+    ]
+
+
+def _scored(run_id: int | None, model_version_id: int) -> Any:
+    if run_id is not None:
+        return exists().where(Prediction.video_id == Video.id, Prediction.run_id == run_id)
+    return exists().where(
+        Prediction.video_id == Video.id,
+        Run.id == Prediction.run_id,
+        Run.model_version_id == model_version_id,
+        Run.status != "failed",
+    )

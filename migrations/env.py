@@ -1,0 +1,47 @@
+"""Run migrations on the connection handed in, or on the one named by `-x url=…`."""
+
+from typing import Any, Literal
+
+from alembic import context
+from sqlalchemy import Connection
+
+from catalog.compare import is_ours
+from catalog.session import migration_connection
+from catalog.tables import Base
+from catalog.types import BigId, JsonDoc, UtcDateTime
+
+# A merged revision must not import our code, so our types are written as plain ones.
+PLAIN = {
+    UtcDateTime: "sa.DateTime(timezone=True)",
+    BigId: "BIG_ID",
+    JsonDoc: "JSON_DOC",
+}
+
+
+def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:
+    """Write one of our column types in plain SQLAlchemy."""
+    return PLAIN.get(type(item), False) if kind == "type" else False
+
+
+def run(connection: Connection) -> None:
+    """Run the migrations inside the transaction that `connection` is in."""
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        include_name=lambda name, kind, _parents: is_ours(name, kind),
+        render_item=render_item,
+        render_as_batch=connection.dialect.name == "sqlite",
+        compare_type=True,
+    )
+    context.run_migrations()
+
+
+handed_in = context.config.attributes.get("connection")
+if handed_in is not None:
+    run(handed_in)
+else:
+    address = context.get_x_argument(as_dictionary=True).get("url")
+    if not address:
+        raise SystemExit("name the database: alembic -x url=sqlite:////path/viewcast.db …")
+    with migration_connection(str(address)) as opened:
+        run(opened)

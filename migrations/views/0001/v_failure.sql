@@ -1,0 +1,45 @@
+-- One row per thing that failed and has not succeeded since; what was absent is no failure.
+CREATE VIEW v_failure AS
+SELECT
+    'media' AS stage,
+    v.tiktok_id AS subject,
+    m.status,
+    m.error_code,
+    m.error,
+    m.attempts,
+    m.not_before,
+    m.finished_at AS failed_at,
+    m.run_id
+FROM media_file m
+JOIN video v ON v.id = m.video_id
+WHERE m.status IN ('failed', 'dead')
+UNION ALL
+SELECT
+    fs.kind AS stage,
+    v.tiktok_id AS subject,
+    f.status,
+    f.error_code,
+    f.error,
+    f.attempts,
+    f.not_before,
+    f.finished_at AS failed_at,
+    f.run_id
+FROM feature f
+JOIN feature_set fs ON fs.id = f.feature_set_id
+JOIN video v ON v.id = f.video_id
+WHERE f.status IN ('failed', 'dead')
+UNION ALL
+-- Fetching and extracting keep their failures in their own rows, above.
+SELECT
+    COALESCE(r.kind, 'daemon') AS stage,
+    e.subject,
+    r.status,
+    e.code AS error_code,
+    CAST(e.detail AS TEXT) AS error,
+    NULL AS attempts,
+    NULL AS not_before,
+    e.at AS failed_at,
+    e.run_id
+FROM event e
+LEFT JOIN run r ON r.id = e.run_id
+WHERE e.level = 'error' AND COALESCE(r.kind, 'daemon') NOT IN ('fetch', 'extract');

@@ -1,0 +1,129 @@
+"""The catalog's commands, as a user calls them."""
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from catalog.commands import COMMANDS
+from catalog.console import App
+from catalog.errors import BadQuery, SchemaBehind
+from catalog.runs import record_run
+from catalog.session import Catalog
+from tests.catalog.factories import add_videos
+
+
+@click.group()
+def root() -> None:
+    """Stand in for cli.py."""
+
+
+for command in COMMANDS:
+    root.add_command(command)
+
+
+def call(url: str, data: Path, *arguments: str, fails: bool = False) -> Result:
+    app = App(flags={"db": url, "data": data})
+    result = CliRunner().invoke(root, list(arguments), obj=app)
+    if "catalog" in app.__dict__:
+        app.catalog.close()
+    if result.exception is not None and not (fails or isinstance(result.exception, SystemExit)):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def say(catalog: Catalog, tmp_path: Path):
+    """Call a command with --json and return its document."""
+
+    def said(*arguments: str, code: int = 0):
+        result = call(catalog.url, tmp_path, *arguments, "--json")
+        assert result.exit_code == code, result.output
+        return json.loads(result.stdout)
+
+    return said
+
+
+def test_a_new_catalog_is_made_checked_and_taken_down(tmp_path):
+    url = f"sqlite:///{tmp_path / 'catalog.db'}"
+    planned = json.loads(call(url, tmp_path, "db", "upgrade", "--dry-run", "--json").stdout)
+    assert (planned["from"], planned["to"], planned["dry_run"]) == (None, "0001", True)
+    assert not (tmp_path / "catalog.db").exists()
+    assert "went from nothing to 0001" in call(url, tmp_path, "db", "upgrade").output
+    assert "is at schema 0001" in call(url, tmp_path, "db", "upgrade").output
+    assert call(url, tmp_path, "db", "check").exit_code == 0
+    assert json.loads(call(url, tmp_path, "db", "current", "--json").stdout)["revision"] == "0001"
+
+    refused = call(url, tmp_path, "db", "downgrade", "base")
+    assert refused.exit_code == 1
+    assert "to base" in call(url, tmp_path, "db", "downgrade", "base", "--force").output
+    assert call(url, tmp_path, "db", "check").exit_code == 3
+    stale = call(url, tmp_path, "report", fails=True)
+    assert isinstance(stale.exception, SchemaBehind)
+
+
+def test_sql_prints_rows(say, catalog, tmp_path):
+    add_videos(catalog, 3)
+    document = say(
+        "sql", "SELECT tiktok_id, views_k FROM v_video ORDER BY video_id", "--limit", "2"
+    )
+    assert document["rows"] == [
+        {"tiktok_id": "7300000000000000001", "views_k": 10.0},
+        {"tiktok_id": "7300000000000000002", "views_k": 20.0},
+    ]
+    shown = call(catalog.url, tmp_path, "sql", "SELECT tiktok_id FROM v_video", "--limit", "1")
+    assert "7300000000000000001" in shown.output
+    assert "--limit 0 for all" in shown.output
+    refused = call(catalog.url, tmp_path, "sql", "DELETE FROM video", fails=True)
+    assert isinstance(refused.exception, BadQuery)
+
+
+def test_a_report_is_printed_and_written(say, tmp_path):
+    document = say("report")
+    assert Path(document["page"]) == tmp_path / "report.html"
+    assert document["totals"]["video"] == 0
+    other = say("report", "-o", str(tmp_path / "x.html"))
+    assert Path(other["page"]).is_file()
+
+
+def test_runs_are_listed_and_shown(say, catalog, tmp_path):
+    with record_run(catalog, "fetch", params={"limit": 3}) as run:
+        run.failed("7", "io", "disk full")
+        run.metric("all", "n", 1)
+        run.done()
+    (row,) = say("runs", "list", "--kind", "fetch")["runs"]
+    assert (row["status"], row["n_failed"]) == ("partial", 1)
+    shown = say("runs", "show", str(run.id))
+    assert shown["params"] == {"limit": 3}
+    assert shown["events"][0]["code"] == "io"
+    assert "disk full" in call(catalog.url, tmp_path, "runs", "show", str(run.id)).output
+
+
+def test_errors_are_listed_and_opened_again(say, catalog, tmp_path):
+    assert say("errors") == {"format": 1, "counts": [], "failures": []}
+    with record_run(catalog, "scrape", params={}) as run:
+        run.failed("#dance", "blocked", "captcha")
+        run.done()
+    assert say("errors", "--code", "blocked")["failures"][0]["subject"] == "#dance"
+    assert say("errors", "--retry")["n_opened"] == 0
+    assert "n_opened" not in say("errors", "--retry", "--dry-run")
+    assert call(catalog.url, tmp_path, "errors", "--retry", "--stage", "clip").exit_code == 2
+
+
+def test_the_daemon_is_planned_and_asked_after(say, catalog, tmp_path):
+    plan = say("daemon", "run", "--at", "02:30", "--timezone", "Europe/Berlin", "--dry-run")
+    assert "03:00 is safer" in plan["warning"]
+    assert plan["at"] == "02:30:00"
+    assert say("daemon", "status", code=1)["why"] == "no daemon is running"
+    wrong = call(catalog.url, tmp_path, "daemon", "run", "--at", "half past", "--dry-run")
+    assert wrong.exit_code == 2
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_and_option_has_help(command):
+    commands = list(command.commands.values()) if isinstance(command, click.Group) else [command]
+    for one in [command, *commands]:
+        assert one.help
+        assert all(option.help for option in one.params if isinstance(option, click.Option))

@@ -1,0 +1,74 @@
+"""Settings: the four sources, their order, and what a wrong value says."""
+
+from pathlib import Path
+
+import pytest
+
+from catalog.errors import BadSettings
+from catalog.settings import Settings, leaves, load_settings
+
+
+@pytest.fixture
+def toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "viewcast.toml"
+    file.write_text('data = "from-file"\n[extract]\nworkers = 3\nbatch = 5\n', encoding="utf-8")
+    return file
+
+
+def test_without_any_source_the_defaults_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    loaded = load_settings(None, {})
+
+    assert loaded.settings.clip.every_frames == 200
+    assert loaded.settings.db_url == f"sqlite:///{tmp_path / 'data' / 'catalog.db'}"
+    assert set(loaded.origins.values()) == {"default"}
+
+
+def test_a_flag_beats_the_environment_and_the_environment_beats_the_file(
+    toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIEWCAST_EXTRACT__WORKERS", "7")
+    monkeypatch.setenv("VIEWCAST_DATA", "from-environment")
+
+    loaded = load_settings(None, {"data": Path("from-flag")})
+
+    assert loaded.settings.data == Path("from-flag")
+    assert loaded.settings.extract.workers == 7
+    assert loaded.settings.extract.batch == 5  # the file's section is merged, not replaced
+    assert loaded.origins["data"] == "flag"
+    assert loaded.origins["extract.workers"] == "environment"
+    assert loaded.origins["extract.batch"] == "viewcast.toml"
+    assert loaded.origins["scrape.limit"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[extract]\nworkers = -1\n", "extract.workers"),
+        ("[extract]\nworkesr = 1\n", "extract.workesr"),
+        ("nonsense = 1\n", "nonsense"),
+        ("[extract\n", "is not TOML"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_file(toml: Path, text: str, named: str) -> None:
+    toml.write_text(text, encoding="utf-8")
+
+    with pytest.raises(BadSettings, match="viewcast.toml") as caught:
+        load_settings(None, {})
+
+    assert named in str(caught.value)
+
+
+def test_a_settings_file_that_was_named_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match=r"nowhere\.toml does not exist"):
+        load_settings(tmp_path / "nowhere.toml", {})
+
+
+def test_a_secret_is_not_printed() -> None:
+    settings = Settings.model_validate({"author_salt": "hunter2"})
+
+    assert "hunter2" not in str(dict(leaves(settings.model_dump())))

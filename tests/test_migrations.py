@@ -1,0 +1,246 @@
+"""The schema goes up and down on both databases, and is what tables and view files say."""
+
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, inspect, text
+
+from catalog import session
+from catalog.compare import newest_views
+from catalog.engine import make_engine
+from catalog.errors import CatalogError, NotReady, SchemaBehind
+from tests.postgres_server import PostgresServer, start_server
+
+# Altering a column makes SQLite build the table anew and drop the old one with its children.
+NEXT = '''
+"""Let captions be missing. Revises: 0001"""
+from pathlib import Path
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "9999", "0001"
+branch_labels = depends_on = None
+FOLDER = Path(__file__).resolve().parents[1] / "views" / "0001"
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("first", Path(__file__).with_name("0001_tables.py"))
+first = module_from_spec(spec)
+spec.loader.exec_module(first)
+
+
+def change(nullable):
+    for view in reversed(first.VIEWS):
+        op.execute(f"DROP VIEW {view}")
+    with op.batch_alter_table("video") as batch:
+        batch.alter_column("caption", existing_type=sa.Text(), nullable=nullable)
+    for view in first.VIEWS:
+        op.execute((FOLDER / f"{view}.sql").read_text("utf-8"))
+
+
+def upgrade():
+    change(True)
+
+
+def downgrade():
+    change(False)
+'''
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """Run one server for these tests."""
+    with start_server() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Give the address of a database without a schema."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'new' / 'catalog.db'}"
+        return
+    running: PostgresServer = request.getfixturevalue("server")
+    name = re.sub(r"\W", "_", request.node.name)[:60]
+    yield running.create(name)
+    running.drop(name)
+
+
+@pytest.fixture
+def next_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Add a revision after the newest one."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(session.migrations_folder(), folder)
+    (folder / "versions" / "9999_next.py").write_text(NEXT)
+    monkeypatch.setattr(session, "migrations_folder", lambda: folder)
+    session.head.cache_clear()
+    yield
+    session.head.cache_clear()
+
+
+def execute(url: str, *statements: str) -> None:
+    engine = make_engine(url)
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+def count(url: str, table: str) -> int:
+    engine = make_engine(url)
+    with engine.connect() as connection:
+        n = connection.execute(text(f"SELECT COUNT(*) FROM {table}")).scalar_one()
+    engine.dispose()
+    return n
+
+
+def test_up_check_down_and_up_again(url):
+    assert session.upgrade(url) == session.head()
+    assert session.check(url) == []
+    assert session.downgrade(url, "base") == "base"
+    engine = create_engine(url)
+    assert inspect(engine).get_table_names() == ["alembic_version"]
+    assert inspect(engine).get_view_names() == []
+    engine.dispose()
+
+    assert session.upgrade(url) == session.head()
+    assert session.check(url) == []
+
+
+def test_upgrading_twice_changes_nothing(url):
+    session.upgrade(url)
+    execute(url, "INSERT INTO topic (name) VALUES ('Dance')")
+    assert session.upgrade(url) == session.head()
+    assert count(url, "topic") == 1
+
+
+def test_two_upgrades_at_once_make_one_schema(url):
+    gate, made = threading.Barrier(2), []
+
+    def upgrade() -> None:
+        gate.wait()
+        made.append(session.upgrade(url))
+
+    threads = [threading.Thread(target=upgrade) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == [session.head()] * 2
+    assert session.check(url) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "difference"),
+    [
+        ("DROP INDEX ix_feature_open", "ix_feature_open"),
+        ("ALTER TABLE video ADD COLUMN likes INTEGER", "likes"),
+        ("CREATE TABLE other (id INTEGER)", "other"),
+        ("DROP VIEW v_failure", "view missing: v_failure"),
+        ("CREATE VIEW v_extra AS SELECT 1 AS one", "view too many: v_extra"),
+    ],
+)
+def test_a_difference_is_named(url, statement, difference):
+    session.upgrade(url)
+    execute(url, statement)
+    assert difference in "\n".join(session.check(url))
+
+
+def test_a_view_that_was_edited_is_named(url):
+    session.upgrade(url)
+    sql = newest_views(session.migrations_folder() / "views")["v_video"]
+    execute(url, "DROP VIEW v_video", sql.replace("o.views_k,", "o.views_k * 2 AS views_k,"))
+    assert session.check(url) == ["view differs from its file: v_video"]
+
+
+@pytest.mark.postgres
+def test_a_missing_rule_is_named(server):
+    url = server.create("rules")
+    session.upgrade(url)
+    execute(url, "ALTER TABLE view_observation DROP CONSTRAINT ck_view_observation_views_k_finite")
+    assert session.check(url) == [
+        "rule missing: view_observation.ck_view_observation_views_k_finite"
+    ]
+    server.drop("rules")
+
+
+def test_an_older_schema_is_refused(url):
+    with pytest.raises(SchemaBehind, match="viewcast db upgrade") as caught:
+        session.open_catalog(url)
+    assert caught.value.exit_code == 3
+    session.upgrade(url)
+    session.open_catalog(url).close()
+    session.downgrade(url, "base")
+    with pytest.raises(SchemaBehind, match="at schema none"):
+        session.open_catalog(url)
+    assert session.check(url) == [f"schema is at none, head is {session.head()}"]
+
+
+def test_looking_makes_no_empty_file(tmp_path):
+    path = tmp_path / "catalog.db"
+    url = f"sqlite:///{path}"
+    assert session.current(url) is None
+    for look in (session.open_catalog, session.check):
+        with pytest.raises(SchemaBehind, match="no catalog at"):
+            look(url)
+    with pytest.raises(NotReady, match="no catalog at"):
+        session.downgrade(url, "base")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///relative.db", "sqlite://", "mysql://localhost/x", "nonsense", "postgresql:"]
+)
+def test_an_address_that_cannot_work_is_refused(url):
+    with pytest.raises(NotReady):
+        session.open_catalog(url)
+
+
+def test_a_server_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(NotReady, match="cannot open"):
+        session.open_catalog(f"postgresql://postgres:secret@/x?host={tmp_path}")
+
+
+def test_an_unknown_revision_is_refused(url):
+    with pytest.raises(CatalogError, match="nowhere"):
+        session.upgrade(url, "nowhere")
+
+
+def test_altering_a_table_keeps_its_children(url, next_revision):
+    session.upgrade(url, "0001")
+    execute(
+        url,
+        "INSERT INTO hashtag (name) VALUES ('dance')",
+        "INSERT INTO video (tiktok_id, platform, url, caption, first_seen_at)"
+        " VALUES ('7', 'tiktok', 'u', 'c', '2026-07-01 00:00:00.000000')",
+        "INSERT INTO video_hashtag (video_id, hashtag_id, found_by) VALUES (1, 1, 'caption')",
+        "INSERT INTO view_observation (video_id, observed_at, display_text, source)"
+        " VALUES (1, '2026-07-01 00:00:00.000000', '?', 'dom')",
+        "UPDATE video SET latest_observation_id = 1",
+    )
+    tables = ("video", "video_hashtag", "view_observation")
+    assert session.upgrade(url) == "9999"
+    assert [count(url, table) for table in tables] == [1, 1, 1]
+    assert session.downgrade(url, "0001") == "0001"
+    assert [count(url, table) for table in tables] == [1, 1, 1]
+    assert session.upgrade(url) == "9999"
+
+
+def test_a_migration_that_fails_leaves_the_schema_as_it_was(url, next_revision):
+    broken = session.migrations_folder() / "versions" / "9999_next.py"
+    broken.write_text(
+        NEXT.replace("    change(True)", "    change(True)\n    raise ValueError('no')")
+    )
+    session.upgrade(url, "0001")
+    with pytest.raises(ValueError, match="no"):
+        session.upgrade(url)
+    assert session.current(url) == "0001"
+    assert count(url, "v_video") == 0
+
+
+def test_a_revision_imports_none_of_our_code():
+    for file in (session.migrations_folder() / "versions").glob("0*.py"):
+        source = file.read_text("utf-8")
+        assert not re.search(r"^\s*(from|import) (catalog|features|model|scraper)\b", source, re.M)

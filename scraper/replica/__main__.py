@@ -1,0 +1,42 @@
+"""`python -m scraper.replica --port … --media …`: serve the replica until SIGTERM."""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from scraper.replica.clips import warm
+from scraper.replica.content import ReplicaConfig
+from scraper.replica.server import Replica
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGTERM or Ctrl-C; the first line on stdout is the URL."""
+    defaults = ReplicaConfig()
+    parser = argparse.ArgumentParser(prog="python -m scraper.replica", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--media", type=Path, required=True, help="folder that keeps the clips")
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--videos-per-tag", type=int, default=defaults.videos_per_tag)
+    parser.add_argument("--warm", action="store_true", help="make all clips before serving")
+    parser.add_argument("--verbose", action="store_true", help="log requests to stderr")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.DEBUG if given.verbose else logging.INFO)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    config = ReplicaConfig(seed=given.seed, videos_per_tag=given.videos_per_tag)
+    with Replica(config, given.media, given.port) as replica:
+        if given.warm:
+            warm(replica.content, given.media)
+        # The parent reads this line to learn the port.
+        sys.stdout.write(f"{replica.url}\n")
+        sys.stdout.flush()
+        stop.wait()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,253 @@
+"""What the replica site shows: invented accounts and videos, all of them a function of one seed.
+
+The planted rule (:func:`planted_log10_views`) is what a model can find out:
+
+    log10(views) = 5.0
+        + topic                              -0.15 .. +0.15, fixed per topic
+        + 0.38 * (luma - 0.5) / 0.1732       SEEN   how bright the picture is    (sd 0.38)
+        + 0.40 * cos(hue - WARM)             SEEN   warm colours beat cold ones  (sd 0.28)
+        + 0.26 * (motion - 0.5) / 0.2887     SEEN   how fast the picture moves   (sd 0.26)
+        + sound                              HEARD  speech +0.40, music +0.10, noise -0.25,
+                                                    silence and no track -0.55   (sd 0.38)
+        + 0.06 * cos(hour - 19 h)            posted in the evening
+        + gaussian noise of sd 0.25, and for 3 % of the videos a lucky +0.5 .. +1.1
+
+and is held within 500 and 30 million views. Seen and heard are drawn independently of each other
+and of topic, account and time, and make up about four fifths of the variance of log views. Colour,
+brightness and motion are properties of the whole picture, so they survive being shrunk to 32x18.
+"""
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Literal, get_args
+
+from scraper.replica.captions import CAPTIONS, EXTRAS, FILLERS, NICKNAMES
+from scraper.topics import DEFAULT_TOPICS
+
+Sound = Literal["speech", "music", "noise", "silence", "none"]
+Pattern = Literal["stripes", "rings", "checks", "plasma", "dots", "gradient", "life", "fractal"]
+
+TOPICS = DEFAULT_TOPICS
+SHARED_HASHTAGS = ("fyp", "foryou", "viral", "trending", "foryoupage", "weekend", "explore")
+
+PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
+SOUND_WEIGHTS: dict[Sound, float] = {
+    "speech": 0.36,
+    "music": 0.28,
+    "noise": 0.12,
+    "silence": 0.12,
+    "none": 0.12,
+}
+SOUND_EFFECTS: dict[Sound, float] = {
+    "speech": 0.40,
+    "music": 0.10,
+    "noise": -0.25,
+    "silence": -0.55,
+    "none": -0.55,
+}
+# Mostly vertical, as the real site is; the odd ones are there so that letterboxing is exercised.
+SIZES_PX: dict[tuple[int, int], float] = {
+    (360, 640): 0.40,
+    (480, 854): 0.18,
+    (540, 960): 0.16,
+    (576, 1024): 0.14,
+    (720, 1280): 0.04,
+    (640, 360): 0.04,
+    (540, 540): 0.04,
+}
+FRAME_RATES_HZ = (24, 25, 30)
+WARM_DEG = 30.0
+LUMA_RANGE = (0.2, 0.8)
+MIN_VIEWS, MAX_VIEWS = 500, 30_000_000
+FIRST_POST = datetime(2026, 3, 1, tzinfo=UTC)
+LAST_POST = datetime(2026, 10, 31, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class ReplicaConfig:
+    """How much there is on the site, and the seed that it follows from.
+
+    `videos_per_tag` counts the videos of each topic; all of them are listed under the topic's first
+    hashtag, some under its others. Raising it adds videos and leaves those already there alone.
+    """
+
+    seed: int = 20260701
+    videos_per_tag: int = 6
+    n_accounts: int = 40
+    page_size: int = 30
+    media_lifetime_s: int = 48 * 3600
+    topics: tuple[str, ...] = tuple(TOPICS)
+
+
+@dataclass(frozen=True)
+class Account:
+    account_id: str
+    handle: str
+    nickname: str
+    sec_uid: str
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is seen: `luma` is the mean brightness in 0..1, `motion` 0 (still) to 1 (fast)."""
+
+    pattern: Pattern
+    luma: float
+    hue_deg: float
+    motion: float
+    texture: int
+
+
+@dataclass(frozen=True)
+class ReplicaVideo:
+    tiktok_id: str
+    account: Account
+    topic: str
+    caption: str
+    hashtags: tuple[str, ...]
+    created_at: datetime
+    duration_s: float
+    width_px: int
+    height_px: int
+    rate_hz: int
+    look: Look
+    sound: Sound
+    views: int
+
+    @property
+    def handle(self) -> str:
+        return self.account.handle
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything on the site; videos are in the order in which a listing shows them."""
+
+    config: ReplicaConfig
+    accounts: tuple[Account, ...]
+    videos: tuple[ReplicaVideo, ...]
+    by_tag: Mapping[str, tuple[ReplicaVideo, ...]] = field(repr=False)
+
+    @cached_property
+    def by_id(self) -> Mapping[str, ReplicaVideo]:
+        return {video.tiktok_id: video for video in self.videos}
+
+    @cached_property
+    def by_handle(self) -> Mapping[str, tuple[ReplicaVideo, ...]]:
+        found: dict[str, tuple[ReplicaVideo, ...]] = {a.handle: () for a in self.accounts}
+        for video in self.videos:
+            found[video.handle] += (video,)
+        return found
+
+
+def build_content(config: ReplicaConfig) -> Content:
+    """Make up the whole site; equal configs give equal content on every machine."""
+    accounts = tuple(_make_account(config.seed, i) for i in range(config.n_accounts))
+    videos = [
+        _make_video(config, accounts, topic, index)
+        for topic in config.topics
+        for index in range(config.videos_per_tag)
+    ]
+    # A listing is not sorted by anything one can see; it is only the same each time.
+    shuffled = tuple(sorted(videos, key=lambda v: random.Random(v.tiktok_id).random()))
+    listed: dict[str, list[ReplicaVideo]] = {}
+    for video in shuffled:
+        for name in video.hashtags:
+            listed.setdefault(name, []).append(video)
+    return Content(config, accounts, shuffled, {name: tuple(v) for name, v in listed.items()})
+
+
+def planted_log10_views(topic: str, look: Look, sound: Sound, created_at: datetime) -> float:
+    """The planted rule without its noise: expected log10 of the views."""
+    hour = created_at.hour + created_at.minute / 60
+    return (
+        5.0
+        + (random.Random(f"topic/{topic}").random() - 0.5) * 0.3
+        + 0.38 * (look.luma - 0.5) / 0.1732
+        + 0.40 * math.cos(math.radians(look.hue_deg - WARM_DEG))
+        + 0.26 * (look.motion - 0.5) / 0.2887
+        + SOUND_EFFECTS[sound]
+        + 0.06 * math.cos((hour - 19) / 24 * math.tau)
+    )
+
+
+def _make_account(seed: int, index: int) -> Account:
+    rng = random.Random(f"{seed}/account/{index}")
+    nickname = f"{rng.choice(NICKNAMES[0])} {rng.choice(NICKNAMES[1])}"
+    joint = rng.choice((".", "_", ""))
+    # The index makes it unique; the charset is the real one, [a-z0-9_.].
+    handle = nickname.lower().replace(" ", joint) + str(10 + index)
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+    sec_uid = "MS4wLjABAAAA" + "".join(rng.choice(letters) for _ in range(64))
+    account_id = (1_600_000_000 + rng.randrange(100_000_000)) << 32 | rng.getrandbits(32)
+    return Account(str(account_id), handle, nickname, sec_uid)
+
+
+def _make_video(
+    config: ReplicaConfig, accounts: tuple[Account, ...], topic: str, index: int
+) -> ReplicaVideo:
+    # One generator per video, so that a longer list keeps the videos of a shorter one.
+    rng = random.Random(f"{config.seed}/video/{topic}/{index}")
+    created_at = FIRST_POST + timedelta(
+        seconds=rng.randrange(int((LAST_POST - FIRST_POST).total_seconds()))
+    )
+    # An id is stamped when the upload starts, a few seconds before the post is out.
+    stamped_s = int(created_at.timestamp()) - 1 - min(int(rng.expovariate(1 / 5)), 200)
+    tiktok_id = str(stamped_s << 32 | rng.getrandbits(32))
+    look = Look(
+        pattern=rng.choice(PATTERNS),
+        luma=round(rng.uniform(*LUMA_RANGE), 4),
+        hue_deg=round(rng.uniform(0, 360), 2),
+        motion=round(rng.random(), 4),
+        texture=rng.getrandbits(31),
+    )
+    sound = rng.choices(list(SOUND_WEIGHTS), list(SOUND_WEIGHTS.values()))[0]
+    width_px, height_px = rng.choices(list(SIZES_PX), list(SIZES_PX.values()))[0]
+    luck = rng.gauss(0.0, 0.25)
+    if rng.random() < 0.03:
+        luck += rng.uniform(0.5, 1.1)
+    views = round(10 ** (planted_log10_views(topic, look, sound, created_at) + luck))
+    hashtags = _choose_hashtags(rng, topic)
+    account = rng.choice(accounts)
+    return ReplicaVideo(
+        tiktok_id=tiktok_id,
+        account=account,
+        topic=topic,
+        caption=_write_caption(rng, topic, hashtags, accounts),
+        hashtags=hashtags,
+        created_at=created_at,
+        duration_s=round(3 + 17 * rng.betavariate(1.1, 3.2), 1),
+        width_px=width_px,
+        height_px=height_px,
+        rate_hz=rng.choice(FRAME_RATES_HZ),
+        look=look,
+        sound=sound,
+        views=min(max(views, MIN_VIEWS), MAX_VIEWS),
+    )
+
+
+def _choose_hashtags(rng: random.Random, topic: str) -> tuple[str, ...]:
+    first, *others = TOPICS[topic]
+    chosen = [first, *(name for name in others if rng.random() < 0.6)]
+    return tuple(chosen + rng.sample(SHARED_HASHTAGS, rng.randrange(0, 4)))
+
+
+def _write_caption(
+    rng: random.Random, topic: str, hashtags: tuple[str, ...], accounts: tuple[Account, ...]
+) -> str:
+    sentence = rng.choice(CAPTIONS[topic])
+    for slot, words in FILLERS.items():
+        while f"{{{slot}}}" in sentence:
+            sentence = sentence.replace(f"{{{slot}}}", rng.choice(words), 1)
+    parts = [sentence[0].upper() + sentence[1:]]
+    if rng.random() < 0.5:
+        parts.append(rng.choice(EXTRAS))
+    if rng.random() < 0.1:
+        parts.append(f"@{rng.choice(accounts).handle}")
+    tags = [f"#{name}" for name in hashtags]
+    rng.shuffle(tags)
+    return " ".join(parts + tags)

@@ -1,0 +1,264 @@
+"""Start Chromium and its driver in a group of their own, and end every process of it again.
+
+A driver that hangs, a tab that loops and a parent that is killed all leave up to ten processes
+behind. So nothing is ever asked to quit: the whole group is killed, and what a killed parent left
+is found again at the next start, by the files in its profile folder, never by a program's name.
+"""
+
+import json
+import logging
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from scraper.errors import BrowserFailed, BrowserMissing
+
+log = logging.getLogger(__name__)
+
+PROC = Path("/proc")
+PID_FILE = "viewcast.json"
+# In the driver's environment and in the browser's arguments: tells whose they are even if the
+# parent was killed before it could write down the driver's pid, or the driver with it.
+MARK = "VIEWCAST_PROFILE"
+USER_DATA = "--user-data-dir"
+STARTED = re.compile(r"started successfully on port ([0-9]{1,5})")
+START_S = 20.0
+KILL_S = 5.0
+DRIVER_LOG = "driver.log"
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A running chromedriver; pid is also the id of the group that the browser will be in."""
+
+    pid: int
+    url: str
+    profile: Path
+
+
+def default_profile_root() -> Path:
+    """Name the folder for profiles; short, since Chromium puts a socket's path below it."""
+    return Path(tempfile.gettempdir()) / f"viewcast-{os.getuid()}"
+
+
+def find_program(name: str) -> str:
+    """Return a program's path. Raises BrowserMissing."""
+    found = shutil.which(name)
+    if found is None:
+        raise BrowserMissing(f"{name} is not on the PATH: install Chromium and its driver")
+    return found
+
+
+@contextmanager
+def start_driver(profile_root: Path) -> Iterator[Driver]:
+    """Run chromedriver with a fresh profile; at the end, however it comes, all of it is gone.
+
+    Sweeps first what an earlier, killed parent left. Raises BrowserMissing and BrowserFailed.
+    """
+    program = find_program("chromedriver")
+    _make_root(profile_root)
+    sweep_orphans(profile_root)
+    profile = Path(tempfile.mkdtemp(prefix="p", dir=profile_root))
+    pid: int | None = None
+    try:
+        _write_pid_file(profile, None)
+        with (profile / DRIVER_LOG).open("wb") as errors:
+            process = subprocess.Popen(
+                [program, "--port=0", "--log-level=SEVERE"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=_environment(profile),
+                start_new_session=True,
+            )
+        pid = process.pid
+        with process:
+            try:
+                _write_pid_file(profile, pid)
+                yield Driver(pid, f"http://127.0.0.1:{_read_port(process, profile)}", profile)
+            finally:
+                # Before `with` waits for the driver, which may hang.
+                _kill_group(pid)
+    finally:
+        _kill(pid, profile)
+        _remove(profile)
+
+
+def sweep_orphans(profile_root: Path) -> int:
+    """End what is left of browsers whose parent is dead; return how many processes there were."""
+    n_killed = 0
+    for profile in sorted(profile_root.glob("p*")):
+        try:
+            facts = json.loads((profile / PID_FILE).read_text())
+            parent, parent_ticks = int(facts["parent"]), facts["parent_ticks"]
+            driver, driver_ticks = facts["driver"], facts["driver_ticks"]
+        except FileNotFoundError:
+            # Being made or being removed just now; what is old belongs to nobody.
+            if _age_s(profile) < 60:
+                continue
+            parent, parent_ticks, driver, driver_ticks = 0, None, None, None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("%s cannot be read (%s): left alone", profile / PID_FILE, error)
+            continue
+        if parent_ticks is not None and start_ticks(parent) == parent_ticks:
+            continue
+        # A pid alone may be another program's by now; with its start time it is not.
+        is_ours = driver is not None and driver_ticks is not None
+        is_ours = is_ours and start_ticks(int(driver)) == driver_ticks
+        n_killed += _kill(int(driver) if is_ours else None, profile)
+        _remove(profile)
+    if n_killed:
+        log.warning("ended %d browser processes that a killed parent had left", n_killed)
+    return n_killed
+
+
+def start_ticks(pid: int) -> int | None:
+    """Return when a process started, in clock ticks since boot; None if it is not there."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields and fields[0] not in "ZX" else None
+
+
+def group_members(group: int) -> list[int]:
+    """List the living processes of a group; the dead that nobody has waited for do not count."""
+    return [
+        pid
+        for pid in _pids()
+        if (fields := _stat(pid)) and int(fields[2]) == group and fields[0] not in "ZX"
+    ]
+
+
+def marked_members(profile: Path) -> list[int]:
+    """List the living processes that were started for a profile, whatever their group."""
+    variable, argument = f"{MARK}={profile}".encode(), f"{USER_DATA}={profile}/".encode()
+    found = []
+    for pid in _pids():
+        try:
+            # The driver has our variable. The browser writes over its own, but keeps its arguments.
+            variables = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
+            arguments = (PROC / str(pid) / "cmdline").read_bytes()
+        except OSError:  # ended meanwhile, or another user's
+            continue
+        is_ours = variable in variables or argument in arguments
+        if is_ours and start_ticks(pid) is not None:
+            found.append(pid)
+    return found
+
+
+def _kill(group: int | None, profile: Path) -> int:
+    """Kill a group and whoever carries the profile's mark, and wait until they are gone."""
+    seen: set[int] = set()
+    deadline_s = time.monotonic() + KILL_S
+    while True:
+        left = set(marked_members(profile))
+        # A tab shows neither mark, but is in the group of the browser that has it.
+        groups = {_group(pid) for pid in left} | {group}
+        for number in groups - {None, os.getpgrp()}:
+            left |= set(group_members(cast(int, number)))
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        seen |= left
+        if not left:
+            return len(seen)
+        if time.monotonic() > deadline_s:
+            log.error("processes %s of %s outlived SIGKILL", sorted(left), profile)
+            return len(seen)
+        time.sleep(0.01)
+
+
+def _kill_group(group: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def _group(pid: int) -> int | None:
+    fields = _stat(pid)
+    return int(fields[2]) if fields else None
+
+
+def _make_root(root: Path) -> None:
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    facts = root.lstat()
+    # In a shared temporary folder somebody else may have made it, to read cookies or be swept.
+    if facts.st_uid != os.getuid() or root.is_symlink():
+        raise BrowserFailed(f"{root} is not a folder of this user: choose another profile_root")
+
+
+def _write_pid_file(profile: Path, driver: int | None) -> None:
+    facts = {
+        "parent": os.getpid(),
+        "parent_ticks": start_ticks(os.getpid()),
+        "driver": driver,
+        "driver_ticks": None if driver is None else start_ticks(driver),
+    }
+    new = profile / f"{PID_FILE}.new"
+    new.write_text(json.dumps(facts))
+    new.replace(profile / PID_FILE)
+
+
+def _environment(profile: Path) -> dict[str, str]:
+    # Nothing of ours but the PATH: no proxy, no key, no folder of the user's own.
+    folder = str(profile)
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LANG": "C.UTF-8",
+        "HOME": folder,
+        "TMPDIR": folder,
+        "XDG_RUNTIME_DIR": folder,
+        "DBUS_SESSION_BUS_ADDRESS": "disabled:",
+        MARK: folder,
+    }
+
+
+def _read_port(process: subprocess.Popen[bytes], profile: Path) -> int:
+    """Read from the driver's own words which port it took, so that no port is guessed."""
+    assert process.stdout is not None
+    deadline_s = time.monotonic() + START_S
+    said = b""
+    while (match := STARTED.search(said.decode("utf-8", "replace"))) is None:
+        left_s = deadline_s - time.monotonic()
+        ready, _, _ = select.select([process.stdout], [], [], max(left_s, 0.0))
+        block = os.read(process.stdout.fileno(), 4096) if ready else b""
+        if not block:
+            words = (said + (profile / DRIVER_LOG).read_bytes())[-300:].decode("utf-8", "replace")
+            raise BrowserFailed(f"chromedriver did not start within {START_S:.0f} s: {words!r}")
+        said += block
+    return int(match[1])
+
+
+def _remove(profile: Path) -> None:
+    # A process that is being killed may still make a file while we remove its folder.
+    for _ in range(3):
+        shutil.rmtree(profile, ignore_errors=True)
+        if not profile.exists():
+            return
+    log.warning("%s could not be removed", profile)
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _pids() -> list[int]:
+    return [int(p.name) for p in PROC.iterdir() if p.name.isdigit()] if PROC.is_dir() else []
+
+
+def _stat(pid: int) -> list[str]:
+    """Fields of /proc/PID/stat from the state on; the name before it may hold anything."""
+    try:
+        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []

@@ -1,0 +1,227 @@
+"""Turn one video of the site's JSON into what we keep of it, or say why we do not keep it."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, NoReturn
+
+from scraper.counts import ViewCount, count_from_json, parse_views_k
+from scraper.errors import BadId, PageChanged, UnreadableCount
+
+Source = Literal["xhr", "hydration", "dom"]
+Json = Mapping[str, Any]
+
+ID = re.compile(r"[0-9]{15,20}")
+# An id's upper half is the second of the upload. Nothing is older than the site; the upper bound
+# is 2^63 (the year 2038) rather than now, so that a clock that is wrong loses no video.
+FIRST_SECOND = int(datetime(2014, 1, 1, tzinfo=UTC).timestamp())
+HANDLE = re.compile(r"[\w.-]{1,64}")
+HASHTAG = re.compile(r"#([\w\u200d\ufe0f]{1,200})")
+MAX_BODY_CHARS = 8 * 1024 * 1024
+MAX_CAPTION_CHARS = 10_000
+MAX_HASHTAG_CHARS = 200
+MAX_HASHTAGS = 100
+MAX_SIDE_PX = 16_384
+MAX_DURATION_S = 6 * 3600
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A video as a page showed it at one moment.
+
+    display_text is the count verbatim: the card's text, else the JSON's digits. views_k and
+    step_k are None together when it cannot be read; step_k 0 means exact. Other None: not given.
+    """
+
+    tiktok_id: str
+    handle: str | None
+    caption: str
+    hashtags: tuple[str, ...]
+    posted_at: datetime | None
+    duration_s: float | None
+    width_px: int | None
+    height_px: int | None
+    display_text: str
+    views_k: float | None
+    step_k: float | None
+    source: Source
+    observed_at: datetime
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Something in a listing that is no public video; tiktok_id is None if it has no valid id."""
+
+    reason: str
+    tiktok_id: str | None
+
+
+def check_id(tiktok_id: str) -> str:
+    """Return the id unchanged if a video can have it. Raises BadId."""
+    if ID.fullmatch(tiktok_id) is None or not FIRST_SECOND <= int(tiktok_id) >> 32 < 2**31:
+        raise BadId(
+            f"{tiktok_id[:40]!r} is no video id: expected the like of '7571863205253778710'"
+        )
+    return tiktok_id
+
+
+def read_id(value: object) -> str | None:
+    """Return a page's id as text, or None if no video can have it."""
+    try:
+        return check_id(value) if isinstance(value, str) else None
+    except BadId:
+        return None
+
+
+def load_json(text: str) -> Json:
+    """Parse an object that a page gave, which may be anything. Raises PageChanged."""
+    if len(text) > MAX_BODY_CHARS:
+        raise PageChanged(f"a JSON body of {len(text)} characters, more than {MAX_BODY_CHARS}")
+    try:
+        found = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise PageChanged(f"a JSON body that cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise PageChanged(f"a JSON {type(found).__name__} where an object was expected")
+    return found
+
+
+def read_item(raw: object, *, source: Source, observed_at: datetime) -> Sighting | Rejected:
+    """Read an `itemStruct`. What is no plain public video is rejected with the reason."""
+    if not isinstance(raw, Mapping):
+        return Rejected("not_an_item", None)
+    tiktok_id = read_id(raw.get("id"))
+    if tiktok_id is None:
+        return Rejected("bad_id", None)
+    reason = _reason_to_reject(raw)
+    if reason is not None:
+        return Rejected(reason, tiktok_id)
+    video, caption = child(raw, "video"), clean_text(raw.get("desc"))[:MAX_CAPTION_CHARS]
+    text, count = _read_count(raw)
+    return Sighting(
+        tiktok_id=tiktok_id,
+        handle=read_handle(raw.get("author")),
+        caption=caption,
+        hashtags=_read_hashtags(raw, caption),
+        posted_at=_read_time(raw.get("createTime")),
+        duration_s=_read_positive(video.get("duration"), MAX_DURATION_S),
+        width_px=_read_side(video.get("width")),
+        height_px=_read_side(video.get("height")),
+        display_text=text,
+        views_k=count.views_k if count else None,
+        step_k=count.step_k if count else None,
+        source=source,
+        observed_at=observed_at,
+    )
+
+
+def child(raw: Json, name: str) -> Json:
+    """Return an object inside an object; empty if it is missing or something else."""
+    found = raw.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def clean_text(value: object) -> str:
+    """Return a text that every database takes: no NUL, no half of a surrogate pair."""
+    if not isinstance(value, str):
+        return ""
+    return value.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
+
+
+def read_handle(author: object) -> str | None:
+    """Return an author's handle: an object's `uniqueId`, or the text itself in old pages."""
+    handle = author.get("uniqueId") if isinstance(author, Mapping) else author
+    return handle if isinstance(handle, str) and HANDLE.fullmatch(handle) else None
+
+
+def find_hashtags(caption: str) -> tuple[str, ...]:
+    """Return the hashtags written in a caption, lower case, each once, in order."""
+    return _distinct(HASHTAG.findall(caption))
+
+
+def read_text_count(text: str) -> ViewCount | None:
+    """Return a displayed count, or None where it cannot be read; the text is kept beside it."""
+    try:
+        return parse_views_k(text)
+    except UnreadableCount:
+        return None
+
+
+def _reason_to_reject(raw: Json) -> str | None:
+    if raw.get("isAd"):
+        return "ad"
+    if raw.get("imagePost"):
+        return "photo"
+    if raw.get("liveRoomInfo"):
+        return "live"
+    hidden = ("privateItem", "secret", "forFriend", "isReviewing")
+    author = child(raw, "author")
+    if any(raw.get(mark) for mark in hidden) or author.get("privateAccount"):
+        return "private"
+    if raw.get("takeDown") not in (None, 0, False):
+        return "taken_down"
+    if not child(raw, "video").get("duration"):
+        return "no_video"
+    if str(raw.get("createTime")) == "0" or not (child(raw, "stats") or child(raw, "statsV2")):
+        # What a visitor gets who ought to sign in.
+        return "emptied"
+    return None
+
+
+def _read_count(raw: Json) -> tuple[str, ViewCount | None]:
+    # statsV2 is exact where stats is rounded; on many pages both are the same.
+    given = [child(raw, name).get("playCount") for name in ("statsV2", "stats")]
+    for value in given:
+        text = str(value)
+        if isinstance(value, (int, str)) and re.fullmatch(r"[0-9]{1,15}", text):
+            try:
+                return text, count_from_json(int(text))
+            except UnreadableCount:
+                continue
+    text = next((str(value) for value in given if value is not None), "")
+    return clean_text(text)[:100], None
+
+
+def _read_hashtags(raw: Json, caption: str) -> tuple[str, ...]:
+    names = [
+        entry.get(key)
+        for group, key in (("challenges", "title"), ("textExtra", "hashtagName"))
+        for entry in _list(raw.get(group))
+        if isinstance(entry, Mapping)
+    ]
+    return _distinct(names) or find_hashtags(caption)
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _distinct(names: list[Any]) -> tuple[str, ...]:
+    plain = (clean_text(name).strip().lstrip("#").lower() for name in names)
+    kept = dict.fromkeys(name for name in plain if 0 < len(name) <= MAX_HASHTAG_CHARS)
+    return tuple(kept)[:MAX_HASHTAGS]
+
+
+def _read_time(value: object) -> datetime | None:
+    # A number in listings, a text on a video's own page.
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{9,10}", str(value)):
+        return None
+    seconds = int(str(value))
+    return datetime.fromtimestamp(seconds, UTC) if seconds >= FIRST_SECOND else None
+
+
+def _read_positive(value: object, most: float) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if 0 < value <= most else None
+
+
+def _read_side(value: object) -> int | None:
+    side_px = _read_positive(value, MAX_SIDE_PX)
+    return None if side_px is None else int(side_px)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")

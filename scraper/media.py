@@ -1,0 +1,129 @@
+"""Check that a file is the whole, playable video it should be, without trusting its name."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from scraper.errors import BadMedia, ToolMissing
+
+PROBE_S = 30.0
+DECODE_S = 300.0
+DURATION_SLACK_S = 2.0
+MAX_SIDE_PX = 16_384
+# Only this file, only as mp4: a playlist in a file's clothes could name others on this machine.
+ONLY_MP4 = {"f": "mov", "protocol_whitelist": "file"}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a file holds; fps is the header's average, rotation counted in width and height."""
+
+    duration_s: float
+    width_px: int
+    height_px: int
+    fps: float
+    has_audio: bool
+    facts: dict[str, Any]
+
+
+def check_media(path: Path, *, duration_s: float | None) -> Probe:
+    """Probe a file and decode it once to its end. Raises BadMedia.
+
+    duration_s: what the site says, in whole seconds; None if it did not.
+    """
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[4:8] != b"ftyp":
+        raise BadMedia(f"{path.name} begins with {head!r} instead of an mp4's ftyp box")
+    probe = probe_media(path)
+    if duration_s is not None and abs(probe.duration_s - duration_s) > DURATION_SLACK_S:
+        raise BadMedia(f"{path.name} lasts {probe.duration_s:.1f} s instead of {duration_s:.1f} s")
+    _decode(path)
+    return probe
+
+
+def probe_media(path: Path) -> Probe:
+    """Read a file's header with ffprobe. Raises BadMedia."""
+    command = ["ffprobe", "-v", "error", "-f", "mov", "-protocol_whitelist", "file"]
+    command += ["-of", "json", "-show_format", "-show_streams", _address(path)]
+    # Not ffmpeg.probe, which would wait for a file that never ends.
+    raw = json.loads(_run(command, path, PROBE_S))
+    streams = [stream for stream in raw.get("streams", []) if isinstance(stream, dict)]
+    # A cover picture is a video stream to ffprobe.
+    pictures = [
+        s
+        for s in streams
+        if s.get("codec_type") == "video" and not s.get("disposition", {}).get("attached_pic")
+    ]
+    sounds = [s for s in streams if s.get("codec_type") == "audio"]
+    if len(pictures) != 1:
+        raise BadMedia(f"{path.name} has {len(pictures)} video streams instead of 1")
+    try:
+        duration_s = float(raw["format"]["duration"])
+        width_px, height_px = int(pictures[0]["width"]), int(pictures[0]["height"])
+        fps = float(Fraction(pictures[0]["avg_frame_rate"]))
+    except (KeyError, ValueError, ZeroDivisionError) as error:
+        raise BadMedia(f"{path.name} lacks a length, a size or a frame rate: {error!r}") from error
+    if not (duration_s > 0 and fps > 0 and 0 < width_px <= MAX_SIDE_PX >= height_px > 0):
+        raise BadMedia(f"{path.name} is {width_px}x{height_px} px, {fps} fps, {duration_s} s")
+    rotation_deg = _rotation_deg(pictures[0])
+    if rotation_deg % 180 == 90:
+        width_px, height_px = height_px, width_px
+    facts = {
+        "duration_s": duration_s,
+        "width_px": width_px,
+        "height_px": height_px,
+        "rotation_deg": rotation_deg,
+        "fps": fps,
+        "n_frames": _int(pictures[0].get("nb_frames")),
+        "video_codec": pictures[0].get("codec_name"),
+        "pixel_format": pictures[0].get("pix_fmt"),
+        "audio_codec": sounds[0].get("codec_name") if sounds else None,
+        "audio_rate_hz": _int(sounds[0].get("sample_rate")) if sounds else None,
+        "audio_channels": sounds[0].get("channels") if sounds else None,
+        "bit_rate": _int(raw["format"].get("bit_rate")),
+    }
+    return Probe(duration_s, width_px, height_px, fps, bool(sounds), facts)
+
+
+def _decode(path: Path) -> None:
+    # A file that was cut off has a perfect header; only decoding finds where it ends.
+    job = ffmpeg.input(_address(path), **ONLY_MP4).output("-", f="null")
+    job = job.global_args("-v", "error", "-xerror", "-nostdin", "-threads", "1")
+    _run(job.compile(), path, DECODE_S)
+
+
+def _run(command: list[str], path: Path, limit_s: float) -> bytes:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, check=True, timeout=limit_s, stdin=subprocess.DEVNULL
+        )
+    except FileNotFoundError as error:
+        raise ToolMissing(f"{command[0]} is not installed: no file can be checked") from error
+    except subprocess.TimeoutExpired as error:
+        raise BadMedia(f"{command[0]} took more than {limit_s:.0f} s for {path.name}") from error
+    except subprocess.CalledProcessError as error:
+        words = error.stderr.decode("utf-8", "replace").strip()[-300:]
+        raise BadMedia(f"{command[0]} refuses {path.name}: {words!r}") from error
+    return done.stdout
+
+
+def _address(path: Path) -> str:
+    return f"file:{path.resolve()}"
+
+
+def _rotation_deg(stream: Mapping[str, Any]) -> int:
+    found = [side.get("rotation") for side in stream.get("side_data_list", [])]
+    turns = [int(value) for value in found if isinstance(value, (int, float))]
+    return turns[0] if turns else 0
+
+
+def _int(value: object) -> int | None:
+    text = str(value)
+    return int(text) if text.isascii() and text.isdigit() else None

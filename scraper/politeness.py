@@ -1,0 +1,161 @@
+"""Decide which addresses may be visited, and how long to wait in between."""
+
+import ipaddress
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Literal
+from urllib.parse import quote, urlsplit
+
+import httpx
+from protego import Protego
+
+from scraper.errors import LiveSiteRefused, NotAllowed
+from scraper.items import check_id
+
+log = logging.getLogger(__name__)
+
+ROBOTS_AGENT = "viewcast"
+ROBOTS_TIMEOUT_S = 15.0
+MAX_ROBOTS_BYTES = 512 * 1024
+Occasion = Literal["page", "scroll", "download"]
+# A person reads about this fast; the site is not ours to hurry.
+PAUSES_S: dict[Occasion, tuple[float, float]] = {
+    "page": (8.0, 20.0),
+    "scroll": (2.0, 5.0),
+    "download": (2.0, 4.0),
+}
+# Where the live site keeps its files, beside its own subdomains.
+MEDIA_SUFFIXES = (".tiktok.com", ".tiktokcdn.com", ".tiktokcdn-us.com", ".tiktokcdn-eu.com")
+
+
+class Site:
+    """The one site that a scrape visits: its addresses, its robots.txt and its pace.
+
+    Raises LiveSiteRefused for a host that is not this machine, unless `allow_live`. On this
+    machine there is nobody to be polite to: pauses are 0, robots.txt is obeyed all the same.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        allow_live: bool = False,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        parts = urlsplit(base_url)
+        self.host = (parts.hostname or "").lower()
+        self.is_loopback = _is_loopback(self.host)
+        if not self.is_loopback and not allow_live:
+            raise LiveSiteRefused(
+                f"{base_url!r} is not on this machine: set site.allow_live (and have the site's "
+                "leave), or point site.base_url at the replica, such as http://127.0.0.1:8765"
+            )
+        schemes = ("http", "https") if self.is_loopback else ("https",)
+        if parts.scheme not in schemes or parts.username or parts.query or parts.path.strip("/"):
+            raise LiveSiteRefused(
+                f"{base_url!r} is no site address: expected {' or '.join(schemes)}://HOST"
+            )
+        self.base_url = f"{parts.scheme}://{parts.netloc}"
+        self._sleep = sleep
+        self._robots: Protego | None = None
+        self._last_visit_s: float | None = None
+
+    def tag_url(self, name: str) -> str:
+        """Give a hashtag's page, in English whatever the visitor's country."""
+        return f"{self.base_url}/tag/{quote(name, safe='')}?lang=en"
+
+    def video_url(self, tiktok_id: str) -> str:
+        """Give a video's page. The site finds it without the author's handle. Raises BadId."""
+        return f"{self.base_url}/@/video/{check_id(tiktok_id)}?lang=en"
+
+    def is_own_url(self, url: str) -> bool:
+        """Tell whether an address is on the site itself, port included."""
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return False
+        return f"{parts.scheme}://{parts.netloc}" == self.base_url
+
+    def is_allowed_media_url(self, url: str) -> bool:
+        """Tell whether a file may be asked for at an address that a page gave."""
+        if self.is_loopback:
+            return self.is_own_url(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            return False
+        host = (parts.hostname or "").lower()
+        if parts.scheme != "https" or parts.username or parts.password or port not in (None, 443):
+            return False
+        # The site's own host answers with a page that wants a signed-in visitor.
+        own = "." + self.host.removeprefix("www.")
+        suffixes = MEDIA_SUFFIXES if own == ".tiktok.com" else (own,)
+        return host != self.host and host.endswith(suffixes)
+
+    def may_see_cookies(self, url: str) -> bool:
+        """Tell whether the site's cookies are for an address, as a browser would."""
+        host = (urlsplit(url).hostname or "").lower()
+        domain = self.host.removeprefix("www.")
+        return host == domain or host.endswith("." + domain)
+
+    def is_allowed_peer(self, address: str) -> bool:
+        """Tell whether a name led where it should: the live site is never inside our network."""
+        try:
+            ip = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        return ip.is_loopback if self.is_loopback else ip.is_global
+
+    def require_allowed(self, url: str) -> None:
+        """Raise NotAllowed for an address of the site that its robots.txt forbids."""
+        if self._robots is None:
+            self._robots = self._read_robots()
+        if not self._robots.can_fetch(url, ROBOTS_AGENT):
+            raise NotAllowed(f"{self.base_url}/robots.txt forbids {url}")
+
+    def pause(self, occasion: Occasion) -> None:
+        """Wait as long as the occasion asks for; not before the first visit of all."""
+        if self.is_loopback:
+            return
+        if self._last_visit_s is not None:
+            wait_s = random.uniform(*PAUSES_S[occasion])
+            asked_s = self._robots.crawl_delay(ROBOTS_AGENT) if self._robots else None
+            wait_s = max(wait_s, asked_s or 0.0)
+            # What the last visit itself took counts as waiting.
+            self._sleep(max(0.0, wait_s - (time.monotonic() - self._last_visit_s)))
+        self._last_visit_s = time.monotonic()
+
+    def _read_robots(self) -> Protego:
+        url = f"{self.base_url}/robots.txt"
+        text = bytearray()
+        try:
+            # No proxy and no password from the environment: only what is configured here.
+            with (
+                httpx.Client(trust_env=False, timeout=ROBOTS_TIMEOUT_S) as client,
+                client.stream("GET", url, headers={"User-Agent": ROBOTS_AGENT}) as reply,
+            ):
+                status = reply.status_code
+                for block in reply.iter_bytes():
+                    text += block
+                    if len(text) > MAX_ROBOTS_BYTES:
+                        break
+        except httpx.HTTPError as error:
+            raise NotAllowed(f"{url} could not be read ({error}), so nothing is visited") from error
+        if status in (404, 410):
+            log.info("%s does not exist: everything is allowed", url)
+            return Protego.parse("")
+        if status != 200:
+            raise NotAllowed(f"{url} answered {status} instead of 200, so nothing is visited")
+        return Protego.parse(text[:MAX_ROBOTS_BYTES].decode("utf-8", "replace"))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

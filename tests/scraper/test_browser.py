@@ -1,0 +1,229 @@
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from scraper.browser import BrowserConfig, open_browser
+from scraper.counts import parse_views_k
+from scraper.errors import (
+    BadId,
+    Blocked,
+    BrowserFailed,
+    BrowserMissing,
+    NoSuchHashtag,
+    NotAllowed,
+    PageChanged,
+    PageTimeout,
+    SiteFailed,
+    VideoGone,
+)
+from scraper.politeness import Site
+from scraper.replica.content import ReplicaConfig
+from scraper.replica.counts import round_count, show_count
+from scraper.replica.messages import Reply
+from scraper.replica.server import Replica
+from scraper.replica.site import card_variant
+from tests.scraper.test_chromium import members
+
+pytestmark = pytest.mark.chromium
+
+
+def ignore(_n):
+    pass
+
+
+def list_all(browser, name, limit=1_000):
+    return browser.list_hashtag(name, limit=limit, on_progress=ignore)
+
+
+@pytest.mark.parametrize("name", ["sports", "dance"])
+def test_lists_every_video_of_a_hashtag_with_its_count(live, shared_browser, name):
+    progress = []
+    listing = shared_browser.list_hashtag(name, limit=1_000, on_progress=progress.append)
+    videos = live.content.by_tag[name]
+    assert [s.tiktok_id for s in listing.sightings] == [v.tiktok_id for v in videos]
+    assert (listing.stop_reason, dict(listing.rejected)) == ("end", {})
+    assert listing.sources == {"xhr": len(videos)}
+    assert progress[-1] == len(videos)
+    for sighting, video in zip(listing.sightings, videos, strict=True):
+        assert (sighting.caption, sighting.handle) == (video.caption, video.handle)
+        assert set(sighting.hashtags) == set(video.hashtags)
+        assert (sighting.width_px, sighting.height_px) == (video.width_px, video.height_px)
+        assert sighting.posted_at == video.created_at
+        assert abs(sighting.views_k - video.views / 1_000) <= sighting.step_k / 2 + 1e-9
+
+
+def test_what_is_displayed_is_the_cards_text_or_else_the_jsons_digits(live, shared_browser):
+    assert {card_variant(name) for name in ("sports", "dance")} == {"A", "B"}
+    for name in ("sports", "dance"):
+        for sighting in list_all(shared_browser, name, limit=30).sightings:
+            views = live.content.by_id[sighting.tiktok_id].views
+            is_on_card = card_variant(name) == "A"
+            wanted = show_count(views) if is_on_card else str(round_count(views))
+            assert sighting.display_text == wanted
+            if is_on_card:
+                assert parse_views_k(wanted).views_k == pytest.approx(sighting.views_k)
+
+
+def test_stops_at_the_limit_without_asking_for_more(live, shared_browser):
+    n_before = len(live.requests)
+    listing = list_all(shared_browser, "pets", limit=12)
+    assert (len(listing.sightings), listing.stop_reason) == (12, "limit")
+    asked = [r.path for r in live.requests[n_before:]]
+    assert asked.count("/api/challenge/item_list/") <= 2  # the page asks ahead of our scrolling
+
+
+def test_an_unknown_hashtag_is_told(shared_browser):
+    with pytest.raises(NoSuchHashtag, match=r"no (such )?hashtag"):
+        list_all(shared_browser, "nonsense")
+
+
+def test_opens_a_videos_page_and_may_fetch_its_file(live, shared_browser):
+    video = min(live.content.videos, key=lambda v: v.duration_s)
+    page = shared_browser.open_video(video.tiktok_id)
+    assert page.sighting.caption == video.caption
+    reply = httpx.get(
+        page.play_urls[0].url,
+        cookies=shared_browser.cookies(),
+        headers={"User-Agent": shared_browser.user_agent, "Referer": f"{live.url}/"},
+        trust_env=False,
+    )
+    assert (reply.status_code, len(reply.content)) == (200, page.play_urls[0].n_bytes)
+
+
+def test_a_video_that_is_gone_is_told(shared_browser):
+    with pytest.raises(VideoGone):
+        shared_browser.open_video("7571863205253778710")
+    with pytest.raises(BadId):
+        shared_browser.open_video("7571863205253778710/../../x")
+
+
+def test_it_asks_for_robots_first_and_for_no_pictures_or_files(clips, profiles):
+    with Replica(ReplicaConfig(videos_per_tag=2), clips) as replica:
+        config = BrowserConfig(profile_root=profiles)
+        with open_browser(config, Site(replica.url)) as browser:
+            list_all(browser, "sports")
+            browser.open_video(replica.content.videos[0].tiktok_id)
+        paths = [r.path for r in replica.requests]
+        assert paths[0] == "/robots.txt"
+        assert not [p for p in paths if p.startswith(("/obj/", "/video/tos/"))]
+        agents = {r.user_agent for r in replica.requests if r.path != "/robots.txt"}
+        assert agents == {browser.user_agent}
+    assert members(profiles) == []
+
+
+def test_what_robots_forbids_is_not_opened(live, profiles, monkeypatch):
+    monkeypatch.setattr("scraper.replica.site.ROBOTS", "User-agent: viewcast\nDisallow: /tag/\n")
+    n_before = len(live.requests)
+    with open_browser(BrowserConfig(profile_root=profiles), Site(live.url)) as browser:
+        with pytest.raises(NotAllowed):
+            list_all(browser, "sports")
+        assert [r.path for r in live.requests[n_before:]] == ["/robots.txt"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Reply(200, b"", "application/json"), Blocked),
+        (Reply(200, b'{"type": "verify"}', "application/json"), Blocked),
+        (Reply(429, b"slow down", "text/plain"), Blocked),
+        (Reply(503, b"busy", "text/plain"), SiteFailed),
+        (Reply(200, b"<html>", "text/html"), PageChanged),
+    ],
+)
+def test_a_listing_that_is_refused_stops_the_hashtag(shared_browser, faulty, answer, error):
+    faulty.fault = lambda request: answer if "item_list" in request.path else None
+    with pytest.raises(error):
+        list_all(shared_browser, "sports")
+    # The browser is as good as before.
+    assert len(list_all(shared_browser, "comedy", limit=30).sightings) == 30
+
+
+def test_what_came_before_a_block_is_kept(shared_browser, faulty):
+    no = Reply(403, b"no", "text/plain")
+    faulty.fault = lambda request: no if request.query.get("cursor") == "30" else None
+    listing = list_all(shared_browser, "sports")
+    assert (len(listing.sightings), listing.stop_reason) == (30, "blocked")
+
+
+@pytest.mark.parametrize(
+    ("html", "error"),
+    [
+        (b"<title>TikTok</title><div id='tiktok-verify-ele'></div>", Blocked),
+        (b"<title>Access Denied</title>", Blocked),
+        (b"<title>Please wait...</title><p id='cs' class='BASE64'></p>", Blocked),
+        (b"<title>TikTok</title><p>Something went wrong</p>", SiteFailed),
+        (b"<title>TikTok</title><div id='app'></div>", PageChanged),
+    ],
+)
+def test_a_page_that_is_no_listing_stops_the_hashtag(shared_browser, faulty, html, error):
+    faulty.fault = lambda request: Reply(200, html) if request.path.startswith("/tag/") else None
+    with pytest.raises(error):
+        list_all(shared_browser, "sports")
+
+
+def test_a_page_that_leads_elsewhere_is_not_read(shared_browser, faulty):
+    faulty.fault = lambda _: Reply(302, headers=(("Location", "http://elsewhere.example/"),))
+    # No other host can be reached at all, whatever a page says.
+    with pytest.raises((Blocked, BrowserFailed)):
+        list_all(shared_browser, "sports")
+
+
+def test_a_listing_that_takes_too_long_is_left_with_what_it_gave(live, profiles):
+    config = BrowserConfig(profile_root=profiles, listing_s=0.0)
+    with open_browser(config, Site(live.url)) as browser:
+        listing = list_all(browser, "sports")
+    assert listing.stop_reason == "timeout"
+    assert len(listing.sightings) >= 30
+
+
+def test_a_script_without_end_costs_the_browser_and_leaves_nothing(live, profiles, faulty):
+    faulty.fault = lambda _: Reply(200, b"<body>x<script>while (true) {}</script>")
+    config = BrowserConfig(profile_root=profiles, page_s=3.0, command_s=8.0)
+    with open_browser(config, Site(live.url)) as browser, pytest.raises(PageTimeout):
+        list_all(browser, "sports")
+    assert members(profiles) == []
+
+
+@pytest.mark.parametrize("stop", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_driver_that_is_lost_costs_the_browser_and_leaves_nothing(live, profiles, stop):
+    config = BrowserConfig(profile_root=profiles, command_s=4.0)
+    with open_browser(config, Site(live.url)) as browser:
+        names = {p: Path(f"/proc/{p}/comm").read_text().strip() for p in members(profiles)}
+        os.kill(next(p for p, name in names.items() if name == "chromedriver"), stop)
+        with pytest.raises(BrowserFailed):
+            list_all(browser, "sports")
+    assert members(profiles) == []
+    assert list(profiles.iterdir()) == []
+
+
+def test_a_browser_is_replaced_before_it_grows_too_large(live, profiles):
+    config = BrowserConfig(profile_root=profiles, pages_per_session=1)
+    with open_browser(config, Site(live.url)) as browser:
+        list_all(browser, "sports", limit=1)
+        (first,) = profiles.iterdir()
+        list_all(browser, "dance", limit=1)
+        (second,) = profiles.iterdir()
+    assert first != second
+    assert members(profiles) == []
+
+
+def test_a_missing_browser_is_named_and_its_driver_ended(live, profiles, tmp_path, monkeypatch):
+    (tmp_path / "chromedriver").symlink_to(shutil.which("chromedriver"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with (
+        pytest.raises(BrowserMissing, match="chromium"),
+        open_browser(BrowserConfig(profile_root=profiles), Site(live.url)),
+    ):
+        pass
+    assert members(profiles) == []
+
+
+def test_a_closed_browser_says_so(live, profiles):
+    with open_browser(BrowserConfig(profile_root=profiles), Site(live.url)) as browser:
+        pass
+    with pytest.raises(BrowserFailed, match="closed"):
+        browser.cookies()

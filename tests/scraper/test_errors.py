@@ -1,0 +1,27 @@
+import re
+
+from scraper import errors
+
+
+def all_errors():
+    return [
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, errors.ScrapeError)
+    ]
+
+
+def test_the_tree_in_the_docstring_names_every_error():
+    names = {error.__name__ for error in all_errors()}
+    assert set(re.findall(r"^[│├└─ ]*(\w+)(?: |$)", errors.__doc__, re.MULTILINE)) >= names
+
+
+def test_every_error_that_sql_stores_has_a_code_of_its_own():
+    codes = [vars(error).get("code") for error in all_errors() if "code" in vars(error)]
+    assert len(set(codes)) == len(codes)
+    assert all(re.fullmatch(r"[a-z][a-z_]*", code) for code in codes)
+
+
+def test_what_configuration_can_cure_has_exit_code_three():
+    ready = {error.__name__ for error in all_errors() if error.exit_code == 3}
+    assert ready == {"LiveSiteRefused", "BrowserMissing", "ToolMissing"}

@@ -1,0 +1,109 @@
+import json
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+
+from scraper.capture import read_look
+from scraper.errors import Blocked, NoSuchHashtag
+from scraper.listing import ListingBuilder
+from tests.scraper.test_items import item
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def make_id(n):
+    return str(7_571_863_205_253_778_000 + n)
+
+
+def look(items=None, cards=(), more=True, url="/api/challenge/item_list/?", **rest):
+    bodies = []
+    if items is not None:
+        body = {"itemList": [item(id=make_id(n)) for n in items], "hasMore": more}
+        bodies = [{"url": url, "status": 200, "body": json.dumps(body)}]
+    drawn = [{"href": f"/@a/video/{make_id(n)}", "views": text, "caption": ""} for n, text in cards]
+    return read_look({"bodies": bodies, "cards": drawn} | rest)
+
+
+def build(*looks, limit=100):
+    builder = ListingBuilder(limit)
+    for one in looks:
+        builder.add(one, observed_at=NOW)
+    return builder
+
+
+def texts(listing):
+    return {s.tiktok_id: s.display_text for s in listing.sightings}
+
+
+def test_each_video_is_listed_once_and_in_page_order():
+    builder = build(look([3, 1]), look([1, 2], more=False))
+    listing = builder.finish("end", observed_at=NOW)
+    assert [s.tiktok_id for s in listing.sightings] == [make_id(n) for n in (3, 1, 2)]
+    assert builder.stop_reason == "end"
+    assert listing.sources == Counter(xhr=3)
+
+
+def test_the_limit_cuts_and_stops():
+    builder = build(look([1, 2, 3]), limit=2)
+    assert builder.stop_reason == "limit"
+    assert len(builder.finish("limit", observed_at=NOW).sightings) == 2
+    assert build(look([1]), limit=2).stop_reason is None
+
+
+def test_the_card_says_what_was_displayed_and_the_json_how_much_it_is():
+    listing = build(look([1, 2], [(1, "16K")])).finish("end", observed_at=NOW)
+    assert texts(listing) == {make_id(1): "16K", make_id(2): "15955"}
+    assert {s.views_k for s in listing.sightings} == {15.955}
+    assert "card_disagrees" not in listing.sources
+
+
+def test_a_card_that_contradicts_the_json_is_counted():
+    listing = build(look([1], [(1, "2M")])).finish("end", observed_at=NOW)
+    assert listing.sources["card_disagrees"] == 1
+    assert listing.sightings[0].views_k == 15.955
+
+
+def test_a_card_helps_where_the_json_has_no_count():
+    body = {"itemList": [item(id=make_id(1), stats={"x": 1}, statsV2=...)]}
+    bodies = [{"url": "/api/challenge/item_list/", "status": 200, "body": json.dumps(body)}]
+    cards = look(cards=[(1, "16K")])
+    listing = build(read_look({"bodies": bodies}), cards).finish("end", observed_at=NOW)
+    (found,) = listing.sightings
+    assert (found.display_text, found.views_k, found.step_k) == ("16K", 16.0, 1.0 / 10)
+
+
+def test_cards_stand_in_where_no_json_came():
+    builder = build(look(cards=[(1, "1.2K"), (2, None)]), limit=1)
+    assert builder.stop_reason == "limit"
+    listing = builder.finish("stalled", observed_at=NOW)
+    assert texts(listing) == {make_id(1): "1.2K"}
+    assert listing.sources == Counter(dom=1)
+    assert listing.rejected == Counter(no_count=1)
+
+
+def test_rejected_posts_are_counted_once_and_not_brought_back_by_their_card():
+    ad = {"itemList": [item(id=make_id(1), isAd=True), "x"], "hasMore": True}
+    body = {"url": "/api/challenge/item_list/", "status": 200, "body": json.dumps(ad)}
+    seen = read_look({"bodies": [body, body]})
+    builder = build(seen, look(cards=[(1, "1K")]))
+    listing = builder.finish("stalled", observed_at=NOW)
+    assert listing.sightings == ()
+    assert listing.rejected == Counter(ad=1, not_an_item=2)
+    assert builder.n_ids == 1
+
+
+def test_items_of_the_page_itself_are_a_bonus_and_never_an_error():
+    scope = {"__DEFAULT_SCOPE__": {"webapp.updated-items": [item(id=make_id(1))]}}
+    listing = build(look(hydration=json.dumps(scope)), look(hydration="{")).finish(
+        "stalled", observed_at=NOW
+    )
+    assert listing.sources == Counter(hydration=1)
+
+
+def test_what_the_replies_say_is_raised():
+    detail = {"url": "/api/challenge/detail/", "status": 200, "body": '{"statusCode": 10205}'}
+    with pytest.raises(NoSuchHashtag):
+        build(read_look({"bodies": [detail]}))
+    with pytest.raises(Blocked):
+        build(read_look({"bodies": [detail | {"body": ""}]}))

@@ -1,0 +1,196 @@
+"""Map an extractor over batches, here or in worker processes, and store what comes out.
+
+Workers get sources and give back where the rows were stored; they never see the catalog. A worker
+that dies costs its batches a retry and nothing else; when this process dies, its workers exit.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from features.errors import FeatureError, WorkerLost
+from features.extractor import Extracted, Extractor, FeatureSetSpec, Source
+from features.plan import Plan
+from features.store import FeatureStore, StoredRow
+
+log = logging.getLogger(__name__)
+
+IN_FLIGHT_PER_WORKER = 2  # one being computed, one waiting: a worker never idles between batches
+LOST_POOLS_MAX = 3  # in a row: a pool that dies before its first result is no row's fault
+
+Batch = Sequence[Source]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One video's feature on disk; `seconds` is its share of the batch's time."""
+
+    row: StoredRow
+    detail: Mapping[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What became of each source of a batch, in their order."""
+
+    sources: Batch
+    results: Sequence[Stored | FeatureError]
+
+
+Results = Generator[BatchResult, None, None]
+
+
+def extract_batches(plan: Plan, batches: Iterable[Batch], *, workers: int) -> Results:
+    """Extract and store batch after batch; results come as they finish.
+
+    workers: 0 computes in this process. `batches` is consumed only as far as workers can follow,
+    so that a batch is claimed shortly before it is worked on. Close the generator to stop.
+    An error that is no row's own ends it: what `build` raises, or WorkerLost when workers keep
+    dying.
+    """
+    if workers == 0:
+        return _extract_here(plan, batches)
+    return _extract_in_pool(plan, iter(batches), workers)
+
+
+class _Loaded:
+    """A plan's extractor, built when the first batch comes: loading takes seconds."""
+
+    def __init__(self, plan: Plan, *, n_threads: int | None = None) -> None:
+        self.plan = plan
+        self.n_threads = n_threads
+
+    @cached_property
+    def extractor(self) -> Extractor:
+        extractor = self.plan.build()
+        torch = sys.modules.get("torch")  # never loaded for its own sake: clips do without
+        if torch is not None and self.n_threads is not None:
+            torch.set_num_threads(self.n_threads)
+        return extractor
+
+    @cached_property
+    def spec(self) -> FeatureSetSpec:
+        return self.plan.spec()  # once: it may have to checksum a weights file
+
+    def extract(self, batch: Batch) -> BatchResult:
+        """Extract one batch and write its shard; the rows are on disk when this returns."""
+        start = time.perf_counter()
+        results = self.extractor(batch)
+        tensors = [result.tensors for result in results if isinstance(result, Extracted)]
+        store = FeatureStore(self.plan.store_root)
+        rows = iter(store.write(self.spec.kind, self.spec.hash, tensors))
+        seconds = (time.perf_counter() - start) / max(1, len(batch))
+        return BatchResult(
+            batch,
+            [
+                Stored(next(rows), r.detail, seconds) if isinstance(r, Extracted) else r
+                for r in results
+            ],
+        )
+
+
+def _extract_here(plan: Plan, batches: Iterable[Batch]) -> Results:
+    loaded = _Loaded(plan)
+    for batch in batches:
+        yield loaded.extract(batch)
+
+
+def _extract_in_pool(plan: Plan, batches: Iterator[Batch], workers: int) -> Results:
+    n_lost = 0
+    while n_lost < LOST_POOLS_MAX:
+        n_lost += 1
+        waiting: dict[Future[BatchResult], Batch] = {}
+        unsent: list[Batch] = []
+        with _pool(plan, workers) as pool:
+            try:
+                for batch in batches:
+                    unsent.append(batch)
+                    future = pool.submit(_work, batch)
+                    waiting[future] = unsent.pop()
+                    if len(waiting) >= workers * IN_FLIGHT_PER_WORKER:
+                        for result in _finished(waiting):
+                            n_lost = 0
+                            yield result
+                while waiting:
+                    for result in _finished(waiting):
+                        n_lost = 0
+                        yield result
+                return
+            except BrokenProcessPool:
+                log.warning("a worker died with %d batches on the way", len(waiting) + len(unsent))
+        # The pool cannot tell whose batch killed the worker: all that are not finished go back.
+        for future, sources in waiting.items():
+            is_lost = isinstance(future.exception(), BrokenProcessPool)
+            yield _lost(sources) if is_lost else future.result()
+        for sources in unsent:
+            yield _lost(sources)
+    raise WorkerLost(
+        f"workers died {LOST_POOLS_MAX} times without finishing one batch, the run is given up"
+    )
+
+
+def _lost(sources: Batch) -> BatchResult:
+    return BatchResult(sources, [WorkerLost("its worker process died") for _ in sources])
+
+
+def _finished(waiting: dict[Future[BatchResult], Batch]) -> Iterator[BatchResult]:
+    """Wait for at least one batch and give all that are finished."""
+    done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+    for future in done:
+        result = future.result()  # a broken pool raises here and leaves the batch waiting
+        del waiting[future]
+        yield result
+
+
+@contextmanager
+def _pool(plan: Plan, workers: int) -> Iterator[ProcessPoolExecutor]:
+    # spawn, because a fork of a process that has used torch hangs in OpenMP.
+    context = multiprocessing.get_context("spawn")
+    before = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(plan,))
+    is_done = False
+    try:
+        yield pool
+        is_done = True
+    finally:
+        if not is_done:
+            # Whatever is half-way is worth less than a quick stop: nothing of it is recorded.
+            for child in set(multiprocessing.active_children()) - before:
+                child.kill()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_worker: _Loaded | None = None  # a worker's own; the pool offers no other place to keep it
+
+
+def _start_worker(plan: Plan) -> None:
+    # Nothing is built here: an error in here would only say that the pool is broken.
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    # One thread each: with several workers, more threads only wait for each other.
+    _worker = _Loaded(plan, n_threads=1)
+
+
+def _leave_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(batch: Batch) -> BatchResult:
+    assert _worker is not None
+    return _worker.extract(batch)

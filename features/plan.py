@@ -1,0 +1,143 @@
+"""Plans say how a feature is made: small and picklable, they build the extractor in a worker.
+
+The imports in the methods are late on purpose: a worker that decodes clips must not load torch,
+which costs it seconds and half a gigabyte.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from features.clip import ClipConfig
+from features.extractor import Extractor, FeatureSetSpec
+
+if TYPE_CHECKING:
+    from features.audio import AudioConfig
+
+AUTOENCODER = "autoencoder"  # the model name under which `pretrain` registers its weights
+
+
+def clip_alias(clip_set: str) -> str:
+    """Alias of the newest autoencoder for the clips of one feature set, given by its hash."""
+    return f"clips-{clip_set[:12]}"
+
+
+class Plan(Protocol):
+    """One kind of feature with its settings."""
+
+    @property
+    def store_root(self) -> str:
+        """Root of the store that the shards go to."""
+
+    def spec(self) -> FeatureSetSpec:
+        """Name the feature set; loads no network."""
+
+    def check(self) -> None:
+        """Raise WeightsMissing or WeightsMismatch now rather than in a worker."""
+
+    def build(self) -> Extractor:
+        """Load whatever is needed, once a process."""
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """Sampled frames of media files."""
+
+    config: ClipConfig
+    store_root: str
+
+    def spec(self) -> FeatureSetSpec:
+        """Name the feature set; loads no network."""
+        from features.clip_extractor import EXTRACTOR, EXTRACTOR_VERSION  # noqa: PLC0415 (see top)
+
+        return FeatureSetSpec("clip", asdict(self.config), EXTRACTOR, EXTRACTOR_VERSION, None)
+
+    def check(self) -> None:
+        """Nothing to check: clips need no weights."""
+
+    def build(self) -> Extractor:
+        """A decoder."""
+        from features.clip_extractor import ClipExtractor  # noqa: PLC0415 (see top)
+
+        return ClipExtractor(self.config)
+
+
+@dataclass(frozen=True)
+class VisualPlan:
+    """The autoencoder's embedding of stored clips.
+
+    clip_set: hash of the clips' feature set. weights_sha256: checksum of the weights file.
+    """
+
+    clip_set: str
+    weights: Path
+    weights_sha256: str
+    store_root: str
+    device: str = "cpu"
+
+    def spec(self) -> FeatureSetSpec:
+        """Name the feature set; loads no network."""
+        from features.visual import (  # noqa: PLC0415 (see top)
+            EXTRACTOR,
+            EXTRACTOR_VERSION,
+            VisualConfig,
+        )
+
+        config = asdict(VisualConfig(self.clip_set))
+        return FeatureSetSpec("visual", config, EXTRACTOR, EXTRACTOR_VERSION, self.weights_sha256)
+
+    def check(self) -> None:
+        """Raise WeightsMissing or WeightsMismatch when the file is not the one that was named."""
+        from features.errors import WeightsMismatch  # noqa: PLC0415 (see top)
+        from features.weights import weights_sha256  # noqa: PLC0415 (see top)
+
+        if (found := weights_sha256(self.weights)) != self.weights_sha256:
+            raise WeightsMismatch(
+                f"{self.weights} has sha256 {found}, the catalog says {self.weights_sha256}"
+            )
+
+    def build(self) -> Extractor:
+        """The autoencoder, if the file is still the one that was named."""
+        from features.store import FeatureStore  # noqa: PLC0415 (see top)
+        from features.visual import VisualExtractor  # noqa: PLC0415 (see top)
+
+        self.check()
+        return VisualExtractor(self.weights, FeatureStore(self.store_root), device=self.device)
+
+
+@dataclass(frozen=True)
+class AudioPlan:
+    """Whisper's states and words of media files. weights: a file, or None to look for one."""
+
+    config: "AudioConfig"
+    store_root: str
+    weights: Path | None = None
+    device: str = "cpu"
+
+    def spec(self) -> FeatureSetSpec:
+        """Name the feature set; for plain base even where no weights are at hand."""
+        from features.audio import (  # noqa: PLC0415 (see top)
+            EXTRACTOR,
+            EXTRACTOR_VERSION,
+            spec_weights_sha256,
+        )
+
+        fingerprint = spec_weights_sha256(self.config, self.weights)
+        return FeatureSetSpec(
+            "audio", asdict(self.config), EXTRACTOR, EXTRACTOR_VERSION, fingerprint
+        )
+
+    def check(self) -> None:
+        """Raise WeightsMissing when Whisper's weights are nowhere to be found."""
+        from features.audio import check_weights  # noqa: PLC0415 (see top)
+
+        check_weights(self.config, self.weights)
+
+    def build(self) -> Extractor:
+        """Whisper."""
+        from features.audio import AudioExtractor, spec_weights_sha256  # noqa: PLC0415 (see top)
+
+        fingerprint = spec_weights_sha256(self.config, self.weights)
+        return AudioExtractor(
+            self.config, self.weights, weights_sha256=fingerprint, device=self.device
+        )

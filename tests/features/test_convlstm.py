@@ -1,0 +1,195 @@
+"""The autoencoder: the published network number by number, and no row that knows its batch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from features.convlstm import (
+    ConvLstmAutoencoder,
+    ConvLstmCell,
+    ConvLstmConfig,
+    reconstruction_loss,
+)
+
+#: Another batch may take another route through the convolutions: a few units in the last place.
+BOUND = 1e-6
+
+
+@pytest.fixture
+def network() -> ConvLstmAutoencoder:
+    return ConvLstmAutoencoder(ConvLstmConfig(hidden=8)).eval()
+
+
+def clips(n: int, n_frames: int) -> Tensor:
+    return torch.randint(0, 256, (n, 3, n_frames, 8, 6)).float()
+
+
+def original(folder: Path) -> ConvLstmAutoencoder:
+    """The research code's trained weights in our network."""
+    state = torch.load(  # noqa: TID251 - the research code's file is a pickle, read as weights only
+        folder / "convlstm_hidden64.pt", weights_only=True, map_location="cpu"
+    )
+    network = ConvLstmAutoencoder(ConvLstmConfig()).eval()
+    network.load_original(state["model_state_dict"])
+    return network
+
+
+@pytest.mark.reference
+def test_a_small_clip_gives_the_originals_embedding_and_picture(reference_folder):
+    with np.load(reference_folder / "ae_tiny_16x9.npz") as file:
+        expected = {name: torch.from_numpy(file[name]) for name in file.files}
+    with torch.inference_mode():
+        embedding, output = original(reference_folder)(expected["input"])
+    torch.testing.assert_close(embedding, expected["embedding"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(output, expected["output"], atol=1e-4, rtol=0)
+
+
+@pytest.mark.reference
+def test_a_full_size_clip_gives_the_originals_figures(reference_folder):
+    generator = torch.Generator().manual_seed(1234)
+    clip = torch.rand((2, 3, 4, 128, 72), generator=generator) * 255
+    with torch.inference_mode():
+        embedding, output = original(reference_folder)(clip)
+    assert embedding.mean().item() == pytest.approx(-0.00255182, abs=1e-6)
+    assert embedding.std().item() == pytest.approx(1.11447516, abs=1e-5)
+    # In float64: a float32 sum over a million squares is 1e-5 off by itself.
+    assert embedding.double().norm().item() == pytest.approx(1210.45199, rel=1e-5)
+    assert output.mean().item() == pytest.approx(102.152907, abs=1e-4)
+    assert reconstruction_loss(output, clip).item() == pytest.approx(7709.009, abs=1e-2)
+
+
+def test_it_has_the_published_number_of_parameters():
+    with torch.device("meta"):
+        network = ConvLstmAutoencoder(ConvLstmConfig())
+    assert sum(p.numel() for p in network.parameters()) == 1_041_859
+    assert all(p.requires_grad for p in network.parameters())
+
+
+def test_gates_stand_in_the_order_input_forget_output_content():
+    cell = ConvLstmCell(channels=1, hidden=1)
+    torch.nn.init.zeros_(cell.conv.weight)
+    gates = torch.tensor([0.3, -0.7, 1.1, 0.5])
+    cell.conv.bias.data.copy_(gates)
+    state = torch.full((1, 1, 1, 1), 0.8)
+    hidden, after = cell(state, state, state)
+    enter, forget, output = torch.sigmoid(gates[:3])
+    expected = forget * 0.8 + enter * torch.tanh(gates[3])
+    torch.testing.assert_close(after.squeeze(), expected)
+    torch.testing.assert_close(hidden.squeeze(), output * torch.tanh(expected))
+
+
+def test_the_embedding_is_a_cell_state_because_the_two_states_are_swapped(network):
+    # Written out: what a cell returns first is kept as the cell state, and the other way round.
+    clip = clips(2, 3)
+    zeros = torch.zeros(2, 8, 8, 6)
+    a = b = c = d = zeros
+    with torch.inference_mode():
+        for t in range(3):
+            returned, cell = network.encoder_1(clip[:, :, t], a, b)
+            a, b = cell, returned
+            returned, cell = network.encoder_2(a, c, d)
+            c, d = cell, returned
+        torch.testing.assert_close(network.encode(clip), c, atol=0, rtol=0)
+        assert not torch.allclose(c, d)
+
+
+def test_shapes_and_scales(network):
+    embedding, output = network(clips(2, 5))
+    assert embedding.shape == (2, 8, 8, 6)
+    assert output.shape == (2, 3, 5, 8, 6)
+    assert 1 < output.max() <= 255
+    normalised = ConvLstmAutoencoder(ConvLstmConfig(hidden=4, normalised=True))
+    assert normalised(clips(1, 2) / 255)[1].max() <= 1
+
+
+def test_what_stands_behind_the_last_frame_changes_nothing(network):
+    clip = clips(3, 6)
+    lengths = torch.tensor([2, 6, 4])
+    padded = clip.clone()
+    for row, length in enumerate(lengths):
+        padded[row, :, length:] = 255 * torch.rand_like(padded[row, :, length:])
+    zeroed = clip.clone()
+    for row, length in enumerate(lengths):
+        zeroed[row, :, length:] = 0
+    with torch.inference_mode():
+        together = network.encode(padded, lengths)
+        assert torch.equal(together, network.encode(zeroed, lengths))
+        for row, length in enumerate(lengths):
+            alone = network.encode(clip[row : row + 1, :, :length])
+            torch.testing.assert_close(together[row : row + 1], alone, atol=BOUND, rtol=0)
+        # Without lengths the padding does count: the switch is not decoration.
+        assert not torch.allclose(together, network.encode(padded), atol=1e-3)
+
+
+def test_full_lengths_are_the_same_as_none(network):
+    clip = clips(2, 3)
+    with torch.inference_mode():
+        assert torch.equal(network.encode(clip, torch.tensor([3, 3])), network.encode(clip))
+
+
+def test_a_batch_gives_what_its_rows_give_alone(network):
+    clip = clips(5, 4)
+    with torch.inference_mode():
+        embeddings, outputs = network(clip)
+        for row in range(5):
+            embedding, output = network(clip[row : row + 1])
+            torch.testing.assert_close(embeddings[row : row + 1], embedding, atol=BOUND, rtol=0)
+            torch.testing.assert_close(
+                outputs[row : row + 1], output, atol=255 * BOUND, rtol=0
+            )
+
+
+def test_the_loss_sees_real_frames_only_and_each_alike():
+    clip = torch.zeros(2, 3, 4, 2, 2)
+    painted = torch.ones_like(clip)
+    painted[0, :, 1:] = torch.inf  # padding of the first row, whatever stands there
+    painted[1, :, 3] = 3
+    lengths = torch.tensor([1, 4])
+    loss = reconstruction_loss(painted, clip, lengths).item()
+    assert loss == pytest.approx((1 + 1 + 1 + 1 + 9) / 5)
+    full = torch.tensor([4, 4])
+    other = torch.rand_like(clip)
+    assert reconstruction_loss(other, clip, full).item() == pytest.approx(
+        reconstruction_loss(other, clip).item()
+    )
+
+
+def test_padding_teaches_nothing(network):
+    clip, lengths = clips(2, 4), torch.tensor([2, 4])
+
+    def gradients(value: Tensor) -> list[Tensor]:
+        network.zero_grad()
+        reconstruction_loss(network(value, lengths)[1], value, lengths).backward()
+        return [p.grad.clone() for p in network.parameters() if p.grad is not None]
+
+    before = gradients(clip)
+    clip[0, :, 2:] = 255 * torch.rand_like(clip[0, :, 2:])
+    after = gradients(clip)
+    assert len(before) == len(list(network.parameters()))
+    for left, right in zip(before, after, strict=True):
+        torch.testing.assert_close(left, right)
+
+
+def test_it_learns_a_tiny_clip_by_heart():
+    network = ConvLstmAutoencoder(ConvLstmConfig(hidden=8))
+    clip = torch.zeros(1, 3, 2, 4, 4)
+    clip[0, 0, 0, :2] = 255
+    clip[0, 1, 1, :, 2:] = 255
+    optimiser = torch.optim.Adam(network.parameters(), lr=5e-2)
+    losses = []
+    for _ in range(80):
+        optimiser.zero_grad()
+        loss = reconstruction_loss(network(clip)[1], clip)
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.02 * losses[0]
+
+
+@pytest.mark.parametrize("sizes", [{"hidden": 0}, {"channels": 0}])
+def test_sizes_that_are_none_are_refused(sizes):
+    with pytest.raises(ValueError, match="must be 1 or more"):
+        ConvLstmConfig(**sizes)

@@ -1,0 +1,117 @@
+"""Plans name their feature set without loading anything, and build what they named."""
+
+import dataclasses
+import os
+import pickle  # noqa: TID251 - what the process pool does with every plan
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from features.audio import AudioConfig
+from features.clip import ClipConfig
+from features.clip_extractor import ClipExtractor
+from features.convlstm import ConvLstmAutoencoder, ConvLstmConfig
+from features.errors import WeightsMismatch, WeightsMissing
+from features.plan import AudioPlan, ClipPlan, Plan, VisualPlan
+from features.visual import VisualExtractor
+from model.pretraining import save_autoencoder
+
+CLIPS = ClipPlan(ClipConfig(), "store")
+VISUAL = VisualPlan("c" * 64, Path("autoencoder.safetensors"), "0" * 64, "store")
+AUDIO = AudioPlan(AudioConfig(dtype="float32"), "store")
+
+
+@pytest.fixture
+def visual(tmp_path) -> VisualPlan:
+    path = tmp_path / "autoencoder.safetensors"
+    sha256 = save_autoencoder(path, ConvLstmAutoencoder(ConvLstmConfig(hidden=2)), {})
+    return VisualPlan("c" * 64, path, sha256, str(tmp_path))
+
+
+@pytest.mark.parametrize("plan", [CLIPS, VISUAL, AUDIO], ids=["clip", "visual", "audio"])
+def test_a_plan_travels_and_names_the_same_set_there(plan: Plan):
+    there = pickle.loads(pickle.dumps(plan))
+    assert there == plan
+    assert there.spec().hash == plan.spec().hash
+
+
+def test_kinds_and_settings_stand_in_the_spec():
+    assert CLIPS.spec().kind == "clip"
+    assert CLIPS.spec().config == dataclasses.asdict(ClipConfig())
+    assert CLIPS.spec().weights_sha256 is None
+    assert VISUAL.spec().kind == "visual"
+    assert VISUAL.spec().config == {"clip_set": "c" * 64}
+    assert VISUAL.spec().weights_sha256 == "0" * 64
+    assert AUDIO.spec().kind == "audio"
+    assert AUDIO.spec().config["dtype"] == "float32"
+    assert len(AUDIO.spec().weights_sha256 or "") == 64
+
+
+@pytest.mark.parametrize(
+    ("plan", "change"),
+    [
+        (CLIPS, {"config": ClipConfig(every_frames=100)}),
+        (CLIPS, {"config": ClipConfig(resize="paper")}),
+        (VISUAL, {"clip_set": "d" * 64}),
+        (VISUAL, {"weights_sha256": "1" * 64}),
+        (AUDIO, {"config": AudioConfig(dtype="bfloat16")}),
+        (AUDIO, {"config": AudioConfig(dtype="float32", transcript=False)}),
+    ],
+)
+def test_what_changes_the_numbers_changes_the_set(plan, change):
+    assert dataclasses.replace(plan, **change).spec().hash != plan.spec().hash
+
+
+@pytest.mark.parametrize(
+    ("plan", "change"),
+    [
+        (CLIPS, {"store_root": "s3://elsewhere"}),
+        (VISUAL, {"weights": Path("copy.safetensors"), "device": "cuda"}),
+        (AUDIO, {"store_root": "elsewhere", "device": "cuda"}),
+    ],
+)
+def test_where_it_is_computed_and_stored_does_not(plan, change):
+    assert dataclasses.replace(plan, **change).spec().hash == plan.spec().hash
+
+
+def test_plans_build_their_extractors(visual):
+    CLIPS.check()
+    assert isinstance(CLIPS.build(), ClipExtractor)
+    visual.check()
+    assert isinstance(visual.build(), VisualExtractor)
+
+
+def test_weights_that_are_gone_or_replaced_are_refused_before_any_work(visual):
+    torch.manual_seed(1)
+    save_autoencoder(visual.weights, ConvLstmAutoencoder(ConvLstmConfig(hidden=2)), {"new": 1})
+    for use in (visual.check, visual.build):
+        with pytest.raises(WeightsMismatch, match=f"the catalog says {visual.weights_sha256}"):
+            use()
+    visual.weights.unlink()
+    for use in (visual.check, visual.build):
+        with pytest.raises(WeightsMissing, match=r"autoencoder\.safetensors"):
+            use()
+
+
+def test_missing_whisper_weights_are_noticed_before_any_work(tmp_path, monkeypatch):
+    with pytest.raises(WeightsMissing, match="nowhere"):
+        dataclasses.replace(AUDIO, weights=tmp_path / "nowhere.pt").check()
+
+
+def test_a_clip_plan_loads_no_torch():
+    script = (
+        "import sys\n"
+        "from features.clip import ClipConfig\n"
+        "from features.plan import ClipPlan\n"
+        "plan = ClipPlan(ClipConfig(), 'store')\n"
+        "plan.spec(), plan.check(), plan.build()\n"
+        "sys.exit('torch' in sys.modules)\n"
+    )
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", script]
+    assert not subprocess.run(
+        command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}
+    ).returncode

@@ -1,0 +1,144 @@
+"""Rows with their tensors, and how they become batches that keep absent apart from zero."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.errors import BadSetting, IncompatibleFeatures, NotFinite, NothingToTrain
+
+Ref = TypeVar("Ref")
+Array = Tensor | NDArray[np.floating]
+VisualShape = tuple[int, int, int]
+AudioShape = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class InputShapes:
+    """What one row's features must look like: visual (C, H, W) and audio (S, E); None: not read."""
+
+    visual: VisualShape | None = None
+    audio: AudioShape | None = None
+
+
+@dataclass(frozen=True)
+class Example:
+    """One video: its features of any float type (None: it has none) and its views if known."""
+
+    video_id: int
+    visual: Array | None = None
+    audio: Array | None = None
+    views_k: float | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B rows as tensors; a row without a feature is zeros and its `has_` flag is False.
+
+    visual: (B, C, H, W) float32    has_visual: (B,) bool
+    audio: (B, S, E) float32        has_audio: (B,) bool
+    views_k: (B,) float64, None unless every row has them
+    """
+
+    video_ids: tuple[int, ...]
+    visual: Tensor
+    has_visual: Tensor
+    audio: Tensor
+    has_audio: Tensor
+    views_k: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.video_ids)
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on another device."""
+        return Batch(
+            self.video_ids,
+            self.visual.to(device),
+            self.has_visual.to(device),
+            self.audio.to(device),
+            self.has_audio.to(device),
+            None if self.views_k is None else self.views_k.to(device),
+        )
+
+
+class Dataset(Generic[Ref]):
+    """Rows that are read when asked for and not kept: memory does not grow with their number."""
+
+    def __init__(self, refs: Sequence[Ref], load: Callable[[Ref], Example]) -> None:
+        self.refs = refs
+        self.load = load
+
+    def __len__(self) -> int:
+        return len(self.refs)
+
+    def __getitem__(self, index: int) -> Example:
+        return self.load(self.refs[index])
+
+    def __iter__(self) -> Iterator[Example]:
+        for ref in self.refs:
+            yield self.load(ref)
+
+
+def collate(examples: Sequence[Example], shapes: InputShapes) -> Batch:
+    """One batch of the examples, in their order.
+
+    Raises NothingToTrain for none, IncompatibleFeatures and NotFinite naming the video.
+    """
+    if not examples:
+        raise NothingToTrain("a batch needs at least one row")
+    visual, has_visual = _stack(examples, "visual", shapes.visual)
+    audio, has_audio = _stack(examples, "audio", shapes.audio)
+    known = [e.views_k for e in examples if e.views_k is not None]
+    views_k = torch.tensor(known, dtype=torch.float64) if len(known) == len(examples) else None
+    video_ids = tuple(e.video_id for e in examples)
+    return Batch(video_ids, visual, has_visual, audio, has_audio, views_k)
+
+
+def batches(
+    dataset: Dataset[Ref], shapes: InputShapes, batch: int, order: Sequence[int] | None = None
+) -> Iterator[Batch]:
+    """Batches of up to `batch` rows in the given order (as stored if None), read one at a time."""
+    if batch < 1:
+        raise BadSetting(f"batch {batch} must be 1 or more")
+    positions = range(len(dataset)) if order is None else order
+    for start in range(0, len(positions), batch):
+        yield collate([dataset[i] for i in positions[start : start + batch]], shapes)
+
+
+def shuffled(n: int, *, seed: int, epoch: int) -> list[int]:
+    """Order of n rows in an epoch: a function of seed and epoch, so a resumed run sees the same."""
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+    return torch.randperm(n, generator=generator).tolist()
+
+
+def _stack(
+    examples: Sequence[Example], name: str, shape: tuple[int, ...] | None
+) -> tuple[Tensor, Tensor]:
+    """(B, *shape) float32 with zeros for rows that have none, and (B,) bool who has one."""
+    n = len(examples)
+    has = torch.zeros(n, dtype=torch.bool)
+    if shape is None:
+        return torch.zeros(n, 0), has
+    stacked = torch.zeros(n, *shape)
+    for position, example in enumerate(examples):
+        value: Array | None = getattr(example, name)
+        if value is None:
+            continue
+        tensor = torch.as_tensor(value)
+        if tuple(tensor.shape) != shape:
+            raise IncompatibleFeatures(
+                f"{name} feature of video {example.video_id} has shape {tuple(tensor.shape)}; "
+                f"this network reads {shape}"
+            )
+        stacked[position] = tensor
+        has[position] = True
+        if not bool(torch.isfinite(stacked[position]).all()):
+            raise NotFinite(
+                f"{name} feature of video {example.video_id} holds values that are not finite"
+            )
+    return stacked, has

@@ -1,0 +1,115 @@
+"""A trained model as one file that says what it is, reads and was trained on."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from features.errors import FeatureError
+from features.weights import load_weights, save_weights
+from model.baselines import Constants
+from model.errors import BadCheckpoint, IncompatibleFeatures, UnknownKind
+from model.network import Network
+from model.registry import find_kind
+from model.targets import QuartileEdges, TargetTransform
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a checkpoint knows about itself beside its weights and its network's config.
+
+    feature_sets: hash of each feature set it was trained on, by kind. fit: settings of the
+    training, empty for constants. metrics: those of the validation part at the end of training.
+    """
+
+    kind: str
+    target: TargetTransform
+    edges: QuartileEdges
+    constants: Constants
+    feature_sets: Mapping[str, str] = field(default_factory=dict)
+    split_sha256: str | None = None
+    seed: int = 0
+    fit: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    torch_version: str = str(torch.__version__)
+
+    def require_features(self, feature_sets: Mapping[str, str]) -> None:
+        """Raise IncompatibleFeatures unless these are the sets the weights were trained on."""
+        for kind, trained_on in self.feature_sets.items():
+            given = feature_sets.get(kind)
+            if given != trained_on:
+                raise IncompatibleFeatures(
+                    f"the model was trained on {kind} features {trained_on[:12]}; "
+                    f"given were {'none' if given is None else given[:12]}"
+                )
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON document without the kind, which the file states once."""
+        return {
+            "target": self.target.to_json(),
+            "edges": self.edges.to_json(),
+            "constants": asdict(self.constants),
+            "feature_sets": dict(self.feature_sets),
+            "split_sha256": self.split_sha256,
+            "seed": self.seed,
+            "fit": dict(self.fit),
+            "metrics": dict(self.metrics),
+            "torch_version": self.torch_version,
+        }
+
+    @classmethod
+    def from_json(cls, kind: str, document: Mapping[str, Any]) -> "ModelCard":
+        """From `to_json`'s document; BadCheckpoint for anything else."""
+        try:
+            rest = dict(document)
+            return cls(
+                kind=kind,
+                target=TargetTransform.from_json(rest.pop("target")),
+                edges=QuartileEdges.from_json(rest.pop("edges")),
+                constants=Constants(**rest.pop("constants")),
+                **rest,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise BadCheckpoint(f"the model's card is not complete: {error!r}") from error
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model read back: its network in eval mode, its card, and the sha256 of its file."""
+
+    network: Network
+    card: ModelCard
+    sha256: str
+
+
+def save_checkpoint(path: Path, network: Network, card: ModelCard) -> str:
+    """Write one file, atomically; returns its sha256."""
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
+    }
+    return save_weights(path, card.kind, asdict(network.config), tensors, card.to_json())
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
+    """Read a model; BadCheckpoint where the file is none, or its tensors fit no such network."""
+    try:
+        held = load_weights(path)
+        kind = find_kind(held.kind)
+    except (FeatureError, UnknownKind) as error:
+        raise BadCheckpoint(f"{path} holds no model: {error}") from error
+    card = ModelCard.from_json(held.kind, held.extra)
+    # On the meta device nothing is allocated or drawn at random; the file's tensors move in.
+    with torch.device("meta"):
+        network = kind.build(kind.config_from_json(held.config))
+    # Copied, because a file packs tensors at any address, and matrix products over unaligned
+    # weights differ in the last digits from those of the network that was trained.
+    tensors = {name: value.clone() for name, value in held.tensors.items()}
+    try:
+        network.load_state_dict(tensors, strict=True, assign=True)
+    except RuntimeError as error:
+        raise BadCheckpoint(
+            f"tensors of {path} do not fit a {held.kind} network: {error}"
+        ) from error
+    return Checkpoint(network.to(device).eval(), card, held.sha256)

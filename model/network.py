@@ -1,0 +1,81 @@
+"""What every network of this package promises, and the scaling of inputs they share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from model.batches import Batch, InputShapes
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+class Network(nn.Module, ABC):
+    """A regressor: a batch in, one number per row out, on the scale of its target."""
+
+    config: "DataclassInstance"
+    shapes: InputShapes
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Tensor:
+        """Prediction of each row on the target's scale, (B,)."""
+
+    def prepare(self, train: Iterable[Batch]) -> None:
+        """Learn the inputs' scales from the training rows, before the first epoch."""
+
+
+class Standardiser(nn.Module):
+    """Inputs minus the training mean, over the training sd, cut at ±`clip_at`; kept with weights.
+
+    One scale per channel: a few loud channels of raw encoder states would otherwise be all that a
+    small network sees. The cut bounds what an unusual row can do to its score.
+    """
+
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(self, shape: tuple[int, ...], *, clip_at: float) -> None:
+        """shape: of the scales, broadcast against the input without its batch axis."""
+        super().__init__()
+        self.clip_at = clip_at
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("sd", torch.ones(shape))
+
+    def forward(self, value: Tensor) -> Tensor:
+        """value: (B, …) any scale    returns: same shape, in [-clip_at, clip_at]"""
+        return ((value - self.mean) / self.sd).clamp(-self.clip_at, self.clip_at)
+
+
+class Moments:
+    """Running mean and sd over a stream of (B, …) tensors, pooled to the shape of the scales."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self.n = 0
+        self.total = torch.zeros(shape, dtype=torch.float64)
+        self.squares = torch.zeros(shape, dtype=torch.float64)
+
+    def add(self, value: Tensor) -> None:
+        """Count in the rows of `value`."""
+        if len(value) == 0:
+            return
+        value = value.detach().cpu().double()
+        pooled = [0, *(i + 1 for i, size in enumerate(self.shape) if size == 1)]
+        self.n += value.numel() // max(1, self.total.numel())
+        self.total += value.sum(dim=pooled, keepdim=True)[0]
+        self.squares += value.square().sum(dim=pooled, keepdim=True)[0]
+
+    def store(self, scaler: Standardiser) -> None:
+        """Set the scaler's buffers; leaves it as it is where no row had a value."""
+        if self.n == 0:
+            return
+        mean = self.total / self.n
+        sd = (self.squares / self.n - mean.square()).clamp_min(0).sqrt()
+        # A channel that never moved in training has no scale; dividing by its rounding noise
+        # would turn any later movement into an extreme.
+        still = sd <= 1e-5 * (1 + mean.abs())
+        scaler.mean.copy_(mean)
+        scaler.sd.copy_(torch.where(still, torch.ones_like(sd), sd))

@@ -1,0 +1,138 @@
+"""Who trains, who validates and who is held out: a pure function of the candidates."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from model.errors import BadSetting
+
+Part = Literal["train", "val", "holdout"]
+Strategy = Literal["time", "author", "hash", "paper"]
+
+# Section IV of the paper: 1,100 videos, 800 to train, 200 to validate, 100 held out.
+PAPER_TRAIN, PAPER_VAL, PAPER_ALL = 800, 200, 1100
+OLDEST_UPLOAD = datetime(2014, 1, 1, tzinfo=UTC)  # before the site's first ancestor
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """How to divide videos; `val` and `holdout` are fractions of all of them.
+
+    time: the newest are held out, the next newest validate; scoring always looks ahead.
+    author: no account is in two parts. hash: seeded, by the video's own id.
+    paper: 800/200/100 in order of id, scaled to however many there are (fractions are not used).
+    """
+
+    strategy: Strategy = "time"
+    val: float = 0.15
+    holdout: float = 0.15
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise BadSetting(f"split strategy {self.strategy!r} is none of {', '.join(STRATEGIES)}")
+        if self.val < 0 or self.holdout < 0 or self.val + self.holdout >= 1:
+            raise BadSetting(
+                f"val {self.val} and holdout {self.holdout} must be fractions that leave "
+                "something to train on (their sum below 1)"
+            )
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A video that could enter a split; both times are aware."""
+
+    video_id: int
+    tiktok_id: str
+    author_id: int | None
+    posted_at: datetime | None
+    first_seen_at: datetime
+
+
+def assign_parts(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, Part]:
+    """Part of every candidate by video_id, whatever the order they come in."""
+    return STRATEGIES[config.strategy](candidates, config)
+
+
+def uploaded_at(candidate: Candidate) -> datetime:
+    """Best known upload time: what the page said, else the second inside the id, else first sight.
+
+    The upper 32 bits of an id are its upload second; an id that says something absurd is not
+    such an id.
+    """
+    if candidate.posted_at is not None:
+        return candidate.posted_at
+    if candidate.tiktok_id.isascii() and candidate.tiktok_id.isdigit():
+        second = int(candidate.tiktok_id) >> 32
+        if OLDEST_UPLOAD.timestamp() < second < 2**32:
+            told = datetime.fromtimestamp(second, tz=UTC)
+            if told <= candidate.first_seen_at + timedelta(days=1):
+                return told
+    return candidate.first_seen_at
+
+
+def _by_time(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, Part]:
+    ordered = sorted(candidates, key=lambda c: (uploaded_at(c), _id_order(c)))
+    n = len(ordered)
+    n_holdout, n_val = _share(n, config.holdout), _share(n, config.val)
+    return _in_order(ordered, n - n_val - n_holdout, n_val)
+
+
+def _by_paper(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, Part]:
+    del config  # the paper's shares are fixed
+    ordered = sorted(candidates, key=_id_order)
+    n_train = round(len(ordered) * PAPER_TRAIN / PAPER_ALL)
+    return _in_order(ordered, n_train, round(len(ordered) * PAPER_VAL / PAPER_ALL))
+
+
+def _by_author(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, Part]:
+    # A video of nobody we know stands alone: it cannot share an author with another part.
+    return {
+        c.video_id: _by_draw(
+            f"video:{c.tiktok_id}" if c.author_id is None else f"author:{c.author_id}", config
+        )
+        for c in candidates
+    }
+
+
+def _by_hash(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, Part]:
+    return {c.video_id: _by_draw(f"video:{c.tiktok_id}", config) for c in candidates}
+
+
+def _by_draw(subject: str, config: SplitConfig) -> Part:
+    # A hash, not a shuffle: adding videos must never move one already assigned.
+    digest = hashlib.sha256(f"{config.seed}:{subject}".encode()).digest()
+    draw = int.from_bytes(digest[:8], "big") / 2**64
+    if draw < config.holdout:
+        return "holdout"
+    return "val" if draw < config.holdout + config.val else "train"
+
+
+def _in_order(ordered: Sequence[Candidate], n_train: int, n_val: int) -> dict[int, Part]:
+    parts: dict[int, Part] = {}
+    for position, candidate in enumerate(ordered):
+        if position < n_train:
+            parts[candidate.video_id] = "train"
+        else:
+            parts[candidate.video_id] = "val" if position < n_train + n_val else "holdout"
+    return parts
+
+
+def _share(n: int, fraction: float) -> int:
+    """Rows of a part: rounded, but never none where three rows could give each part one."""
+    return max(round(n * fraction), 1 if fraction > 0 and n >= 3 else 0)
+
+
+def _id_order(candidate: Candidate) -> tuple[int, str]:
+    # Length first: as text "99" would come after "100", as numbers it must not.
+    return (len(candidate.tiktok_id), candidate.tiktok_id)
+
+
+STRATEGIES: dict[str, Callable[[Sequence[Candidate], SplitConfig], dict[int, Part]]] = {
+    "time": _by_time,
+    "author": _by_author,
+    "hash": _by_hash,
+    "paper": _by_paper,
+}

@@ -1,0 +1,58 @@
+"""Small networks and rows that every test of this package starts from."""
+
+import torch
+
+from model.batches import Batch, Dataset, Example, InputShapes, collate
+from model.fused import FusedConfig, FusedRegressor
+
+SHAPES = InputShapes(visual=(8, 4, 4), audio=(3, 8))
+TINY = FusedConfig(
+    height_px=4,
+    width_px=4,
+    channels=8,
+    audio_states=3,
+    audio_width=8,
+    branch_width=16,
+    missing="token",
+    modality_drop=0.1,
+    standardise=True,
+    norm_first=True,
+)
+TINY_PAPER = FusedConfig(
+    height_px=4, width_px=4, channels=8, audio_states=3, audio_width=8, branch_width=16
+)
+
+
+def examples(n: int = 8, *, seed: int = 0) -> list[Example]:
+    """Rows whose views follow from what they hold; every fourth has no audio."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = []
+    for video_id in range(1, n + 1):
+        visual = torch.randn(8, 4, 4, generator=generator) + video_id / n
+        audio = torch.randn(3, 8, generator=generator)
+        rows.append(
+            Example(
+                video_id,
+                visual.half(),
+                None if video_id % 4 == 0 else audio,
+                views_k=float(10.0 * 3.0 ** float(visual.mean())),
+            )
+        )
+    return rows
+
+
+def dataset(rows: list[Example]) -> Dataset[Example]:
+    """The rows as a dataset that hands out what it is given."""
+    return Dataset(rows, lambda row: row)
+
+
+def network(config: FusedConfig = TINY, *, seed: int = 0) -> FusedRegressor:
+    """A fused network with weights of a seed, in eval mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return FusedRegressor(config).eval()
+
+
+def batch_of(rows: list[Example]) -> Batch:
+    """One batch of the rows for the tiny networks."""
+    return collate(rows, SHAPES)

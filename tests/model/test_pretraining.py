@@ -1,0 +1,272 @@
+"""Pretraining: it learns, it stops, and an interruption leaves no trace in the result."""
+
+import dataclasses
+import math
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors import torch as safetensors_torch
+
+from features.convlstm import ConvLstmAutoencoder, reconstruction_loss
+from features.errors import WeightsMismatch
+from features.visual import load_autoencoder, pad
+from features.weights import load_weights, weights_sha256
+from model.errors import BadSetting, NotFinite, NothingToTrain
+from model.pretraining import Epoch, PretrainConfig, pretrain, save_autoencoder
+
+CONFIG = PretrainConfig(hidden=4, epochs=5, batch=2, lr=1e-2)
+TRAIN, VAL = [4, 0, 2, 3, 6], [1, 5, 7]
+
+
+class Interrupted(Exception):
+    """Stands for whatever may stop a training."""
+
+
+def read_clip(index: int) -> NDArray[np.uint8]:
+    """A clip of 1 to 3 frames whose upper half is bright."""
+    generator = np.random.default_rng(index)
+    clip = generator.integers(0, 60, (3, 1 + index % 3, 4, 3), np.uint8)
+    clip[:, :, :2] += 190
+    return clip
+
+
+def train(
+    checkpoint: Path,
+    config: PretrainConfig = CONFIG,
+    read: Callable[[int], NDArray[np.uint8]] = read_clip,
+    on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
+    indices: tuple[list[int], list[int]] = (TRAIN, VAL),
+) -> tuple[ConvLstmAutoencoder, list[Epoch]]:
+    return pretrain(read, *indices, config, checkpoint=checkpoint, on_epoch=on_epoch)
+
+
+def assert_same(left: ConvLstmAutoencoder, right: ConvLstmAutoencoder) -> None:
+    states = left.state_dict(), right.state_dict()
+    assert states[0].keys() == states[1].keys()
+    for name, tensor in states[0].items():
+        assert torch.equal(tensor, states[1][name]), name
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> tuple[ConvLstmAutoencoder, list[Epoch]]:
+    return train(tmp_path_factory.mktemp("undisturbed") / "checkpoint")
+
+
+def test_the_loss_falls(tmp_path):
+    told: list[Epoch] = []
+    config = dataclasses.replace(CONFIG, epochs=12)
+    _network, curve = train(tmp_path / "c", config, on_epoch=told.append)
+    assert told == curve
+    assert [epoch.number for epoch in curve] == list(range(1, 13))
+    assert curve[-1].train_mse < 0.7 * curve[0].train_mse
+    assert curve[-1].val_mse < 0.7 * curve[0].val_mse
+
+
+def test_the_network_of_the_best_epoch_is_given_and_its_loss_counts_frames_alike(undisturbed):
+    network, curve = undisturbed
+    assert not network.training
+    squares, n_frames = 0.0, 0
+    for index in VAL:
+        clip, lengths = pad([read_clip(index)], network.config)
+        with torch.inference_mode():
+            mse = reconstruction_loss(network(clip, lengths)[1], clip, lengths).item()
+        squares += mse * clip.shape[2]
+        n_frames += clip.shape[2]
+    best = min(epoch.val_mse for epoch in curve)
+    assert squares / n_frames == pytest.approx(best, rel=1e-5)
+
+
+def test_the_last_epoch_is_not_given_when_an_earlier_one_was_better(tmp_path):
+    # So high a rate that the loss jumps about.
+    config = dataclasses.replace(CONFIG, epochs=10, lr=0.8, patience=None)
+    network, curve = train(tmp_path / "c", config)
+    best = min(curve, key=lambda epoch: epoch.val_mse)
+    assert best.number < 10
+    saved = load_weights(tmp_path / "c")
+    assert saved.extra["best_epoch"] == best.number
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, saved.tensors[f"best.{name}"])
+    assert not torch.equal(
+        saved.tensors["best.painter.weight"], saved.tensors["last.painter.weight"]
+    )
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 4])
+def test_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path, undisturbed, epoch):
+    n_read = 0
+
+    def stop_half_way(index: int) -> NDArray[np.uint8]:
+        nonlocal n_read
+        n_read += 1
+        if n_read == epoch * (len(TRAIN) + len(VAL)) + 4:  # in the middle of the next epoch
+            raise Interrupted
+        return read_clip(index)
+
+    checkpoint, told = tmp_path / "c", []
+    with pytest.raises(Interrupted):
+        train(checkpoint, read=stop_half_way, on_epoch=told.append)
+    assert len(told) == epoch
+    torch.manual_seed(99)  # nothing may hang on the state of the process that goes on
+    told.clear()
+    network, curve = train(checkpoint, on_epoch=told.append)
+    assert curve == told == undisturbed[1]
+    assert_same(network, undisturbed[0])
+
+
+def test_a_finished_training_is_not_done_again(tmp_path, undisturbed):
+    checkpoint = tmp_path / "c"
+    train(checkpoint)
+    sha256 = weights_sha256(checkpoint)
+
+    def refuse(index: int) -> NDArray[np.uint8]:
+        raise AssertionError(index)
+
+    network, curve = train(checkpoint, read=refuse)
+    assert curve == undisturbed[1]
+    assert_same(network, undisturbed[0])
+    assert weights_sha256(checkpoint) == sha256
+
+
+def test_it_leaves_the_callers_random_numbers_alone(tmp_path):
+    before = torch.get_rng_state()
+    train(tmp_path / "c", dataclasses.replace(CONFIG, epochs=1))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("change", [{"lr": 2e-2}, {"seed": 1}, {"hidden": 3}, {"batch": 3}])
+def test_other_settings_start_afresh(tmp_path, undisturbed, change):
+    other = dataclasses.replace(CONFIG, epochs=2, **change)
+    train(tmp_path / "c")
+    network, curve = train(tmp_path / "c", other)
+    fresh_network, fresh_curve = train(tmp_path / "fresh", other)
+    assert curve == fresh_curve != undisturbed[1][:2]
+    assert_same(network, fresh_network)
+
+
+def test_other_clips_start_afresh(tmp_path):
+    config = dataclasses.replace(CONFIG, epochs=2)
+    train(tmp_path / "c", config)
+    more = ([*TRAIN, 8], VAL)
+    assert train(tmp_path / "c", config, indices=more)[1] == train(
+        tmp_path / "fresh", config, indices=more
+    )[1]
+
+
+def test_another_kind_of_file_is_not_overwritten(tmp_path, undisturbed):
+    path = tmp_path / "c"
+    save_autoencoder(path, undisturbed[0], {})
+    with pytest.raises(WeightsMismatch, match="expected 'pretraining'"):
+        train(path)
+    assert load_autoencoder(path).config.hidden == 4
+
+
+def test_a_failed_checkpoint_leaves_the_last_one(tmp_path, monkeypatch, undisturbed):
+    checkpoint = tmp_path / "c"
+    save, n_saved = safetensors_torch.save_file, 0
+
+    def fail_third(tensors, target, metadata):
+        nonlocal n_saved
+        n_saved += 1
+        if n_saved == 3:
+            target.write_bytes(b"half")
+            raise OSError("disk full")
+        save(tensors, target, metadata)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(safetensors_torch, "save_file", fail_third)
+        with pytest.raises(OSError, match="disk full"):
+            train(checkpoint)
+    assert list(tmp_path.iterdir()) == [checkpoint]
+    assert len(load_weights(checkpoint).extra["curve"]) == 2
+    network, curve = train(checkpoint)
+    assert curve == undisturbed[1]
+    assert_same(network, undisturbed[0])
+
+
+def test_it_stops_when_the_validation_loss_stays(tmp_path):
+    config = dataclasses.replace(CONFIG, epochs=40, lr=1e-30, patience=3)
+    _network, curve = train(tmp_path / "c", config)
+    assert len(curve) == 4  # the first is the best, three more are no better
+    assert len(train(tmp_path / "c", config)[1]) == 4
+    _network, curve = train(tmp_path / "d", dataclasses.replace(config, epochs=6, patience=None))
+    assert len(curve) == 6
+
+
+def test_a_loss_that_is_not_finite_ends_it_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+    checkpoint, told = tmp_path / "c", []
+
+    def spoil(epoch: Epoch) -> None:
+        told.append(epoch)
+        if epoch.number == 2:
+            monkeypatch.setattr(
+                "model.pretraining.reconstruction_loss",
+                lambda reconstruction, *_: reconstruction.mean() * math.nan,
+            )
+
+    with pytest.raises(NotFinite, match=r"became nan in epoch 3; lower lr 0\.01"):
+        train(checkpoint, on_epoch=spoil)
+    saved = load_weights(checkpoint)
+    assert len(told) == len(saved.extra["curve"]) == 2
+    assert all(bool(t.isfinite().all()) for t in saved.tensors.values())
+
+
+def test_a_rate_beyond_all_reason_is_noticed(tmp_path):
+    with pytest.raises(NotFinite, match="lower lr"):
+        train(tmp_path / "c", dataclasses.replace(CONFIG, lr=math.inf))
+    assert not (tmp_path / "c").exists()
+
+
+def test_clips_are_read_when_needed_and_not_kept(tmp_path):
+    alive: set[int] = set()
+    n_read, most = 0, 0
+
+    def read(index: int) -> NDArray[np.uint8]:
+        nonlocal n_read, most
+        n_read += 1
+        alive.add(n_read)
+        most = max(most, len(alive))
+        clip = read_clip(index)
+        weakref.finalize(clip, alive.remove, n_read)
+        return clip
+
+    train(tmp_path / "c", dataclasses.replace(CONFIG, epochs=2), read=read)
+    assert most <= 3 * CONFIG.batch
+    assert not alive
+
+
+@pytest.mark.parametrize("indices", [([], VAL), (TRAIN, [])])
+def test_without_clips_there_is_nothing_to_train(tmp_path, indices):
+    with pytest.raises(NothingToTrain, match="must be 1 or more"):
+        train(tmp_path / "c", indices=indices)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"epochs": 0}, {"batch": 0}, {"lr": 0.0}, {"lr": math.nan}, {"hidden": 0}, {"patience": 0}],
+)
+def test_settings_that_cannot_train_are_refused(setting):
+    with pytest.raises(BadSetting):
+        PretrainConfig(**setting)
+
+
+def test_the_defaults_are_the_papers_but_for_the_patience():
+    config = PretrainConfig()
+    assert (config.hidden, config.epochs, config.batch, config.lr) == (64, 200, 4, 1e-4)
+    assert config.patience == 20
+
+
+def test_the_saved_network_is_the_one_that_was_trained(tmp_path, undisturbed):
+    network, curve = undisturbed
+    extra = {"curve": [dataclasses.asdict(epoch) for epoch in curve]}
+    sha256 = save_autoencoder(tmp_path / "w", network, extra)
+    again = load_autoencoder(tmp_path / "w").eval()
+    assert_same(again, network)
+    assert load_weights(tmp_path / "w").sha256 == sha256
+    clip, lengths = pad([read_clip(2), read_clip(3)], network.config)
+    with torch.inference_mode():
+        assert torch.equal(again(clip, lengths)[1], network(clip, lengths)[1])

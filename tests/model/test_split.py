@@ -1,0 +1,114 @@
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.errors import BadSetting
+from model.split import Candidate, SplitConfig, assign_parts, uploaded_at
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def candidates(n: int, *, authors: int = 7) -> list[Candidate]:
+    return [
+        Candidate(
+            video_id=i,
+            tiktok_id=str((int((START + timedelta(hours=i)).timestamp()) << 32) + i),
+            author_id=None if i % 11 == 0 else i % authors,
+            posted_at=START + timedelta(hours=i),
+            first_seen_at=START + timedelta(days=90),
+        )
+        for i in range(n)
+    ]
+
+
+def test_the_time_split_holds_out_the_newest():
+    rows = candidates(72)
+    parts = assign_parts(rows, SplitConfig())
+    assert Counter(parts.values()) == {"train": 50, "val": 11, "holdout": 11}
+    assert [parts[row.video_id] for row in rows] == ["train"] * 50 + ["val"] * 11 + ["holdout"] * 11
+
+
+def test_the_paper_split_is_800_200_100_in_order_of_id():
+    rows = candidates(1100)
+    parts = assign_parts(list(reversed(rows)), SplitConfig(strategy="paper"))
+    assert Counter(parts.values()) == {"train": 800, "val": 200, "holdout": 100}
+    assert [parts[i] for i in (0, 799, 800, 999, 1000)] == [
+        "train",
+        "train",
+        "val",
+        "val",
+        "holdout",
+    ]
+
+
+def test_the_paper_split_orders_ids_as_numbers():
+    rows = [
+        Candidate(i, tiktok_id, None, None, START) for i, tiktok_id in enumerate(["9", "10", "100"])
+    ]
+    assert assign_parts(rows, SplitConfig(strategy="paper"))[2] != "train"
+
+
+def test_no_author_is_in_two_parts():
+    rows = candidates(200, authors=20)
+    parts = assign_parts(rows, SplitConfig(strategy="author", val=0.3, holdout=0.3))
+    of_author: dict[int, set[str]] = {}
+    for row in rows:
+        if row.author_id is not None:
+            of_author.setdefault(row.author_id, set()).add(parts[row.video_id])
+    assert all(len(found) == 1 for found in of_author.values())
+    assert set(parts.values()) == {"train", "val", "holdout"}
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.sampled_from(["hash", "author"]))
+def test_a_video_keeps_its_part_when_others_are_added(n, more, strategy):
+    config = SplitConfig(strategy=strategy)
+    before = assign_parts(candidates(n), config)
+    after = assign_parts(candidates(n + more), config)
+    assert before.items() <= after.items()
+
+
+@given(
+    st.permutations(candidates(30)),
+    st.sampled_from(["time", "author", "hash", "paper"]),
+)
+def test_the_order_of_the_candidates_decides_nothing(shuffled, strategy):
+    config = SplitConfig(strategy=strategy)
+    assert assign_parts(shuffled, config) == assign_parts(candidates(30), config)
+
+
+def test_another_seed_is_another_draw():
+    rows = candidates(100)
+    drawn = [assign_parts(rows, SplitConfig(strategy="hash", seed=seed)) for seed in (0, 1)]
+    assert drawn[0] != drawn[1]
+
+
+@pytest.mark.parametrize("n", [3, 4, 5])
+def test_three_videos_are_enough_for_three_parts(n):
+    parts = assign_parts(candidates(n), SplitConfig())
+    assert set(parts.values()) == {"train", "val", "holdout"}
+
+
+def test_no_candidate_has_no_part():
+    assert assign_parts([], SplitConfig()) == {}
+
+
+def test_the_id_tells_the_upload_time_where_the_page_did_not():
+    second = int(START.timestamp())
+    row = Candidate(1, str(second << 32), None, None, START + timedelta(days=3))
+    assert uploaded_at(row) == START
+
+
+@pytest.mark.parametrize("tiktok_id", ["7", "abc", "٣", str(2**70), str(int(4e9) << 32)])
+def test_an_id_without_a_time_falls_back_to_first_sight(tiktok_id):
+    assert uploaded_at(Candidate(1, tiktok_id, None, None, START)) == START
+
+
+@pytest.mark.parametrize(
+    "settings", [{"val": -0.1}, {"val": 0.5, "holdout": 0.5}, {"strategy": "random"}]
+)
+def test_refuses_a_split_that_cannot_be(settings):
+    with pytest.raises(BadSetting):
+        SplitConfig(**settings)

@@ -1,0 +1,308 @@
+"""viewcast on the command line: the root group, the settings it reads, and what spans stages."""
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import catalog.commands
+import features.commands
+import model.commands
+import scraper.commands
+from catalog.console import (
+    App,
+    dry_run_option,
+    emit,
+    emit_outcome,
+    json_option,
+    pass_app,
+    table,
+)
+from catalog.errors import CatalogError
+from features.errors import FeatureError
+from model.errors import ModelError
+from scraper.errors import ScrapeError
+
+if TYPE_CHECKING:
+    from catalog.runs import Outcome
+
+EXIT_INTERRUPTED = 130
+PACKAGE_ERRORS = (CatalogError, FeatureError, ModelError, ScrapeError)
+
+
+class RootGroup(click.Group):
+    """Turns the packages' errors into one line and an exit code; --debug shows the traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PACKAGE_ERRORS as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"viewcast: {error}", err=True)
+            raise click.exceptions.Exit(error.exit_code) from error
+
+
+@click.group(cls=RootGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--db", metavar="URL", help="Catalog, e.g. sqlite:////abs/catalog.db, postgresql://…")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of media, features, weights.")
+@click.option("--config", type=click.Path(path_type=Path), help="Settings; default viewcast.toml.")
+@click.option("-v", "--verbose", count=True, help="Log each batch (-v) or each row (-vv).")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.version_option(package_name="viewcast")
+@click.pass_context
+def main(
+    ctx: click.Context,
+    db: str | None,
+    data: Path | None,
+    config: Path | None,
+    verbose: int,
+    debug: bool,
+) -> None:
+    """Forecast the views of short vertical videos from what is in them, on a SQL catalog.
+
+    A first run: `viewcast demo`. By hand: db upgrade, topic defaults, scrape, fetch, extract clip,
+    pretrain, extract visual, extract audio, split create, train, score, report.
+    """
+    flags = {name: value for name, value in (("db", db), ("data", data)) if value is not None}
+    ctx.obj = App(settings_file=config, flags=flags, debug=debug)
+    ctx.obj.start_nightly = lambda slot, due: _start_nightly(ctx.obj, slot, due)
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s")
+    # SIGTERM raises nothing by itself: without this, what is recorded on leaving would be lost.
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+@main.group()
+def config() -> None:
+    """The settings."""
+
+
+@config.command("show")
+@click.option("--origin", is_flag=True, help="Also say which source set each one.")
+@json_option
+@pass_app
+def config_show(app: App, origin: bool, as_json: bool) -> None:
+    """Print every setting; secrets are masked."""
+    from catalog.settings import leaves
+
+    loaded = app.loaded
+    rows = [(leaf, str(value)) for leaf, value in leaves(loaded.settings.model_dump())]
+    if origin:
+        payload: dict[str, Any] = {
+            leaf: {"value": value, "origin": loaded.origins[leaf]} for leaf, value in rows
+        }
+        text = table(
+            ["setting", "value", "from"],
+            [(leaf, value, loaded.origins[leaf]) for leaf, value in rows],
+        )
+    else:
+        payload = dict(rows)
+        text = table(["setting", "value"], rows)
+    emit({"settings": payload}, as_json=as_json, text=text)
+
+
+@main.command()
+@click.option("--slot", help="Name of the night, such as nightly/2026-11-23; done once.")
+@click.option("--scheduled-for", type=click.DateTime(), help="When it was due (UTC).")
+@json_option
+@dry_run_option
+@pass_app
+def nightly(
+    app: App, slot: str | None, scheduled_for: datetime | None, as_json: bool, dry_run: bool
+) -> None:
+    """Do one night: scrape, fetch, extract, train what is missing, score, report.
+
+    A stage that fails is recorded and the next ones still work on what is there.
+    """
+    stages = _stages(app, quiet=as_json)
+    if dry_run:
+        names = [name for name, _stage in stages]
+        emit({"dry_run": True, "stages": names}, as_json=as_json, text="\n".join(names))
+        return
+    outcome, lines = _run_stages(
+        app, stages, slot=slot, scheduled_for=scheduled_for, echo=not as_json
+    )
+    emit_outcome(outcome, as_json=as_json, extra={"stages": lines} if as_json else None)
+
+
+@main.command()
+@click.option("--per-topic", default=6, show_default=True, help="Videos of each of the 12 topics.")
+@json_option
+@pass_app
+def demo(app: App, per_topic: int, as_json: bool) -> None:
+    """Run everything on the local replica site, with real Chromium, mp4 files and Whisper.
+
+    The data lie in ./demo-data (or --data); a second run does only what is left to do.
+    """
+    from catalog import session, settings
+    from scraper.replica.content import ReplicaConfig
+    from scraper.replica.server import Replica
+    from scraper.steps import add_hashtags
+    from scraper.topics import DEFAULT_TOPICS
+
+    data = Path(app.flags.get("data", "demo-data")).resolve()
+    data.mkdir(parents=True, exist_ok=True)
+    with Replica(ReplicaConfig(videos_per_tag=per_topic), data / "replica-media") as replica:
+        app.flags = settings.merge(DEMO_SETTINGS, {**app.flags, "data": data})
+        app.flags["site"] = {"base_url": replica.url}
+        session.upgrade(app.settings.db_url)
+        add_hashtags(app.catalog, {name: tags[:1] for name, tags in DEFAULT_TOPICS.items()})
+        stages = _stages(app, quiet=as_json, also_train=("mean", "median"))
+        outcome, lines = _run_stages(app, stages, echo=not as_json)
+    _close_demo(app, outcome, lines, as_json=as_json)
+
+
+# Small pictures and few epochs: the paper's networks at a size that two cores train in a minute.
+DEMO_SETTINGS: dict[str, Any] = {
+    "scrape": {"limit": 60},
+    "clip": {"every_frames": 24, "max_frames": 8, "height_px": 32, "width_px": 18},
+    "pretrain": {"epochs": 12, "batch": 8, "lr": 1e-3},
+    "extract": {"workers": 2, "batch": 6},
+}
+
+Stage = Callable[[int], "Outcome"]
+
+
+def _stages(
+    app: App, *, quiet: bool, also_train: tuple[str, ...] = ()
+) -> list[tuple[str, Stage]]:
+    """Name the stages of a night in their order; each takes the id of the parent run."""
+    from catalog.pages import write_report_step
+    from features.commands import run_extract
+    from model.commands import run_pretrain, run_score, run_split, run_train
+    from scraper.commands import run_fetch, run_scrape
+    from scraper.steps import ScrapeRequest
+
+    settings = app.settings
+    request = ScrapeRequest(
+        limit=settings.scrape.limit, fresh_for=timedelta(hours=settings.scrape.fresh_for_h)
+    )
+    retrain = settings.nightly.retrain
+    if_missing = retrain == "if-missing"
+
+    def wire(run: Callable[..., "Outcome"], *args: Any, **options: Any) -> Stage:
+        return lambda parent_id: run(app, *args, quiet=quiet, parent_id=parent_id, **options)
+
+    stages = [
+        ("scrape", wire(lambda *args, **options: run_scrape(*args, **options).outcome, request)),
+        ("fetch", wire(run_fetch)),
+        ("extract clip", wire(run_extract, "clip")),
+    ]
+    if retrain != "never":
+        stages.append(("pretrain", wire(run_pretrain, if_missing=if_missing)))
+    stages += [
+        ("extract visual", wire(run_extract, "visual")),
+        ("extract audio", wire(run_extract, "audio")),
+    ]
+    if retrain != "never":
+        stages.append(("split create", wire(run_split, if_missing=if_missing)))
+        for preset in (settings.train.preset, *also_train):
+            stages.append((f"train {preset}", wire(run_train, preset, if_missing=if_missing)))
+    stages += [("score", wire(run_score)), ("report", wire(write_report_step))]
+    return stages
+def _run_stages(
+    app: App,
+    stages: list[tuple[str, Stage]],
+    *,
+    echo: bool,
+    slot: str | None = None,
+    scheduled_for: datetime | None = None,
+) -> tuple["Outcome", list[dict[str, Any]]]:
+    """Run stage after stage under one parent run; a package error costs its stage only."""
+    from catalog.runs import record_run
+
+    lines: list[dict[str, Any]] = []
+    with record_run(
+        app.catalog,
+        "nightly",
+        params={"stages": [name for name, _stage in stages]},
+        trigger="daemon" if slot else "manual",
+        slot=slot,
+        scheduled_for=None if scheduled_for is None else scheduled_for.replace(tzinfo=UTC),
+    ) as run:
+        run.expect(len(stages))
+        for name, stage in stages:
+            start = time.monotonic()
+            line: dict[str, Any] = {"stage": name}
+            try:
+                outcome = stage(run.id)
+            except PACKAGE_ERRORS as error:
+                code = getattr(error, "code", type(error).__name__)
+                line |= {"status": "failed", "error": str(error)}
+                run.failed(name, code, str(error))
+            else:
+                line |= outcome.as_dict()
+                if outcome.exit_code:
+                    run.failed(name, f"stage_{outcome.status}", f"run {outcome.run_id}")
+                else:
+                    run.done()
+            line["seconds"] = round(time.monotonic() - start, 1)
+            lines.append(line)
+            if echo:
+                click.echo(_stage_line(line))
+    return run.outcome, lines
+
+
+def _stage_line(line: dict[str, Any]) -> str:
+    if "error" in line:
+        return f"{line['stage']:<15} failed: {line['error']}"
+    counts = f"{line['n_done']:>4} done {line['n_skipped']:>4} skipped {line['n_failed']:>3} failed"
+    codes = ", ".join(f"{code} {n}" for code, n in sorted(line["codes"].items()))
+    return f"{line['stage']:<15} {line['status']:<8} {counts} {line['seconds']:>7.1f} s  {codes}"
+
+
+def _close_demo(
+    app: App, outcome: "Outcome", lines: list[dict[str, Any]], *, as_json: bool
+) -> None:
+    """Print the leaderboard, and what to open next."""
+    from catalog import reports
+    from catalog.commands import leaderboard_table
+    from catalog.pages import report_path
+
+    with app.catalog.read() as session:
+        board = reports.leaderboard(session)
+        videos = reports.totals(session)["video"]
+    page = report_path(app.settings.data_folder)
+    text = (
+        f"\n{leaderboard_table(board)}\n\n{videos} videos in {app.settings.db_url}\n"
+        f"Open next: {page}\n"
+        f"Ask in SQL: viewcast --data {app.settings.data_folder} sql"
+        " 'select * from v_run_leaderboard'"
+    )
+    payload = {"stages": lines, "leaderboard": board, "n_videos": videos, "report": str(page)}
+    emit(payload, as_json=as_json, text=text)
+    if outcome.exit_code:
+        raise click.exceptions.Exit(outcome.exit_code)
+
+
+def _start_nightly(app: App, slot: str, scheduled_for: str) -> "subprocess.Popen[bytes]":
+    """Start one night in a child of its own session, so that the daemon can stop all of it."""
+    settings = app.settings
+    command = [sys.executable, str(Path(__file__).resolve()), "--db", settings.db_url]
+    command += ["--data", str(settings.data_folder)]
+    if app.settings_file is not None:
+        command += ["--config", str(app.settings_file)]
+    command += ["nightly", "--slot", slot, "--scheduled-for", scheduled_for]
+    return subprocess.Popen(command, start_new_session=True)
+
+
+for _commands in (catalog, scraper, features, model):
+    for _command in _commands.commands.COMMANDS:
+        main.add_command(_command)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(EXIT_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

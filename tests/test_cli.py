@@ -1,0 +1,127 @@
+"""The command line as a whole: quick help, one JSON document, exit codes, one-line errors."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = ("torch", "torchvision", "whisper", "selenium", "sqlalchemy", "alembic", "sklearn", "av")
+
+
+def viewcast(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def all_commands() -> list[tuple[str, ...]]:
+    """Every command's path from the root, groups included."""
+
+    def walk(command: click.Command, path: tuple[str, ...]) -> list[tuple[str, ...]]:
+        paths = [path]
+        if isinstance(command, click.Group):
+            for name, child in command.commands.items():
+                paths += walk(child, (*path, name))
+        return paths
+
+    return walk(main, ())
+
+
+def command_at(path: tuple[str, ...]) -> click.Command:
+    command: click.Command = main
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    return command
+
+
+@pytest.mark.parametrize("path", all_commands(), ids=" ".join)
+def test_every_command_has_help(path: tuple[str, ...]) -> None:
+    result = viewcast(*path, "--help")
+
+    assert result.exit_code == 0
+    assert command_at(path).help
+
+
+@pytest.mark.parametrize("path", [p for p in all_commands() if p], ids=" ".join)
+def test_every_command_speaks_json(path: tuple[str, ...]) -> None:
+    command = command_at(path)
+
+    if not isinstance(command, click.Group):
+        assert "as_json" in {parameter.name for parameter in command.params}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["extract", "--help"], ["train", "--help"]])
+def test_help_is_quick_and_loads_nothing_heavy(arguments: list[str]) -> None:
+    program = (
+        "import sys\nfrom cli import main\n"
+        f"try:\n    main({arguments!r})\nexcept SystemExit:\n    pass\n"
+        f"sys.exit(', '.join(m for m in {HEAVY!r} if m in sys.modules))"
+    )
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return time.perf_counter() - start
+
+    # The promise is 0.3 s on a quiet machine; tests share theirs, so the bound here is loose and
+    # the exact one is that nothing heavy is loaded.
+    assert min(seconds() for _ in range(3)) < 1.0
+
+
+def test_a_stale_schema_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    result = viewcast("--data", str(tmp_path), "report")
+
+    assert result.exit_code == 3
+    assert "db upgrade" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_wrong_setting_is_one_line_and_exit_code_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIEWCAST_EXTRACT__WORKERS", "many")
+
+    result = viewcast("--data", str(tmp_path), "config", "show")
+
+    assert result.exit_code == 3
+    assert result.stderr.startswith("viewcast: setting extract.workers (environment): ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_an_unknown_option_is_a_usage_error() -> None:
+    assert viewcast("score", "--nonsense").exit_code == 2
+
+
+def test_config_show_says_where_each_setting_comes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIEWCAST_CLIP__EVERY_FRAMES", "100")
+
+    result = viewcast("--data", str(tmp_path), "config", "show", "--origin", "--json")
+
+    settings = json.loads(result.stdout)["settings"]
+    assert settings["clip.every_frames"] == {"value": "100", "origin": "environment"}
+    assert settings["data"]["origin"] == "flag"
+    assert settings["scrape.limit"]["origin"] == "default"
+
+
+def test_python_cli_py_and_the_console_script_are_the_same(tmp_path: Path) -> None:
+    script = Path(sys.executable).with_name("viewcast")
+    outputs = {
+        subprocess.run(
+            [*command, "--version"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.split()[-1]
+        for command in ([sys.executable, "cli.py"], [str(script)])
+    }
+
+    assert len(outputs) == 1

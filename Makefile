@@ -3,8 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MEDIA_PROGRAMS := ffmpeg chromium chromium-driver
-# One thread a process: several busy processes with two threads each are slower than without.
-export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup system system-test demo test lint bench clean

@@ -82,7 +82,7 @@ def start_driver(profile_root: Path) -> Iterator[Driver]:
                 start_new_session=True,
             )
         pid = process.pid
-        with process:
+        with process, _guard(pid):
             try:
                 _write_pid_file(profile, pid)
                 yield Driver(pid, f"http://127.0.0.1:{_read_port(process, profile)}", profile)
@@ -92,6 +92,29 @@ def start_driver(profile_root: Path) -> Iterator[Driver]:
     finally:
         _kill(pid, profile)
         _remove(profile)
+
+
+@contextmanager
+def _guard(group: int) -> Iterator[None]:
+    """Have a group killed the moment that this process is gone, however it went.
+
+    The guard waits for a word on a pipe that nobody else holds: the kernel closes it even after
+    kill -9. It is told to leave before the group's number can be anybody else's.
+    """
+    # `kill -KILL -- -N` is an error in dash; `-s KILL` is the portable form.
+    script = 'read -r word || kill -s KILL -- "-$1"'
+    guard = subprocess.Popen(
+        ["/bin/sh", "-c", script, "sh", str(group)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        with suppress(BrokenPipeError):
+            guard.communicate(b"done\n", timeout=KILL_S)
 
 
 def sweep_orphans(profile_root: Path) -> int:

@@ -82,7 +82,7 @@ def connect(driver: Driver, config: SessionConfig, site: Site, key: str) -> Iter
         _devtools(session, "Network.setBlockedURLs", urls=list(BLOCKED_URLS))
         yield session
     finally:
-        connection.close()
+        connection.close()  # type: ignore[no-untyped-call]  # Selenium has no types here
 
 
 @contextmanager

@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 FETCH_BATCH = 8
 FETCH_LEASE_S = 600.0
 MEDIA_FOLDER = "media"
+# How a listing that saw all there was to see ends; after any other end it is tried again soon.
+COMPLETE = frozenset({"limit", "end", "stalled"})
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ def scrape(
             rows = [_facts(sighting, salt) for sighting in listing.sightings]
             with catalog.write() as session:
                 stored = store_sightings(session, rows, run_id=run.id, found_by=hashtag.name)
-                mark_listed(session, hashtag.name, datetime.now(UTC))
+                if listing.stop_reason in COMPLETE:
+                    mark_listed(session, hashtag.name, datetime.now(UTC))
             counts["new"] += stored.new_videos
             counts["known"] += stored.known_videos
             counts["observations"] += stored.new_observations

@@ -131,9 +131,10 @@ def _page(session: Session) -> Iterable[str]:
     yield f" by viewcast {_text(code_version())}. Views are in thousands (k).</p>"
     yield _section("Models beside the constants", LEADERBOARD, reports.leaderboard(session, 30))
     yield (
-        "<p class='note'>A model is given credit only where both its MSE and its MAE are below"
-        " those of always answering the train mean and of always answering the train median, on at"
-        f" least {reports.MIN_EVIDENCE} videos; otherwise there is no evidence.</p>"
+        "<p class='note'>A model is called better only where the paired 95 % bootstrap intervals of"
+        " its MSE and its MAE exclude zero, beside always answering the train mean and beside"
+        f" always answering the train median, on at least {reports.MIN_EVIDENCE} videos that it was"
+        " not trained on; otherwise there is no evidence.</p>"
     )
     yield from _scatter(session)
     yield _section("Widest gaps between prediction and count", GAPS, reports.gaps(session, 12))

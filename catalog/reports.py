@@ -59,11 +59,7 @@ def plain_value(value: object) -> Any:
 
 
 def leaderboard(session: Session, limit: int = 20) -> list[Row]:
-    """Return the newest training and scoring runs, a row for each part, with a verdict.
-
-    verdict: "better" with both errors below those of both constants on enough rows, else
-    "no evidence"; a model with the lower MSE but the higher MAE shows nothing.
-    """
+    """Return the newest training and scoring runs, a row for each part, with a verdict."""
     rows = _rows(
         session,
         "SELECT * FROM v_run_leaderboard ORDER BY started_at DESC, run_id DESC, part LIMIT :n",
@@ -73,17 +69,23 @@ def leaderboard(session: Session, limit: int = 20) -> list[Row]:
 
 
 def verdict(row: Mapping[str, Any]) -> str:
-    """Return what a leaderboard row allows to say of its model beside the two constants."""
+    """Return what a leaderboard row allows to say of its model beside the two constants.
+
+    "better" or "worse" only where the paired intervals of MSE and of MAE exclude zero, for both
+    constants; "in sample" for the videos that the model was trained on; else "no evidence".
+    """
+    if row["part"] == "train":
+        return "in sample"
     if (row["n"] or 0) < MIN_EVIDENCE:
         return "no evidence"
-    pairs = [
-        (row[metric], row[f"{metric}_{constant}"])
-        for metric in ("mse_k2", "mae_k")
-        for constant in ("train_mean", "train_median")
-    ]
-    if any(model is None or constant is None for model, constant in pairs):
-        return "no evidence"
-    return "better" if all(model < constant for model, constant in pairs) else "no evidence"
+    named = [f"{m}_diff_{c}" for m in ("mse_k2", "mae_k") for c in ("train_mean", "train_median")]
+    lows = [row[f"{name}_low"] for name in named]
+    highs = [row[f"{name}_high"] for name in named]
+    if all(high is not None and high < 0 for high in highs):
+        return "better"
+    if all(low is not None and low > 0 for low in lows):
+        return "worse"
+    return "no evidence"
 
 
 def coverage(session: Session) -> list[Row]:

@@ -166,4 +166,22 @@ def _site(app: App) -> "Site":
     return Site(app.settings.site.base_url, allow_live=app.settings.site.allow_live)
 
 
-COMMANDS: list[click.Command] = [topic, scrape, fetch]
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
+@click.option("--per-topic", default=6, show_default=True, help="Videos of each of the 12 topics.")
+@json_option
+@pass_app
+def replica(app: App, port: int, per_topic: int, as_json: bool) -> None:
+    """Serve the local replica of the site until SIGTERM or Ctrl-C; prints its address first."""
+    import threading
+
+    from scraper.replica.content import ReplicaConfig
+    from scraper.replica.server import Replica
+
+    media = app.settings.data_folder / "replica-media"
+    with Replica(ReplicaConfig(videos_per_tag=per_topic), media, port) as site:
+        emit({"url": site.url, "media": str(media)}, as_json=as_json, text=site.url)
+        threading.Event().wait()  # SIGTERM and Ctrl-C raise in here
+
+
+COMMANDS: list[click.Command] = [topic, scrape, fetch, replica]

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,6 +44,7 @@ FETCH_LEASE_S = 600.0
 MEDIA_FOLDER = "media"
 # How a listing that saw all there was to see ends; after any other end it is tried again soon.
 COMPLETE = frozenset({"limit", "end", "stalled"})
+OpenBrowser = Callable[[BrowserConfig, Site], AbstractContextManager[Browser]]
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def scrape(
     salt: bytes,
     progress: Progress,
     parent_id: int | None = None,
+    open_with: OpenBrowser = open_browser,
 ) -> ScrapeResult:
     """List hashtag pages and store what they show. Safe to stop and repeat."""
     todo = plan_scrape(catalog, request)
@@ -127,7 +130,7 @@ def scrape(
         def give_up(hashtag: HashtagTodo, error: ScrapeError) -> None:
             run.failed(f"#{hashtag.name}", error.code, str(error))
 
-        _browse(site, browser_config, todo, list_one, give_up, progress)
+        _browse(open_with, site, browser_config, todo, list_one, give_up, progress)
     return ScrapeResult(
         outcome=run.outcome,
         n_new_videos=counts["new"],
@@ -148,6 +151,7 @@ def fetch(
     progress: Progress,
     max_videos: int | None = None,
     parent_id: int | None = None,
+    open_with: OpenBrowser = open_browser,
 ) -> Outcome:
     """Download the media files that are not here yet. Safe to stop and repeat."""
     with catalog.write() as session:
@@ -166,7 +170,7 @@ def fetch(
             _finish(catalog, run, claim, Failed(error.code, str(error), permanent=error.permanent))
 
         claims = _claims(catalog, run, n_left)
-        _browse(site, browser_config, claims, fetch_one, give_up, progress)
+        _browse(open_with, site, browser_config, claims, fetch_one, give_up, progress)
     return run.outcome
 
 
@@ -186,6 +190,7 @@ Unit = TypeVar("Unit", HashtagTodo, MediaClaim)
 
 
 def _browse(
+    open_with: OpenBrowser,
     site: Site,
     config: BrowserConfig,
     units: Iterable[Unit],
@@ -197,7 +202,7 @@ def _browse(
     remaining = iter(units)
     unit = next(remaining, None)
     while unit is not None:
-        with open_browser(config, site) as browser:
+        with open_with(config, site) as browser:
             is_usable = True
             while unit is not None and is_usable:
                 try:

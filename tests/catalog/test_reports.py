@@ -43,6 +43,12 @@ VIEWS = (
     "v_run_leaderboard",
     "v_video",
 )
+ENDS = ("low", "high")
+DIFFERENCES = tuple(
+    f"{metric}_diff.{constant}"
+    for metric in ("mse_k2", "mae_k")
+    for constant in ("train_mean", "train_median")
+)
 
 
 @pytest.fixture
@@ -65,6 +71,8 @@ def scored(catalog: Catalog) -> Catalog:
             ("n", 40), ("mse_k2", 5.0), ("mae_k", 2.0), ("spearman", 0.8), ("log_mae", 0.3),
             ("mse_k2.train_mean", 6.0), ("mae_k.train_mean", 3.0),
             ("mse_k2.train_median", 7.0), ("mae_k.train_median", 2.5),
+            *((f"{name}.low", -3.0) for name in DIFFERENCES),
+            *((f"{name}.high", -0.1) for name in DIFFERENCES),
         ):  # fmt: skip
             run.metric("new", name, value)
         run.failed("73", "io", "disk full")
@@ -87,18 +95,24 @@ def test_the_leaderboard_shows_the_constants_beside_the_model(scored):
     ("change", "said"),
     [
         ({}, "better"),
+        ({"part": "train"}, "in sample"),
         ({"n": 29}, "no evidence"),
         ({"n": None}, "no evidence"),
-        ({"mae_k": 2.6}, "no evidence"),
-        ({"mse_k2": None}, "no evidence"),
-        ({"mae_k_train_mean": None}, "no evidence"),
+        ({"mae_k_diff_train_median_high": 0.1}, "no evidence"),
+        ({"mse_k2_diff_train_mean_high": 0.0}, "no evidence"),
+        ({"mse_k2_diff_train_mean_high": None}, "no evidence"),
+        (
+            {f"{name.replace('.', '_')}_{end}": 1.0 for name in DIFFERENCES for end in ENDS},
+            "worse",
+        ),
     ],
 )
-def test_better_means_both_errors_below_both_constants_on_enough_rows(change, said):
-    row = {
-        "n": 30, "mse_k2": 5.0, "mae_k": 2.0, "mse_k2_train_mean": 6.0, "mae_k_train_mean": 3.0,
-        "mse_k2_train_median": 7.0, "mae_k_train_median": 2.5,
-    }  # fmt: skip
+def test_better_means_that_every_paired_interval_excludes_zero(change, said):
+    row = {"n": 30, "part": "holdout"}
+    for name in DIFFERENCES:
+        plain = name.replace(".", "_")
+        row |= {f"{plain}_low": -3.0, f"{plain}_high": -0.1}
+
     assert verdict(row | change) == said
 
 

@@ -3,6 +3,8 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
+import time
 import tempfile
 from pathlib import Path
 
@@ -83,12 +85,36 @@ def test_sigterm_leaves_nothing(browsing, profiles):
     assert list(profiles.iterdir()) == []
 
 
+def guard_of(parent):
+    """The shell that waits for the parent's end."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            name, _, rest = (folder / "stat").read_text().rpartition(")")
+        except OSError:
+            continue
+        if name.endswith("(sh") and int(rest.split()[1]) == parent:
+            return int(folder.name)
+    raise AssertionError(f"process {parent} has no guard")
+
+
+@pytest.mark.chromium
+def test_a_browser_is_ended_at_once_when_its_parent_is_killed(browsing, profiles):
+    assert members(profiles)
+    browsing.kill()
+    browsing.wait()
+    deadline = time.monotonic() + 10
+    while members(profiles) and time.monotonic() < deadline:
+        threading.Event().wait(0.05)
+    assert members(profiles) == []
+
+
 @pytest.mark.chromium
 @pytest.mark.parametrize("driver_dies_too", [False, True])
 def test_what_a_killed_parent_left_is_ended_at_the_next_start(browsing, profiles, driver_dies_too):
     (profile,) = profiles.iterdir()
     assert sweep_orphans(profiles) == 0  # its parent lives
     before = members(profiles)
+    os.kill(guard_of(browsing.pid), signal.SIGKILL)
     browsing.kill()
     browsing.wait()
     assert members(profiles)

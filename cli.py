@@ -54,6 +54,9 @@ class RootGroup(click.Group):
                 raise
             click.echo(f"viewcast: {error}", err=True)
             raise click.exceptions.Exit(error.exit_code) from error
+        except KeyboardInterrupt as interrupt:
+            click.echo("viewcast: interrupted; the same command goes on from here", err=True)
+            raise click.exceptions.Exit(EXIT_INTERRUPTED) from interrupt
 
 
 @click.group(cls=RootGroup, context_settings={"help_option_names": ["-h", "--help"]})

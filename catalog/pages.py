@@ -27,22 +27,20 @@ Columns = Sequence[tuple[str, str]]
 MAX_POINTS = 2_000
 LEADERBOARD: Columns = (
     ("run_id", "run"),
-    ("started_at", "started"),
     ("kind", "kind"),
     ("model_name", "model"),
     ("model_version", "version"),
     ("part", "part"),
+    ("verdict", "than constants"),
     ("n", "n"),
     ("mse_k2", "MSE (k²)"),
-    ("mse_k2_train_mean", "… of train mean"),
-    ("mse_k2_train_median", "… of train median"),
+    ("mse_k2_train_mean", "… mean"),
+    ("mse_k2_train_median", "… median"),
     ("mae_k", "MAE (k)"),
-    ("mae_k_train_mean", "… of train mean"),
-    ("mae_k_train_median", "… of train median"),
+    ("mae_k_train_mean", "… mean"),
+    ("mae_k_train_median", "… median"),
     ("spearman", "Spearman"),
     ("log_mae", "log-MAE"),
-    ("status", "status"),
-    ("verdict", "verdict"),
 )
 RUNS: Columns = (
     ("id", "run"),

@@ -27,8 +27,8 @@ HEAD = """\
 # The catalog's schema
 
 Written by `python docs/make_schema.py`; do not edit. What units and words mean is in
-[data.md](data.md). Types are those of SQLite; where PostgreSQL's differs it stands behind the slash.
-Times are UTC. Reports should start from the views: they are as frozen as the tables.
+[data.md](data.md). Types are SQLite's; where PostgreSQL's differs it stands behind the slash. Times
+are UTC. Reports should start from the views: they are part of the schema and change only with it.
 
 ```
 viewcast db check
@@ -39,13 +39,9 @@ viewcast sql "select * from v_run_leaderboard limit 5"
 
 def schema_page() -> str:
     """Return the text of docs/schema.md."""
-    revision = session.head()
-    tables = [table for table in Base.metadata.sorted_tables]
-    parts = [HEAD, f"Schema revision: `{revision}`.\n"]
-    parts.append("## Reporting views\n")
-    parts += _views()
+    parts = [HEAD, f"Schema revision: `{session.head()}`.\n", "## Reporting views\n", *_views()]
     parts.append("## Tables\n")
-    parts += [_table(table) for table in sorted(tables, key=lambda table: table.name)]
+    parts += [_table(table) for _name, table in sorted(Base.metadata.tables.items())]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -98,10 +94,8 @@ def _purpose(view: str) -> str:
 
 
 def _table(table: Table) -> str:
-    purpose = next(
-        (mapper.class_.__doc__ or "" for mapper in Base.registry.mappers if mapper.local_table is table)
-    )
-    lines = [f"### {table.name}\n", f"{purpose.strip()}\n"]
+    mapped = next(m.class_ for m in Base.registry.mappers if m.local_table is table)
+    lines = [f"### {table.name}\n", f"{(mapped.__doc__ or '').strip()}\n"]
     lines += ["| column | type | null | key | note |", "|---|---|---|---|---|"]
     lines += [_column_line(column) for column in table.columns]
     rules = [*_rules(table)]

@@ -27,7 +27,7 @@ def test_a_call_in_the_readme_is_accepted_by_its_command(call: str) -> None:
     words = shlex.split(call)
     command: click.Command = main
     context = main.make_context("viewcast", words, resilient_parsing=True)
-    rest = [*context.protected_args, *context.args] if hasattr(context, "protected_args") else context.args
+    rest = [*context._protected_args, *context.args]  # where Click keeps the sub-command's name
     while isinstance(command, click.Group):
         name, rest = rest[0], rest[1:]
         assert name in command.commands, f"no command {name!r}"

@@ -57,7 +57,7 @@ def test_a_flag_beats_the_environment_and_the_environment_beats_the_file(
 def test_a_wrong_setting_is_named_with_its_file(toml: Path, text: str, named: str) -> None:
     toml.write_text(text, encoding="utf-8")
 
-    with pytest.raises(BadSettings, match="viewcast.toml") as caught:
+    with pytest.raises(BadSettings, match=r"viewcast\.toml") as caught:
         load_settings(None, {})
 
     assert named in str(caught.value)

@@ -239,7 +239,8 @@ def test_without_weights_nothing_is_made_and_every_way_out_is_named(
     for use in uses:
         with pytest.raises(WeightsMissing) as caught:
             use()
-        for way in ("VIEWCAST_AUDIO__WEIGHTS", "viewcast[weights]", str(tmp_path / "whisper"), "download"):
+        cache = str(tmp_path / "whisper")
+        for way in ("VIEWCAST_AUDIO__WEIGHTS", "viewcast[weights]", cache, "weights fetch"):
             assert way in str(caught.value)
     assert not list(tmp_path.iterdir())
     # The name of the feature set does not need them.

@@ -152,7 +152,8 @@ def test_a_named_path_that_is_not_there_is_missing(
     tmp_path: Path, cache: Path, no_network: None
 ) -> None:
     for path in (tmp_path / "gone.pt", tmp_path):
-        with pytest.raises(WeightsMissing, match=rf"{path}: no weights file.*VIEWCAST_AUDIO__WEIGHTS"):
+        said = rf"{path}: no weights file.*VIEWCAST_AUDIO__WEIGHTS"
+        with pytest.raises(WeightsMissing, match=said):
             load_whisper("base", WeightsSources(path=path, download=True))
 
 

@@ -3,9 +3,9 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-import tempfile
 from pathlib import Path
 
 import pytest

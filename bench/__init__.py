@@ -1,0 +1,1 @@
+"""Benchmarks: each number stands beside the original's way or a peer, measured in the same run."""

@@ -100,10 +100,11 @@ def config() -> None:
 @pass_app
 def config_show(app: App, origin: bool, as_json: bool) -> None:
     """Print every setting; secrets are masked."""
-    from catalog.settings import leaves
+    from catalog.settings import leaves, masked_url
 
     loaded = app.loaded
-    rows = [(leaf, str(value)) for leaf, value in leaves(loaded.settings.model_dump())]
+    shown = {**loaded.settings.model_dump(), "db": masked_url(loaded.settings.db)}
+    rows = [(leaf, str(value)) for leaf, value in leaves(shown)]
     if origin:
         payload: dict[str, Any] = {
             leaf: {"value": value, "origin": loaded.origins[leaf]} for leaf, value in rows
@@ -152,14 +153,21 @@ def demo(app: App, per_topic: int, as_json: bool) -> None:
     The data lie in ./demo-data (or --data); a second run does only what is left to do.
     """
     from catalog import session, settings
+    from catalog.progress import progress
+    from scraper.replica.clips import warm
     from scraper.replica.content import ReplicaConfig
     from scraper.replica.server import Replica
     from scraper.steps import add_hashtags
     from scraper.topics import DEFAULT_TOPICS
 
     data = Path(app.flags.get("data", "demo-data")).resolve()
-    data.mkdir(parents=True, exist_ok=True)
-    with Replica(ReplicaConfig(videos_per_tag=per_topic), data / "replica-media") as replica:
+    media = data / "replica-media"
+    media.mkdir(parents=True, exist_ok=True)
+    with Replica(ReplicaConfig(videos_per_tag=per_topic), media) as replica:
+        with progress("make clips", quiet=as_json) as bar:
+            # All at once on both cores; the server would make them one by one when asked.
+            bar.expect(len(replica.content.videos))
+            warm(replica.content, media, on_clip=lambda _path: bar.advance())
         app.flags = settings.merge(DEMO_SETTINGS, {**app.flags, "data": data})
         app.flags["site"] = {"base_url": replica.url}
         session.upgrade(app.settings.db_url)
@@ -173,7 +181,7 @@ def demo(app: App, per_topic: int, as_json: bool) -> None:
 DEMO_SETTINGS: dict[str, Any] = {
     "scrape": {"limit": 60},
     "clip": {"every_frames": 24, "max_frames": 8, "height_px": 16, "width_px": 9},
-    "pretrain": {"epochs": 8, "batch": 8, "lr": 1e-3},
+    "pretrain": {"epochs": 6, "batch": 8, "lr": 1e-3},
     "extract": {"workers": 2, "batch": 6},
 }
 
@@ -226,7 +234,7 @@ def _run_stages(
     scheduled_for: datetime | None = None,
 ) -> tuple["Outcome", list[dict[str, Any]]]:
     """Run stage after stage under one parent run; a package error costs its stage only."""
-    from catalog.runs import record_run
+    from catalog.runs import FailureBudget, record_run
 
     lines: list[dict[str, Any]] = []
     with record_run(
@@ -236,6 +244,8 @@ def _run_stages(
         trigger="daemon" if slot else "manual",
         slot=slot,
         scheduled_for=None if scheduled_for is None else scheduled_for.replace(tzinfo=UTC),
+        # A stage that fails must not keep the later ones from what is there, however many fail.
+        budget=FailureBudget(min_failures=len(stages) + 1),
     ) as run:
         run.expect(len(stages))
         for name, stage in stages:
@@ -295,12 +305,13 @@ def _close_demo(
 def _start_nightly(app: App, slot: str, scheduled_for: str) -> "subprocess.Popen[bytes]":
     """Start one night in a child of its own session, so that the daemon can stop all of it."""
     settings = app.settings
-    command = [sys.executable, str(Path(__file__).resolve()), "--db", settings.db_url]
-    command += ["--data", str(settings.data_folder)]
+    command = [sys.executable, str(Path(__file__).resolve()), "--data", str(settings.data_folder)]
     if app.settings_file is not None:
         command += ["--config", str(app.settings_file)]
     command += ["nightly", "--slot", slot, "--scheduled-for", scheduled_for]
-    return subprocess.Popen(command, start_new_session=True)
+    # The URL may hold a password, and everybody can read another process's arguments.
+    environment = {**os.environ, "VIEWCAST_DB": settings.db_url}
+    return subprocess.Popen(command, env=environment, start_new_session=True)
 
 
 for _commands in (catalog, scraper, features, model):

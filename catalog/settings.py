@@ -1,5 +1,6 @@
 """Read the settings: defaults, then viewcast.toml, then VIEWCAST_… variables, then flags."""
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -183,6 +184,11 @@ def load_settings(file: Path | None, flags: Mapping[str, Any]) -> Loaded:
             f"setting {leaf} ({origin(leaf)}): {first['msg']}, got {first['input']!r}"
         ) from error
     return Loaded(settings, {leaf: origin(leaf) for leaf, _ in leaves(settings.model_dump())})
+
+
+def masked_url(url: str) -> str:
+    """Return a database URL with stars in place of its password."""
+    return re.sub(r"(://[^:/@]*:)[^@]*@", r"\1***@", url)
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

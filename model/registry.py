@@ -90,7 +90,7 @@ PRESETS: dict[str, Preset] = {
     "default": Preset(
         "default",
         "fused",
-        FusedConfig(missing="token", modality_drop=0.1, standardise=True),
+        FusedConfig(missing="token", modality_drop=0.1, standardise=True, norm_first=True),
         FitConfig(),
         "log1p",
         "the paper's network, with settings that train it",

@@ -82,6 +82,17 @@ def location(ref: FeatureRef) -> tuple[str, int]:
     return ref.uri, ref.row
 
 
+def artifact_uris(name: str, inputs_hash: str, again_run_id: int | None) -> tuple[str, str]:
+    """Give the places of a training's result and of its unfinished state, by its inputs.
+
+    again_run_id: the run that repeats a finished training. Its file stands beside the first one,
+    whose checksum is on record and which may have come out of another version of torch.
+    """
+    stem = f"{WEIGHTS_FOLDER}/{name}-{inputs_hash[:16]}"
+    again = "" if again_run_id is None else f"-{again_run_id}"
+    return f"{stem}{again}.safetensors", f"{stem}.safetensors.state"
+
+
 def hash_of(*parts: object) -> str:
     """Name everything that a result was made from by one hash."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

@@ -18,7 +18,7 @@ from features.convlstm import ConvLstmAutoencoder
 from features.plan import AUTOENCODER, clip_alias
 from features.store import FeatureStore
 from model.pretraining import Epoch, PretrainConfig, pretrain, save_autoencoder
-from model.steps.inputs import WEIGHTS_FOLDER, hash_of, location
+from model.steps.inputs import artifact_uris, hash_of, location
 
 VAL_EVERY = 5  # every fifth clip validates
 
@@ -55,8 +55,8 @@ def pretrain_autoencoder(
             run.skipped(f"{AUTOENCODER} {model.version}", "trained_before")
         else:
             run.expect(1)
-            artifact = f"{WEIGHTS_FOLDER}/{AUTOENCODER}-{inputs[:16]}.safetensors"
-            checkpoint = data / f"{artifact}.state"
+            artifact, state = artifact_uris(AUTOENCODER, inputs, run.id if model else None)
+            checkpoint = data / state
             network, best = _train(run, clips, config, store, checkpoint, progress)
             sha256 = save_autoencoder(data / artifact, network, {"inputs": inputs, **asdict(best)})
             with catalog.write() as session:

@@ -55,6 +55,9 @@ def score(
         resume=True,
     ) as run:
         ids = {feature: facts.id for feature, facts in sets.items()}
+        n_ready = _count(catalog, model, ids, kind.needs, run.id, rescore=rescore)
+        run.expect(n_ready)
+        progress.expect(n_ready)
         for rows in _pages(catalog, model, ids, kind.needs, run, rescore=rescore):
             predictions = []
             for row in rows:
@@ -77,12 +80,26 @@ def count_to_score(catalog: Catalog, model: ModelFacts, *, rescore: bool) -> int
     """Count the videos that `score` would predict now."""
     with catalog.read() as session:
         sets = model_feature_sets(session, model.id)
+    ids = {feature: facts.id for feature, facts in sets.items()}
+    return _count(catalog, model, ids, find_kind(model.model_kind).needs, 0, rescore=rescore)
+
+
+def _count(
+    catalog: Catalog,
+    model: ModelFacts,
+    set_ids: Mapping[str, int],
+    needs: Sequence[str],
+    run_id: int,
+    *,
+    rescore: bool,
+) -> int:
+    with catalog.read() as session:
         ready = videos_to_score(
             session,
             model_version_id=model.id,
-            feature_set_ids={feature: facts.id for feature, facts in sets.items()},
-            required=find_kind(model.model_kind).needs,
-            run_id=0,
+            feature_set_ids=set_ids,
+            required=needs,
+            run_id=run_id,
             rescore=rescore,
         )
         return sum(1 for _ in ready)

@@ -27,7 +27,7 @@ from model.registry import Preset, find_kind, find_preset
 from model.steps.inputs import (
     PAPER_TENSORS,
     TENSORS,
-    WEIGHTS_FOLDER,
+    artifact_uris,
     dataset_of,
     hash_of,
     lacks,
@@ -93,8 +93,8 @@ def train(
             card = _card(usable["train"], preset, hashes, split, request.seed)
             tensors = PAPER_TENSORS if preset.name == "paper" else TENSORS
             parts = {part: dataset_of(usable[part], store, tensors) for part in PARTS}
-            artifact = f"{WEIGHTS_FOLDER}/{name}-{inputs[:16]}.safetensors"
-            state_file = data / f"{artifact}.state"
+            artifact, state = artifact_uris(name, inputs, run.id if model else None)
+            state_file = data / state
             network = _fitted(run, preset, parts, usable["train"], card, state_file, progress)
             scores = {part: _evaluate(network, parts[part], usable[part], card) for part in PARTS}
             for part, metrics in scores.items():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from catalog.errors import BadSettings
-from catalog.settings import Settings, leaves, load_settings
+from catalog.settings import Settings, leaves, load_settings, masked_url
 
 
 @pytest.fixture
@@ -72,3 +72,16 @@ def test_a_secret_is_not_printed() -> None:
     settings = Settings.model_validate({"author_salt": "hunter2"})
 
     assert "hunter2" not in str(dict(leaves(settings.model_dump())))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:hunter2@host/name", "postgresql://me:***@host/name"),
+        ("postgresql://me@host/name", "postgresql://me@host/name"),
+        ("sqlite:////abs/catalog.db", "sqlite:////abs/catalog.db"),
+        ("", ""),
+    ],
+)
+def test_a_password_in_the_database_url_is_masked(url: str, shown: str) -> None:
+    assert masked_url(url) == shown

@@ -36,7 +36,7 @@ class FakeBrowser:
         self.answers = answers
 
     def list_hashtag(self, name, *, limit, on_progress):
-        on_progress(1)
+        on_progress(limit)
         return self._answer(name)
 
     def open_video(self, tiktok_id):
@@ -47,7 +47,7 @@ class FakeBrowser:
 
     def _answer(self, key):
         found = self.answers[key]
-        if isinstance(found, Exception):
+        if isinstance(found, BaseException):
             raise found
         return found
 
@@ -60,7 +60,7 @@ class Opener:
         self.n_opened = self.n_closed = 0
 
     @contextmanager
-    def __call__(self, config, site):
+    def __call__(self, _config, _site):
         self.n_opened += 1
         try:
             yield FakeBrowser(self.answers)
@@ -340,17 +340,9 @@ def test_no_more_than_max_videos_are_fetched(catalog, site, pages, seen, tmp_pat
     assert fetch_with(catalog, site, pages, tmp_path, max_videos=2).n_done == 1
 
 
-def test_what_was_claimed_and_not_tried_is_given_back(catalog, site, pages, seen, tmp_path):
-    answers = pages | {seen[0]: KeyboardInterrupt()}
-
-    class Stopped(Opener):
-        @contextmanager
-        def __call__(self, config, site):
-            raise KeyboardInterrupt
-            yield
-
+def test_what_a_stopped_fetch_had_claimed_is_given_back(catalog, site, pages, seen, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        fetch_with(catalog, site, answers, tmp_path, opener=Stopped(answers))
+        fetch_with(catalog, site, pages | {seen[0]: KeyboardInterrupt()}, tmp_path)
 
     assert set(media(catalog).values()) == {("pending", None)}
     assert ask(catalog, "SELECT DISTINCT attempts FROM media_file") == [(0,)]

@@ -29,7 +29,8 @@ JOIN feature_set fs ON fs.id = f.feature_set_id
 JOIN video v ON v.id = f.video_id
 WHERE f.status IN ('failed', 'dead')
 UNION ALL
--- Fetching and extracting keep their failures in their own rows, above.
+-- Fetching and extracting keep their failures in their own rows, above. Any other failure counts
+-- until a run of its kind has ended without one.
 SELECT
     COALESCE(r.kind, 'daemon') AS stage,
     e.subject,
@@ -42,4 +43,10 @@ SELECT
     e.run_id
 FROM event e
 LEFT JOIN run r ON r.id = e.run_id
-WHERE e.level = 'error' AND COALESCE(r.kind, 'daemon') NOT IN ('fetch', 'extract');
+WHERE e.level = 'error'
+  AND COALESCE(r.kind, 'daemon') <> 'fetch'
+  AND SUBSTR(COALESCE(r.kind, 'daemon'), 1, 8) <> 'extract-'
+  AND NOT EXISTS (
+      SELECT 1 FROM run later
+      WHERE later.kind = r.kind AND later.status = 'ok' AND later.started_at > e.at
+  );

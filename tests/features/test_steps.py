@@ -1,0 +1,292 @@
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from catalog.claims import Failed, MediaDone, claim_features, claim_media, enrol_media, finish_media
+from catalog.progress import Silent
+from catalog.record import store_sightings
+from features.clip import ClipConfig
+from features.convlstm import ConvLstmAutoencoder, ConvLstmConfig
+from features.errors import NoAudioTrack, Undecodable, WeightsMissing
+from features.extractor import Extractor, FeatureSetSpec
+from features.plan import ClipPlan, VisualPlan
+from features.steps import count_to_extract, extract, find_set, retry
+from features.store import FeatureStore
+from model.pretraining import Epoch, save_autoencoder
+from tests.catalog.factories import seen, video_facts
+from tests.features.media import make_media
+from tests.features.plans import ToyExtractor
+from tests.fresh_catalog import ask, fresh_catalog
+
+SMALL = ClipConfig(every_frames=10, max_frames=4, height_px=16, width_px=9)
+STATES = """SELECT tiktok_id, status, error_code FROM feature f JOIN feature_set s
+    ON s.id = f.feature_set_id JOIN video ON video.id = f.video_id WHERE s.kind = :kind"""
+
+
+class Deaf(ToyExtractor):
+    """As its base, but a video called `silent` has no sound track."""
+
+    def _one(self, source):
+        return NoAudioTrack("no track") if source.tiktok_id == "silent" else super()._one(source)
+
+
+@dataclass(frozen=True)
+class ToyPlan:
+    """A feature that needs no media; its weights may be missing."""
+
+    store_root: str
+    has_weights: bool = True
+
+    def spec(self) -> FeatureSetSpec:
+        return FeatureSetSpec("toy", {}, "toy", "1", None)
+
+    def check(self) -> None:
+        if not self.has_weights:
+            raise WeightsMissing("the toy's weights are nowhere")
+
+    def build(self) -> Extractor:
+        self.check()
+        return Deaf(Path(self.store_root))
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    with fresh_catalog(tmp_path) as opened:
+        yield opened
+
+
+def add_media(catalog, files):
+    """Videos in this order, each with the file of that path; None: it could not be fetched."""
+    with catalog.write() as session:
+        for name in files:  # one by one, so that ids follow the order given
+            store_sightings(session, [(video_facts(name), seen())], run_id=None, found_by=None)
+        enrol_media(session)
+    for claim in claim_media(catalog, owner="test", limit=len(files)):
+        uri = files[claim.tiktok_id]
+        result = (
+            Failed("gone", "gone", permanent=True)
+            if uri is None
+            else MediaDone(uri, f"{claim.tiktok_id:0<64}"[:64], 9, {})
+        )
+        with catalog.write() as session:
+            assert finish_media(session, claim, "test", result)
+
+
+def run(catalog, plan, folder, *, needs=None, batch=2, workers=0):
+    return extract(
+        catalog, plan, data=folder, needs=needs, workers=workers, batch=batch, progress=Silent()
+    )
+
+
+def states(catalog, kind):
+    return {name: (status, code) for name, status, code in ask(catalog, STATES, kind=kind)}
+
+
+@pytest.fixture
+def toys(catalog, tmp_path):
+    add_media(catalog, dict.fromkeys(("good", "silent", "bad", "fine", "last"), "x.mp4"))
+    return ToyPlan(str(tmp_path / "features"))
+
+
+def test_done_absent_and_damaged_are_kept_apart_and_each_costs_its_own_row(catalog, toys, tmp_path):
+    outcome = run(catalog, toys, tmp_path)
+
+    assert states(catalog, "toy") == {
+        "good": ("done", None),
+        "silent": ("skipped", "no_audio"),
+        "bad": ("dead", "undecodable"),
+        "fine": ("done", None),
+        "last": ("done", None),
+    }
+    assert (outcome.n_done, outcome.n_skipped, outcome.n_failed) == (3, 1, 1)
+    assert (outcome.status, outcome.exit_code) == ("partial", 4)
+    assert outcome.codes == {"no_audio": 1, "undecodable": 1}
+
+
+def test_every_done_row_points_at_what_was_written_for_it(catalog, toys, tmp_path):
+    run(catalog, toys, tmp_path)
+
+    store = FeatureStore(toys.store_root)
+    done = ask(catalog, "SELECT uri, row, sha256, shape FROM feature WHERE status = 'done'")
+    assert len(done) == 3
+    for uri, row, sha256, shape in done:
+        assert str(list(store.read(uri, row, sha256=sha256)["toy"].shape)) == shape
+
+
+def test_a_second_extract_does_nothing(catalog, toys, tmp_path):
+    run(catalog, toys, tmp_path)
+    before = ask(catalog, "SELECT video_id, attempts, finished_at FROM feature")
+
+    again = run(catalog, toys, tmp_path)
+
+    assert (again.status, again.n_total) == ("ok", 0)
+    assert ask(catalog, "SELECT video_id, attempts, finished_at FROM feature") == before
+    assert count_to_extract(catalog, toys, None) == 0
+
+
+def test_retry_opens_what_was_given_up_and_nothing_else(catalog, toys, tmp_path):
+    run(catalog, toys, tmp_path)
+
+    assert retry(catalog, toys) == 1
+    assert count_to_extract(catalog, toys, None) == 1
+    assert run(catalog, toys, tmp_path).codes == {"undecodable": 1}
+
+
+def test_missing_weights_are_on_record_and_use_up_no_attempt(catalog, toys, tmp_path):
+    poor = ToyPlan(toys.store_root, has_weights=False)
+    for _ in range(4):  # more often than a row may be tried
+        with pytest.raises(WeightsMissing):
+            run(catalog, poor, tmp_path)
+
+    assert set(states(catalog, "toy").values()) == {("failed", "weights_missing")}
+    assert ask(catalog, "SELECT DISTINCT attempts FROM feature") == [(0,)]
+    assert ask(catalog, "SELECT DISTINCT status FROM run WHERE kind = 'extract-toy'") == [
+        ("failed",)
+    ]
+
+    assert run(catalog, toys, tmp_path).n_done == 3
+    assert "weights_missing" not in {code for _status, code in states(catalog, "toy").values()}
+
+
+def test_rows_blocked_by_missing_weights_can_be_claimed_at_once(catalog, toys, tmp_path):
+    with suppress(WeightsMissing):
+        run(catalog, ToyPlan(toys.store_root, has_weights=False), tmp_path)
+
+    feature_set = find_set(catalog, toys)
+    claims = claim_features(catalog, feature_set.id, owner="test", limit=10)
+
+    assert [claim.attempt for claim in claims] == [1] * 5
+
+
+def test_nothing_to_do_needs_no_weights(catalog, tmp_path):
+    poor = ToyPlan(str(tmp_path / "features"), has_weights=False)
+
+    assert run(catalog, poor, tmp_path).status == "ok"
+
+
+def test_a_file_that_cannot_be_had_closes_its_feature(catalog, toys, tmp_path):
+    add_media(catalog, {"lost": None})
+
+    run(catalog, toys, tmp_path)
+
+    assert states(catalog, "toy")["lost"] == ("skipped", "no_input")
+
+
+def test_a_stopped_extract_gives_back_its_claims(catalog, toys, tmp_path):
+    class Interrupted(Silent):
+        def advance(self, _n=1):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(
+            catalog, toys, data=tmp_path, workers=0, batch=3, progress=Interrupted(), needs=None
+        )
+
+    found = [status for status, _code in states(catalog, "toy").values()]
+    assert sorted(found) == ["done", "pending", "pending", "pending", "pending"]
+    assert run(catalog, toys, tmp_path).n_done == 2
+
+
+# --- real files
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A data folder with three media files, of which one is no video at all."""
+    made = tmp_path_factory.mktemp("data")
+    (made / "media").mkdir()
+    make_media("one_frame", made / "media")
+    make_media("no_b_frames", made / "media")
+    (made / "media" / "torn.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + b"\xff" * 500)
+    return made
+
+
+@pytest.fixture
+def clips(catalog, folder, tmp_path):
+    """The clips of the folder's files, extracted; one of them failed."""
+    add_media(
+        catalog,
+        {name: f"media/{name}.mp4" for name in ("one_frame", "torn", "no_b_frames", "absent")},
+    )
+    plan = ClipPlan(SMALL, str(tmp_path / "features"))
+    return plan, run(catalog, plan, folder)
+
+
+@pytest.mark.ffmpeg
+def test_clips_of_real_files_are_stored_and_a_bad_file_costs_one(catalog, clips):
+    plan, outcome = clips
+
+    assert (outcome.n_done, outcome.n_failed) == (2, 2)
+    assert states(catalog, "clip") == {
+        "one_frame": ("done", None),
+        "torn": ("dead", Undecodable.code),
+        "no_b_frames": ("done", None),
+        "absent": ("failed", "missing_input"),
+    }
+    store = FeatureStore(plan.store_root)
+    frames = {
+        name: store.read(uri, row)["frames"].shape
+        for name, uri, row in ask(
+            catalog,
+            "SELECT tiktok_id, uri, row FROM feature JOIN video ON video.id = video_id"
+            " WHERE status = 'done'",
+        )
+    }
+    assert frames == {"one_frame": (3, 1, 16, 9), "no_b_frames": (3, 4, 16, 9)}
+
+
+@pytest.mark.ffmpeg
+def test_a_file_that_is_missing_for_now_is_tried_again_later(catalog, clips):
+    [(attempts, waits)] = ask(
+        catalog,
+        "SELECT attempts, not_before IS NOT NULL FROM feature WHERE error_code = 'missing_input'",
+    )
+
+    assert (attempts, waits) == (1, 1)
+
+
+@pytest.mark.ffmpeg
+def test_visual_is_made_from_the_clips_that_are_there(catalog, clips, folder, tmp_path):
+    clip_plan, _outcome = clips
+    weights = tmp_path / "autoencoder.safetensors"
+    network = ConvLstmAutoencoder(ConvLstmConfig(hidden=4))
+    sha256 = save_autoencoder(weights, network, {"best": Epoch(1, 1.0, 1.0).number})
+    clip_set = find_set(catalog, clip_plan)
+    plan = VisualPlan(clip_set.config_hash, weights, sha256, clip_plan.store_root)
+
+    outcome = run(catalog, plan, folder, needs=clip_set)
+
+    assert (outcome.status, outcome.n_done) == ("ok", 2)
+    assert states(catalog, "visual") == {
+        "one_frame": ("done", None),
+        "no_b_frames": ("done", None),
+        "torn": ("skipped", "no_input"),
+    }
+    store = FeatureStore(plan.store_root)
+    for uri, row, sha in ask(
+        catalog,
+        "SELECT f.uri, f.row, f.sha256 FROM feature f JOIN feature_set s"
+        " ON s.id = f.feature_set_id WHERE s.kind = 'visual' AND f.status = 'done'",
+    ):
+        assert store.read(uri, row, sha256=sha)["embedding"].shape == (4, 16, 9)
+
+
+@pytest.mark.ffmpeg
+def test_the_autoencoder_must_be_there_before_anything_is_claimed(catalog, clips, folder, tmp_path):
+    clip_plan, _outcome = clips
+    clip_set = find_set(catalog, clip_plan)
+    plan = VisualPlan(
+        clip_set.config_hash, tmp_path / "nowhere.safetensors", "0" * 64, clip_plan.store_root
+    )
+
+    with pytest.raises(WeightsMissing):
+        run(catalog, plan, folder, needs=clip_set)
+
+    assert states(catalog, "visual") == {
+        "one_frame": ("failed", "weights_missing"),
+        "no_b_frames": ("failed", "weights_missing"),
+        "torn": ("skipped", "no_input"),
+    }
+    assert ask(catalog, "SELECT max(attempts) FROM feature WHERE error_code = 'no_input'") == [(0,)]

@@ -1,0 +1,116 @@
+"""The daemon as a program: its one slot, its rival, its end."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from catalog.runs import record_run
+from catalog.session import open_catalog
+from tests.fresh_catalog import fresh_catalog
+from tests.programs import PATIENCE_S, SETTINGS, ask, count, start, wait_until
+
+# SIGTERM to the end of the process; the promise of the daemon.
+STOP_S = 2.0
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A catalog without topics and a site that nobody asks: its nights are short."""
+    with fresh_catalog(tmp_path):
+        pass
+    (tmp_path / SETTINGS).write_text(
+        '[site]\nbase_url = "http://127.0.0.1:9"\n[nightly]\nretrain = "never"\n'
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def start_daemon(folder):
+    """Start daemons that are due then, or so many seconds from now; at the end none is left."""
+    started = []
+
+    def begin(*, in_s=0, due=None):
+        due = due or datetime.now(UTC) + timedelta(seconds=in_s)
+        started.append(start(folder, "-v", "daemon", "run", "--at", f"{due:%H:%M:%S}"))
+        return started[-1]
+
+    yield begin
+    for program in started:
+        program.kill()
+        program.wait()
+
+
+def is_serving(folder):
+    return count(folder, "job_lease", "owner IS NOT NULL AND owner <> ''") == 1
+
+
+def stop(program):
+    """Ask a daemon to end; return its exit code and how long it took."""
+    began_s = time.monotonic()
+    program.terminate()
+    code = program.wait(timeout=PATIENCE_S)
+    return code, time.monotonic() - began_s
+
+
+def test_it_does_its_slot_once_and_records_every_stage(folder, start_daemon):
+    daemon = start_daemon(in_s=6)
+    wait_until(
+        lambda: count(folder, "run", "kind = 'nightly' AND finished_at IS NOT NULL") == 1, daemon
+    )
+
+    code, took_s = stop(daemon)
+
+    assert (code, took_s < STOP_S) == (0, True), f"{code} after {took_s:.2f} s"
+    [(night, slot, trigger, status)] = ask(
+        folder, "SELECT id, slot, trigger, status FROM run WHERE kind = 'nightly'"
+    )
+    assert slot.startswith("nightly/2")
+    # Nothing was ever extracted or trained here, so those stages fail, each for itself.
+    assert (trigger, status) == ("daemon", "partial")
+    stages = ask(folder, "SELECT kind, status FROM run WHERE parent_id = ? ORDER BY id", night)
+    done = ("scrape", "fetch", "extract-clip", "extract-audio", "report")
+    assert stages == [(kind, "ok") for kind in done]
+    failed = ask(folder, "SELECT subject FROM event WHERE run_id = ? AND level = 'error'", night)
+    assert sorted(subject for (subject,) in failed) == ["extract visual", "score"]
+    assert (folder / "report.html").is_file()
+
+
+def test_a_daemon_that_starts_again_does_not_repeat_the_night(folder, start_daemon):
+    due = datetime.now(UTC) - timedelta(seconds=1)
+    catalog = open_catalog(f"sqlite:///{folder / 'catalog.db'}")
+    with record_run(catalog, "nightly", params={}, slot=f"nightly/{due:%Y-%m-%d}"):
+        pass
+    catalog.close()
+    daemon = start_daemon(due=due)
+    wait_until(lambda: "is already ok" in (folder / "said.txt").read_text(), daemon)
+
+    code, took_s = stop(daemon)
+
+    assert (code, took_s < STOP_S) == (0, True), f"{code} after {took_s:.2f} s"
+    assert count(folder, "run") == 1
+
+
+def test_a_second_daemon_is_refused_while_the_first_lives(folder, start_daemon):
+    first = start_daemon(in_s=3_600)
+    wait_until(lambda: is_serving(folder), first)
+
+    second = start_daemon(in_s=3_600)
+
+    assert second.wait(timeout=PATIENCE_S) == 5
+    assert first.poll() is None
+    assert stop(first)[0] == 0
+    third = start_daemon(in_s=3_600)
+    wait_until(lambda: is_serving(folder), third)
+    assert stop(third)[0] == 0
+
+
+def test_a_night_that_is_stopped_is_cancelled_with_all_it_started(folder, start_daemon):
+    daemon = start_daemon(in_s=2)
+    wait_until(lambda: count(folder, "run", "kind = 'nightly'") == 1, daemon)
+
+    code, took_s = stop(daemon)
+
+    assert (code, took_s < STOP_S) == (0, True), f"{code} after {took_s:.2f} s"
+    assert count(folder, "run", "status = 'running'") == 0
+    assert count(folder, "run", "kind = 'nightly' AND status = 'cancelled'") == 1

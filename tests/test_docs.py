@@ -1,0 +1,75 @@
+"""The documents: what is generated is current; commands, links and settings in them exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from catalog.settings import Settings, leaves
+from docs import make_schema
+from tests import test_readme
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+# Behind a path, a prompt or `cd … &&` too, as unit files and crontabs have it.
+CALL = re.compile(r"(?:^|[\s/=])viewcast (?!&&)(.+)$")
+END_OF_CALL = re.compile(r"\s+(?:#|\||>{1,2}|&&|2>&1)")
+
+
+def code_blocks(page: Path) -> list[str]:
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    shown = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [block for language, block in shown if language in ("", "sh", "ini")]
+
+
+def calls() -> list[tuple[str, str]]:
+    """Every viewcast call in the documents' code blocks, by page."""
+    found = []
+    for page in PAGES:
+        for line in "\n".join(code_blocks(page)).splitlines():
+            call = None if line.startswith("Description=") else CALL.search(line)
+            if call:
+                found.append((page.name, END_OF_CALL.split(call[1])[0].strip()))
+    return found
+
+
+def test_the_schema_page_is_what_the_generator_gives_now() -> None:
+    assert make_schema.SCHEMA_PAGE.read_text(encoding="utf-8") == make_schema.schema_page(), (
+        "run: python docs/make_schema.py"
+    )
+
+
+def test_the_readme_lists_the_commands_as_they_are() -> None:
+    text = make_schema.README.read_text(encoding="utf-8")
+
+    assert make_schema.commands_table() in text, "run: python docs/make_schema.py"
+    assert make_schema.readme_page(text) == text
+
+
+def test_there_are_calls_to_check() -> None:
+    assert {page for page, _call in calls()} >= {"operations.md", "paper.md", "data.md"}
+
+
+@pytest.mark.parametrize(("page", "call"), calls(), ids=lambda value: value[:60])
+def test_a_call_in_the_documents_is_accepted_by_its_command(page: str, call: str) -> None:
+    test_readme.test_a_call_in_the_readme_is_accepted_by_its_command(call)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_document_links_to_exist(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_operations_lists_every_setting_with_its_default() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| `([\w.]+)` \| `?([^`|]*?)`?\s*\| ", text, re.MULTILINE))
+    defaults = {leaf: "" if value is None else str(value) for leaf, value in _defaults()}
+
+    assert {name: listed.get(name) for name in defaults} == defaults
+
+
+def _defaults() -> list[tuple[str, object]]:
+    defaults = Settings.model_construct().model_dump()
+    return list(leaves(defaults))

@@ -125,7 +125,11 @@ def scrape(
             counts["known"] += stored.known_videos
             counts["observations"] += stored.new_observations
             log.info("#%s: %d new, %s", hashtag.name, stored.new_videos, listing.stop_reason)
-            run.done()
+            if listing.stop_reason in COMPLETE:
+                run.done()
+            else:
+                kept = f"the page ended with {listing.stop_reason}; {len(rows)} videos are kept"
+                run.failed(f"#{hashtag.name}", f"listing_{listing.stop_reason}", kept)
 
         def give_up(hashtag: HashtagTodo, error: ScrapeError) -> None:
             run.failed(f"#{hashtag.name}", error.code, str(error))

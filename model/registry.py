@@ -93,7 +93,8 @@ PRESETS: dict[str, Preset] = {
         FusedConfig(missing="token", modality_drop=0.1, standardise=True, norm_first=True),
         FitConfig(),
         "log1p",
-        "the paper's network, with settings that train it",
+        "the paper's network with scaled inputs, normalisation first, tokens for what is missing,"
+        " and settings that train it",
     ),
     "paper": Preset(
         "paper",

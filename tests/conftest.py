@@ -8,10 +8,21 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
 from tests.postgres_server import find_pg_ctl
+
+# Machines are shared and noisy: how long an example takes says nothing, and the same examples
+# every time make a failure somebody's change and not bad luck.
+hypothesis.settings.register_profile(
+    "viewcast",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("viewcast")
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = Path(os.environ.get("VIEWCAST_REFERENCE", ROOT.parent / "shared" / "reference"))

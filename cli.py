@@ -181,7 +181,7 @@ def demo(app: App, per_topic: int, as_json: bool) -> None:
 DEMO_SETTINGS: dict[str, Any] = {
     "scrape": {"limit": 60},
     "clip": {"every_frames": 24, "max_frames": 8, "height_px": 16, "width_px": 9},
-    "pretrain": {"epochs": 6, "batch": 8, "lr": 1e-3},
+    "pretrain": {"epochs": 6, "batch": 4, "lr": 3e-4},
     "extract": {"workers": 2, "batch": 6},
 }
 

@@ -19,6 +19,7 @@ import features.commands
 import model.commands
 import scraper.commands
 from catalog.console import (
+    DEMO_FOLDER,
     App,
     dry_run_option,
     emit,
@@ -160,7 +161,7 @@ def demo(app: App, per_topic: int, as_json: bool) -> None:
     from scraper.steps import add_hashtags
     from scraper.topics import DEFAULT_TOPICS
 
-    data = Path(app.flags.get("data", "demo-data")).resolve()
+    data = Path(app.flags.get("data", DEMO_FOLDER)).resolve()
     media = data / "replica-media"
     media.mkdir(parents=True, exist_ok=True)
     with Replica(ReplicaConfig(videos_per_tag=per_topic), media) as replica:

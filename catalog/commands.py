@@ -119,7 +119,7 @@ def sql(app: App, statement: str, limit: int, as_json: bool) -> None:
     """Run one SELECT on the catalog, read-only. Start with the views, v_…"""
     from catalog.reports import query
 
-    with query(app.catalog, statement, limit or None) as result:
+    with query(app.catalog_to_read, statement, limit or None) as result:
         rows = list(result.rows)
     payload = {
         "columns": result.columns,
@@ -166,7 +166,7 @@ def runs_list(app: App, kind: str | None, limit: int, as_json: bool) -> None:
     """List the newest runs."""
     from catalog import reports
 
-    with app.catalog.read() as session:
+    with app.catalog_to_read.read() as session:
         rows = reports.runs(session, kind=kind, limit=limit)
     text = table(RUNS, [[row[name] for name in RUNS] for row in rows])
     emit({"runs": rows}, as_json=as_json, text=text)
@@ -180,7 +180,7 @@ def runs_show(app: App, run_id: int, as_json: bool) -> None:
     """Show all that is recorded of one run."""
     from catalog import reports
 
-    with app.catalog.read() as session:
+    with app.catalog_to_read.read() as session:
         shown = reports.run_details(session, run_id)
     plain = {name: value for name, value in shown.items() if not isinstance(value, list)}
     lines = [f"{name}: {'–' if value is None else value}" for name, value in plain.items()]

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 JSON_FORMAT = 1  # the number in every JSON document; raised when a field changes its meaning
 
+DEMO_FOLDER = Path("demo-data")
+CATALOG_FILE = "catalog.db"
+
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
 
 
@@ -49,6 +52,20 @@ class App:
         from catalog.session import open_catalog  # noqa: PLC0415 (--help loads no SQLAlchemy)
 
         return open_catalog(self.settings.db_url)
+
+    @cached_property
+    def catalog_to_read(self) -> "Catalog":
+        """The catalog for a question: the demo's, and that is said, where there is no other yet."""
+        from catalog.session import open_catalog  # noqa: PLC0415 (as above)
+
+        is_unnamed = {self.loaded.origins[name] for name in ("data", "db")} == {"default"}
+        has_own = (self.settings.data_folder / CATALOG_FILE).exists()
+        demo = (DEMO_FOLDER / CATALOG_FILE).resolve()
+        if not is_unnamed or has_own or not demo.exists():
+            return self.catalog
+        said = f"viewcast: no catalog in {self.settings.data}, so --data {DEMO_FOLDER}"
+        click.echo(said, err=True)
+        return open_catalog(f"sqlite:///{demo}")
 
 
 pass_app = click.make_pass_decorator(App)

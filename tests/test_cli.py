@@ -125,3 +125,18 @@ def test_python_cli_py_and_the_console_script_are_the_same(tmp_path: Path) -> No
     }
 
     assert len(outputs) == 1
+
+
+def test_a_question_is_answered_from_the_demo_where_there_is_no_other_catalog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert viewcast("--data", "demo-data", "db", "upgrade").exit_code == 0
+
+    answer = viewcast("sql", "select * from v_run_leaderboard", "--json")
+
+    assert answer.exit_code == 0
+    assert "--data demo-data" in answer.stderr
+    assert viewcast("--data", "other", "sql", "select 1").exit_code == 3
+    assert viewcast("db", "upgrade").exit_code == 0
+    assert viewcast("sql", "select 1 as one").stderr == ""

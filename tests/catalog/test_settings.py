@@ -23,7 +23,7 @@ def test_without_any_source_the_defaults_hold(
 
     loaded = load_settings(None, {})
 
-    assert loaded.settings.clip.every_frames == 200
+    assert loaded.settings.clip.every_frames == 30
     assert loaded.settings.db_url == f"sqlite:///{tmp_path / 'data' / 'catalog.db'}"
     assert set(loaded.origins.values()) == {"default"}
 

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-MEDIA_PROGRAMS := ffmpeg chromium chromium-driver
+MEDIA_PROGRAMS := python3-venv ffmpeg chromium chromium-driver
 
 .DEFAULT_GOAL := help
 .PHONY: help setup system system-test demo test lint bench clean
@@ -19,10 +19,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 system:
-	@sh .ci/system-packages $(MEDIA_PROGRAMS)
+	@PYTHON=$(PYTHON) sh .ci/system-packages $(MEDIA_PROGRAMS)
 
 system-test:
-	@sh .ci/system-packages $(MEDIA_PROGRAMS) postgresql
+	@PYTHON=$(PYTHON) sh .ci/system-packages $(MEDIA_PROGRAMS) postgresql
 
 demo: system setup  ## Run the whole pipeline on the local replica site (under five minutes)
 	$(BIN)/python cli.py demo

@@ -54,7 +54,7 @@ class ClipSettings(_Section):
     """Which frames a clip holds.
 
     The paper takes every 200th at 128x72 (section 3.1). The default is smaller and denser: at the
-    paper's size the fused regressor has 835 million parameters and needs some 20 GB to train,
+    paper's size the fused regressor has 835 million parameters, 13 GB with Adam's state,
     and a short video would have one or two frames.
     """
 

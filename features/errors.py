@@ -11,8 +11,7 @@ FeatureError
 ├── NotFinite            not_finite: the network gave infinities or NaN for this row
 ├── WorkerLost           worker_lost: the process that had this row died
 ├── WeightsMissing       weights_missing (exit 3)
-├── WeightsMismatch      weights_mismatch (exit 3): weights of another kind, shape or hash
-└── UnknownFeatureKind   unknown_feature_kind (exit 3)
+└── WeightsMismatch      weights_mismatch (exit 3): weights of another kind, shape or hash
 """
 
 from typing import ClassVar
@@ -97,10 +96,3 @@ class WeightsMismatch(FeatureError):
 
     exit_code = 3
     code = "weights_mismatch"
-
-
-class UnknownFeatureKind(FeatureError):
-    """No extractor has this name."""
-
-    exit_code = 3
-    code = "unknown_feature_kind"

@@ -3,6 +3,7 @@
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased
 
+from catalog.stale import SITE_PLATFORM
 from catalog.tables import Feature, MediaFile, Video
 
 OPEN = ("pending", "failed", "leased")
@@ -11,7 +12,9 @@ OPEN = ("pending", "failed", "leased")
 def count_media_to_fetch(session: Session) -> int:
     """Return how many videos have no media file yet and are not given up."""
     has_settled = exists().where(MediaFile.video_id == Video.id, MediaFile.status.not_in(OPEN))
-    wanted = select(func.count()).select_from(Video).where(Video.gone_at.is_(None), ~has_settled)
+    wanted = select(func.count()).select_from(Video).where(
+        Video.gone_at.is_(None), Video.platform == SITE_PLATFORM, ~has_settled
+    )
     return session.execute(wanted).scalar_one()
 
 

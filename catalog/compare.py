@@ -16,10 +16,14 @@ def is_ours(name: str | None, kind: str) -> bool:
     return kind != "table" or not (name or "").startswith(("v_", "apscheduler_"))
 
 
-def newest_views(folder: Path) -> dict[str, str]:
-    """Return the text of each view of the newest revision that has views, by name."""
-    revisions = sorted(entry for entry in folder.iterdir() if any(entry.glob("*.sql")))
-    return {file.stem: file.read_text("utf-8") for file in sorted(revisions[-1].glob("*.sql"))}
+def newest_views(folder: Path, dialect: str = "sqlite") -> dict[str, str]:
+    """Return the text of each view of the newest revision that has views, by name.
+
+    A file in the folder named after the dialect stands in for the one beside that folder.
+    """
+    newest = sorted(entry for entry in folder.iterdir() if any(entry.glob("*.sql")))[-1]
+    files = [*sorted(newest.glob("*.sql")), *sorted((newest / dialect).glob("*.sql"))]
+    return {file.stem: file.read_text("utf-8") for file in files}
 
 
 def differences(connection: Connection, views: Path) -> list[str]:
@@ -32,7 +36,9 @@ def differences(connection: Connection, views: Path) -> list[str]:
         },
     )
     found = [f"schema: {difference!r}" for difference in compare_metadata(context, Base.metadata)]
-    return found + _rules(connection) + _views(connection, newest_views(views))
+    return found + _rules(connection) + _views(
+        connection, newest_views(views, connection.dialect.name)
+    )
 
 
 def _rules(connection: Connection) -> list[str]:

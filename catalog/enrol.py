@@ -44,10 +44,14 @@ CLOSE_OPEN = """
 
 
 def enrol_media(session: Session) -> int:
-    """Open a file to fetch for each video that has none and is not gone; return how many."""
+    """Open a file to fetch for each of the site's videos that has none and is not gone.
+
+    Returns how many. A video of another platform has the file that its import brought, or none.
+    """
     sql = (
         "INSERT INTO media_file (video_id, kind, status, attempts)"
         " SELECT v.id, 'video', 'pending', 0 FROM video v WHERE v.gone_at IS NULL"
+        " AND v.platform = 'tiktok'"
         " AND NOT EXISTS (SELECT 1 FROM media_file m"
         " WHERE m.video_id = v.id AND m.kind = 'video')"
         " ON CONFLICT DO NOTHING"

@@ -21,26 +21,46 @@ class VideoFacts:
     width_px: int | None
     height_px: int | None
     hashtags: tuple[str, ...]
+    platform: str = "tiktok"
+    handle: str | None = None
 
 
 @dataclass(frozen=True)
 class ObservationFacts:
-    """A view count as it was shown; views_k and step_k are None when it was not readable."""
+    """A view count as it was shown; views_k and step_k are None when it was not readable.
+
+    is_time_stated: False where observed_at is only the age of a file. A count that equals the
+    video's newest one is then no observation of its own, or a copied file would make new ones.
+    """
 
     observed_at: datetime
     display_text: str
     views_k: float | None
     step_k: float | None
     source: str
+    is_time_stated: bool = True
 
 
 @dataclass(frozen=True)
 class SightingCounts:
-    """How much of a batch of sightings was new."""
+    """How much of a batch of sightings was new; tombstoned and unknown ones were left out."""
 
     new_videos: int
     known_videos: int
     new_observations: int
+    tombstoned: int = 0
+    unknown: int = 0
+
+
+@dataclass(frozen=True)
+class RejectedFacts:
+    """A row of an import that is not taken; row_sha256 tells it again."""
+
+    line: int
+    tiktok_id: str | None
+    reason: str
+    detail: str
+    row_sha256: str
 
 
 @dataclass(frozen=True)
@@ -117,6 +137,15 @@ class HashtagTodo:
 
     name: str
     topics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RefreshTodo:
+    """A video to look at again; observed_at is when that was last done."""
+
+    video_id: int
+    tiktok_id: str
+    observed_at: datetime | None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from catalog.facts import (
     FeatureSetFacts,
     HashtagTodo,
     ModelFacts,
+    RefreshTodo,
     ScoreRow,
     SplitCandidate,
     SplitFacts,
@@ -33,6 +34,7 @@ from catalog.lookup import (
 from catalog.paging import Page, by_video_id, features_of, hashtags_of
 from catalog.record import plain_hashtag
 from catalog.rows import chunks
+from catalog.stale import count_to_refresh, hashtags_to_refresh, videos_to_refresh
 from catalog.tables import (
     Feature,
     Hashtag,
@@ -52,19 +54,23 @@ __all__ = [
     "FeatureSetFacts",
     "HashtagTodo",
     "ModelFacts",
+    "RefreshTodo",
     "ScoreRow",
     "SplitCandidate",
     "SplitFacts",
     "TrainingRow",
     "clip_refs",
+    "count_to_refresh",
     "find_feature_set",
     "find_model",
     "find_model_by_inputs",
     "find_split",
     "hashtags_to_list",
+    "hashtags_to_refresh",
     "model_feature_sets",
     "scored_pairs",
     "split_rows",
+    "videos_to_refresh",
     "videos_to_score",
     "videos_to_split",
 ]

@@ -15,6 +15,7 @@ from catalog.errors import BudgetExceeded
 from catalog.journal import Journal
 from catalog.reaping import cancel_slot, reap
 from catalog.session import Catalog
+from catalog.types import plain_json
 
 __all__ = [
     "FailureBudget",
@@ -107,6 +108,11 @@ class Run:
             raise BudgetExceeded(
                 f"{self._journal.n_failed} of {n_total} failed, the last with {code}: {message}"
             )
+
+    def note(self, subject: str, code: str, detail: Mapping[str, Any]) -> None:
+        """Record how one unit went, beyond that it went."""
+        self._journal.event("info", code, subject, plain_json(detail))
+        self._journal.flush_if_free()
 
     def metric(self, part: str, name: str, value: float, step: int = -1) -> None:
         """Record a number of this run; one that is not finite is stored as NULL with an event."""

@@ -24,6 +24,15 @@ class SiteSettings(_Section):
 
     base_url: str = "https://www.tiktok.com"
     allow_live: bool = False
+    daily_pages: int | None = Field(
+        default=None, ge=0, description="pages a day; empty: 1500 on a live site, else no limit"
+    )
+    max_wait_s: float = Field(
+        default=120.0, ge=0, description="longest Retry-After that is waited for within a run"
+    )
+    blocks_to_stop: int = Field(
+        default=3, ge=1, description="refusals in a row after which a run ends"
+    )
 
 
 class ScrapeSettings(_Section):
@@ -32,6 +41,19 @@ class ScrapeSettings(_Section):
     limit: int = Field(default=60, ge=1, description="videos per hashtag")
     fresh_for_h: float = Field(
         default=20.0, ge=0, description="a hashtag listed more recently is left alone"
+    )
+    keep_handles: bool = Field(
+        default=False, description="also store authors' names, not only their keyed hash"
+    )
+
+
+class RefreshSettings(_Section):
+    """Which known videos are looked at again."""
+
+    older_than_h: float = Field(default=24.0, ge=0)
+    limit: int = Field(default=1_000, ge=1, description="video pages per run")
+    per_tag: int = Field(
+        default=5, ge=1, description="a hashtag is listed anew for so many videos of it"
     )
 
 
@@ -132,6 +154,7 @@ class Settings(BaseSettings):
     )
     site: SiteSettings = SiteSettings()
     scrape: ScrapeSettings = ScrapeSettings()
+    refresh: RefreshSettings = RefreshSettings()
     fetch: FetchSettings = FetchSettings()
     extract: ExtractSettings = ExtractSettings()
     clip: ClipSettings = ClipSettings()

@@ -88,13 +88,16 @@ class TopicHashtag(Base):
 
 
 class Account(Base):
-    """An author, known only by a keyed hash, for splits that keep authors apart."""
+    """An author, by default known only by a keyed hash, for splits that keep authors apart."""
 
     __tablename__ = "account"
     __table_args__ = (UniqueConstraint("author_key", "platform"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     platform: Mapped[str] = mapped_column(String(40))
     author_key: Mapped[str] = mapped_column(String(100))
+    handle: Mapped[str | None] = mapped_column(
+        String(100), comment="only where scrape.keep_handles is set"
+    )
 
 
 class Video(Base):
@@ -460,3 +463,59 @@ class Event(Base):
     code: Mapped[str] = mapped_column(String(60))
     subject: Mapped[str]
     detail: Mapped[dict[str, Any]]
+
+
+class Tombstone(Base):
+    """A video or an author that was purged: never stored again, whoever lists it."""
+
+    __tablename__ = "tombstone"
+    __table_args__ = (UniqueConstraint("key", "kind", "platform"), _part("kind", "video", "author"))
+    id: Mapped[int] = mapped_column(primary_key=True)
+    platform: Mapped[str] = mapped_column(String(40))
+    kind: Mapped[str] = mapped_column(String(20))
+    key: Mapped[str] = mapped_column(String(100), comment="the video's id or the author's key")
+    at: Mapped[datetime]
+    reason: Mapped[str]
+    files_left: Mapped[dict[str, Any] | None] = mapped_column(
+        comment="files that are still to be cleaned; NULL: none"
+    )
+
+
+class RejectedRow(Base):
+    """A row of an import that was not taken, and why."""
+
+    __tablename__ = "rejected_row"
+    __table_args__ = (UniqueConstraint("source", "line", "row_sha256"), Index(None, "reason"))
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), index=True)
+    source: Mapped[str] = mapped_column(comment="the file's name")
+    line: Mapped[int] = mapped_column(comment="or the number of the entry, from 1")
+    tiktok_id: Mapped[str | None] = mapped_column(String(40))
+    reason: Mapped[str] = mapped_column(String(60))
+    detail: Mapped[str] = mapped_column(comment="what there was, and what would have been right")
+    row_sha256: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime]
+
+
+class SiteDay(Base):
+    """How many pages of a site were visited on one day (UTC)."""
+
+    __tablename__ = "site_day"
+    __table_args__ = (CheckConstraint("n_pages >= 0", name="n_pages_counted"),)
+    site: Mapped[str] = mapped_column(String(200), primary_key=True)
+    day: Mapped[str] = mapped_column(String(10), primary_key=True, comment="2026-11-23")
+    n_pages: Mapped[int]
+
+
+class SitePause(Base):
+    """Until when a site, or one hashtag of it, is left alone after it refused us."""
+
+    __tablename__ = "site_pause"
+    site: Mapped[str] = mapped_column(String(200), primary_key=True)
+    scope: Mapped[str] = mapped_column(
+        String(220), primary_key=True, comment="'' is the whole site, '#dance' one hashtag"
+    )
+    until: Mapped[datetime]
+    reason: Mapped[str]
+    n_times: Mapped[int] = mapped_column(comment="in a row, without a success in between")
+    set_at: Mapped[datetime]

@@ -17,27 +17,34 @@ from tests.postgres_server import PostgresServer, start_server
 
 # Altering a column makes SQLite build the table anew and drop the old one with its children.
 NEXT = '''
-"""Let captions be missing. Revises: 0001"""
+"""Let captions be missing. Revises: 0002"""
 from pathlib import Path
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "9999", "0001"
+revision, down_revision = "9999", "0002"
 branch_labels = depends_on = None
-FOLDER = Path(__file__).resolve().parents[1] / "views" / "0001"
 from importlib.util import module_from_spec, spec_from_file_location
-spec = spec_from_file_location("first", Path(__file__).with_name("0001_tables.py"))
-first = module_from_spec(spec)
-spec.loader.exec_module(first)
+
+
+def load(name):
+    spec = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+newest = load("0002_collecting")
+VIEWS = load("0001_tables").VIEWS + newest.NEW_VIEWS
 
 
 def change(nullable):
-    for view in reversed(first.VIEWS):
+    for view in reversed(VIEWS):
         op.execute(f"DROP VIEW {view}")
     with op.batch_alter_table("video") as batch:
         batch.alter_column("caption", existing_type=sa.Text(), nullable=nullable)
-    for view in first.VIEWS:
-        op.execute((FOLDER / f"{view}.sql").read_text("utf-8"))
+    for view in VIEWS:
+        op.execute(newest._view_file(view).read_text("utf-8"))
 
 
 def upgrade():

@@ -49,7 +49,7 @@ def say(catalog: Catalog, tmp_path: Path):
 def test_a_new_catalog_is_made_checked_and_taken_down(tmp_path):
     url = f"sqlite:///{tmp_path / 'catalog.db'}"
     planned = json.loads(call(url, tmp_path, "db", "upgrade", "--dry-run", "--json").stdout)
-    assert (planned["from"], planned["to"], planned["dry_run"]) == (None, "0001", True)
+    assert (planned["from"], planned["to"], planned["dry_run"]) == (None, "0002", True)
     assert not (tmp_path / "catalog.db").exists()
     assert "went from nothing to 0001" in call(url, tmp_path, "db", "upgrade").output
     assert "is at schema 0001" in call(url, tmp_path, "db", "upgrade").output

@@ -5,9 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,7 @@ from scraper.errors import ScrapeError
 
 if TYPE_CHECKING:
     from catalog.runs import Outcome
+    from catalog.stages import Stage
 
 # Before torch is loaded: by default its threads spin while they wait, which makes two threads on
 # two busy cores 17 times slower than one (measured); waiting passively costs nothing measurable.
@@ -138,9 +138,7 @@ def nightly(
         names = [name for name, _stage in stages]
         emit({"dry_run": True, "stages": names}, as_json=as_json, text="\n".join(names))
         return
-    outcome, lines = _run_stages(
-        app, stages, slot=slot, scheduled_for=scheduled_for, echo=not as_json
-    )
+    outcome, lines = _run(app, stages, slot=slot, scheduled_for=scheduled_for, quiet=as_json)
     emit_outcome(outcome, as_json=as_json, extra={"stages": lines} if as_json else None)
 
 
@@ -174,8 +172,75 @@ def demo(app: App, per_topic: int, as_json: bool) -> None:
         session.upgrade(app.settings.db_url)
         add_hashtags(app.catalog, {name: tags[:1] for name, tags in DEFAULT_TOPICS.items()})
         stages = _stages(app, quiet=as_json, also_train=("mean", "median"))
-        outcome, lines = _run_stages(app, stages, echo=not as_json)
+        outcome, lines = _run(app, stages, quiet=as_json)
     _close_demo(app, outcome, lines, as_json=as_json)
+
+
+@main.command()
+@click.option("--video", "videos", multiple=True, metavar="ID", help="This video; repeatable.")
+@click.option("--author", "authors", multiple=True, metavar="NAME", help="All of this author's.")
+@click.option("--author-key", "keys", multiple=True, help="The same, by the key in the catalog.")
+@click.option("--platform", default="tiktok", show_default=True, help="Whose ids and names.")
+@click.option("--reason", default="asked for", show_default=True, help="Kept with the tombstone.")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@json_option
+@dry_run_option
+@pass_app
+def purge(
+    app: App,
+    videos: tuple[str, ...],
+    authors: tuple[str, ...],
+    keys: tuple[str, ...],
+    platform: str,
+    reason: str,
+    force: bool,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Delete videos with everything made from them, and never store them again.
+
+    Rows, media files and features go; a tombstone with the id stays, so that no scrape or import
+    brings them back. Without an option it finishes what an interrupted purge has left.
+    """
+    from dataclasses import asdict
+
+    from catalog import retention
+    from scraper.pseudonyms import author_key, load_salt
+
+    settings = app.settings
+    if authors:
+        salt = load_salt(settings.data_folder, settings.author_salt.get_secret_value())
+        keys += tuple(author_key(name.lstrip("@"), salt) for name in authors)
+    wanted: dict[str, Any] = {"platform": platform, "tiktok_ids": videos, "author_keys": keys}
+    with app.catalog.read() as session:
+        found = sorted(retention.videos_to_purge(session, **wanted).values())
+    if dry_run:
+        emit({"dry_run": True, "n_videos": len(found), "videos": found}, as_json=as_json)
+        return
+    if not force and (videos or keys):
+        click.confirm(f"Delete {len(found)} videos for good?", abort=True, err=True)
+    payload: dict[str, Any] = {}
+    if videos or keys:
+        with app.catalog.write() as session:
+            payload = asdict(retention.purge(session, **wanted, reason=reason))
+    payload["n_cleaned"] = _clean_purged_files(app)
+    emit(payload, as_json=as_json)
+
+
+def _clean_purged_files(app: App) -> int:
+    """Remove what is left on disk of purged videos; return of how many."""
+    from catalog import retention
+    from features.commands import run_drop_from_shards
+
+    with app.catalog.read() as session:
+        left = retention.files_left(session)
+    for files in left:
+        for uri in files.media:
+            (app.settings.data_folder / uri).unlink(missing_ok=True)
+        run_drop_from_shards(app, files.shards)
+        with app.catalog.write() as session:
+            retention.mark_clean(session, files.tombstone_id)
+    return len(left)
 
 
 # Small pictures and few epochs: the paper's networks at a size that two cores train in a minute.
@@ -186,12 +251,9 @@ DEMO_SETTINGS: dict[str, Any] = {
     "extract": {"workers": 2, "batch": 6},
 }
 
-Stage = Callable[[int], "Outcome"]
-
-
 def _stages(
     app: App, *, quiet: bool, also_train: tuple[str, ...] = ()
-) -> list[tuple[str, Stage]]:
+) -> list[tuple[str, "Stage"]]:
     """Name the stages of a night in their order; each takes the id of the parent run."""
     from catalog.pages import write_report_step
     from features.commands import run_extract
@@ -206,7 +268,7 @@ def _stages(
     retrain = settings.nightly.retrain
     if_missing = retrain == "if-missing"
 
-    def wire(run: Callable[..., "Outcome"], *args: Any, **options: Any) -> Stage:
+    def wire(run: Callable[..., "Outcome"], *args: Any, **options: Any) -> "Stage":
         return lambda parent_id: run(app, *args, quiet=quiet, parent_id=parent_id, **options)
 
     stages = [
@@ -226,57 +288,20 @@ def _stages(
             stages.append((f"train {preset}", wire(run_train, preset, if_missing=if_missing)))
     stages += [("score", wire(run_score)), ("report", wire(write_report_step))]
     return stages
-def _run_stages(
-    app: App,
-    stages: list[tuple[str, Stage]],
-    *,
-    echo: bool,
-    slot: str | None = None,
-    scheduled_for: datetime | None = None,
+
+
+def _run(
+    app: App, stages: list[tuple[str, "Stage"]], *, quiet: bool, **options: Any
 ) -> tuple["Outcome", list[dict[str, Any]]]:
-    """Run stage after stage under one parent run; a package error costs its stage only."""
-    from catalog.runs import FailureBudget, record_run
+    from catalog.stages import run_stages
 
-    lines: list[dict[str, Any]] = []
-    with record_run(
+    return run_stages(
         app.catalog,
-        "nightly",
-        params={"stages": [name for name, _stage in stages]},
-        trigger="daemon" if slot else "manual",
-        slot=slot,
-        scheduled_for=None if scheduled_for is None else scheduled_for.replace(tzinfo=UTC),
-        # A stage that fails must not keep the later ones from what is there, however many fail.
-        budget=FailureBudget(min_failures=len(stages) + 1),
-    ) as run:
-        run.expect(len(stages))
-        for name, stage in stages:
-            start = time.monotonic()
-            line: dict[str, Any] = {"stage": name}
-            try:
-                outcome = stage(run.id)
-            except PACKAGE_ERRORS as error:
-                code = getattr(error, "code", type(error).__name__)
-                line |= {"status": "failed", "error": str(error)}
-                run.failed(name, code, str(error))
-            else:
-                line |= outcome.as_dict()
-                if outcome.exit_code:
-                    run.failed(name, f"stage_{outcome.status}", f"run {outcome.run_id}")
-                else:
-                    run.done()
-            line["seconds"] = round(time.monotonic() - start, 1)
-            lines.append(line)
-            if echo:
-                click.echo(_stage_line(line))
-    return run.outcome, lines
-
-
-def _stage_line(line: dict[str, Any]) -> str:
-    if "error" in line:
-        return f"{line['stage']:<15} failed: {line['error']}"
-    counts = f"{line['n_done']:>4} done {line['n_skipped']:>4} skipped {line['n_failed']:>3} failed"
-    codes = ", ".join(f"{code} {n}" for code, n in sorted(line["codes"].items()))
-    return f"{line['stage']:<15} {line['status']:<8} {counts} {line['seconds']:>7.1f} s  {codes}"
+        stages,
+        known_errors=PACKAGE_ERRORS,
+        report=(lambda _line: None) if quiet else click.echo,
+        **options,
+    )
 
 
 def _close_demo(

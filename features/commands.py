@@ -1,6 +1,6 @@
 """Commands that compute features: extract, features, weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -148,6 +148,15 @@ def run_extract(
             progress=bar,
             parent_id=parent_id,
         )
+
+
+def run_drop_from_shards(app: App, uris: Sequence[str]) -> None:
+    """Write shards anew without the rows that the catalog has no more; what `purge` calls."""
+    from features.steps import drop_from_shard
+    from features.store import FeatureStore
+
+    for uri in uris:
+        drop_from_shard(app.catalog, FeatureStore(store_root(app)), uri)
 
 
 def plan_of(app: App, kind: str) -> "Plan":

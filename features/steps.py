@@ -26,10 +26,12 @@ from catalog.progress import Progress
 from catalog.record import ensure_feature_set
 from catalog.runs import Outcome, Run, record_run
 from catalog.session import Catalog
+from catalog.shards import move_rows, rows_in_shard
 from features.engine import Stored, extract_batches
 from features.errors import Absent, FeatureError, WeightsMissing
 from features.extractor import Source
 from features.plan import AUTOENCODER, Plan, clip_alias
+from features.store import FeatureStore
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +125,23 @@ def find_autoencoder(catalog: Catalog, clip_set: str) -> ModelFacts:
             raise NotFound(
                 "there is no autoencoder for these clip settings yet: run `viewcast pretrain`"
             ) from error
+
+
+def drop_from_shard(catalog: Catalog, store: FeatureStore, uri: str) -> int:
+    """Write a shard anew with only what the catalog still has in it; return how many rows that is.
+
+    Who reads the old shard at that moment gets MissingInput, once. Safe to stop and repeat.
+    """
+    with catalog.read() as session:
+        rows = rows_in_shard(session, uri)
+    if rows:
+        stored = store.rewrite(uri, [row.row for row in rows])
+        if stored[0].uri == uri:  # everything in it is still wanted
+            return len(rows)
+        with catalog.write() as session:
+            move_rows(session, uri, rows, [(new.uri, new.row) for new in stored])
+    store.remove(uri)
+    return len(rows)
 
 
 def _check_weights(catalog: Catalog, plan: Plan, feature_set_id: int) -> None:

@@ -107,6 +107,15 @@ class FeatureStore:
             raise CorruptFeature(f"row {row} of {uri} has sha256 {found}, expected {sha256}")
         return tensors
 
+    def rewrite(self, uri: str, rows: Sequence[int]) -> list[StoredRow]:
+        """Write a shard's rows of these numbers as a shard of their own; the old one stays."""
+        kind, set_hash = PurePosixPath(uri).parts[:2]
+        return self.write(kind, set_hash, [self.read(uri, row) for row in rows])
+
+    def remove(self, uri: str) -> None:
+        """Delete a shard; one that is gone already is no error."""
+        (UPath(self.root) / uri).unlink(missing_ok=True)
+
     def _local(self) -> Path | None:
         """The root as a local folder, or None where it is a remote one."""
         root = UPath(self.root)

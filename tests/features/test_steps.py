@@ -3,16 +3,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from catalog.claims import Failed, MediaDone, claim_features, claim_media, enrol_media, finish_media
 from catalog.progress import Silent
 from catalog.record import store_sightings
 from features.clip import ClipConfig
 from features.convlstm import ConvLstmAutoencoder, ConvLstmConfig
-from features.errors import NoAudioTrack, Undecodable, WeightsMissing
+from features.errors import MissingInput, NoAudioTrack, Undecodable, WeightsMissing
 from features.extractor import Extractor, FeatureSetSpec
 from features.plan import ClipPlan, VisualPlan
-from features.steps import count_to_extract, extract, find_set, retry
+from features.steps import count_to_extract, drop_from_shard, extract, find_set, retry
 from features.store import FeatureStore
 from model.pretraining import Epoch, save_autoencoder
 from tests.catalog.factories import seen, video_facts
@@ -290,3 +291,36 @@ def test_the_autoencoder_must_be_there_before_anything_is_claimed(catalog, clips
         "torn": ("skipped", "no_input"),
     }
     assert ask(catalog, "SELECT max(attempts) FROM feature WHERE error_code = 'no_input'") == [(0,)]
+
+
+def test_a_purged_row_leaves_its_shard_and_its_neighbours_stay_readable(catalog, toys, tmp_path):
+    run(catalog, toys, tmp_path, batch=5)
+    store = FeatureStore(toys.store_root)
+    done = "SELECT uri, row, sha256, video_id FROM feature WHERE status = 'done' ORDER BY row"
+    gone, *others = ask(catalog, done)
+    assert {uri for uri, *_ in others} == {gone[0]}
+    with catalog.write() as session:
+        session.execute(text("DELETE FROM feature WHERE video_id = :id"), {"id": gone[3]})
+
+    assert drop_from_shard(catalog, store, gone[0]) == len(others)
+
+    with pytest.raises(MissingInput):
+        store.read(gone[0], gone[1])
+    after = ask(catalog, done)
+    assert [row[2:] for row in after] == [row[2:] for row in others]
+    for uri, row, sha256, _video_id in after:
+        store.read(uri, row, sha256=sha256)
+    # Again, as after a kill between the new shard and the note that all is clean.
+    assert drop_from_shard(catalog, store, gone[0]) == 0
+    assert drop_from_shard(catalog, store, after[0][0]) == len(others)
+    assert ask(catalog, done) == after
+
+
+def test_a_shard_that_nobody_needs_is_removed(catalog, toys, tmp_path):
+    run(catalog, toys, tmp_path, batch=5)
+    store = FeatureStore(toys.store_root)
+    [(uri,)] = ask(catalog, "SELECT DISTINCT uri FROM feature WHERE uri IS NOT NULL")
+    with catalog.write() as session:
+        session.execute(text("DELETE FROM feature"))
+    assert drop_from_shard(catalog, store, uri) == 0
+    assert list(Path(toys.store_root).rglob("*.safetensors")) == []

@@ -168,3 +168,20 @@ def test_a_kill_in_the_middle_of_a_write_leaves_no_name_that_anyone_reads(tmp_pa
     assert killed.returncode == -signal.SIGKILL
     assert not list(tmp_path.rglob("*.safetensors"))
     assert [p.name[:1] for p in target.parent.iterdir()] == ["."]
+
+
+def test_a_shard_without_some_rows_is_another_shard(tmp_path):
+    store = FeatureStore(str(tmp_path))
+    rows = [{"frames": np.full((2, 3), i, np.uint8)} for i in range(3)]
+    first, _second, third = store.write("clip", "ab" * 32, rows)
+
+    kept = store.rewrite(first.uri, [0, 2])
+
+    assert kept[0].uri != first.uri
+    assert [row.sha256 for row in kept] == [first.sha256, third.sha256]
+    np.testing.assert_array_equal(store.read(kept[1].uri, kept[1].row)["frames"], rows[2]["frames"])
+    store.remove(first.uri)
+    store.remove(first.uri)
+    with pytest.raises(MissingInput):
+        store.read(first.uri, 0)
+    assert store.read(kept[0].uri, 0, sha256=first.sha256)

@@ -1,0 +1,12 @@
+"""The commands about the catalog itself: one file per subject."""
+
+import click
+
+from catalog.commands.daemon import daemon
+from catalog.commands.reading import export, leaderboard_table, report, sql
+from catalog.commands.runs import errors, runs
+from catalog.commands.schema import db
+
+__all__ = ["COMMANDS", "leaderboard_table"]
+
+COMMANDS: list[click.Command] = [db, sql, report, export, runs, errors, daemon]

@@ -1,0 +1,115 @@
+"""The commands that read for people: sql, report, export."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from catalog.console import App, emit, json_option, pass_app, table
+
+if TYPE_CHECKING:
+    from catalog.exports import Format
+
+LEADERBOARD = {
+    "run_id": "run",
+    "kind": "kind",
+    "model_name": "model",
+    "model_version": "v",
+    "part": "part",
+    "n": "n",
+    "mse_k2": "MSE k²",
+    "mse_k2_train_mean": "(mean)",
+    "mse_k2_train_median": "(median)",
+    "mae_k": "MAE k",
+    "mae_k_train_mean": "(mean)",
+    "mae_k_train_median": "(median)",
+    "spearman": "Spearman",
+    "log_mae": "log-MAE",
+    "status": "status",
+    "verdict": "than constants",
+}
+
+
+def leaderboard_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Lay out the leaderboard, the constants' errors in brackets behind the model's."""
+    if not rows:
+        return "No model has been trained or scored yet."
+    cells = [[row[name] for name in LEADERBOARD] for row in rows]
+    return table(list(LEADERBOARD.values()), cells, title="Models beside the constants")
+
+
+@click.command()
+@click.argument("statement")
+@click.option("--limit", default=1000, show_default=True, help="Rows at most; 0: all of them.")
+@json_option
+@pass_app
+def sql(app: App, statement: str, limit: int, as_json: bool) -> None:
+    """Run one SELECT on the catalog, read-only. Start with the views, v_…"""
+    from catalog.reports import query
+
+    with query(app.catalog_to_read, statement, limit or None) as result:
+        rows = list(result.rows)
+    payload = {
+        "columns": result.columns,
+        "rows": [dict(zip(result.columns, row, strict=True)) for row in rows],
+    }
+    cut = f"\n(first {limit} rows; --limit 0 for all)" if limit and len(rows) == limit else ""
+    emit(payload, as_json=as_json, text=table(result.columns, rows) + cut)
+
+
+@click.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write the page.")
+@click.option("--limit", default=20, show_default=True, help="Rows of the leaderboard.")
+@json_option
+@pass_app
+def report(app: App, output: Path | None, limit: int, as_json: bool) -> None:
+    """Print the leaderboard, models beside constants, and write the report as an HTML page."""
+    from catalog.pages import report_path, write_report
+    from catalog.reports import coverage, failure_counts, leaderboard, totals
+
+    with app.catalog.read() as session:
+        board = leaderboard(session, limit)
+        payload = {
+            "leaderboard": board,
+            "coverage": coverage(session),
+            "failures": failure_counts(session),
+            "totals": totals(session),
+        }
+    page = write_report(app.catalog, (output or report_path(app.settings.data_folder)).resolve())
+    text = f"{leaderboard_table(board)}\nThe whole report: {page}"
+    emit({**payload, "page": str(page)}, as_json=as_json, text=text)
+
+
+@click.command()
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["csv", "jsonl", "pairs"]),
+    default="csv",
+    show_default=True,
+    help='pairs: the paper\'s [{"id", "views_k"}].',
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A file; default: stdout.")
+@click.option("--keep-mentions", is_flag=True, help="Leave the @names in captions as they are.")
+@json_option
+@pass_app
+def export(
+    app: App, format_: "Format", output: Path | None, keep_mentions: bool, as_json: bool
+) -> None:
+    """Write every video with its newest count as CSV, JSON lines or the paper's pairs."""
+    from catalog.exports import export_videos
+
+    if as_json and output is None:
+        raise click.UsageError("--json reports about a file: give --output")
+    with app.catalog_to_read.read() as session:
+        if output is None:
+            export_videos(session, sys.stdout, format_, keep_mentions=keep_mentions)
+            return
+        # Beside its place first: a reader, or a run that is killed, never has half a file.
+        part = output.with_name(f".{output.name}.part")
+        with part.open("w", encoding="utf-8", newline="") as out:
+            n_rows = export_videos(session, out, format_, keep_mentions=keep_mentions)
+        part.replace(output)
+    emit({"n_videos": n_rows, "file": str(output)}, as_json=as_json)

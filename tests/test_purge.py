@@ -1,0 +1,85 @@
+"""`purge` from the command line: rows, files and shards go, the tombstone and the rest stay."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from catalog.claims import MediaDone
+from catalog.record import adopt_media, store_sightings
+from catalog.retention import purge
+from catalog.session import open_catalog, upgrade
+from cli import main
+from scraper.pseudonyms import author_key, load_salt
+from tests.catalog.factories import SHA, seen, video_facts
+
+FIRST, SECOND = "7300000000000000001", "7300000000000000002"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with two videos of two authors and their files."""
+    url = f"sqlite:///{tmp_path / 'catalog.db'}"
+    upgrade(url)
+    salt = load_salt(tmp_path)
+    catalog = open_catalog(url)
+    with catalog.write() as session:
+        for tiktok_id, handle in ((FIRST, "ann"), (SECOND, "Bea")):
+            facts = video_facts(tiktok_id, author_key=author_key(handle, salt))
+            store_sightings(session, [(facts, seen())], run_id=None, found_by=None)
+            file = tmp_path / "media" / f"{tiktok_id}.mp4"
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(b"a video")
+            done = MediaDone(f"media/{file.name}", SHA, 7, {})
+            adopt_media(session, "tiktok", tiktok_id, done)
+    catalog.close()
+    return tmp_path
+
+
+def viewcast(data: Path, *words: str, **options: object):
+    return CliRunner().invoke(main, ["--data", str(data), *words], **options)
+
+
+def videos(data: Path) -> list[str]:
+    result = viewcast(data, "sql", "select tiktok_id from v_video order by 1", "--json")
+    return [row["tiktok_id"] for row in json.loads(result.stdout)["rows"]]
+
+
+def test_a_dry_run_names_the_videos_and_removes_nothing(data: Path) -> None:
+    result = viewcast(data, "purge", "--author", "@bea", "--dry-run", "--json")
+    assert json.loads(result.stdout)["videos"] == [SECOND]
+    assert videos(data) == [FIRST, SECOND]
+
+
+def test_an_author_is_found_by_name_though_none_is_stored(data: Path) -> None:
+    result = viewcast(data, "purge", "--author", "bea", "--force", "--json")
+    payload = json.loads(result.stdout)
+    assert (payload["n_videos"], payload["n_cleaned"]) == (1, 1)
+    assert videos(data) == [FIRST]
+    assert [file.stem for file in (data / "media").iterdir()] == [FIRST]
+    statement = "select kind, count(*) as n from tombstone group by kind"
+    shown = viewcast(data, "sql", statement, "--json")
+    counts = {row["kind"]: row["n"] for row in json.loads(shown.stdout)["rows"]}
+    assert counts == {"author": 1, "video": 1}
+
+
+def test_it_asks_first(data: Path) -> None:
+    result = viewcast(data, "purge", "--video", FIRST, input="n\n")
+    assert result.exit_code == 1
+    assert videos(data) == [FIRST, SECOND]
+
+
+def test_without_an_option_it_finishes_an_interrupted_purge(data: Path) -> None:
+    catalog = open_catalog(f"sqlite:///{data / 'catalog.db'}")
+
+
+    with catalog.write() as session:
+        purge(session, platform="tiktok", tiktok_ids=[FIRST], author_keys=[], reason="asked for")
+    catalog.close()
+    assert (data / "media" / f"{FIRST}.mp4").exists()
+
+    result = viewcast(data, "purge", "--json")
+    assert json.loads(result.stdout)["n_cleaned"] == 1
+    assert not (data / "media" / f"{FIRST}.mp4").exists()
+    assert json.loads(viewcast(data, "purge", "--json").stdout)["n_cleaned"] == 0

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import case, func, select, tuple_, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
 from catalog.errors import BadValue
 from catalog.facts import ObservationFacts, SightingCounts, VideoFacts
 from catalog.hashtags import ensure_names, ids_by_name, plain_hashtag
-from catalog.rows import chunks, insert_into
+from catalog.rows import among, bulk, chunks, insert_into
 from catalog.tables import Account, Hashtag, Tombstone, Video, VideoHashtag, ViewObservation
 
 Sightings = Sequence[tuple[VideoFacts, ObservationFacts]]
@@ -73,12 +73,12 @@ def _store_batch(
 
 
 def _without_tombstones(session: Session, platform: str, batch: Sightings) -> Sightings:
-    keys = [("video", video.tiktok_id) for video, _ in batch]
-    keys += [("author", video.author_key) for video, _ in batch if video.author_key]
+    if session.scalar(select(Tombstone.id).limit(1)) is None:
+        return batch
+    keys = {video.tiktok_id for video, _ in batch} | {v.author_key for v, _ in batch} - {None}
     rows = session.execute(
         select(Tombstone.kind, Tombstone.key).where(
-            tuple_(Tombstone.kind, Tombstone.key).in_(sorted(set(keys))),
-            Tombstone.platform == platform,
+            among(session, Tombstone.key, keys), Tombstone.platform == platform
         )
     )
     buried = {(kind, key) for kind, key in rows}
@@ -93,7 +93,7 @@ def _without_tombstones(session: Session, platform: str, batch: Sightings) -> Si
 
 def _video_ids(session: Session, platform: str, tiktok_ids: Iterable[str]) -> dict[str, int]:
     wanted = select(Video.tiktok_id, Video.id).where(
-        Video.tiktok_id.in_(sorted(set(tiktok_ids))), Video.platform == platform
+        among(session, Video.tiktok_id, set(tiktok_ids)), Video.platform == platform
     )
     return dict(session.execute(wanted).all())
 
@@ -127,7 +127,8 @@ def _upsert_videos(
     statement = insert_into(session, Video)
     new = statement.excluded
     # Rows in the order of their key: two writers then wait for, and never deadlock, each other.
-    session.execute(
+    bulk(
+        session,
         statement.on_conflict_do_update(
             index_elements=["tiktok_id", "platform"],
             set_={
@@ -165,16 +166,17 @@ def _ensure_accounts(
     ]
     statement = insert_into(session, Account)
     handle = statement.excluded.handle
-    session.execute(
+    bulk(
+        session,
         statement.on_conflict_do_update(
             index_elements=["author_key", "platform"],
             set_={"handle": handle},
-            where=handle.is_not(None) & func.coalesce(Account.handle != handle, True),
+            where=handle.is_not(None) & handle.is_distinct_from(Account.handle),
         ),
         rows,
     )
     wanted = select(Account.author_key, Account.id).where(
-        Account.author_key.in_(sorted(handles)), Account.platform == platform
+        among(session, Account.author_key, handles), Account.platform == platform
     )
     return dict(session.execute(wanted).all())
 
@@ -195,7 +197,8 @@ def _link_hashtags(
     ensure_names(session, Hashtag, sorted(names))
     tag_ids = ids_by_name(session, Hashtag, names)
     statement = insert_into(session, VideoHashtag)
-    session.execute(
+    bulk(
+        session,
         statement.on_conflict_do_update(
             index_elements=["video_id", "hashtag_id"],
             set_={"found_by": statement.excluded.found_by},
@@ -235,7 +238,7 @@ def _add_observations(
         index_elements=["video_id", "observed_at"]
     )
     ordered = [rows[key] for key in sorted(rows)]
-    added = session.execute(statement.returning(ViewObservation.id), ordered).all()
+    n_added = bulk(session, statement, ordered)
     newest = (
         select(ViewObservation.id)
         .where(ViewObservation.video_id == Video.id)
@@ -246,11 +249,11 @@ def _add_observations(
     )
     session.execute(
         update(Video)
-        .where(Video.id.in_(sorted(set(ids.values()))))
+        .where(among(session, Video.id, set(ids.values())))
         .values(latest_observation_id=newest)
         .execution_options(synchronize_session=False)
     )
-    return len(added)
+    return n_added
 
 
 def _newest_texts(session: Session, video_ids: set[int]) -> dict[int, str]:
@@ -259,6 +262,6 @@ def _newest_texts(session: Session, video_ids: set[int]) -> dict[int, str]:
     wanted = (
         select(Video.id, ViewObservation.display_text)
         .join(ViewObservation, ViewObservation.id == Video.latest_observation_id)
-        .where(Video.id.in_(sorted(video_ids)))
+        .where(among(session, Video.id, video_ids))
     )
     return dict(session.execute(wanted).all())

@@ -17,7 +17,7 @@ from tests.programs import ROOT, SETTINGS, ask, count, run
 pytestmark = [pytest.mark.chromium, pytest.mark.ffmpeg, pytest.mark.whisper]
 
 N = 12  # one video of each topic
-VIEWS = sorted(file.stem for file in (ROOT / "migrations" / "views" / "0001").glob("*.sql"))
+VIEWS = sorted(file.stem for file in (ROOT / "migrations" / "views" / "0002").glob("*.sql"))
 STAGES = (
     "scrape",
     "fetch",

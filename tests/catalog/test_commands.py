@@ -51,10 +51,10 @@ def test_a_new_catalog_is_made_checked_and_taken_down(tmp_path):
     planned = json.loads(call(url, tmp_path, "db", "upgrade", "--dry-run", "--json").stdout)
     assert (planned["from"], planned["to"], planned["dry_run"]) == (None, "0002", True)
     assert not (tmp_path / "catalog.db").exists()
-    assert "went from nothing to 0001" in call(url, tmp_path, "db", "upgrade").output
-    assert "is at schema 0001" in call(url, tmp_path, "db", "upgrade").output
+    assert "went from nothing to 0002" in call(url, tmp_path, "db", "upgrade").output
+    assert "is at schema 0002" in call(url, tmp_path, "db", "upgrade").output
     assert call(url, tmp_path, "db", "check").exit_code == 0
-    assert json.loads(call(url, tmp_path, "db", "current", "--json").stdout)["revision"] == "0001"
+    assert json.loads(call(url, tmp_path, "db", "current", "--json").stdout)["revision"] == "0002"
 
     refused = call(url, tmp_path, "db", "downgrade", "base")
     assert refused.exit_code == 1

@@ -273,6 +273,7 @@ def _stages(
 
     stages = [
         ("scrape", wire(lambda *args, **options: run_scrape(*args, **options).outcome, request)),
+        *([("refresh", wire(_refresh))] if settings.nightly.refresh else []),
         ("fetch", wire(run_fetch)),
         ("extract clip", wire(run_extract, "clip")),
     ]
@@ -288,6 +289,12 @@ def _stages(
             stages.append((f"train {preset}", wire(run_train, preset, if_missing=if_missing)))
     stages += [("score", wire(run_score)), ("report", wire(write_report_step))]
     return stages
+
+
+def _refresh(app: App, *, quiet: bool, parent_id: int) -> "Outcome":
+    from scraper.commands import refresh_request, run_refresh
+
+    return run_refresh(app, refresh_request(app), quiet=quiet, parent_id=parent_id).outcome
 
 
 def _run(

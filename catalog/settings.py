@@ -47,6 +47,16 @@ class ScrapeSettings(_Section):
     )
 
 
+class BrowserSettings(_Section):
+    """How long Chromium may take."""
+
+    page_s: float = Field(default=30.0, gt=0, description="for a page to load")
+    script_s: float = Field(default=15.0, gt=0, description="for one look at a page")
+    command_s: float = Field(default=40.0, gt=0, description="for anything else")
+    look_s: float = Field(default=5.0, gt=0, description="to wait for something new on a page")
+    listing_s: float = Field(default=600.0, gt=0, description="for one hashtag")
+
+
 class RefreshSettings(_Section):
     """Which known videos are looked at again."""
 
@@ -135,6 +145,9 @@ class NightlySettings(_Section):
     at: str = "04:30"
     timezone: str = "UTC"
     retrain: Literal["if-missing", "always", "never"] = "if-missing"
+    refresh: bool = Field(
+        default=False, description="also look at known videos that no listing has shown"
+    )
 
 
 class Settings(BaseSettings):
@@ -155,6 +168,7 @@ class Settings(BaseSettings):
     site: SiteSettings = SiteSettings()
     scrape: ScrapeSettings = ScrapeSettings()
     refresh: RefreshSettings = RefreshSettings()
+    browser: BrowserSettings = BrowserSettings()
     fetch: FetchSettings = FetchSettings()
     extract: ExtractSettings = ExtractSettings()
     clip: ClipSettings = ClipSettings()

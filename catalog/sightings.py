@@ -1,6 +1,7 @@
 """Write down what was seen of videos and their counts; repeating it does no harm."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -23,20 +24,26 @@ def store_sightings(
     run_id: int | None,
     found_by: str | None,
     known_only: bool = False,
+    repeat_after: timedelta = timedelta(0),
 ) -> SightingCounts:
     """Add or bring up to date the videos seen, and add what their counts were.
 
     found_by: the hashtag whose page listed them; each is linked to it whatever its caption says.
     known_only: leave out and count as unknown what is not in the catalog. What was purged is left
-    out and counted as tombstoned. A fact that is None never erases a known one. A video's latest
-    count only moves forward in time, so an old export may be imported after a scrape.
+    out and counted as tombstoned. repeat_after: a count that is shown as it was this short a time
+    before, as on the pages of two hashtags, is no observation of its own. A fact that is None never
+    erases a known one. A video's latest count only moves forward in time, so an old export may be
+    imported after a scrape.
     """
     listing = plain_hashtag(found_by) if found_by is not None else None
     totals = SightingCounts(0, 0, 0)
     for chunk in chunks(sightings):
         in_order = sorted(chunk, key=lambda sighting: sighting[0].platform)
         for platform, group in groupby(in_order, key=lambda sighting: sighting[0].platform):
-            counts = _store_batch(session, platform, list(group), run_id, listing, known_only)
+            found = list(group)
+            counts = _store_batch(
+                session, platform, found, run_id, listing, known_only, repeat_after
+            )
             totals = SightingCounts(
                 totals.new_videos + counts.new_videos,
                 totals.known_videos + counts.known_videos,
@@ -54,6 +61,7 @@ def _store_batch(
     run_id: int | None,
     listing: str | None,
     known_only: bool,
+    repeat_after: timedelta,
 ) -> SightingCounts:
     n_given = len(batch)
     batch = _without_tombstones(session, platform, batch)
@@ -67,7 +75,7 @@ def _store_batch(
         return SightingCounts(0, 0, 0, n_tombstoned, n_unknown)
     ids = _upsert_videos(session, platform, batch, run_id)
     _link_hashtags(session, batch, ids, listing)
-    new_observations = _add_observations(session, batch, ids, run_id)
+    new_observations = _add_observations(session, batch, ids, run_id, repeat_after)
     n_known = len(known.keys() & ids.keys())
     return SightingCounts(len(ids) - n_known, n_known, new_observations, n_tombstoned, n_unknown)
 
@@ -212,15 +220,24 @@ def _link_hashtags(
 
 
 def _add_observations(
-    session: Session, batch: Sightings, ids: Mapping[str, int], run_id: int | None
+    session: Session,
+    batch: Sightings,
+    ids: Mapping[str, int],
+    run_id: int | None,
+    repeat_after: timedelta,
 ) -> int:
-    unstated = {ids[video.tiktok_id] for video, seen in batch if not seen.is_time_stated}
-    shown_last = _newest_texts(session, unstated)
+    may_repeat = {
+        ids[video.tiktok_id] for video, seen in batch if repeat_after or not seen.is_time_stated
+    }
+    before = _newest_of(session, may_repeat)
     rows: dict[tuple[int, Any], dict[str, Any]] = {}
     for video, seen in batch:
         video_id = ids[video.tiktok_id]
-        if not seen.is_time_stated and shown_last.get(video_id) == seen.display_text:
-            continue
+        text, at = before.get(video_id, (None, None))
+        if text == seen.display_text and at is not None:
+            is_soon = timedelta(0) <= seen.observed_at - at < repeat_after
+            if is_soon or not seen.is_time_stated:
+                continue
         row = {
             "video_id": video_id,
             "observed_at": seen.observed_at,
@@ -256,12 +273,13 @@ def _add_observations(
     return n_added
 
 
-def _newest_texts(session: Session, video_ids: set[int]) -> dict[int, str]:
+def _newest_of(session: Session, video_ids: set[int]) -> dict[int, tuple[str, datetime]]:
+    """Return what each video's newest readable observation showed, and when."""
     if not video_ids:
         return {}
-    wanted = (
-        select(Video.id, ViewObservation.display_text)
+    rows = session.execute(
+        select(Video.id, ViewObservation.display_text, ViewObservation.observed_at)
         .join(ViewObservation, ViewObservation.id == Video.latest_observation_id)
         .where(among(session, Video.id, video_ids))
     )
-    return dict(session.execute(wanted).all())
+    return {video_id: (text, at) for video_id, text, at in rows}

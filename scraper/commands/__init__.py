@@ -2,9 +2,18 @@
 
 import click
 
-from scraper.commands.site import fetch, replica, run_fetch, run_scrape, scrape
+from scraper.commands.site import (
+    fetch,
+    refresh,
+    refresh_request,
+    replica,
+    run_fetch,
+    run_refresh,
+    run_scrape,
+    scrape,
+)
 from scraper.commands.topics import topic
 
-__all__ = ["COMMANDS", "run_fetch", "run_scrape"]
+__all__ = ["COMMANDS", "refresh_request", "run_fetch", "run_refresh", "run_scrape"]
 
-COMMANDS: list[click.Command] = [topic, scrape, fetch, replica]
+COMMANDS: list[click.Command] = [topic, scrape, refresh, fetch, replica]

@@ -1,7 +1,8 @@
 """The commands that visit the site: scrape, refresh, fetch; and its replica."""
 
+import re
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
@@ -9,15 +10,37 @@ from catalog.console import App, dry_run_option, emit, emit_outcome, json_option
 
 if TYPE_CHECKING:
     from catalog.runs import Outcome
+    from scraper.browser import BrowserConfig
     from scraper.politeness import Site
-    from scraper.steps import ScrapeRequest, ScrapeResult
+    from scraper.steps import RefreshRequest, RefreshResult, ScrapeRequest, ScrapeResult
+
+
+class Duration(click.ParamType[timedelta]):
+    """A length of time with its unit: 90s, 30m, 12h, 1d, 2w."""
+
+    name = "duration"
+    UNITS: ClassVar = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Read it. Raises BadParameter."""
+        if isinstance(value, timedelta):
+            return value
+        match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?)([smhdw])", str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is no length of time: 90s, 30m, 12h, 1d, 2w", param, ctx)
+        return timedelta(seconds=float(match[1]) * self.UNITS[match[2]])
+
+
+DURATION = Duration()
 
 
 @click.command()
 @click.option("--topic", "topics", multiple=True, help="Only this topic's hashtags; repeatable.")
 @click.option("--hashtag", "hashtags", multiple=True, help="Only this hashtag; repeatable.")
 @click.option("--limit", type=click.IntRange(min=1), help="Videos per hashtag.")
-@click.option("--again", is_flag=True, help="Also list hashtags that were listed a short time ago.")
+@click.option("--again", is_flag=True, help="Also what was listed, or refused us, just now.")
 @json_option
 @dry_run_option
 @pass_app
@@ -39,12 +62,35 @@ def scrape(
         topics=topics or None,
         hashtags=[name.lstrip("#").lower() for name in hashtags] or None,
         fresh_for=None if again else timedelta(hours=settings.scrape.fresh_for_h),
+        again=again,
     )
     if dry_run:
         todo = [entry.name for entry in steps.plan_scrape(app.catalog, request)]
         emit({"dry_run": True, "hashtags": todo, "limit": request.limit}, as_json=as_json)
         return
     result = run_scrape(app, request, quiet=as_json)
+    emit_outcome(result.outcome, as_json=as_json, extra=result.counts())
+
+
+@click.command()
+@click.option("--older-than", type=DURATION, help="Such as 1d, 12h, 30m; default: the settings.")
+@click.option("--limit", type=click.IntRange(min=1), help="Open at most this many video pages.")
+@json_option
+@dry_run_option
+@pass_app
+def refresh(
+    app: App, older_than: timedelta | None, limit: int | None, as_json: bool, dry_run: bool
+) -> None:
+    """Look at known videos again and add their counts of now; what is gone is noted as gone."""
+    from scraper import steps
+
+    request = refresh_request(app, older_than=older_than, limit=limit)
+    if dry_run:
+        plan = steps.plan_refresh(app.catalog, request)
+        payload = {"hashtags": list(plan.hashtags), "n_videos": plan.n_videos}
+        emit({"dry_run": True, **payload}, as_json=as_json)
+        return
+    result = run_refresh(app, request, quiet=as_json)
     emit_outcome(result.outcome, as_json=as_json, extra=result.counts())
 
 
@@ -69,16 +115,49 @@ def run_scrape(
     """Scrape with the application's settings; what `scrape`, `nightly` and `demo` call."""
     from catalog.progress import progress
     from scraper import steps
-    from scraper.browser import BrowserConfig
-    from scraper.pseudonyms import load_salt
 
     with progress("scrape", quiet=quiet) as bar:
         return steps.scrape(
             app.catalog,
             _site(app),
-            BrowserConfig(),
+            _browser(app),
             request,
-            salt=load_salt(app.settings.data_folder, app.settings.author_salt.get_secret_value()),
+            salt=author_salt(app),
+            keep_handles=app.settings.scrape.keep_handles,
+            progress=bar,
+            parent_id=parent_id,
+        )
+
+
+def refresh_request(
+    app: App, *, older_than: timedelta | None = None, limit: int | None = None
+) -> "RefreshRequest":
+    """Say what to look at again: as the settings have it, unless told otherwise."""
+    from scraper.steps import RefreshRequest
+
+    settings = app.settings.refresh
+    return RefreshRequest(
+        older_than=timedelta(hours=settings.older_than_h) if older_than is None else older_than,
+        limit=limit or settings.limit,
+        per_tag=settings.per_tag,
+    )
+
+
+def run_refresh(
+    app: App, request: "RefreshRequest", *, quiet: bool = False, parent_id: int | None = None
+) -> "RefreshResult":
+    """Refresh with the application's settings; what `refresh` and `nightly` call."""
+    from catalog.progress import progress
+    from scraper import steps
+
+    with progress("refresh", quiet=quiet) as bar:
+        return steps.refresh(
+            app.catalog,
+            _site(app),
+            _browser(app),
+            request,
+            salt=author_salt(app),
+            keep_handles=app.settings.scrape.keep_handles,
             progress=bar,
             parent_id=parent_id,
         )
@@ -90,7 +169,6 @@ def run_fetch(
     """Fetch with the application's settings; what `fetch`, `nightly` and `demo` call."""
     from catalog.progress import progress
     from scraper import steps
-    from scraper.browser import BrowserConfig
     from scraper.download import DownloadLimits
 
     settings = app.settings.fetch
@@ -98,7 +176,7 @@ def run_fetch(
         return steps.fetch(
             app.catalog,
             _site(app),
-            BrowserConfig(),
+            _browser(app),
             data=app.settings.data_folder,
             limits=DownloadLimits(
                 max_bytes=int(settings.max_mb * 1e6),
@@ -111,25 +189,75 @@ def run_fetch(
         )
 
 
-def _site(app: App) -> "Site":
-    from scraper.politeness import Site
+def author_salt(app: App) -> bytes:
+    """Return the key of the author hash; made at first use."""
+    from scraper.pseudonyms import load_salt
 
-    return Site(app.settings.site.base_url, allow_live=app.settings.site.allow_live)
+    settings = app.settings
+    return load_salt(settings.data_folder, settings.author_salt.get_secret_value())
+
+
+def _site(app: App) -> "Site":
+    from scraper.politeness import Site, SiteLimits
+
+    settings = app.settings.site
+    limits = SiteLimits(settings.daily_pages, settings.max_wait_s, settings.blocks_to_stop)
+    site = Site(settings.base_url, allow_live=settings.allow_live, limits=limits)
+    if site.notice is not None:
+        click.echo(f"viewcast: {site.notice}", err=True)
+    return site
+
+
+def _browser(app: App) -> "BrowserConfig":
+    from scraper.browser import BrowserConfig
+
+    return BrowserConfig(**app.settings.browser.model_dump())
 
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
 @click.option("--per-topic", default=6, show_default=True, help="Videos of each of the 12 topics.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="TAG=NAME[:NUMBER]",
+    help="Let a hashtag misbehave, such as sports=captcha; repeatable; 'TAG=?' lists the names.",
+)
+@click.option("--day", default=0.0, help="Days since the site's snapshot, when it starts.")
+@click.option("--days-per-s", default=0.0, help="Days that pass in a second; counts grow.")
 @json_option
 @pass_app
-def replica(app: App, port: int, per_topic: int, as_json: bool) -> None:
+def replica(
+    app: App,
+    port: int,
+    per_topic: int,
+    faults: tuple[str, ...],
+    day: float,
+    days_per_s: float,
+    as_json: bool,
+) -> None:
     """Serve the local replica of the site until SIGTERM or Ctrl-C; prints its address first."""
     import threading
+    import time
 
     from scraper.replica.content import ReplicaConfig
+    from scraper.replica.errors import UnknownFault
+    from scraper.replica.faults import parse_fault
     from scraper.replica.server import Replica
 
+    try:
+        switched = dict(parse_fault(text) for text in faults)
+    except UnknownFault as error:
+        raise click.UsageError(str(error)) from error
     media = app.settings.data_folder / "replica-media"
-    with Replica(ReplicaConfig(videos_per_tag=per_topic), media, port) as site:
+    began_s = time.monotonic()
+    with Replica(
+        ReplicaConfig(videos_per_tag=per_topic),
+        media,
+        port,
+        faults=switched,
+        days=lambda: day + (time.monotonic() - began_s) * days_per_s,
+    ) as site:
         emit({"url": site.url, "media": str(media)}, as_json=as_json, text=site.url)
         threading.Event().wait()  # SIGTERM and Ctrl-C raise in here

@@ -59,6 +59,17 @@ def test_a_count_that_did_not_change_needs_a_stated_time_to_be_an_observation(ca
     assert store(catalog, (video_facts(ID), stated)).new_observations == 1
 
 
+def test_a_count_on_two_pages_of_one_hour_is_one_observation(catalog):
+    hour = timedelta(hours=1)
+    store(catalog, (video_facts(ID), seen(30.0)), repeat_after=hour)
+    soon = seen(30.0, at=T0 + timedelta(minutes=59))
+    assert store(catalog, (video_facts(ID), soon), repeat_after=hour).new_observations == 0
+    grown = seen(31.0, at=T0 + timedelta(minutes=59))
+    assert store(catalog, (video_facts(ID), grown), repeat_after=hour).new_observations == 1
+    later = seen(31.0, at=T0 + timedelta(minutes=119))
+    assert store(catalog, (video_facts(ID), later), repeat_after=hour).new_observations == 1
+
+
 def test_the_first_count_of_a_moment_stays(catalog):
     store(catalog, (video_facts(ID), seen(1.0)), (video_facts(ID), seen(2.0)))
     store(catalog, (video_facts(ID), seen(3.0)))

@@ -109,6 +109,16 @@ class Run:
                 f"{self._journal.n_failed} of {n_total} failed, the last with {code}: {message}"
             )
 
+    def refused(self, codes: Mapping[str, int]) -> None:
+        """Count units that failed and are on record elsewhere, such as the bad rows of a file.
+
+        They spend nothing of the budget for failures.
+        """
+        for code, n in codes.items():
+            self._journal.n_failed += n
+            self._codes[code] = self._codes.get(code, 0) + n
+        self._journal.flush_if_free()
+
     def note(self, subject: str, code: str, detail: Mapping[str, Any]) -> None:
         """Record how one unit went, beyond that it went."""
         self._journal.event("info", code, subject, plain_json(detail))

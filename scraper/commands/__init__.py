@@ -2,6 +2,7 @@
 
 import click
 
+from scraper.commands.imports import import_
 from scraper.commands.site import (
     fetch,
     refresh,
@@ -16,4 +17,4 @@ from scraper.commands.topics import topic
 
 __all__ = ["COMMANDS", "refresh_request", "run_fetch", "run_refresh", "run_scrape"]
 
-COMMANDS: list[click.Command] = [topic, scrape, refresh, fetch, replica]
+COMMANDS: list[click.Command] = [topic, scrape, refresh, fetch, import_, replica]

@@ -11,6 +11,7 @@ from catalog.console import App, dry_run_option, emit, emit_outcome, json_option
 if TYPE_CHECKING:
     from catalog.runs import Outcome
     from scraper.browser import BrowserConfig
+    from scraper.download import DownloadLimits
     from scraper.politeness import Site
     from scraper.steps import RefreshRequest, RefreshResult, ScrapeRequest, ScrapeResult
 
@@ -169,24 +170,30 @@ def run_fetch(
     """Fetch with the application's settings; what `fetch`, `nightly` and `demo` call."""
     from catalog.progress import progress
     from scraper import steps
-    from scraper.download import DownloadLimits
 
-    settings = app.settings.fetch
     with progress("fetch", quiet=quiet) as bar:
         return steps.fetch(
             app.catalog,
             _site(app),
             _browser(app),
             data=app.settings.data_folder,
-            limits=DownloadLimits(
-                max_bytes=int(settings.max_mb * 1e6),
-                max_s=settings.max_s,
-                min_free_bytes=int(settings.min_free_gb * 1e9),
-            ),
+            limits=download_limits(app),
             progress=bar,
             max_videos=max_videos,
             parent_id=parent_id,
         )
+
+
+def download_limits(app: App) -> "DownloadLimits":
+    """Say what one file may cost."""
+    from scraper.download import DownloadLimits
+
+    settings = app.settings.fetch
+    return DownloadLimits(
+        max_bytes=int(settings.max_mb * 1e6),
+        max_s=settings.max_s,
+        min_free_bytes=int(settings.min_free_gb * 1e9),
+    )
 
 
 def author_salt(app: App) -> bytes:

@@ -5,10 +5,14 @@ import logging
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 from scraper.replica.clips import warm
 from scraper.replica.content import ReplicaConfig
+from scraper.replica.errors import UnknownFault
+from scraper.replica.faults import FAULTS, parse_fault
+from scraper.replica.messages import Fault
 from scraper.replica.server import Replica
 
 
@@ -20,6 +24,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--media", type=Path, required=True, help="folder that keeps the clips")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--videos-per-tag", type=int, default=defaults.videos_per_tag)
+    parser.add_argument(
+        "--fault",
+        type=_read_fault,
+        action="append",
+        default=[],
+        metavar="TAG=NAME[:NUMBER][,KEY=NUMBER…]",
+        help=f"a hashtag's fault, repeatable: {', '.join(FAULTS)}",
+    )
+    parser.add_argument("--day", type=float, default=0.0, help="days since the snapshot at start")
+    parser.add_argument("--days-per-s", type=float, default=0.0, help="how fast days pass then")
     parser.add_argument("--warm", action="store_true", help="make all clips before serving")
     parser.add_argument("--verbose", action="store_true", help="log requests to stderr")
     given = parser.parse_args(arguments)
@@ -28,7 +42,14 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     config = ReplicaConfig(seed=given.seed, videos_per_tag=given.videos_per_tag)
-    with Replica(config, given.media, given.port) as replica:
+    began_s = time.monotonic()
+    with Replica(
+        config,
+        given.media,
+        given.port,
+        faults=dict(given.fault),
+        days=lambda: given.day + (time.monotonic() - began_s) * given.days_per_s,
+    ) as replica:
         if given.warm:
             warm(replica.content, given.media)
         # The parent reads this line to learn the port.
@@ -36,6 +57,13 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
         stop.wait()
     return 0
+
+
+def _read_fault(text: str) -> tuple[str, Fault]:
+    try:
+        return parse_fault(text)
+    except UnknownFault as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 if __name__ == "__main__":

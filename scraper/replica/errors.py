@@ -1,6 +1,7 @@
 """What can go wrong inside the replica.
 
 ReplicaError
+├── UnknownFault    a fault that there is not; the message names those that there are
 └── ClipFailed      ffmpeg is missing, or refused the picture or the sound
 """
 
@@ -11,6 +12,10 @@ class ReplicaError(Exception):
     """Something that the stand-in site could not do."""
 
     exit_code: ClassVar[int] = 1
+
+
+class UnknownFault(ReplicaError):
+    """Show what was asked for, and what there is."""
 
 
 class ClipFailed(ReplicaError):

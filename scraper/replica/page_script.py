@@ -45,31 +45,37 @@ TAG_SCRIPT = """
   };
   let list, sentinel, challengeID, cursor = '0', hasMore = true, busy = false, shown = 0;
 
+  // Some visitors get the whole listing with the page; then the page asks for nothing.
+  const inlined = window.__LISTED__ || state.__DEFAULT_SCOPE__['webapp.updated-items'];
+
   const card = (item) => {
     const outer = make('div', {class: css('DivItemContainerV2')}, list);
     const box = make('div', {'data-e2e': 'challenge-item', role: 'button', tabindex: '0',
       'aria-label': 'Watch in full screen', class: css('StyledDivContainerV2')}, outer);
     const pad = make('div', {style: 'padding-top:132.653%'}, box);
     const wrapper = make('div', {class: css('DivWrapper')}, pad);
-    const link = make('a', {class: css('AVideoContainer'), href: location.origin + '/@'
-      + item.author.uniqueId + (item.imagePost ? '/photo/' : '/video/') + item.id}, wrapper);
+    const handle = item.author?.uniqueId ?? '', desc = item.desc ?? '';
+    const path = item.liveRoomInfo ? '/live' : (item.imagePost ? '/photo/' : '/video/') + item.id;
+    const link = make('a', {class: css('AVideoContainer'),
+      href: location.origin + '/@' + handle + path}, wrapper);
+    if (item.isPinnedItem) make('div', {'data-e2e': 'video-card-badge'}, wrapper, 'Pinned');
     make('canvas', {width: '75', height: '100'}, link);
     const picture = make('picture', {}, link);
-    make('img', {loading: 'lazy', src: item.video.cover, alt: item.desc + ' created by '
-      + item.author.nickname + ' with ' + item.music.title}, picture);
+    make('img', {loading: 'lazy', src: item.video?.cover ?? '', alt: desc + ' created by '
+      + (item.author?.nickname ?? '') + ' with ' + (item.music?.title ?? '')}, picture);
     if (page.cardVariant === 'A') {
       const foot = make('div', {class: css('DivCardFooter')}, link);
       make('strong', {'data-e2e': 'video-views', class: 'video-count ' + css('StrongVideoCount')},
-        foot, shorten(item.stats.playCount));
+        foot, shorten(item.stats?.playCount ?? 0));
     } else {
       const foot = make('div', {class: css('DivCardAvatar')}, wrapper);
-      make('a', {'data-e2e': 'challenge-item-avatar', href: '/@' + item.author.uniqueId}, foot);
+      make('a', {'data-e2e': 'challenge-item-avatar', href: '/@' + handle}, foot);
       make('p', {'data-e2e': 'challenge-item-username', class: 'user-name ' + css('PUserName')},
-        foot, item.author.uniqueId);
+        foot, handle);
     }
-    const desc = make('div', {'data-e2e': 'challenge-item-desc', class: css('DivDesc')}, outer);
-    const title = make('a', {title: item.desc, href: link.getAttribute('href')}, desc);
-    for (const part of item.desc.split(/(#[^ #]+)/)) {
+    const words = make('div', {'data-e2e': 'challenge-item-desc', class: css('DivDesc')}, outer);
+    const title = make('a', {title: desc, href: link.getAttribute('href')}, words);
+    for (const part of desc.split(/(#[^ #]+)/)) {
       if (!part) continue;
       if (part[0] === '#') make('a', {'data-e2e': 'search-common-link',
         href: '/tag/' + part.slice(1)}, title, part);
@@ -77,15 +83,27 @@ TAG_SCRIPT = """
     }
   };
 
+  const draw = (item) => {
+    try { card(item); } catch (error) { console.error(error); }
+    shown += 1;
+  };
+  const ask = async () => {
+    if (inlined) {
+      const end = Number(cursor) + page.pageSize;
+      return {itemList: inlined.slice(Number(cursor), end), cursor: end,
+        hasMore: end < inlined.length};
+    }
+    const reply = await fetch('/api/challenge/item_list/?' + common() + '&challengeID='
+      + challengeID + '&count=' + page.pageSize + '&cursor=' + cursor);
+    const body = await reply.text();
+    return body ? JSON.parse(body) : {};
+  };
   const more = async () => {
     if (busy || !hasMore) return;
     busy = true;
     try {
-      const reply = await fetch('/api/challenge/item_list/?' + common() + '&challengeID='
-        + challengeID + '&count=' + page.pageSize + '&cursor=' + cursor);
-      const body = await reply.text();
-      const answer = body ? JSON.parse(body) : {};
-      for (const item of answer.itemList || []) { card(item); shown += 1; }
+      const answer = await ask();
+      for (const item of answer.itemList || []) draw(item);
       if (answer.cursor !== undefined) cursor = String(answer.cursor);
       hasMore = Boolean(answer.hasMore);
     } catch (error) {
@@ -101,27 +119,36 @@ TAG_SCRIPT = """
     if (hasMore && sentinel.getBoundingClientRect().top < innerHeight + 200) more();
   };
 
-  const detail = new XMLHttpRequest();
-  detail.open('GET', '/api/challenge/detail/?' + common() + '&challengeName='
-    + encodeURIComponent(page.challengeName));
-  detail.onload = () => {
-    const answer = JSON.parse(detail.responseText || '{}');
-    if (answer.statusCode === 10205 || !answer.challengeInfo) {
-      fail('Couldn\\u2019t find this hashtag', 'Check out trending videos on TikTok.');
-      return;
-    }
-    const {challenge, stats} = answer.challengeInfo;
-    challengeID = challenge.id;
-    document.title = '#' + challenge.title + ' | TikTok';
+  const begin = (title, nPosts) => {
+    document.title = '#' + title + ' | TikTok';
     const head = make('div', {class: css('DivShareLayoutHeader')}, main);
-    make('h1', {'data-e2e': 'challenge-title'}, head, '#' + challenge.title);
+    make('h1', {'data-e2e': 'challenge-title'}, head, '#' + title);
     make('h2', {'data-e2e': 'challenge-vvcount', title: 'posts'}, head,
-      shorten(stats.videoCount) + ' posts');
+      shorten(nPosts) + ' posts');
     list = make('div', {'data-e2e': 'challenge-item-list', class: css('DivVideoFeedV2')}, main);
     sentinel = make('div', {class: css('DivLoadMore')}, main);
     addEventListener('scroll', check, {passive: true});
     addEventListener('resize', check);
     more();
+  };
+  if (inlined) {
+    begin(page.challengeName, inlined.length);
+    return;
+  }
+  const detail = new XMLHttpRequest();
+  detail.open('GET', '/api/challenge/detail/?' + common() + '&challengeName='
+    + encodeURIComponent(page.challengeName));
+  detail.onload = () => {
+    let answer = {};
+    try { answer = JSON.parse(detail.responseText || '{}'); } catch (error) { /* as if empty */ }
+    if (answer.statusCode === 10205) {
+      fail('Couldn\\u2019t find this hashtag', 'Check out trending videos on TikTok.');
+    } else if (!answer.challengeInfo) {
+      fail('Something went wrong', 'Sorry about that! Please try again later.');
+    } else {
+      challengeID = answer.challengeInfo.challenge.id;
+      begin(answer.challengeInfo.challenge.title, answer.challengeInfo.stats.videoCount);
+    }
   };
   detail.send();
 })();

@@ -2,13 +2,18 @@
 
 import html
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from scraper.replica.content import Account, ReplicaVideo
 from scraper.replica.counts import show_count
 from scraper.replica.pictures import colour
+
+HYDRATION = re.compile(
+    r'(<script id="__UNIVERSAL_DATA_FOR_REHYDRATION__"[^>]*>)(.*?)(</script>)', re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,27 @@ def cover_image(video: ReplicaVideo | None) -> str:
 def notice_page(title: str, text: str) -> str:
     body = f'<div id="app"><h1>{html.escape(title)}</h1><p>{html.escape(text)}</p></div>'
     return _document(title, "", body)
+
+
+def edit_hydration(
+    page: str, edit: Callable[[dict[str, Any]], object], raw: Mapping[str, str] | None = None
+) -> str:
+    """Change a page's data in place; `raw` are texts for strings that JSON cannot be made from."""
+
+    def rewrite(match: re.Match[str]) -> str:
+        state = json.loads(match[2])
+        edit(state["__DEFAULT_SCOPE__"])
+        return match[1] + dump_json(state, raw).replace("<", "\\u003c") + match[3]
+
+    return HYDRATION.sub(rewrite, page, count=1)
+
+
+def dump_json(value: Any, raw: Mapping[str, str] | None = None) -> str:
+    """Write JSON in ASCII, and in place of each string in `raw` the text that it stands for."""
+    text = json.dumps(value)
+    for name, instead in (raw or {}).items():
+        text = text.replace(f'"{name}"', instead)
+    return text
 
 
 def _article(shell: Shell, index: int, video: ReplicaVideo, stats: dict[str, Any]) -> str:

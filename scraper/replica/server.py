@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from scraper.replica.content import ReplicaConfig, build_content
 from scraper.replica.errors import ReplicaError
-from scraper.replica.messages import Fault, FileSlice, Reply, Request
+from scraper.replica.messages import Endless, Fault, FileSlice, Reply, Request
 from scraper.replica.site import Site
 
 log = logging.getLogger(__name__)
@@ -48,11 +48,12 @@ class Replica:
         media_folder: Path,
         port: int = 0,
         *,
-        faults: Mapping[str, Fault] | None = None,
+        faults: Mapping[str, Fault | str] | None = None,
         clock: Callable[[], float] = time.time,
+        days: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.content = build_content(config)
-        self.site = Site(self.content, media_folder, faults=faults, clock=clock)
+        self.site = Site(self.content, media_folder, faults=faults, clock=clock, days=days)
         # The oldest are dropped in a server that runs for weeks.
         self._log: deque[LoggedRequest] = deque(maxlen=MAX_LOGGED)
         self._server = _Server(("127.0.0.1", port), self.site, self._log)
@@ -72,6 +73,7 @@ class Replica:
 
     def close(self) -> None:
         """Stop listening and cut connections that are still open; may be called twice."""
+        self._server.closing.set()
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -98,6 +100,8 @@ class _Server(ThreadingHTTPServer):
     ) -> None:
         self.site = site
         self.requests = requests
+        # Whoever waits before or within a reply waits for this.
+        self.closing = threading.Event()
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         super().__init__(address, _Handler)
@@ -183,20 +187,39 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(reply)
 
     def _send(self, reply: Reply) -> None:
-        part = reply.body if isinstance(reply.body, FileSlice) else None
-        length = part.length if part else len(reply.body) if isinstance(reply.body, bytes) else 0
+        if reply.delay_s and self.server.closing.wait(reply.delay_s):
+            self.close_connection = True
+            return
+        body = reply.body
         self.send_response(reply.status)
         self.send_header("Content-Type", reply.content_type)
-        self.send_header("Content-Length", str(length))
+        if isinstance(body, Endless):
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            length = body.length if isinstance(body, FileSlice) else len(body)
+            self.send_header("Content-Length", str(length))
         for name, value in reply.headers:
             self.send_header(name, value)
         self.end_headers()
         if self.command == "HEAD" or reply.status == 304:
             return
-        if part:
-            self._send_file(part)
-        elif isinstance(reply.body, bytes):
-            self.wfile.write(reply.body)
+        if isinstance(body, FileSlice):
+            self._send_file(body)
+        elif isinstance(body, Endless):
+            self._send_endlessly(body)
+        else:
+            self.wfile.write(body)
+
+    def _send_endlessly(self, body: Endless) -> None:
+        block = body.head
+        while True:
+            if block:
+                self.wfile.write(b"%X\r\n%b\r\n" % (len(block), block))
+            # A visitor who leaves ends it by an error on writing.
+            if self.server.closing.wait(len(block) / body.bytes_per_s):
+                self.close_connection = True
+                return
+            block = body.block
 
     def _send_file(self, part: FileSlice) -> None:
         with part.path.open("rb") as file:

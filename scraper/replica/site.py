@@ -1,6 +1,5 @@
 """The site as a function from request to reply; knows no socket."""
 
-import json
 import logging
 import re
 import secrets
@@ -10,12 +9,14 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 from scraper.replica import items, pages
 from scraper.replica.clips import clip_path, make_clip
 from scraper.replica.content import TOPICS, Content, ReplicaVideo
+from scraper.replica.edits import is_struck
+from scraper.replica.faults import make_fault
+from scraper.replica.growth import Timeline
 from scraper.replica.media import (
     MEDIA_PATH,
     SignedMedia,
@@ -26,8 +27,10 @@ from scraper.replica.media import (
     serve_file,
     sign,
 )
-from scraper.replica.messages import HTML, JSON, Fault, Reply, Request
+from scraper.replica.messages import HTML, Fault, Reply, Request
 from scraper.replica.page_script import STYLE, TAG_SCRIPT
+from scraper.replica.replies import json_reply, not_found, page_reply, redirect
+from scraper.replica.visits import DETAIL_PATH, LISTING_PATH, TAG_PATH, VIDEO_PATH, Visits
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +52,10 @@ def card_variant(hashtag: str) -> str:
 class Site:
     """Answers requests from `content`; makes a clip the first time that it is asked for.
 
-    `faults` maps a hashtag to a function that may answer its page, detail and listing instead.
+    `faults` maps a hashtag to a fault, by name or as a function, that may answer in the site's
+    place: for its page, detail and listing, and for the pages and files of the videos whose first
+    hashtag it is. `days` says how long ago the snapshot in `content` was; 0 is the snapshot.
+    Raises UnknownFault.
     """
 
     def __init__(
@@ -57,29 +63,34 @@ class Site:
         content: Content,
         media_folder: Path,
         *,
-        faults: Mapping[str, Fault] | None = None,
+        faults: Mapping[str, Fault | str] | None = None,
         clock: Callable[[], float] = time.time,
+        days: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.content = content
         self._folder = media_folder
-        self._faults = dict(faults or {})
+        self._faults: dict[str, Fault] = {}
+        for hashtag, fault in (faults or {}).items():
+            self.set_fault(hashtag, fault)
         self._clock = clock
+        self.timeline = Timeline(content, days)
         self._secret = secrets.token_bytes(32)
         self._css_class = secrets.token_hex(4)
         self._by_object = {object_key(v.tiktok_id): v for v in content.videos}
         known = {name for names in TOPICS.values() for name in names} | set(content.by_tag)
         self._tag_by_challenge = {items.challenge(name)["id"]: name for name in sorted(known)}
+        self._visits = Visits(content, self._tag_by_challenge, self._by_object)
         self._making: dict[str, threading.Lock] = {
             v.tiktok_id: threading.Lock() for v in content.videos
         }
         self._routes: tuple[tuple[re.Pattern[str], Callable[[Request, re.Match[str]], Reply]], ...]
         self._routes = (
             (re.compile(r"/robots\.txt"), self._robots),
-            (re.compile(r"/tag/([^/]+)/?"), self._tag),
-            (re.compile(r"/@([\w.-]*)/(?:video|photo)/([0-9]{1,20})/?"), self._video),
+            (TAG_PATH, self._tag),
+            (VIDEO_PATH, self._video),
             (re.compile(r"/@([\w.-]+)/?"), self._account),
-            (re.compile(r"/api/challenge/detail/?"), self._challenge_detail),
-            (re.compile(r"/api/challenge/item_list/?"), self._item_list),
+            (DETAIL_PATH, self._challenge_detail),
+            (LISTING_PATH, self._item_list),
             (MEDIA_PATH, self._media),
             (re.compile(r"/obj/(?:cover|avatar)/([0-9]{1,20})\.svg"), self._cover),
             (re.compile(r"/t/(\w+)/?"), self._short_link),
@@ -93,25 +104,33 @@ class Site:
         """The reply to any request; 404 for what the site does not have."""
         if request.method not in ("GET", "HEAD"):
             return Reply(405, b"", HTML, (("Allow", "GET, HEAD"),))
-        fault = self._faults.get(self._hashtag_of(request) or "")
-        if fault is not None and (instead := fault(request)) is not None:
-            return instead
-        for pattern, route in self._routes:
-            match = pattern.fullmatch(request.path)
-            if match:
-                return route(request, match)
-        return _page(pages.notice_page("Page not available", "Sorry about that!"), status=404)
+        visit = self._visits.read(request, self._answer) if self._faults else None
+        fault = self._faults.get(visit.hashtag) if visit else None
+        instead = fault(visit) if fault and visit else None
+        return instead or self._answer(request)
+
+    def set_fault(self, hashtag: str, fault: Fault | str | None) -> None:
+        """Switch a hashtag's fault while the site runs; None puts it right. Raises UnknownFault."""
+        if fault is None:
+            self._faults.pop(hashtag, None)
+        else:
+            self._faults[hashtag] = make_fault(fault) if isinstance(fault, str) else fault
+
+    def struck(self, hashtag: str) -> frozenset[str]:
+        """Give the ids of the videos that a fault of some posts only makes odd ones of."""
+        videos = enumerate(self.content.by_tag.get(hashtag, ()))
+        return frozenset(video.tiktok_id for i, video in videos if is_struck(i))
 
     def short_link(self, video: ReplicaVideo) -> str:
         """The path that leads to the video by a redirect, as people share it."""
         return f"/t/{object_key(video.tiktok_id)[1:]}/"
 
-    def _hashtag_of(self, request: Request) -> str | None:
-        if request.path.startswith("/tag/"):
-            return unquote(request.path.split("/")[2]).lower()
-        if "challengeName" in request.query:
-            return request.query["challengeName"].lower()
-        return self._tag_by_challenge.get(request.query.get("challengeID", ""))
+    def _answer(self, request: Request) -> Reply:
+        for pattern, route in self._routes:
+            match = pattern.fullmatch(request.path)
+            if match:
+                return route(request, match)
+        return not_found()
 
     def _robots(self, _request: Request, _match: re.Match[str]) -> Reply:
         return Reply(200, ROBOTS.encode(), "text/plain; charset=utf-8")
@@ -130,57 +149,59 @@ class Site:
             page_size=self.content.config.page_size,
             detail=inlined,
         )
-        return _page(page, new_cookies(request))
+        return page_reply(page, new_cookies(request))
 
     def _video(self, request: Request, match: re.Match[str]) -> Reply:
         # The handle is not looked at: the real site finds a video by its id alone.
         shell = self._shell(request)
-        video = self.content.by_id.get(match[2])
+        video = self.timeline.video(match[2])
         cookies = new_cookies(request)
         if video is None:
             url = f"{request.origin}{request.path}"
-            return _page(pages.missing_video_page(shell, url, VIDEO_GONE), cookies)
+            return page_reply(pages.missing_video_page(shell, url, VIDEO_GONE), cookies)
         self._clip(video)
         # Signed for the cookies that this very page brings.
         visitor = replace(request, cookies={**request.cookies, **cookies})
         signed = self._signed(video, visitor)
         item = items.item_struct(video, signed, detail=True)
-        others = self.content.by_tag[video.hashtags[0]]
-        beside = others[(others.index(video) + 1) % len(others)]
-        page = pages.video_page(shell, video, item, beside if beside is not video else None)
-        return _page(page, cookies)
+        others = [v.tiktok_id for v in self.content.by_tag[video.hashtags[0]]]
+        beside = others[(others.index(video.tiktok_id) + 1) % len(others)]
+        shown = self.timeline.video(beside) if beside != video.tiktok_id else None
+        page = pages.video_page(shell, video, item, shown)
+        return page_reply(page, cookies)
 
     def _account(self, request: Request, match: re.Match[str]) -> Reply:
-        videos = self.content.by_handle.get(match[1])
-        if videos is None:
+        account = next((a for a in self.content.accounts if a.handle == match[1]), None)
+        if account is None:
             page = pages.notice_page("Couldn't find this account", "")
-            return _page(page, new_cookies(request), status=404)
-        account = next(a for a in self.content.accounts if a.handle == match[1])
+            return page_reply(page, new_cookies(request), status=404)
+        videos = self.timeline.posted_by(account.handle)
         page = pages.account_page(self._shell(request), account, videos)
-        return _page(page, new_cookies(request))
+        return page_reply(page, new_cookies(request))
 
     def _challenge_detail(self, request: Request, _match: re.Match[str]) -> Reply:
         name = request.query.get("challengeName", "").lower()
         videos = self._listing(name)
         if videos is None:
-            return _json(items.envelope(self._clock(), NO_SUCH_HASHTAG))
-        return _json(items.challenge_detail(name, videos, self._clock()))
+            return json_reply(items.envelope(self._clock(), NO_SUCH_HASHTAG))
+        return json_reply(items.challenge_detail(name, videos, self._clock()))
 
     def _item_list(self, request: Request, _match: re.Match[str]) -> Reply:
         name = self._tag_by_challenge.get(request.query.get("challengeID", ""))
         numbers = (request.query.get("cursor", "0"), request.query.get("count", "30"))
         if name is None or not all(re.fullmatch(r"[0-9]{1,9}", n) for n in numbers):
-            return _json(items.envelope(self._clock(), BAD_PARAMETERS, "invalid parameters"))
+            return json_reply(items.envelope(self._clock(), BAD_PARAMETERS, "invalid parameters"))
         start, count = int(numbers[0]), min(int(numbers[1]), self.content.config.page_size)
         videos = self._listing(name) or ()
         shown = videos[start : start + count]
         listed = [items.item_struct(v, self._signed(v, request), detail=False) for v in shown]
         cursor = start + len(shown)
         more = cursor < len(videos)
-        return _json(items.item_list(listed, cursor, has_more=more, now_s=self._clock()))
+        return json_reply(items.item_list(listed, cursor, has_more=more, now_s=self._clock()))
 
     def _media(self, request: Request, match: re.Match[str]) -> Reply:
-        video = self._by_object.get(match[2])
+        found = self._by_object.get(match[2])
+        video = self.timeline.video(found.tiktok_id) if found else None
         allowed = may_read(match[2], request, secret=self._secret, now_s=self._clock())
         if video is None or not allowed:
             return denied()
@@ -193,15 +214,15 @@ class Site:
     def _short_link(self, request: Request, match: re.Match[str]) -> Reply:
         video = self._by_object.get(f"o{match[1]}")
         if video is None:
-            return _page(pages.notice_page("Page not available", ""), status=404)
+            return not_found()
         to = f"{request.origin}/@{video.handle}/video/{video.tiktok_id}?_r=1&_t=replica"
-        return Reply(301, b"", HTML, (("Location", to),))
+        return redirect(to, 301)
 
     def _login(self, _request: Request, _match: re.Match[str]) -> Reply:
-        return _page(pages.notice_page("Log in to TikTok", "Continue as guest"))
+        return page_reply(pages.notice_page("Log in to TikTok", "Continue as guest"))
 
     def _captcha(self, _request: Request, _match: re.Match[str]) -> Reply:
-        return _json({"type": "verify"})
+        return json_reply({"type": "verify"})
 
     def _static(self, _request: Request, match: re.Match[str]) -> Reply:
         if match[1].endswith(".css"):
@@ -216,7 +237,7 @@ class Site:
     def _listing(self, name: str) -> tuple[ReplicaVideo, ...] | None:
         """Videos under a hashtag; None if there is no such hashtag."""
         if name in self.content.by_tag:
-            return self.content.by_tag[name]
+            return self.timeline.listed(name)
         return () if items.challenge(name)["id"] in self._tag_by_challenge else None
 
     def _shell(self, request: Request) -> pages.Shell:
@@ -238,16 +259,3 @@ class Site:
         )
         n_bytes = path.stat().st_size if path.exists() else None
         return SignedMedia(request.origin, object_key(video.tiktok_id), urls, n_bytes)
-
-
-def _page(text: str, cookies: Mapping[str, str] | None = None, status: int = 200) -> Reply:
-    headers = []
-    for name, value in (cookies or {}).items():
-        # The page's own script must be able to read msToken; the others are none of its business.
-        flags = "" if name == "msToken" else "; HttpOnly"
-        headers.append(("Set-Cookie", f"{name}={value}; Path=/; Max-Age=15552000{flags}"))
-    return Reply(status, text.encode("utf-8"), HTML, tuple(headers))
-
-
-def _json(answer: dict[str, Any]) -> Reply:
-    return Reply(200, json.dumps(answer, ensure_ascii=False).encode("utf-8"), JSON)

@@ -66,3 +66,108 @@ def test_past_the_end_of_a_listing_there_is_no_item_list():
         "cursor": "800",
         "hasMore": False,
     }
+
+
+# What tools read of the real site's JSON: where it is, and what it is there.
+LISTED = {
+    "id": str,
+    "desc": str,
+    "createTime": int,
+    "author.id": str,
+    "author.uniqueId": str,
+    "author.nickname": str,
+    "author.secUid": str,
+    "author.verified": bool,
+    "author.privateAccount": bool,
+    "author.secret": bool,
+    "stats.playCount": int,
+    "stats.diggCount": int,
+    "stats.commentCount": int,
+    "stats.shareCount": int,
+    "stats.collectCount": int,
+    "statsV2.playCount": str,
+    "statsV2.repostCount": str,
+    "challenges.0.id": str,
+    "challenges.0.title": str,
+    "textExtra.0.hashtagName": str,
+    "textExtra.0.start": int,
+    "textExtra.0.type": int,
+    "contents.0.desc": str,
+    "music.id": str,
+    "music.title": str,
+    "music.authorName": str,
+    "music.original": bool,
+    "music.duration": int,
+    "video.id": str,
+    "video.height": int,
+    "video.width": int,
+    "video.duration": int,
+    "video.ratio": str,
+    "video.format": str,
+    "video.codecType": str,
+    "video.playAddr": str,
+    "video.downloadAddr": str,
+    "video.cover": str,
+    "video.bitrateInfo.0.GearName": str,
+    "video.bitrateInfo.0.CodecType": str,
+    "video.bitrateInfo.0.PlayAddr.DataSize": int,
+    "video.bitrateInfo.0.PlayAddr.Width": int,
+    "video.bitrateInfo.0.PlayAddr.UrlKey": str,
+    "video.bitrateInfo.0.PlayAddr.UrlList.0": str,
+    "isAd": bool,
+    "privateItem": bool,
+    "secret": bool,
+    "forFriend": bool,
+    "isReviewing": bool,
+    "locationCreated": str,
+    "textLanguage": str,
+    "diversificationLabels.0": str,
+    "CategoryType": int,
+    "indexEnabled": bool,
+}
+ENVELOPE = {
+    "cursor": str,
+    "hasMore": bool,
+    "extra.fatal_item_ids": list,
+    "extra.logid": str,
+    "extra.now": int,
+    "log_pb.impr_id": str,
+    "statusCode": int,
+    "status_code": int,
+    "status_msg": str,
+}
+DETAIL = {
+    "challengeInfo.challenge.id": str,
+    "challengeInfo.challenge.title": str,
+    "challengeInfo.challenge.desc": str,
+    "challengeInfo.challenge.profileThumb": str,
+    "challengeInfo.challenge.coverThumb": str,
+    "challengeInfo.challenge.isCommerce": bool,
+    "challengeInfo.challenge.splitTitle": str,
+    "challengeInfo.stats.videoCount": int,
+    "challengeInfo.stats.viewCount": int,
+    "shareMeta.title": str,
+    "statusCode": int,
+    "status_msg": str,
+}
+
+
+def types_at(found, paths):
+    def follow(value, path):
+        for step in path.split("."):
+            value = value[int(step)] if isinstance(value, list) else value[step]
+        return type(value)
+
+    return {path: follow(found, path) for path in paths}
+
+
+def test_everything_is_where_the_real_site_has_it(content):
+    video = next(v for v in content.videos if "#" in v.caption)
+    listed = items.item_struct(video, MEDIA, detail=False)
+    own = items.item_struct(video, MEDIA, detail=True)
+    assert types_at(listed, LISTED) == LISTED
+    strings = {"createTime": str, "stats.collectCount": str}
+    assert types_at(own, LISTED) == LISTED | strings
+    part = items.item_list([listed], 30, has_more=True, now_s=1.0)
+    assert types_at(part, ENVELOPE) == ENVELOPE
+    assert types_at(items.challenge_detail("x", [video], 1.0), DETAIL) == DETAIL

@@ -66,3 +66,19 @@ def test_a_missing_video_has_a_status_and_no_item():
     detail = read_hydration(pages.missing_video_page(SHELL, "http://replica.test/x", 10204))
     assert detail["webapp.video-detail"]["statusCode"] == 10204
     assert "itemInfo" not in detail["webapp.video-detail"]
+
+
+def test_the_data_of_a_page_can_be_changed_in_place(show):
+    page = show(caption="</script>")
+
+    def edit(scope):
+        scope["webapp.video-detail"]["statusMsg"] = "</script>\ud83d"
+        scope["deep"] = "HERE"
+
+    edited = pages.edit_hydration(page, edit, {"HERE": "[[1]]"})
+    scope = read_hydration(edited)
+    assert scope["webapp.video-detail"]["statusMsg"] == "</script>\ud83d"
+    assert scope["deep"] == [[1]]
+    before = read_hydration(page)
+    assert scope["webapp.app-context"] == before["webapp.app-context"]
+    assert edited.split("<script")[0] == page.split("<script")[0]

@@ -1,5 +1,8 @@
 import re
 import subprocess
+import threading
+import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -107,3 +110,62 @@ def test_a_browser_builds_the_cards_of_a_hashtag(replica, tmp_path, variant):
 @pytest.mark.chromium
 def test_a_browser_is_told_that_a_hashtag_does_not_exist(replica, tmp_path):
     assert "Couldn’t find this hashtag" in dump(f"{replica.url}/tag/nonsense", tmp_path)
+
+
+def test_a_late_reply_is_cut_short_by_closing(tmp_path):
+    replica = Replica(
+        ReplicaConfig(videos_per_tag=1), tmp_path, faults={"sports": "slow:600", "dance": "slow"}
+    )
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(httpx.get, f"{replica.url}/tag/sports", trust_env=False, timeout=60)
+        began_s = time.monotonic()
+        assert httpx.get(f"{replica.url}/tag/dance", trust_env=False).status_code == 200
+        assert time.monotonic() - began_s >= 0.3
+        replica.close()
+        with pytest.raises(httpx.TransportError):
+            asked.result(timeout=20)
+
+
+def test_a_body_without_end_ends_when_the_site_closes(tmp_path):
+    faults = {"sports": "endless_body:20,after=0"}
+    replica = Replica(ReplicaConfig(videos_per_tag=1), tmp_path, faults=faults)
+    with httpx.stream("GET", f"{replica.url}/tag/sports", trust_env=False, timeout=20) as reply:
+        assert reply.headers["transfer-encoding"] == "chunked"
+        blocks = reply.iter_raw()
+        assert sum(len(next(blocks)) for _ in range(5)) > 100_000
+        replica.close()
+        with pytest.raises(httpx.TransportError):  # no chunk of length 0 ever comes
+            deque(blocks, maxlen=0)
+
+
+def test_a_body_without_end_ends_when_the_visitor_leaves(tmp_path):
+    faults = {"sports": "endless_body:20,after=0"}
+    with Replica(ReplicaConfig(videos_per_tag=1), tmp_path, faults=faults) as replica:
+        before = threading.enumerate()
+        with httpx.stream("GET", f"{replica.url}/tag/sports", trust_env=False) as reply:
+            next(reply.iter_raw())
+            (sender,) = [t for t in threading.enumerate() if t not in before]
+        sender.join(10)
+        assert not sender.is_alive()
+
+
+def test_a_fault_is_switched_while_the_site_runs(replica, client):
+    replica.site.set_fault("sports", "server_error")
+    assert client.get("/tag/sports").status_code == 500
+    replica.site.set_fault("sports", None)
+    assert client.get("/tag/sports").status_code == 200
+    assert [r.status for r in replica.requests] == [500, 200]
+
+
+def test_days_pass_by_the_clock_that_is_given(tmp_path):
+    days = [0.0]
+    with Replica(ReplicaConfig(videos_per_tag=1), tmp_path, days=lambda: days[0]) as replica:
+
+        def views():
+            detail = f"{replica.url}/api/challenge/detail/"
+            asked = httpx.get(detail, params={"challengeName": "sports"}, trust_env=False)
+            return asked.json()["challengeInfo"]["stats"]["viewCount"]
+
+        first = views()
+        days[0] = 0.9  # before anything vanishes
+        assert views() > first

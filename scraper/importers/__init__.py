@@ -1,0 +1,33 @@
+"""Read what other tools collected: pure readers from a file to videos, one row at a time."""
+
+from scraper.importers.errors import (
+    BadColumns,
+    ExtraMissing,
+    ImportRefused,
+    RowRefused,
+    UnknownFormat,
+)
+from scraper.importers.reading import read_path
+from scraper.importers.records import (
+    FORMATS,
+    Format,
+    ImportedVideo,
+    ImportOptions,
+    RejectedLine,
+)
+from scraper.importers.sniffing import sniff
+
+__all__ = [
+    "FORMATS",
+    "BadColumns",
+    "ExtraMissing",
+    "Format",
+    "ImportOptions",
+    "ImportRefused",
+    "ImportedVideo",
+    "RejectedLine",
+    "RowRefused",
+    "UnknownFormat",
+    "read_path",
+    "sniff",
+]

@@ -1,0 +1,76 @@
+"""Bring a media file that came with an import to its place, once it is known to be whole."""
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scraper.download import DownloadLimits, media_path, sync_folder
+from scraper.errors import MediaTooLarge, NoSpace
+from scraper.importers.ids import TIKTOK
+from scraper.media import check_media, probe_media
+from scraper.parts import hold_part
+
+COPY_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class BroughtMedia:
+    """A verified file in its place; is_new: it was not there before."""
+
+    path: Path
+    sha256: str
+    n_bytes: int
+    probe: dict[str, Any]
+    is_new: bool
+
+
+def imported_media_path(folder: Path, platform: str, tiktok_id: str) -> Path:
+    """Give a file's place; other platforms have folders of their own. Raises BadId."""
+    if platform == TIKTOK:
+        return media_path(folder, tiktok_id)
+    # Both have passed patterns without a dot or a slash (see fields.py).
+    return folder / platform / tiktok_id[-2:] / f"{tiktok_id}.mp4"
+
+
+def bring_media(
+    source: Path, target: Path, *, duration_s: float | None, limits: DownloadLimits
+) -> BroughtMedia:
+    """Copy a file, check the copy, and only then rename it.
+
+    A file that is there already stays, whatever the new one holds. Raises BadMedia, NoSpace,
+    MediaTooLarge, and DownloadFailed while somebody else is fetching the same video.
+    """
+    if target.is_file():
+        return _brought(target, probe_media(target).facts, is_new=False)
+    n_bytes = source.stat().st_size
+    if n_bytes > limits.max_bytes:
+        raise MediaTooLarge(f"{source.name}: {n_bytes:,} bytes, more than {limits.max_bytes:,}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    n_free = shutil.disk_usage(target.parent).free
+    if n_free - n_bytes < limits.min_free_bytes:
+        raise NoSpace(
+            f"{n_free:,} bytes are free for a file of {n_bytes:,}; "
+            f"{limits.min_free_bytes:,} must stay free"
+        )
+    with hold_part(target) as part:
+        part.discard()
+        try:
+            with source.open("rb") as old, os.fdopen(part.open(append=False), "wb") as new:
+                shutil.copyfileobj(old, new, COPY_BYTES)
+                new.flush()
+                os.fsync(new.fileno())
+            probe = check_media(part.path, duration_s=duration_s)
+            part.path.replace(target)
+        finally:
+            part.discard()
+    sync_folder(target.parent)
+    return _brought(target, probe.facts, is_new=True)
+
+
+def _brought(path: Path, probe: dict[str, Any], *, is_new: bool) -> BroughtMedia:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return BroughtMedia(path, sha256, path.stat().st_size, probe, is_new)

@@ -1,0 +1,154 @@
+"""Read a file or folder that somebody brings: one door for all formats."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from scraper.counts import parse_views_k
+from scraper.errors import UnreadableCount
+from scraper.importers.actor import read_actor
+from scraper.importers.app import read_app
+from scraper.importers.documents import parse_row, read_rows
+from scraper.importers.errors import ImportRefused, RowRefused
+from scraper.importers.pairs import read_pair
+from scraper.importers.records import (
+    Format,
+    ImportedVideo,
+    ImportOptions,
+    RejectedLine,
+    Source,
+    rejected,
+)
+from scraper.importers.research import read_research
+from scraper.importers.sniffing import sniff
+from scraper.importers.table import read_table
+from scraper.importers.web import read_web
+from scraper.importers.ytdlp import MEDIA, inside, read_folder, read_info
+
+Json = Mapping[str, Any]
+Row = ImportedVideo | RejectedLine
+_Count = tuple[str, float | None, float | None]  # (as shown, thousands, step)
+
+READERS: Mapping[Format, Callable[[Json, int, Source], ImportedVideo]] = {
+    "ytdlp": read_info,
+    "web": read_web,
+    "actor": read_actor,
+    "research": read_research,
+    "pairs": read_pair,
+    "app": read_app,
+}
+# How many rows back two rows about the same moment are compared: memory stays flat, and the
+# catalog itself takes only the first of two counts of one moment.
+MAX_REMEMBERED = 20_000
+
+
+def read_path(path: Path, options: ImportOptions) -> Iterator[Row]:
+    """Give a file's videos and the rows it refuses, in order, one in memory at a time.
+
+    Raises UnknownFormat, BadColumns, ExtraMissing, ImportRefused before the first row.
+    """
+    if not path.exists():
+        raise ImportRefused(f"there is no file or folder {path.name!r}")
+    _check_options(options)
+    if options.format is None:
+        options = replace(options, format=sniff(path, options))
+    rows = _rows(path, options)
+    if options.media is not None:
+        rows = _with_media(rows, find_media(options.media))
+    return _without_contradictions(rows)
+
+
+def find_media(folder: Path) -> dict[str, Path]:
+    """Return the ID.mp4 files in a folder and below by id; none that lies elsewhere."""
+    if not folder.is_dir():
+        raise ImportRefused(f"there is no folder {folder.name!r} of media files")
+    root = folder.resolve()
+    found: dict[str, Path] = {}
+    for here, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(here) / name
+            if name.endswith(MEDIA) and inside(path, root) is not None:
+                found.setdefault(name.removesuffix(MEDIA), path)
+    return found
+
+
+def _check_options(options: ImportOptions) -> None:
+    try:
+        parse_views_k("0", options.locale)
+    except UnreadableCount as error:
+        raise ImportRefused(str(error)) from error
+    if options.observed_at is not None and options.observed_at.tzinfo is None:
+        raise ImportRefused(f"{options.observed_at} has no time zone: nobody knows when that was")
+
+
+def _rows(path: Path, options: ImportOptions) -> Iterator[Row]:
+    if path.is_dir():
+        if options.format != "ytdlp":
+            raise ImportRefused(f"{path.name}/ is a folder; {options.format} is read from a file")
+        return read_folder(path, options)
+    if options.format == "table":
+        return read_table(path, options)
+    assert options.format is not None
+    return _json_rows(path, READERS[options.format], options)
+
+
+def _json_rows(
+    path: Path, read: Callable[[Json, int, Source], ImportedVideo], options: ImportOptions
+) -> Iterator[Row]:
+    source = Source.of(path, options)
+    for row in read_rows(path):
+        try:
+            if row.refusal is not None:
+                raise row.refusal
+            yield read(parse_row(row.raw), row.line, source)
+        except RowRefused as refusal:
+            yield rejected(row.line, row.raw, refusal)
+
+
+def _with_media(rows: Iterator[Row], media: Mapping[str, Path]) -> Iterator[Row]:
+    for row in rows:
+        if isinstance(row, ImportedVideo) and row.media is None:
+            found = media.get(row.sighting.tiktok_id)
+            yield row if found is None else replace(row, media=found)
+        else:
+            yield row
+
+
+def _without_contradictions(rows: Iterator[Row]) -> Iterator[Row]:
+    """Let the first of two counts of one video and moment stand; refuse another that differs."""
+    # Plain tuples: the garbage collector soon leaves them alone, as it would not leave objects.
+    seen: dict[tuple[str, str, datetime], _Count] = {}
+    before = seen
+    for row in rows:
+        if isinstance(row, RejectedLine):
+            yield row
+            continue
+        found = row.sighting
+        key = (row.platform, found.tiktok_id, found.observed_at)
+        first = seen.get(key) or before.get(key)
+        if first is None:
+            if len(seen) >= MAX_REMEMBERED:
+                seen, before = {}, seen
+            seen[key] = found.display_text, found.views_k, found.step_k
+            yield row
+            continue
+        text, views_k, step_k = first
+        if _agree(first, (found.display_text, found.views_k, found.step_k)):
+            same = replace(found, display_text=text, views_k=views_k, step_k=step_k)
+            yield replace(row, sighting=same)
+            continue
+        detail = f"{found.display_text!r} views, but {text!r} in a row before, at the same moment"
+        refusal = RowRefused("duplicate", detail, found.tiktok_id)
+        yield rejected(row.line, f"{key} {found.display_text}".encode(), refusal)
+
+
+def _agree(one: _Count, two: _Count) -> bool:
+    (_, one_k, one_step_k), (_, two_k, two_step_k) = one, two
+    if one_k is None or two_k is None:
+        return True
+    slack_k = ((one_step_k or 0) + (two_step_k or 0)) / 2
+    return abs(one_k - two_k) <= slack_k + 1e-9 * one_k

@@ -1,0 +1,165 @@
+"""Read tables of any origin – CSV in its dialects, TSV, Parquet – by the names of the columns."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
+from pathlib import Path
+
+from scraper.importers.columns import find_columns
+from scraper.importers.errors import BadColumns, RowRefused
+from scraper.importers.fields import is_missing, naming, plain_hashtags, read_moment
+from scraper.importers.ids import TIKTOK, check_url_id, read_id, read_platform
+from scraper.importers.pairs import read_views
+from scraper.importers.parquet import PARQUET_MARK, parquet_header, parquet_rows
+from scraper.importers.records import (
+    ImportedVideo,
+    ImportOptions,
+    RejectedLine,
+    Source,
+    rejected,
+)
+from scraper.importers.separated import TableRow, separated_header, separated_rows
+from scraper.importers.video import make_video
+from scraper.items import find_hashtags
+
+N_LOOKED_AT = 200
+# A spreadsheet keeps 15 digits: of ids that it rounded, the last four of 19 are zeros.
+ROUNDED_TAIL = "0000"
+MAX_ROUNDED = 0.1
+NOWHERE = -1
+KINDS = ("ad", "photo", "private")
+TRUE = frozenset({"true", "1", "yes", "t"})
+EXCEL_TEXT = re.compile(r'\s*(?:\'|=?")?([^\'"]*)"?\s*')
+
+
+def is_parquet(path: Path) -> bool:
+    """Say whether a file begins as Parquet files do."""
+    with path.open("rb") as file:
+        return file.read(4) == PARQUET_MARK
+
+
+def header_of(path: Path) -> list[str]:
+    """Return the names of a table's columns."""
+    return parquet_header(path) if is_parquet(path) else separated_header(path)
+
+
+def read_table(path: Path, options: ImportOptions) -> Iterator[ImportedVideo | RejectedLine]:
+    """Read a table row by row. Raises BadColumns before the first."""
+    columns = find_columns(header_of(path), options.columns)
+    is_own = is_parquet(path)
+    rows = parquet_rows(path, columns.get("id")) if is_own else separated_rows(path)
+    head = list(islice(rows, N_LOOKED_AT))
+    _check_ids(path, head, columns.get("id"))
+    read = TableReader(columns, Source.of(path, options)).read
+    for line, cells, raw, refusal in chain(head, rows):
+        try:
+            if refusal is not None:
+                raise refusal
+            yield read(cells, line)
+        except RowRefused as refused:
+            text = raw or repr(list(cells))
+            yield rejected(line, text.encode("utf-8", "surrogatepass"), refused)
+
+
+class TableReader:
+    """Read the cells of a row, whose columns are known."""
+
+    def __init__(self, columns: Mapping[str, int], source: Source) -> None:
+        """Know where each field is."""
+        self._source = source
+        self._locale, self._platform = source.options.locale, source.options.platform
+
+        def place(name: str) -> int:
+            return columns.get(name, NOWHERE)
+
+        self._id, self._url, self._site = place("id"), place("url"), place("platform")
+        self._views, self._views_k = place("views"), place("views_k")
+        self._posted, self._when = place("posted_at"), place("observed_at")
+        self._tags, self._caption, self._author = map(place, ("hashtags", "caption", "author"))
+        self._length = place("duration_s")
+        self._width, self._height = place("width_px"), place("height_px")
+        self._kinds = [(name, columns[name]) for name in KINDS if name in columns]
+
+    def read(self, given: Sequence[object], line: int) -> ImportedVideo:
+        """Return the row's video. Raises RowRefused."""
+        cells = [*given, None]  # at NOWHERE, what a column that is not there holds
+        platform = read_platform(cells[self._site], self._platform)
+        tiktok_id = self._read_id(cells[self._id], cells[self._url], platform)
+        for reason, column in self._kinds:
+            if str(cells[column]).strip().lower() in TRUE:
+                raise RowRefused(reason, f"the row says that it is {reason}", tiktok_id)
+        views, views_k = cells[self._views], cells[self._views_k]
+        tags = cells[self._tags]
+        with naming(tiktok_id):
+            return make_video(
+                self._source,
+                line,
+                tiktok_id=tiktok_id,
+                platform=platform,
+                count=read_views(views, views_k, self._locale, tiktok_id),
+                url=cells[self._url],
+                handle=cells[self._author],
+                caption=cells[self._caption],
+                hashtags=read_tags(tags) if tags else (),
+                posted_at=read_moment(cells[self._posted], "posted_at"),
+                observed_at=read_moment(cells[self._when], "observed_at"),
+                duration_s=cells[self._length],
+                width_px=cells[self._width],
+                height_px=cells[self._height],
+            )
+
+    def _read_id(self, raw: object, url: object, platform: str) -> str:
+        if isinstance(raw, str) and not raw.isalnum():
+            raw = _without_guard(raw)
+        # Parquet's whole numbers are exact; what a float column makes of them is refused before.
+        tiktok_id = None if is_missing(raw) else read_id(raw, platform, exact_int=True)
+        if platform == TIKTOK and url is not None:
+            tiktok_id = check_url_id(url, tiktok_id)
+        return read_id(raw, platform) if tiktok_id is None else tiktok_id
+
+
+def read_tags(cell: object) -> tuple[str, ...]:
+    """Return the hashtags of a cell: a list, a list as JSON, or words with whatever between."""
+    if isinstance(cell, str):
+        text = cell.strip()
+        if text.startswith("["):
+            try:
+                cell = json.loads(text)
+            except (ValueError, RecursionError):
+                cell = None
+        else:
+            return plain_hashtags(re.split(r"[\s,;|#]+", text)) if text else ()
+        if cell is None:
+            return plain_hashtags(re.findall(r"[^\s,;|#\[\]'\"]+", text))
+    if not isinstance(cell, list):
+        return ()
+    names = [tag.get("name", tag.get("title")) if isinstance(tag, dict) else tag for tag in cell]
+    return plain_hashtags(names) or find_hashtags(" ".join(str(name) for name in names)[:1_000])
+
+
+def _without_guard(text: str) -> str:
+    """Return an id without what makes a spreadsheet take it for text: '7571, ="7571"."""
+    match = EXCEL_TEXT.fullmatch(text)
+    return match[1] if match else text
+
+
+def _check_ids(path: Path, head: Sequence[TableRow], column: int | None) -> None:
+    if column is None:
+        return
+    ids = [str(row.cells[column]).strip() for row in head if row.cells]
+    long = [text for text in ids if len(text) in (18, 19) and text.isdecimal()]
+    signs = {
+        f"end in {ROUNDED_TAIL}: a spreadsheet kept 15 digits": [
+            text for text in long if text.endswith(ROUNDED_TAIL)
+        ],
+        "are multiples of 1024: a program kept them as floating-point numbers": [
+            text for text in long if int(text) % 1024 == 0
+        ],
+    }
+    for sign, rounded in signs.items():
+        if len(rounded) >= 3 and len(rounded) > MAX_ROUNDED * len(long):
+            raise BadColumns(
+                f"{path.name}: {len(rounded)} of its first {len(long)} ids {sign} of each; "
+                "export the column as text"
+            )

@@ -1,0 +1,169 @@
+"""Read yt-dlp's descriptions: `.info.json` files beside the media files that they describe."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from scraper.errors import BadId
+from scraper.importers.cutting import MAX_ROW_BYTES
+from scraper.importers.documents import parse_row
+from scraper.importers.errors import RowRefused, shown
+from scraper.importers.fields import (
+    first_of,
+    is_missing,
+    listed,
+    naming,
+    plain_hashtags,
+    read_count,
+    read_moment,
+)
+from scraper.importers.ids import TIKTOK, read_id, read_platform
+from scraper.importers.records import (
+    ImportedVideo,
+    ImportOptions,
+    RejectedLine,
+    Source,
+    rejected,
+)
+from scraper.importers.video import make_video
+from scraper.items import check_id
+
+Json = Mapping[str, Any]
+
+INFO = ".info.json"
+MEDIA = ".mp4"
+# yt-dlp's own default name: "a title [7571863205253778710].mp4".
+IN_BRACKETS = re.compile(r"\[([0-9]{15,20})\]$")
+
+
+def read_info(row: Json, line: int, source: Source, media: Path | None = None) -> ImportedVideo:
+    """Read an info document. With a media file it needs no count: it can be scored."""
+    if row.get("_type") not in (None, "video"):
+        raise RowRefused("not_an_item", f"a {shown(row['_type'])}, not a video")
+    extractor = first_of(row, "extractor_key", "extractor")
+    stated = extractor.partition(":")[0] if isinstance(extractor, str) else extractor
+    platform = read_platform(stated, source.options.platform)
+    tiktok_id = read_id(row.get("id"), platform)
+    with naming(tiktok_id):
+        _check_kind(row, tiktok_id)
+        is_tiktok = platform == TIKTOK
+        views = row.get("view_count")
+        # TikTok's counts are rounded in its JSON; other sites' are not known to be.
+        has_count = not (is_missing(views) and media)
+        count = read_count(views, exact=not is_tiktok) if has_count else ("", None)
+        # For TikTok `uploader` is the handle and `channel` a nickname.
+        author = row.get("uploader") if is_tiktok else first_of(row, "uploader_id", "channel_id")
+        return make_video(
+            source,
+            line,
+            tiktok_id=tiktok_id,
+            platform=platform,
+            count=count,
+            url=row.get("webpage_url"),
+            handle=author,
+            caption=first_of(row, "description", "title"),
+            hashtags=plain_hashtags(listed(row, "tags")),
+            posted_at=read_moment(row.get("timestamp"), "timestamp"),
+            observed_at=read_moment(row.get("epoch"), "epoch"),
+            duration_s=row.get("duration"),
+            width_px=row.get("width"),
+            height_px=row.get("height"),
+            media=media,
+        )
+
+
+def read_folder(folder: Path, options: ImportOptions) -> Iterator[ImportedVideo | RejectedLine]:
+    """Read every `.info.json` in a folder and below, and every ID.mp4 that has none.
+
+    No link that leads out of the folder is followed, and no name that a file gives is used.
+    """
+    root = folder.resolve()
+    line = 0
+    for here, folders, names in os.walk(root):
+        folders.sort()
+        described = {name.removesuffix(INFO) for name in names if name.endswith(INFO)}
+        for name in sorted(names):
+            path = Path(here) / name
+            stem = name.removesuffix(INFO)
+            if stem != name:
+                line += 1
+                yield _read_file(path, root, line, options, _sibling(path, stem, root))
+            elif name.endswith(MEDIA) and name.removesuffix(MEDIA) not in described:
+                line += 1
+                yield _bare_media(path, root, line, options)
+
+
+def is_ytdlp_folder(folder: Path) -> bool:
+    """Say whether there is anything for `read_folder` in a folder."""
+    return any(
+        name.endswith((INFO, MEDIA)) for _, _, names in os.walk(folder) for name in sorted(names)
+    )
+
+
+def inside(path: Path, root: Path) -> Path | None:
+    """Return a plain file's true path, None if it is no file or lies elsewhere."""
+    try:
+        true_path = path.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return None
+    return true_path if true_path.is_relative_to(root) and true_path.is_file() else None
+
+
+def _read_file(
+    path: Path, root: Path, line: int, options: ImportOptions, media: Path | None
+) -> ImportedVideo | RejectedLine:
+    name = path.relative_to(root).as_posix()
+    true_path = inside(path, root)
+    raw = b""
+    try:
+        if true_path is None:
+            raise RowRefused("outside", f"{shown(name)} leads out of the folder, or is no file")
+        if true_path.stat().st_size > MAX_ROW_BYTES:
+            raise RowRefused("too_large", f"{shown(name)} has more than {MAX_ROW_BYTES:,} bytes")
+        raw = true_path.read_bytes()
+        return read_info(parse_row(raw), line, Source.of(true_path, options), media)
+    except RowRefused as refusal:
+        named = RowRefused(refusal.reason, f"{name}: {refusal.detail}", refusal.tiktok_id)
+        return rejected(line, raw or os.fsencode(name), named, name)
+    except OSError as error:
+        unread = RowRefused("broken_file", f"{name}: {error.strerror}")
+        return rejected(line, os.fsencode(name), unread, name)
+
+
+def _bare_media(
+    path: Path, root: Path, line: int, options: ImportOptions
+) -> ImportedVideo | RejectedLine:
+    name = path.relative_to(root).as_posix()
+    true_path = inside(path, root)
+    stem = path.name.removesuffix(MEDIA)
+    bracketed = IN_BRACKETS.search(stem)
+    try:
+        if true_path is None:
+            raise RowRefused("outside", f"{shown(name)} leads out of the folder, or is no file")
+        platform = read_platform(None, options.platform)
+        if platform != TIKTOK:
+            raise RowRefused("no_info", f"{name} has no {INFO} beside it")
+        tiktok_id = check_id(bracketed[1] if bracketed else stem)
+        source = Source.of(true_path, options)
+        return make_video(source, line, tiktok_id=tiktok_id, count=("", None), media=true_path)
+    except BadId as error:
+        refusal = RowRefused("no_info", f"{name} has no {INFO} beside it, and {error}")
+    except RowRefused as error:
+        refusal = error
+    return rejected(line, hashlib.sha256(os.fsencode(name)).digest(), refusal, name)
+
+
+def _sibling(info: Path, stem: str, root: Path) -> Path | None:
+    return inside(info.with_name(f"{stem}{MEDIA}"), root)
+
+
+def _check_kind(row: Json, tiktok_id: str) -> None:
+    if row.get("is_live") is True or row.get("live_status") in ("is_live", "is_upcoming"):
+        raise RowRefused("live", "a live broadcast, not a video", tiktok_id)
+    if row.get("availability") == "private":
+        raise RowRefused("private", "availability is private", tiktok_id)
+    if row.get("vcodec") == "none":
+        raise RowRefused("photo", "without a picture track, as a photo post", tiktok_id)

@@ -1,0 +1,243 @@
+"""» Import what other tools collected: videos, counts and media files."""
+
+import errno
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+from catalog.claims import MediaDone
+from catalog.errors import NotFound
+from catalog.facts import ObservationFacts, RejectedFacts, VideoFacts
+from catalog.progress import Progress
+from catalog.record import adopt_media, store_rejected, store_sightings
+from catalog.runs import FailureBudget, Run, record_run
+from catalog.session import Catalog
+from scraper.download import DownloadLimits
+from scraper.errors import BadMedia, DownloadFailed, NoSpace
+from scraper.importers import ImportedVideo, ImportOptions, RejectedLine, read_path, sniff
+from scraper.importers.ids import TIKTOK
+from scraper.importers.media import BroughtMedia, bring_media, imported_media_path
+from scraper.media import check_media
+from scraper.steps.facts import facts_of
+from scraper.steps.import_result import ImportResult, Tally
+
+__all__ = ["ImportResult", "import_path"]
+
+log = logging.getLogger(__name__)
+
+BATCH_ROWS = 1_000
+# A file is copied and decoded, half a second each: a batch must not take many minutes.
+BATCH_MEDIA = 50
+N_CHECKERS = min(4, os.cpu_count() or 1)
+MEDIA_FOLDER = "media"
+# A file is what it is: its bad rows are listed and stored, however many they are.
+NO_BUDGET = FailureBudget(min_failures=10**9)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    videos: list[ImportedVideo]
+    rejects: list[RejectedLine]
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.videos) + len(self.rejects)
+
+
+@dataclass(frozen=True)
+class _MediaFailure:
+    code: str
+    message: str
+
+
+# By a video's place in its batch: its file, or why it has none.
+_Media = Mapping[int, BroughtMedia | _MediaFailure]
+
+
+def import_path(
+    catalog: Catalog,
+    path: Path,
+    options: ImportOptions,
+    *,
+    salt: bytes,
+    keep_handles: bool,
+    data: Path,
+    with_media: bool,
+    progress: Progress,
+    limits: DownloadLimits | None = None,
+    dry_run: bool = False,
+    parent_id: int | None = None,
+) -> ImportResult:
+    """Store the videos, counts and files that somebody else collected. Safe to stop and repeat.
+
+    with_media: also bring the mp4 files, each checked like a download. dry_run: read and check
+    everything, write nothing.
+    """
+    options = replace(options, format=options.format or sniff(path, options))
+    assert options.format is not None
+    batches = _batches(read_path(path, options), with_media=with_media)
+    tally = Tally()
+    if dry_run:
+        _try(batches, tally, progress)
+        return tally.result(options.format, None)
+    params = {"path": path.name, "format": options.format, "with_media": with_media}
+    with record_run(catalog, "import", params=params, parent_id=parent_id, budget=NO_BUDGET) as run:
+        for batch in batches:
+            media = _bring(batch, data / MEDIA_FOLDER, limits or DownloadLimits())
+            rows = [_facts(video, salt, keep_handles=keep_handles) for video in batch.videos]
+            _store(catalog, run, path.name, batch, rows, media, data, tally)
+            progress.advance(batch.n_rows)
+            progress.note(f"{tally.counts['new']} new videos")
+        if not tally.counts["rows"]:
+            run.failed(path.name, "empty", f"{path.name} has no row at all")
+    return tally.result(options.format, run.outcome)
+
+
+def _batches(rows: Iterator[ImportedVideo | RejectedLine], *, with_media: bool) -> Iterator[_Batch]:
+    batch, n_media = _Batch([], []), 0
+    for row in rows:
+        if isinstance(row, RejectedLine):
+            batch.rejects.append(row)
+        else:
+            batch.videos.append(row if with_media else _without_media(row))
+            n_media += with_media and row.media is not None
+        if batch.n_rows >= BATCH_ROWS or n_media >= BATCH_MEDIA:
+            yield batch
+            batch, n_media = _Batch([], []), 0
+    if batch.n_rows:
+        yield batch
+
+
+def _without_media(row: ImportedVideo) -> ImportedVideo:
+    return row if row.media is None else replace(row, media=None)
+
+
+def _facts(
+    row: ImportedVideo, salt: bytes, *, keep_handles: bool
+) -> tuple[VideoFacts, ObservationFacts]:
+    video, seen = facts_of(row.sighting, salt, keep_handles=keep_handles)
+    if row.platform != TIKTOK:
+        handle, url = row.sighting.handle, row.url or ""
+        is_named = bool(handle) and str(handle).casefold() in url.casefold()
+        # An address that names the author is kept only where handles are.
+        url = "" if is_named and not keep_handles else url
+        video = replace(video, platform=row.platform, url=url)
+    return video, seen if row.is_time_stated else replace(seen, is_time_stated=False)
+
+
+def _bring(batch: _Batch, folder: Path, limits: DownloadLimits) -> _Media:
+    """Copy and check the batch's files, a few at a time: each waits for programs of its own."""
+
+    def bring(row: ImportedVideo) -> BroughtMedia | _MediaFailure:
+        found = row.sighting
+        assert row.media is not None
+        target = imported_media_path(folder, row.platform, found.tiktok_id)
+        try:
+            return bring_media(row.media, target, duration_s=found.duration_s, limits=limits)
+        except (BadMedia, DownloadFailed) as error:
+            return _MediaFailure(error.code, str(error))
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise NoSpace(f"the disk is full: {row.media.name} found no room") from error
+            return _MediaFailure("unreadable", f"{row.media.name}: {error.strerror}")
+
+    wanted = [n for n, row in enumerate(batch.videos) if row.media is not None]
+    if not wanted:
+        return {}
+    with ThreadPoolExecutor(N_CHECKERS) as pool:
+        return dict(zip(wanted, pool.map(bring, [batch.videos[n] for n in wanted]), strict=True))
+
+
+def _store(
+    catalog: Catalog,
+    run: Run,
+    source: str,
+    batch: _Batch,
+    rows: Sequence[tuple[VideoFacts, ObservationFacts]],
+    media: _Media,
+    data: Path,
+    tally: Tally,
+) -> None:
+    """Write one batch, and count it when it is written."""
+    strays: list[Path] = []
+    n_media = 0
+    with catalog.write() as session:
+        stored = store_sightings(session, rows, run_id=run.id, found_by=None)
+        by_file = groupby(batch.rejects, key=lambda reject: reject.file)
+        for file, rejects in by_file:
+            name = f"{source}/{file}" if file else source
+            store_rejected(session, name, [_noted(row) for row in rejects], run_id=run.id)
+        for n, brought in media.items():
+            row = batch.videos[n]
+            if isinstance(brought, _MediaFailure):
+                continue
+            done = MediaDone(
+                uri=brought.path.relative_to(data).as_posix(),
+                sha256=brought.sha256,
+                n_bytes=brought.n_bytes,
+                probe=brought.probe,
+            )
+            try:
+                n_media += adopt_media(session, row.platform, row.sighting.tiktok_id, done)
+            except NotFound:
+                # A tombstone: what was purged does not come back, nor does its file.
+                strays += [brought.path] if brought.is_new else []
+        _count_failures(run, source, batch, media, tally)
+    for stray in strays:
+        stray.unlink(missing_ok=True)
+    n_failed = sum(isinstance(brought, _MediaFailure) for brought in media.values())
+    run.done(len(batch.videos) - n_failed)
+    tally.counts.update(
+        rows=batch.n_rows,
+        new=stored.new_videos,
+        known=stored.known_videos,
+        observations=stored.new_observations,
+        tombstoned=stored.tombstoned,
+        media=n_media,
+    )
+    log.info("%s: %d rows, %d new videos", source, batch.n_rows, stored.new_videos)
+
+
+def _count_failures(run: Run, source: str, batch: _Batch, media: _Media, tally: Tally) -> None:
+    # Within the transaction of the batch: outside, each failure would be one of its own.
+    tally.reject(batch.rejects)
+    for reject in batch.rejects:
+        if reject.is_skip:
+            run.skipped(f"{reject.file or source}:{reject.line}", reject.reason)
+    # Each is a row of its own in `rejected_row`; as many events beside them would say no more.
+    run.refused(Counter(reject.reason for reject in batch.rejects if not reject.is_skip))
+    for n, failure in media.items():
+        if isinstance(failure, _MediaFailure):
+            tally.media_failed[failure.code] += 1
+            run.failed(batch.videos[n].sighting.tiktok_id, failure.code, failure.message)
+
+
+def _noted(row: RejectedLine) -> RejectedFacts:
+    return RejectedFacts(
+        line=row.line,
+        tiktok_id=row.tiktok_id,
+        reason=row.reason,
+        detail=row.detail,
+        row_sha256=row.sha256,
+    )
+
+
+def _try(batches: Iterator[_Batch], tally: Tally, progress: Progress) -> None:
+    """Read and check everything, and write nothing."""
+    for batch in batches:
+        for row in batch.videos:
+            if row.media is None:
+                continue
+            try:
+                check_media(row.media, duration_s=row.sighting.duration_s)
+                tally.counts["media"] += 1
+            except BadMedia as error:
+                tally.media_failed[error.code] += 1
+        tally.reject(batch.rejects)
+        tally.counts["rows"] += batch.n_rows
+        progress.advance(batch.n_rows)

@@ -1,0 +1,118 @@
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scraper.counts import ViewCount
+from scraper.importers import fields, ids
+from scraper.importers.errors import RowRefused
+
+ID = "7571863205253778710"
+ANYTHING = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=30)
+    | st.datetimes()
+    | st.lists(st.integers(), max_size=3)
+)
+
+
+def reason(call, *args, **more):
+    with pytest.raises(RowRefused) as refused:
+        call(*args, **more)
+    return refused.value.reason
+
+
+@given(ANYTHING)
+def test_any_value_is_read_or_refused(value):
+    calls = (
+        lambda: ids.read_id(value, "tiktok"),
+        lambda: ids.read_id(value, "youtube"),
+        lambda: fields.read_count(value, exact=False),
+        lambda: fields.read_count(value, exact=True, locale="de"),
+        lambda: fields.read_thousands(value),
+        lambda: fields.read_moment(value, "a time"),
+        lambda: ids.read_platform(value, None),
+    )
+    details = ["given"]
+    for call in calls:
+        try:
+            call()
+        except RowRefused as refused:
+            details.append(refused.detail)
+    assert all(0 < len(detail) <= 500 for detail in details)
+    fields.read_amount(value, 100)
+    ids.check_url_id(value, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "exact", "text", "count"),
+    [
+        (44_800, False, "44800", ViewCount(44.8, 0.1)),
+        (44_800, True, "44800", ViewCount(44.8, 0.0)),
+        (44_801, False, "44801", ViewCount(44.801, 0.0)),
+        ("44800", False, "44800", ViewCount(44.8, 0.1)),
+        ("30.58M", False, "30.58M", ViewCount(30_580.0, 10.0)),
+        (44_800.0, False, "44800", ViewCount(44.8, 0.1)),
+        (0, False, "0", ViewCount(0.0, 0.0)),
+    ],
+)
+def test_a_count_is_as_exact_as_its_source(value, exact, text, count):
+    assert fields.read_count(value, exact=exact) == (text, count)
+
+
+@pytest.mark.parametrize("value", [True, -1, 1.5, float("inf"), "viele", [1], 10**13, "1,2 Mio."])
+def test_a_count_that_is_none_is_refused(value):
+    assert reason(fields.read_count, value, exact=False) == "bad_count"
+
+
+@pytest.mark.parametrize("value", [None, "", " ", "NaN", "null", "None", "-", float("nan")])
+def test_a_missing_count_is_no_zero(value):
+    assert reason(fields.read_count, value, exact=False) == "no_count"
+    assert reason(fields.read_thousands, value) == "no_count"
+
+
+def test_thousands_are_not_mistaken_for_views():
+    assert fields.read_thousands(30_580.0) == ("views_k=30580.0", ViewCount(30_580.0, 0.0))
+    assert fields.read_thousands("44.8") == ("views_k=44.8", ViewCount(44.8, 0.0))
+    for value in ("30.58M", -1, 1e12, True, "1e3"):
+        assert reason(fields.read_thousands, value) == "bad_count"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1608214517,
+        1608214517.0,
+        "1608214517",
+        1608214517000,
+        "1608214517000",
+        "2020-12-17T14:15:17Z",
+        "2020-12-17T14:15:17.000Z",
+        "2020-12-17 14:15:17",
+        "2020-12-17T15:15:17+01:00",
+        datetime(2020, 12, 17, 14, 15, 17),  # noqa: DTZ001 (what a table gives)
+        datetime(2020, 12, 17, 15, 15, 17, tzinfo=timezone(timedelta(hours=1))),
+    ],
+)
+def test_a_moment_is_read_from_what_tools_write(value):
+    assert fields.read_moment(value, "a time") == datetime(2020, 12, 17, 14, 15, 17, tzinfo=UTC)
+
+
+def test_a_day_is_its_first_moment():
+    midnight = datetime(2020, 12, 17, tzinfo=UTC)
+    assert fields.read_moment("2020-12-17", "a time") == midnight
+    assert fields.read_moment(date(2020, 12, 17), "a time") == midnight
+
+
+@pytest.mark.parametrize("value", ["yesterday", 0, 1, True, 1e300, "17.12.2020", "9" * 13, [1]])
+def test_a_moment_that_is_none_is_refused(value):
+    assert reason(fields.read_moment, value, "a time") == "bad_time"
+
+
+@pytest.mark.parametrize("value", [None, "", "nan", float("nan")])
+def test_no_moment_is_no_error(value):
+    assert fields.read_moment(value, "a time") is None

@@ -1,0 +1,315 @@
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from catalog.progress import Silent
+from catalog.retention import purge
+from scraper.download import DownloadLimits
+from scraper.importers import ImportOptions, UnknownFormat
+from scraper.pseudonyms import author_key
+from scraper.steps import import_
+from scraper.steps.import_ import import_path
+from tests.fresh_catalog import ask, fresh_catalog
+from tests.scraper.importers.rows import actor_item, info, make_clip, tiktok_id
+
+DEFAULT = Path(__file__).resolve().parents[4] / "shared" / "data"
+# Read before the tests hide the developer's own settings.
+TRENDING = Path(os.environ.get("VIEWCAST_DATA", DEFAULT)) / "trending_2020.json"
+SALT = b"salt"
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    with fresh_catalog(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "given"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
+def bring(catalog, path, *, data=None, keep_handles=False, dry_run=False, **options):
+    return import_path(
+        catalog,
+        path,
+        ImportOptions(**options),
+        salt=SALT,
+        keep_handles=keep_handles,
+        data=data or path.parent,
+        with_media=data is not None,
+        progress=Silent(),
+        limits=DownloadLimits(min_free_bytes=0),
+        dry_run=dry_run,
+    )
+
+
+def write(folder, rows, name="rows.json"):
+    path = folder / name
+    path.write_text(json.dumps(rows))
+    return path
+
+
+def counts(catalog):
+    tables = ("video", "view_observation", "account", "rejected_row")
+    return tuple(ask(catalog, f"SELECT count(*) FROM {name}")[0][0] for name in tables)
+
+
+@pytest.mark.skipif(not TRENDING.is_file(), reason=f"there is no {TRENDING.name}")
+def test_a_real_data_set_is_imported_once_however_often_it_is(catalog):
+    first = bring(catalog, TRENDING)
+    second = bring(catalog, TRENDING)
+
+    assert (first.n_rows, first.n_new_videos, first.n_observations) == (1_000, 1_000, 1_000)
+    assert (second.n_rows, second.n_new_videos, second.n_observations) == (1_000, 0, 0)
+    assert second.n_known_videos == 1_000
+    assert counts(catalog) == (1_000, 1_000, 802, 0)
+    assert (first.outcome.status, second.outcome.exit_code) == ("ok", 0)
+
+
+def test_a_video_is_stored_with_its_count_and_nobody_is_named(catalog, folder):
+    result = bring(catalog, write(folder, [actor_item()]))
+
+    assert (result.format, result.outcome.kind, result.outcome.n_done) == ("actor", "import", 1)
+    assert ask(catalog, "SELECT url, platform FROM video") == [
+        (f"https://www.tiktok.com/@/video/{tiktok_id()}", "tiktok")
+    ]
+    assert ask(catalog, "SELECT author_key, handle FROM account") == [
+        (author_key("author0", SALT), None)
+    ]
+    assert ask(catalog, "SELECT display_text, views_k, step_k, source FROM view_observation") == [
+        ("44800", 44.8, 0.1, "import")
+    ]
+
+
+def test_handles_are_kept_where_the_owner_says_so(catalog, folder):
+    bring(catalog, write(folder, [actor_item()]), keep_handles=True)
+
+    assert ask(catalog, "SELECT handle FROM account") == [("author0",)]
+
+
+def test_a_later_file_adds_observations_and_an_older_one_too(catalog, folder):
+    for day, views in (("2026-01-02", 3_000), ("2026-01-03", 2_000), ("2026-01-01", 1_000)):
+        rows = [actor_item(playCount=views, scrapedAt=day)]
+        result = bring(catalog, write(folder, rows))
+        assert result.n_observations == 1
+
+    assert counts(catalog)[:2] == (1, 3)
+    latest = "SELECT display_text FROM view_observation o JOIN video ON latest_observation_id=o.id"
+    assert ask(catalog, latest) == [("2000",)]
+
+
+def test_a_copied_file_is_no_new_observation_unless_its_count_differs(catalog, folder):
+    path = write(folder, [actor_item()])
+    bring(catalog, path)
+    later = datetime(2026, 11, 20, tzinfo=UTC).timestamp()
+    os.utime(path, (later, later))
+
+    assert bring(catalog, path).n_observations == 0
+    changed = write(folder, [actor_item(playCount=50_000)], "later.json")
+    assert bring(catalog, changed).n_observations == 1
+
+
+def test_bad_rows_are_listed_stored_and_cost_only_themselves(catalog, folder):
+    rows = [
+        actor_item(isAd=True),
+        actor_item(1),
+        actor_item(2, playCount="many"),
+        {"error": "gone"},
+        actor_item(3),
+    ]
+
+    result = bring(catalog, write(folder, rows))
+
+    assert (result.n_rows, result.n_new_videos) == (5, 2)
+    assert result.rejected == {"ad": 1, "bad_count": 1, "not_an_item": 1}
+    assert [row.reason for row in result.sample] == ["bad_count", "not_an_item", "ad"]
+    assert (result.outcome.status, result.outcome.exit_code) == ("partial", 4)
+    assert (result.outcome.n_done, result.outcome.n_failed, result.outcome.n_skipped) == (2, 2, 1)
+    assert ask(catalog, "SELECT source, line, tiktok_id, reason FROM rejected_row ORDER BY id") == [
+        ("rows.json", 1, tiktok_id(), "ad"),
+        ("rows.json", 1, tiktok_id(2), "bad_count"),
+        ("rows.json", 1, None, "not_an_item"),
+    ]
+    json.dumps(result.counts())
+
+
+def test_a_rejected_row_is_stored_once_however_often_it_is_met(catalog, folder):
+    path = write(folder, [actor_item(), actor_item(1, playCount="many")])
+    bring(catalog, path)
+    bring(catalog, path)
+
+    assert counts(catalog) == (1, 1, 1, 1)
+
+
+def test_rows_that_are_only_no_videos_are_no_failure(catalog, folder):
+    outcome = bring(catalog, write(folder, [actor_item(isAd=True), actor_item(1)])).outcome
+
+    assert (outcome.status, outcome.exit_code, outcome.n_skipped) == ("ok", 0, 1)
+
+
+def test_a_file_with_nothing_usable_fails(catalog, folder):
+    outcome = bring(catalog, write(folder, [actor_item(playCount="many")])).outcome
+
+    assert (outcome.status, outcome.exit_code) == ("failed", 1)
+
+
+@pytest.mark.parametrize("text", ["id,views\n", '{"collector": []}'])
+def test_a_file_without_rows_fails(catalog, folder, text):
+    path = folder / "empty"
+    path.write_text(text)
+    forced = "table" if text.startswith("id") else "actor"
+
+    outcome = bring(catalog, path, format=forced).outcome
+
+    assert (outcome.status, outcome.codes) == ("failed", {"empty": 1})
+
+
+def test_many_bad_rows_do_not_end_an_import(catalog, folder):
+    rows = [actor_item(n, playCount="many") for n in range(50)] + [actor_item(99)]
+
+    assert bring(catalog, write(folder, rows)).outcome.exit_code == 4
+    assert counts(catalog)[0] == 1
+
+
+def test_a_broken_file_keeps_what_came_before(catalog, folder):
+    path = write(folder, [actor_item(n) for n in range(3)])
+    path.write_text(path.read_text()[:-20])
+
+    result = bring(catalog, path)
+
+    assert (result.n_new_videos, result.rejected) == (2, {"broken_file": 1})
+
+
+def test_rows_are_stored_in_batches(catalog, folder, monkeypatch):
+    monkeypatch.setattr(import_, "BATCH_ROWS", 3)
+    result = bring(catalog, write(folder, [actor_item(n) for n in range(10)]))
+
+    assert (result.n_rows, result.n_new_videos, result.outcome.n_done) == (10, 10, 10)
+
+
+def test_what_was_purged_does_not_come_back(catalog, folder):
+    path = write(folder, [actor_item(), actor_item(1)])
+    with catalog.write() as session:
+        purge(session, platform="tiktok", tiktok_ids=[tiktok_id()], author_keys=[], reason="asked")
+
+    result = bring(catalog, path)
+
+    assert (result.n_tombstoned, result.n_new_videos) == (1, 1)
+
+
+def test_a_dry_run_reads_everything_and_writes_nothing(catalog, folder):
+    path = write(folder, [actor_item(), actor_item(1, playCount="many")])
+
+    result = bring(catalog, path, dry_run=True)
+
+    assert (result.n_rows, result.rejected) == (2, {"bad_count": 1})
+    assert (result.outcome, result.n_new_videos) == (None, None)
+    assert counts(catalog) == (0, 0, 0, 0)
+    assert ask(catalog, "SELECT count(*) FROM run") == [(0,)]
+
+
+def test_an_unknown_file_is_refused_before_a_run_begins(catalog, folder):
+    with pytest.raises(UnknownFormat):
+        bring(catalog, write(folder, [{"a": 1}]))
+    assert ask(catalog, "SELECT count(*) FROM run") == [(0,)]
+
+
+def test_the_address_of_another_platform_names_nobody(catalog, folder):
+    for number, url in enumerate(("https://x.invalid/@author0/1", "https://x.invalid/watch?v=1")):
+        other = info(id=f"a{number}", extractor_key="X", webpage_url=url, uploader_id="author0")
+        bring(catalog, write(folder, other, f"{number}.info.json"))
+
+    assert ask(catalog, "SELECT platform, url FROM video ORDER BY tiktok_id") == [
+        ("x", ""),
+        ("x", "https://x.invalid/watch?v=1"),
+    ]
+
+
+# --- media
+
+
+@pytest.fixture
+def packed(folder, clip):
+    """A yt-dlp folder: one whole video, one that was cut off, one without a file."""
+    for number in range(3):
+        write(folder, info(number, duration=1), f"{tiktok_id(number)}.info.json")
+    (folder / f"{tiktok_id()}.mp4").write_bytes(clip.read_bytes())
+    (folder / f"{tiktok_id(1)}.mp4").write_bytes(clip.read_bytes()[:-200])
+    return folder
+
+
+MEDIA = "SELECT tiktok_id, status, uri FROM media_file JOIN video ON video_id = video.id"
+
+
+@pytest.mark.ffmpeg
+def test_files_are_brought_checked_and_noted(catalog, packed, tmp_path):
+    data = tmp_path / "data"
+
+    result = bring(catalog, packed, data=data)
+
+    uri = f"media/11/{tiktok_id()}.mp4"
+    assert (result.n_new_videos, result.n_media) == (3, 1)
+    assert result.media_failed == {"bad_media": 1}
+    assert (result.outcome.n_done, result.outcome.n_failed) == (2, 1)
+    assert ask(catalog, MEDIA) == [(tiktok_id(), "ok", uri)]
+    files = [path for path in data.rglob("*") if path.is_file()]
+    assert files == [data / uri]
+
+
+@pytest.mark.ffmpeg
+def test_files_are_brought_once(catalog, packed, tmp_path):
+    bring(catalog, packed, data=tmp_path / "data")
+    again = bring(catalog, packed, data=tmp_path / "data")
+
+    assert (again.n_media, again.n_new_videos, again.n_observations) == (0, 0, 0)
+    assert len(ask(catalog, MEDIA)) == 1
+
+
+@pytest.mark.ffmpeg
+def test_a_file_that_was_in_place_before_its_note_is_noted(catalog, packed, tmp_path):
+    bring(catalog, packed, data=tmp_path / "data")
+    with catalog.write() as session:
+        session.connection().exec_driver_sql("DELETE FROM media_file")
+
+    assert bring(catalog, packed, data=tmp_path / "data").n_media == 1
+
+
+@pytest.mark.ffmpeg
+def test_no_file_comes_back_for_what_was_purged(catalog, packed, tmp_path):
+    with catalog.write() as session:
+        purge(session, platform="tiktok", tiktok_ids=[tiktok_id()], author_keys=[], reason="asked")
+
+    result = bring(catalog, packed, data=tmp_path / "data")
+
+    assert (result.n_tombstoned, result.n_media) == (1, 0)
+    assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.ffmpeg
+def test_the_papers_list_finds_its_files(catalog, folder, clip, tmp_path):
+    (folder / "packs").mkdir()
+    (folder / "packs" / f"{tiktok_id()}.mp4").write_bytes(clip.read_bytes())
+    path = write(folder, [{"id": tiktok_id(), "views_k": 44.8}])
+
+    result = bring(catalog, path, data=tmp_path / "data", media=folder / "packs")
+
+    assert (result.format, result.n_media) == ("pairs", 1)
+
+
+@pytest.mark.ffmpeg
+def test_a_dry_run_checks_the_files_and_copies_none(catalog, packed, tmp_path):
+    result = bring(catalog, packed, data=tmp_path / "data", dry_run=True)
+
+    assert (result.n_media, result.media_failed) == (1, {"bad_media": 1})
+    assert not (tmp_path / "data").exists()

@@ -77,6 +77,7 @@ class Run:
     _budget: FailureBudget
     _status: str = "running"
     _exit_code: int | None = None
+    _has_kept: bool = False
     _codes: dict[str, int] = field(default_factory=dict)
 
     def expect(self, n: int) -> None:
@@ -96,8 +97,12 @@ class Run:
         log.debug("%s: %s skipped, %s", self.kind, subject, code)
         self._journal.flush_if_due()
 
-    def failed(self, subject: str, code: str, message: str) -> None:
-        """Count and record a unit that failed. Raises BudgetExceeded when they are too many."""
+    def failed(self, subject: str, code: str, message: str, *, kept: bool = False) -> None:
+        """Count and record a unit that failed. Raises BudgetExceeded when they are too many.
+
+        kept: a part of its result was stored, so the run has not failed as a whole.
+        """
+        self._has_kept |= kept
         self._journal.n_failed += 1
         self._codes[code] = self._codes.get(code, 0) + 1
         self._journal.event("error", code, subject, {"message": message})
@@ -202,7 +207,7 @@ def record_run(
         raise
     else:
         stop.set()
-        run._finish(_verdict(run.outcome), None, None)
+        run._finish(_verdict(run.outcome, has_kept=run._has_kept), None, None)
         journal.raise_if_lost()
     finally:
         stop.set()
@@ -219,7 +224,7 @@ def current_owner() -> str:
     return f"{process.host} {process.pid} {process.started}"
 
 
-def _verdict(outcome: Outcome) -> str:
+def _verdict(outcome: Outcome, *, has_kept: bool) -> str:
     if outcome.n_failed == 0:
         return "ok"
-    return "partial" if outcome.n_done or outcome.n_skipped else "failed"
+    return "partial" if outcome.n_done or outcome.n_skipped or has_kept else "failed"

@@ -1,8 +1,7 @@
 """Visit the site with a real Chromium: list a hashtag, open a video."""
 
 import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,14 +12,21 @@ from uuid import uuid4
 
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from scraper.capture import LOOK, NUDGE, SCROLL, Look, read_look
 from scraper.chromium import default_profile_root, start_driver
-from scraper.errors import Blocked, BrowserFailed, PageChanged, SiteFailed
-from scraper.items import MAX_BODY_CHARS
+from scraper.errors import Blocked, BrowserFailed, PageChanged, ScrapeError, SiteFailed
+from scraper.items import MAX_BODY_CHARS, Sighting
 from scraper.listing import Listing, ListingBuilder, StopReason
-from scraper.page import VideoPage, check_look, check_status, read_video_page
 from scraper.politeness import Site
-from scraper.session import SessionConfig, connect, driver_errors
+from scraper.replies import check_status
+from scraper.scrolling import Eyes, ScrollConfig, scroll
+from scraper.session import (
+    SessionConfig,
+    connect,
+    document_header,
+    drain_log,
+    driver_errors,
+)
+from scraper.video_page import VideoPage, read_video_page
 
 log = logging.getLogger(__name__)
 
@@ -28,16 +34,12 @@ VISIT = "const v = performance.getEntriesByType('navigation')[0]; return v ? v.r
 
 
 @dataclass(frozen=True)
-class BrowserConfig(SessionConfig):
+class BrowserConfig(SessionConfig, ScrollConfig):
     """How Chromium is run and how long it may take.
 
-    look_s is how long one look waits for something new, listing_s bounds one hashtag. Memory
-    grows with the pages visited, so the browser is replaced after `pages_per_session`.
+    Memory grows with the pages visited, so the browser is replaced after `pages_per_session`.
     """
 
-    look_s: float = 5.0
-    max_stalls: int = 3
-    listing_s: float = 600.0
     pages_per_session: int = 60
     profile_root: Path = field(default_factory=default_profile_root)
 
@@ -49,10 +51,23 @@ class Browser(Protocol):
     def user_agent(self) -> str:
         """The name that the browser gives itself; a download must give the same."""
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is used up: then the next visit needs a new one."""
+
     def list_hashtag(
-        self, name: str, *, limit: int, on_progress: Callable[[int], object]
+        self,
+        name: str,
+        *,
+        limit: int,
+        keep: Callable[[Sequence[Sighting]], object],
+        on_progress: Callable[[int], object],
     ) -> Listing:
-        """List up to `limit` videos of a hashtag; on_progress gets how many there are so far."""
+        """List up to `limit` videos of a hashtag.
+
+        keep gets each video once, as soon as it is known, so that a listing that is never finished
+        is not lost; on_progress gets how many there are so far.
+        """
 
     def open_video(self, tiktok_id: str) -> VideoPage:
         """Open a video's own page, which signs the file's addresses for this visitor."""
@@ -85,12 +100,13 @@ class _Chromium:
         self._n_pages = 0
         self._key = ""
         self.user_agent = ""
+        self.is_lost = False
 
     def start(self) -> None:
         driver = self._stack.enter_context(start_driver(self._config.profile_root))
         # A new name each time, so that no page can wait for ours.
         self._key = f"k{uuid4().hex}"
-        with driver_errors("starting"):
+        with self._using("starting"):
             self._driver = self._stack.enter_context(
                 connect(driver, self._config, self._site, self._key)
             )
@@ -103,45 +119,40 @@ class _Chromium:
         self._stack.close()
 
     def list_hashtag(
-        self, name: str, *, limit: int, on_progress: Callable[[int], object]
+        self,
+        name: str,
+        *,
+        limit: int,
+        keep: Callable[[Sequence[Sighting]], object],
+        on_progress: Callable[[int], object],
     ) -> Listing:
         """Scroll until enough videos, the end, a standstill or the time limit.
 
-        Raises Blocked, NoSuchHashtag, NotAllowed, PageChanged, SiteFailed, BrowserFailed. What the
-        site refuses after the first videos is a stop reason instead, so that these are kept.
+        Raises Blocked, NoSuchHashtag, NotAllowed, PageChanged, SiteFailed, BrowserFailed. What goes
+        wrong after the first videos is a stop reason instead, since these are kept.
         """
-        deadline_s = time.monotonic() + self._config.listing_s
         builder = ListingBuilder(limit)
-        self._visit(self._site.tag_url(name))
-        n_stalls = n_cards = 0
-        stop: StopReason | None = None
-        while stop is None:
-            n_before = builder.n_ids
-            look = self._look(n_cards)
-            try:
-                # The replies first: they tell a refusal from a fault, where the page says the same.
-                builder.add(look, observed_at=datetime.now(UTC))
-                check_look(look, name)
-            except (Blocked, PageChanged, SiteFailed) as error:
-                if not builder.n_sightings:
-                    raise
-                log.warning("#%s: after %d videos: %s", name, builder.n_sightings, error)
-                stop = "blocked" if isinstance(error, Blocked) else "broken"
-                break
-            n_cards = len(look.cards)
+        driver = self._visit(self._site.tag_url(name), f"the page of #{name}")
+
+        def take(*, is_last: bool = False) -> None:
+            found = builder.take(observed_at=datetime.now(UTC), is_last=is_last)
+            if found:
+                keep(found)
             on_progress(min(builder.n_sightings, limit))
-            n_stalls = n_stalls + 1 if builder.n_ids == n_before else 0
-            stop = builder.stop_reason
-            if stop is None and n_stalls >= self._config.max_stalls:
-                stop = "stalled"
-            if stop is None and time.monotonic() > deadline_s:
-                stop = "timeout"
-            if stop is None:
-                self._site.pause("scroll")
-                self._run(NUDGE if n_stalls else SCROLL)
-        if not builder.n_ids and stop == "stalled":
-            raise PageChanged(f"the page of #{name} has neither videos nor a word why")
-        return builder.finish(stop, observed_at=datetime.now(UTC))
+
+        stop: StopReason
+        error: ScrapeError | None = None
+        try:
+            with self._using("listing"):
+                eyes = Eyes(driver, self._key, self._config.look_s)
+                stop = scroll(eyes, builder, name, self._config, take, self._site)
+        except (Blocked, PageChanged, SiteFailed, BrowserFailed) as broken:
+            if not builder.n_sightings:
+                raise
+            log.warning("#%s: after %d videos: %s", name, builder.n_sightings, broken)
+            stop, error = _stop_of(broken), broken
+        take(is_last=True)
+        return builder.finish(stop, observed_at=datetime.now(UTC), error=error)
 
     def open_video(self, tiktok_id: str) -> VideoPage:
         """Open the page and read its data.
@@ -149,25 +160,22 @@ class _Chromium:
         Raises VideoGone, VideoUnavailable, NoMedia, Blocked, NotAllowed, PageChanged, SiteFailed,
         BadId, BrowserFailed.
         """
-        url = self._site.video_url(tiktok_id)
-        driver = self._visit(url)
-        where = f"the page of video {tiktok_id}"
-        with driver_errors("reading a video's page"):
-            status = driver.execute_script(VISIT)
+        url, where = self._site.video_url(tiktok_id), f"the page of video {tiktok_id}"
+        driver = self._visit(url, where)
+        with self._using("reading a video's page"):
             html = driver.page_source
-        check_status(status if isinstance(status, int) else 0, where)
         if len(html) > MAX_BODY_CHARS:
             raise PageChanged(f"{where} has {len(html)} characters, more than {MAX_BODY_CHARS}")
         return read_video_page(html, tiktok_id, url, observed_at=datetime.now(UTC))
 
     def cookies(self) -> dict[str, str]:
-        with driver_errors("reading cookies"):
+        with self._using("reading cookies"):
             # Through the driver, because the one that opens files is hidden from scripts.
             found = self._open().get_cookies()
         return {str(cookie["name"]): str(cookie["value"]) for cookie in found}
 
-    def _visit(self, url: str) -> WebDriver:
-        """Open an address of the site, and make sure that this is where we are."""
+    def _visit(self, url: str, where: str) -> WebDriver:
+        """Open an address of the site, and make sure that this is where we are and welcome."""
         self._site.require_allowed(url)
         self._site.pause("page")
         if self._n_pages >= self._config.pages_per_session:
@@ -175,26 +183,37 @@ class _Chromium:
             self.start()
         self._n_pages += 1
         driver = self._open()
-        with driver_errors(f"opening {url}"):
+        with self._using(f"opening {url}"):
+            drain_log(driver)
             driver.get(url)
             here = driver.current_url
+            status = driver.execute_script(VISIT)
         if not self._site.is_own_url(here):
-            raise Blocked(f"{url} led to {here[:200]}")
+            raise Blocked(f"{url} led to {here[:200]}", mark="elsewhere")
         if urlsplit(here).path.startswith("/login"):
-            raise Blocked(f"{url} led to a login page")
+            raise Blocked(f"{url} led to a sign-in page", mark="login")
+        if isinstance(status, int) and status >= 400:
+            with self._using(f"reading the headers of {where}"):
+                retry_after = document_header(drain_log(driver), "retry-after")
+            check_status(status, where, retry_after)
         return driver
 
-    def _look(self, n_seen: int) -> Look:
-        with driver_errors("looking at a page"):
-            wait_ms = int(self._config.look_s * 1_000)
-            found = self._open().execute_async_script(LOOK, self._key, wait_ms, n_seen)
-        return read_look(found)
-
-    def _run(self, script: str) -> None:
-        with driver_errors("scrolling"):
-            self._open().execute_script(script)
+    @contextmanager
+    def _using(self, doing: str) -> Iterator[None]:
+        try:
+            with driver_errors(doing):
+                yield
+        except BrowserFailed:
+            self.is_lost = True
+            raise
 
     def _open(self) -> WebDriver:
         if self._driver is None:
             raise BrowserFailed("the browser is closed")
         return self._driver
+
+
+def _stop_of(error: ScrapeError) -> StopReason:
+    if isinstance(error, BrowserFailed):
+        return "crashed"
+    return "blocked" if isinstance(error, Blocked) else "broken"

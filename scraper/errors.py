@@ -9,10 +9,14 @@ ScrapeError
 ├── NoSuchHashtag      the site does not know the hashtag
 ├── NotAllowed         robots.txt forbids the address, or could not be read
 ├── LiveSiteRefused    a site that is not on this machine, without leave in the settings (exit 3)
-├── VideoGone          deleted or made private
+├── SitePaused         the site wants to be left alone until a time that is not over (exit 5)
+├── VideoGone          deleted, or its author's account is
 ├── VideoUnavailable   there, but not for this visitor
+│   ├── PrivateVideo   for its author's friends, or a private account's
+│   └── RegionLocked   not for visitors from here
 ├── NoMedia            a post without a playable video, such as a slideshow
 ├── DownloadFailed     no whole file came; it may come another time
+│   └── UrlExpired     the signed address is over; the video's page gives another
 ├── NoSpace            the disk is nearly full
 ├── ToolMissing        ffmpeg is not installed (exit 3)
 ├── BadMedia           a file came, but not the video that was announced
@@ -24,7 +28,13 @@ ScrapeError
 `code` is what the catalog stores with a row; `permanent` says that trying again is of no use.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+# By what we know that the site wants no more of us. elsewhere: it led to another address; empty:
+# a reply with nothing in it; verify: a reply that asks for a proof; waf: a page that works on one.
+BlockMark = Literal[
+    "captcha", "elsewhere", "empty", "forbidden", "login", "rate_limited", "verify", "waf"
+]
 
 
 class ScrapeError(Exception):
@@ -61,9 +71,19 @@ class SiteFailed(ScrapeError):
 
 
 class Blocked(ScrapeError):
-    """Say by which mark we know that the site wants no more of us."""
+    """Say by which mark we know that the site wants no more of us.
+
+    retry_after_s: for how long the site asks to be left alone; None: it did not say.
+    """
 
     code: ClassVar[str] = "blocked"
+
+    def __init__(
+        self, message: str, *, mark: BlockMark, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.mark = mark
+        self.retry_after_s = retry_after_s
 
 
 class NoSuchHashtag(ScrapeError):
@@ -87,6 +107,13 @@ class LiveSiteRefused(ScrapeError):
     permanent: ClassVar[bool] = True
 
 
+class SitePaused(ScrapeError):
+    """Say until when the site is left alone, and why."""
+
+    exit_code: ClassVar[int] = 5
+    code: ClassVar[str] = "site_paused"
+
+
 class VideoGone(ScrapeError):
     """Say with which status the site answered for a video it no longer shows to anybody."""
 
@@ -100,6 +127,18 @@ class VideoUnavailable(ScrapeError):
     code: ClassVar[str] = "unavailable"
 
 
+class PrivateVideo(VideoUnavailable):
+    """Say with which mark the site keeps a video to some."""
+
+    code: ClassVar[str] = "private"
+
+
+class RegionLocked(VideoUnavailable):
+    """Say with which mark the site keeps a video from this part of the world."""
+
+    code: ClassVar[str] = "region_locked"
+
+
 class NoMedia(ScrapeError):
     """Say why a post has nothing to download."""
 
@@ -111,6 +150,12 @@ class DownloadFailed(ScrapeError):
     """Say how far a download came."""
 
     code: ClassVar[str] = "download_failed"
+
+
+class UrlExpired(DownloadFailed):
+    """Say which refusal tells that a signed address is over."""
+
+    code: ClassVar[str] = "url_expired"
 
 
 class NoSpace(ScrapeError):

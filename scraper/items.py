@@ -10,7 +10,7 @@ from typing import Any, Literal, NoReturn
 from scraper.counts import ViewCount, count_from_json, parse_views_k
 from scraper.errors import BadId, PageChanged, UnreadableCount
 
-Source = Literal["xhr", "hydration", "dom"]
+Source = Literal["xhr", "hydration", "dom", "import"]
 Json = Mapping[str, Any]
 
 ID = re.compile(r"[0-9]{15,20}")
@@ -160,9 +160,9 @@ def _reason_to_reject(raw: Json) -> str | None:
     author = child(raw, "author")
     if any(raw.get(mark) for mark in hidden) or author.get("privateAccount"):
         return "private"
-    if raw.get("takeDown") not in (None, 0, False):
+    if raw.get("takeDown") not in (None, 0, False, "0"):
         return "taken_down"
-    if not child(raw, "video").get("duration"):
+    if child(raw, "video").get("duration") in (None, 0, "", "0"):
         return "no_video"
     if str(raw.get("createTime")) == "0" or not (child(raw, "stats") or child(raw, "statsV2")):
         # What a visitor gets who ought to sign in.
@@ -213,6 +213,8 @@ def _read_time(value: object) -> datetime | None:
 
 
 def _read_positive(value: object, most: float) -> float | None:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value):
+        value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if 0 < value <= most else None

@@ -1,28 +1,28 @@
 """Put together what successive looks at a hashtag's page show, each video once."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from scraper.capture import Look
-from scraper.errors import PageChanged
+from scraper.errors import PageChanged, ScrapeError
 from scraper.items import Rejected, Sighting, read_text_count
 from scraper.page import (
     CardFacts,
     ItemList,
     card_sighting,
-    read_answer,
     read_hydrated_items,
     read_item_list,
-    read_scope,
     read_tag_cards,
 )
+from scraper.replies import read_answer, read_scope
 
 # limit: as many as were wanted; end: the site has no more; stalled: nothing came any more;
-# timeout: the time for one hashtag is over; blocked, broken: refused, or not readable any more,
-# after the first videos.
-StopReason = Literal["limit", "end", "stalled", "timeout", "blocked", "broken"]
+# timeout: the time for one hashtag is over; blocked, broken, crashed: refused, not readable any
+# more, or the browser lost, after the first videos.
+StopReason = Literal["limit", "end", "stalled", "timeout", "blocked", "broken", "crashed"]
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,33 @@ class Listing:
     """A hashtag's videos in page order.
 
     rejected: what is no public video, by reason. sources: sightings by where they were read, and
-    under "card_disagrees" how often a card contradicted the JSON beside it.
+    under "card_disagrees" how often a card contradicted the JSON beside it. error: what ended a
+    listing that was blocked, broken or crashed.
     """
 
     sightings: tuple[Sighting, ...]
     rejected: Counter[str]
     stop_reason: StopReason
     sources: Counter[str]
+    error: ScrapeError | None = None
+
+    def account(self) -> dict[str, object]:
+        """Tell in short how it went, for a journal."""
+        return {
+            "stop_reason": self.stop_reason,
+            "n_videos": len(self.sightings),
+            "sources": dict(self.sources),
+            "rejected": dict(self.rejected),
+            "error": None if self.error is None else str(self.error),
+        }
 
 
 class ListingBuilder:
-    """The listing of one hashtag as it grows; JSON counts before cards, cards before nothing."""
+    """The listing of one hashtag as it grows; JSON counts before cards, cards before nothing.
+
+    What a look brings is ready when both the JSON and the card of a video are there. A half that
+    is alone waits for one more look, and is then all that there is.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -48,12 +64,15 @@ class ListingBuilder:
         self._rejected: dict[str, str] = {}
         self._nameless: Counter[str] = Counter()
         self._cards: dict[str, CardFacts] = {}
+        self._ready: dict[str, Sighting] = {}
+        self._waiting: set[str] = set()
+        self._sources: Counter[str] = Counter()
         self._is_at_end = False
 
     @property
     def n_sightings(self) -> int:
-        """How many videos the JSON has given so far."""
-        return len(self._by_id)
+        """How many videos there are so far, with or without JSON."""
+        return len(self._by_id) + sum(card.views_text is not None for card in self._lone_cards())
 
     @property
     def n_ids(self) -> int:
@@ -63,7 +82,8 @@ class ListingBuilder:
     @property
     def stop_reason(self) -> StopReason | None:
         """Why no further look is needed, or None."""
-        if max(len(self._by_id), self._n_counted_cards()) >= self._limit:
+        # Only where no JSON comes at all are the cards what the limit is about.
+        if (len(self._by_id) or self.n_sightings) >= self._limit:
             return "limit"
         return "end" if self._is_at_end else None
 
@@ -85,28 +105,48 @@ class ListingBuilder:
             self._add_items(items)
             self._is_at_end = not items.has_more
 
-    def finish(self, stop_reason: StopReason, *, observed_at: datetime) -> Listing:
-        """Join the cards to the JSON by id, and fall back on the cards where none came."""
-        sources: Counter[str] = Counter()
-        found = [self._join(sighting, sources) for sighting in self._by_id.values()]
-        for card in self._cards.values():
-            if card.tiktok_id in self._by_id or card.tiktok_id in self._rejected:
-                continue
-            alone = card_sighting(card, observed_at=observed_at)
-            if isinstance(alone, Rejected):
-                self._rejected[card.tiktok_id] = alone.reason
-            else:
-                found.append(alone)
-        kept = tuple(found[: self._limit])
-        sources.update(sighting.source for sighting in kept)
-        rejected = Counter(self._rejected.values()) + self._nameless
-        return Listing(kept, rejected, stop_reason, sources)
+    def take(self, *, observed_at: datetime, is_last: bool = False) -> tuple[Sighting, ...]:
+        """Return what has become ready since the last time, in page order, each video once.
 
-    def _n_counted_cards(self) -> int:
-        # Only where no JSON comes at all are the cards what the limit is about.
-        if self._by_id:
-            return 0
-        return sum(card.views_text is not None for card in self._cards.values())
+        is_last: no further look will come, so nothing waits.
+        """
+        taken: list[Sighting] = []
+        waiting: set[str] = set()
+        for tiktok_id in self._in_page_order():
+            if tiktok_id in self._ready or len(self._ready) >= self._limit:
+                continue
+            json, card = self._by_id.get(tiktok_id), self._cards.get(tiktok_id)
+            if not (json and card) and not is_last and tiktok_id not in self._waiting:
+                waiting.add(tiktok_id)
+                continue
+            found = self._join(json, card, observed_at)
+            if isinstance(found, Rejected):
+                waiting.add(tiktok_id)  # its JSON may still come
+                continue
+            self._ready[tiktok_id] = found
+            self._sources[found.source] += 1
+            taken.append(found)
+        self._waiting = waiting
+        return tuple(taken)
+
+    def finish(
+        self, stop_reason: StopReason, *, observed_at: datetime, error: ScrapeError | None = None
+    ) -> Listing:
+        """Take the rest, and give everything that was ever taken."""
+        self.take(observed_at=observed_at, is_last=True)
+        kept = tuple(self._ready[key] for key in self._in_page_order() if key in self._ready)
+        rejected = Counter(self._rejected.values()) + self._nameless
+        rejected["no_count"] += sum(card.views_text is None for card in self._lone_cards())
+        return Listing(kept, +rejected, stop_reason, self._sources, error)
+
+    def _in_page_order(self) -> list[str]:
+        return [*self._by_id, *(card.tiktok_id for card in self._lone_cards())]
+
+    def _lone_cards(self) -> Iterator[CardFacts]:
+        """Cards for which no JSON came, neither to keep nor to reject."""
+        for tiktok_id, card in self._cards.items():
+            if tiktok_id not in self._by_id and tiktok_id not in self._rejected:
+                yield card
 
     def _add_items(self, items: ItemList) -> None:
         for sighting in items.sightings:
@@ -117,26 +157,27 @@ class ListingBuilder:
             else:
                 self._rejected[entry.tiktok_id] = entry.reason
 
-    def _join(self, sighting: Sighting, sources: Counter[str]) -> Sighting:
-        card = self._cards.get(sighting.tiktok_id)
+    def _join(
+        self, json: Sighting | None, card: CardFacts | None, observed_at: datetime
+    ) -> Sighting | Rejected:
+        if json is None:
+            assert card is not None
+            return card_sighting(card, observed_at=observed_at)
         if card is None or card.views_text is None:
-            return sighting
+            return json
         shown = read_text_count(card.views_text)
         if shown is None:
-            return replace(sighting, display_text=card.views_text)
-        if sighting.views_k is None or sighting.step_k is None:
+            return replace(json, display_text=card.views_text)
+        if json.views_k is None or json.step_k is None:
             # The card can be read where the JSON cannot.
             return replace(
-                sighting,
-                display_text=card.views_text,
-                views_k=shown.views_k,
-                step_k=shown.step_k,
+                json, display_text=card.views_text, views_k=shown.views_k, step_k=shown.step_k
             )
         # The JSON is at least as exact; both are right to half a step, if they are of one video.
-        slack_k = (shown.step_k + sighting.step_k) / 2 + 1e-9 * shown.views_k
-        if abs(shown.views_k - sighting.views_k) > slack_k:
-            sources["card_disagrees"] += 1
-        return replace(sighting, display_text=card.views_text)
+        slack_k = (shown.step_k + json.step_k) / 2 + 1e-9 * shown.views_k
+        if abs(shown.views_k - json.views_k) > slack_k:
+            self._sources["card_disagrees"] += 1
+        return replace(json, display_text=card.views_text)
 
 
 def _scope(look: Look) -> dict[str, object]:

@@ -94,9 +94,10 @@ def probe_media(path: Path) -> Probe:
 
 def _decode(path: Path) -> None:
     # A file that was cut off has a perfect header; only decoding finds where it ends.
-    job = ffmpeg.input(_address(path), **ONLY_MP4).output("-", f="null")
-    job = job.global_args("-v", "error", "-xerror", "-nostdin", "-threads", "1")
-    _run(job.compile(), path, DECODE_S)
+    command = ffmpeg.input(_address(path), **ONLY_MP4).output("-", f="null", threads=1).compile()
+    # In front: behind the output ffmpeg takes them for a slip.
+    options = ["-hide_banner", "-v", "error", "-xerror", "-nostdin"]
+    _run([command[0], *options, *command[1:]], path, DECODE_S)
 
 
 def _run(command: list[str], path: Path, limit_s: float) -> bytes:
@@ -109,7 +110,8 @@ def _run(command: list[str], path: Path, limit_s: float) -> bytes:
     except subprocess.TimeoutExpired as error:
         raise BadMedia(f"{command[0]} took more than {limit_s:.0f} s for {path.name}") from error
     except subprocess.CalledProcessError as error:
-        words = error.stderr.decode("utf-8", "replace").strip()[-300:]
+        # The first words are of the fault, the later ones of what followed from it.
+        words = error.stderr.decode("utf-8", "replace").strip()[:300]
         raise BadMedia(f"{command[0]} refuses {path.name}: {words!r}") from error
     return done.stdout
 

@@ -1,22 +1,13 @@
-"""Read the text of pages and replies: hydration data, listings, cards, a video's own page."""
+"""Read what a hashtag's page shows: parts of its listing, its cards, or why there are none."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NoReturn
 
 from scraper.capture import Body, Card, Look
-from scraper.errors import (
-    BadId,
-    Blocked,
-    NoMedia,
-    NoSuchHashtag,
-    PageChanged,
-    ScrapeError,
-    SiteFailed,
-    VideoGone,
-    VideoUnavailable,
-)
+from scraper.errors import BadId, Blocked, NoSuchHashtag, PageChanged, SiteFailed
 from scraper.items import (
     Json,
     Rejected,
@@ -26,26 +17,13 @@ from scraper.items import (
     child,
     clean_text,
     find_hashtags,
-    load_json,
     read_item,
     read_text_count,
 )
+from scraper.replies import check_status, mark_of_title, read_answer
 
-HYDRATION = re.compile(
-    r"<script\b[^>]*\bid=\"__UNIVERSAL_DATA_FOR_REHYDRATION__\"[^>]*>(.*?)</script>", re.DOTALL
-)
-TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL)
-CAPTCHA = re.compile(
-    r"<div\b[^>]*\bid=\"tiktok-verify-ele\"|<div\b[^>]*\bclass=\"[^\"]*captcha|\bclass=\"BASE64\""
-)
 CARD_PATH = re.compile(r"/@([\w.-]*)/(video|photo)/([0-9]{15,20})/?(?:\?.*)?")
-BLOCKED_TITLES = ("Access Denied", "Log in", "Please wait", "Verify to continue")
-CAPTCHA_STATUS, NO_SUCH_HASHTAG = 10000, 10205
-# By status code: private post, unknown or private account.
-GONE = (10216, 10221, 10222)
-# Deleted, but also how the site answers an address that it has blocked; only the words tell.
-NOT_AVAILABLE = 10204
-DELETED_WORDS = ("doesn't exist", "not exist", "deleted", "removed")
+ENDS = (False, 0, "0", None)
 
 
 @dataclass(frozen=True)
@@ -67,41 +45,19 @@ class CardFacts:
     views_text: str | None
 
 
-@dataclass(frozen=True)
-class PlayUrl:
-    """An address of a video's file; n_bytes is what the site announces, None if it does not."""
-
-    url: str
-    codec: str
-    n_bytes: int | None
-
-
-@dataclass(frozen=True)
-class VideoPage:
-    """A video's own page; play_urls is best first and good for this visitor, for hours."""
-
-    tiktok_id: str
-    url: str
-    sighting: Sighting
-    play_urls: tuple[PlayUrl, ...]
-
-
-def check_status(status: int, where: str) -> None:
-    """Raise Blocked or SiteFailed for an HTTP status that is no page; 0 means not known."""
-    if status in (401, 403, 429):
-        raise Blocked(f"{where} answered {status}")
-    if status >= 400:
-        raise SiteFailed(f"{where} answered {status} instead of 200")
-
-
 def check_look(look: Look, name: str) -> None:
     """Raise Blocked, SiteFailed or NoSuchHashtag if the page tells us so in place of a listing."""
     where = f"the page of #{name}"
     check_status(look.status, where)
     if look.has_captcha:
-        raise Blocked(f"{where} shows a captcha")
-    if "/login" in look.url or (not look.cards and look.title.startswith(BLOCKED_TITLES)):
-        raise Blocked(f"{where} is {look.title!r}")
+        raise Blocked(f"{where} shows a captcha", mark="captcha")
+    if look.is_waiting:
+        raise Blocked(f"{where} waits for a proof that we are no program", mark="waf")
+    mark = None if look.cards else mark_of_title(look.title)
+    if "/login" in look.url:
+        mark = "login"
+    if mark is not None:
+        raise Blocked(f"{where} is {look.title[:80]!r} ({mark})", mark=mark)
     text = look.text.replace("\u2019", "'")
     if "Couldn't find this hashtag" in text:
         raise NoSuchHashtag(f"the site has no hashtag {name!r}")
@@ -109,24 +65,11 @@ def check_look(look: Look, name: str) -> None:
         raise SiteFailed(f"{where} says {text.strip()[:80]!r}")
 
 
-def read_scope(text: str) -> Json:
-    """Read the hydration script's text into the data by part of the page. Raises PageChanged."""
-    scope = child(load_json(text), "__DEFAULT_SCOPE__")
-    if not scope:
-        raise PageChanged("hydration data without __DEFAULT_SCOPE__")
-    return scope
-
-
-def read_hydration(html: str) -> Json:
-    """Find and read the hydration data of a page. Raises Blocked and PageChanged."""
-    match = HYDRATION.search(html)
-    if match is None:
-        title = TITLE.search(html)
-        shown = title[1].strip() if title else ""
-        if CAPTCHA.search(html) or shown.startswith(BLOCKED_TITLES):
-            raise Blocked(f"a page {shown!r} in place of the one asked for")
-        raise PageChanged(f"a page {shown!r} without hydration data")
-    return read_scope(match[1])
+def check_bare(look: Look, name: str) -> NoReturn:
+    """Raise Blocked or PageChanged for a page that stays without videos and says nothing of it."""
+    if not look.title.strip() and not look.text.strip():
+        raise Blocked(f"the page of #{name} has nothing in it", mark="empty")
+    raise PageChanged(f"the page of #{name} has neither videos nor a word why")
 
 
 def read_hydrated_items(scope: Json, *, observed_at: datetime) -> ItemList:
@@ -141,25 +84,10 @@ def read_item_list(body: Body, *, observed_at: datetime) -> ItemList:
     """Read one reply to the page's listing requests. Raises Blocked, SiteFailed, PageChanged."""
     answer = read_answer(body)
     found = next((answer[k] for k in ("itemList", "items", "item_list") if k in answer), None)
-    more = answer.get("hasMore", answer.get("has_more", False))
-    return _read_items(found, "xhr", observed_at, has_more=more not in (False, 0, "0", None))
-
-
-def read_answer(body: Body) -> Json:
-    """Read a reply's JSON, and raise what its status says."""
-    where = "the listing" if "item_list" in body.url else "the hashtag's detail"
-    check_status(body.status, where)
-    if not body.text.strip():
-        raise Blocked(f"{where} came back empty")
-    answer = load_json(body.text)
-    code = answer.get("statusCode", answer.get("status_code", 0))
-    if answer.get("type") == "verify" or code == CAPTCHA_STATUS:
-        raise Blocked(f"{where} asks for a captcha")
-    if code == NO_SUCH_HASHTAG:
-        raise NoSuchHashtag(f"the site has no such hashtag (status {code})")
-    if code not in (0, "0"):
-        raise SiteFailed(f"{where} has status {code!r} instead of 0")
-    return answer
+    more = next((answer[k] for k in ("hasMore", "has_more") if k in answer), found is not None)
+    if found is None and more not in ENDS:
+        raise PageChanged("the listing has neither itemList nor a word that it is at its end")
+    return _read_items(found, "xhr", observed_at, has_more=more not in ENDS)
 
 
 def read_tag_cards(cards: Iterable[Card]) -> tuple[list[CardFacts], list[Rejected]]:
@@ -207,48 +135,6 @@ def card_sighting(card: CardFacts, *, observed_at: datetime) -> Sighting | Rejec
     )
 
 
-def read_video_page(html: str, tiktok_id: str, url: str, *, observed_at: datetime) -> VideoPage:
-    """Read a video's page and where its file is.
-
-    Raises VideoGone, VideoUnavailable, NoMedia, Blocked, PageChanged.
-    """
-    detail = child(read_hydration(html), "webapp.video-detail")
-    if not detail:
-        raise PageChanged(f"the page of video {tiktok_id} has no webapp.video-detail")
-    code = detail.get("statusCode", 0)
-    raw = child(child(detail, "itemInfo"), "itemStruct")
-    if code not in (0, "0") or not raw:
-        raise _refusal(tiktok_id, code, str(detail.get("statusMsg", "")))
-    if raw.get("id") != tiktok_id:
-        raise PageChanged(f"the page of video {tiktok_id} shows {str(raw.get('id'))[:40]!r}")
-    sighting = read_item(raw, source="hydration", observed_at=observed_at)
-    if isinstance(sighting, Rejected):
-        raise _rejection(tiktok_id, sighting.reason)
-    play_urls = _read_play_urls(child(raw, "video"))
-    if not play_urls:
-        raise NoMedia(f"video {tiktok_id} has no address to play from")
-    return VideoPage(tiktok_id, url, sighting, play_urls)
-
-
-def _rejection(tiktok_id: str, reason: str) -> ScrapeError:
-    if reason == "emptied":
-        return Blocked(f"video {tiktok_id} is only shown to who has signed in")
-    if reason in ("private", "taken_down"):
-        return VideoUnavailable(f"video {tiktok_id} is not public: {reason}")
-    return NoMedia(f"video {tiktok_id} is no plain video: {reason}")
-
-
-def _refusal(tiktok_id: str, code: object, words: str) -> ScrapeError:
-    if code == CAPTCHA_STATUS:
-        return Blocked(f"the page of video {tiktok_id} asks for a captcha")
-    is_deleted = code == NOT_AVAILABLE and any(w in words.lower() for w in DELETED_WORDS)
-    if code in GONE or is_deleted:
-        return VideoGone(f"video {tiktok_id} is gone or private (status {code})")
-    if code in (0, "0"):
-        return PageChanged(f"the page of video {tiktok_id} has status 0 and no itemStruct")
-    return VideoUnavailable(f"video {tiktok_id} is not shown to us (status {code!r})")
-
-
 def _read_items(found: object, source: Source, at: datetime, *, has_more: bool) -> ItemList:
     items = found if isinstance(found, list) else []
     read = [read_item(raw, source=source, observed_at=at) for raw in items]
@@ -257,31 +143,3 @@ def _read_items(found: object, source: Source, at: datetime, *, has_more: bool) 
         rejected=tuple(item for item in read if isinstance(item, Rejected)),
         has_more=has_more,
     )
-
-
-def _read_play_urls(video: Json) -> tuple[PlayUrl, ...]:
-    found: list[PlayUrl] = []
-    qualities = video.get("bitrateInfo")
-    for quality in qualities if isinstance(qualities, list) else []:
-        if not isinstance(quality, Mapping):
-            continue
-        address = child(quality, "PlayAddr")
-        urls = address.get("UrlList")
-        codec, n_bytes = str(quality.get("CodecType")), _read_bytes(address.get("DataSize"))
-        for url in urls if isinstance(urls, list) else []:
-            if isinstance(url, str):
-                found.append(PlayUrl(url, codec, n_bytes))
-    if isinstance(play := video.get("playAddr"), str) and play:
-        found.append(PlayUrl(play, str(video.get("codecType")), _read_bytes(video.get("size"))))
-    # h264 plays everywhere; the site's own `bytevc2` plays nowhere. Else in the site's order.
-    playable = [p for p in found if not p.codec.startswith("bytevc2")]
-    first = sorted(playable, key=lambda p: p.codec != "h264")
-    return tuple(
-        {p.url: p for p in reversed(first)}[url] for url in dict.fromkeys(p.url for p in first)
-    )
-
-
-def _read_bytes(value: object) -> int | None:
-    # A number on some pages and a text on others.
-    text = str(value)
-    return int(text) if re.fullmatch(r"[1-9][0-9]{0,11}", text) else None

@@ -1,24 +1,19 @@
 """Decide which addresses may be visited, and how long to wait in between."""
 
 import ipaddress
-import logging
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
-import httpx
 from protego import Protego
 
 from scraper.errors import LiveSiteRefused, NotAllowed
 from scraper.items import check_id
+from scraper.robots import ROBOTS_AGENT, read_robots
 
-log = logging.getLogger(__name__)
-
-ROBOTS_AGENT = "viewcast"
-ROBOTS_TIMEOUT_S = 15.0
-MAX_ROBOTS_BYTES = 512 * 1024
 Occasion = Literal["page", "scroll", "download"]
 # A person reads about this fast; the site is not ours to hurry.
 PAUSES_S: dict[Occasion, tuple[float, float]] = {
@@ -28,6 +23,28 @@ PAUSES_S: dict[Occasion, tuple[float, float]] = {
 }
 # Where the live site keeps its files, beside its own subdomains.
 MEDIA_SUFFIXES = (".tiktok.com", ".tiktokcdn.com", ".tiktokcdn-us.com", ".tiktokcdn-eu.com")
+LIVE_DAILY_PAGES = 1_500
+NOTICE = """\
+{host} is a live site. Its terms are likely to forbid collecting from it by program; that you have \
+its leave, or the law's, is your statement by setting site.allow_live, and what you collect is \
+your responsibility, people's data in particular. robots.txt is read first and obeyed; one page \
+is opened every {low_s:.0f} to {high_s:.0f} seconds or slower, at most {pages} a day. At a \
+captcha, a sign-in page or a refusal the work stops and stays away for a while: nothing is solved \
+and nobody is impersonated."""
+
+
+@dataclass(frozen=True)
+class SiteLimits:
+    """How much is asked of a site, and how it is taken that it refuses.
+
+    daily_pages: None means 1,500 of a live site, and no limit on this machine. max_wait_s: the
+    longest Retry-After that is waited for within a run. blocks_to_stop: after so many refusals in
+    a row nothing more is asked of the site for a while.
+    """
+
+    daily_pages: int | None = None
+    max_wait_s: float = 120.0
+    blocks_to_stop: int = 3
 
 
 class Site:
@@ -42,6 +59,7 @@ class Site:
         base_url: str,
         *,
         allow_live: bool = False,
+        limits: SiteLimits | None = None,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         parts = urlsplit(base_url)
@@ -58,9 +76,28 @@ class Site:
                 f"{base_url!r} is no site address: expected {' or '.join(schemes)}://HOST"
             )
         self.base_url = f"{parts.scheme}://{parts.netloc}"
+        # What the catalog calls it.
+        self.name = parts.netloc.lower()
+        self.limits = limits or SiteLimits()
+        self.n_visits = 0
         self._sleep = sleep
         self._robots: Protego | None = None
         self._last_visit_s: float | None = None
+
+    @property
+    def daily_pages(self) -> int | None:
+        """How many pages may be opened in a day; None: no limit."""
+        if self.limits.daily_pages is None and not self.is_loopback:
+            return LIVE_DAILY_PAGES
+        return self.limits.daily_pages
+
+    @property
+    def notice(self) -> str | None:
+        """What to know before a live site is visited; None for one on this machine."""
+        if self.is_loopback:
+            return None
+        low_s, high_s = PAUSES_S["page"]
+        return NOTICE.format(host=self.host, low_s=low_s, high_s=high_s, pages=self.daily_pages)
 
     def tag_url(self, name: str) -> str:
         """Give a hashtag's page, in English whatever the visitor's country."""
@@ -112,12 +149,16 @@ class Site:
     def require_allowed(self, url: str) -> None:
         """Raise NotAllowed for an address of the site that its robots.txt forbids."""
         if self._robots is None:
-            self._robots = self._read_robots()
+            self._robots = read_robots(self.base_url)
         if not self._robots.can_fetch(url, ROBOTS_AGENT):
             raise NotAllowed(f"{self.base_url}/robots.txt forbids {url}")
 
     def pause(self, occasion: Occasion) -> None:
-        """Wait as long as the occasion asks for; not before the first visit of all."""
+        """Wait as long as the occasion asks for; not before the first visit of all.
+
+        Before a page it also counts the visit.
+        """
+        self.n_visits += occasion == "page"
         if self.is_loopback:
             return
         if self._last_visit_s is not None:
@@ -128,28 +169,9 @@ class Site:
             self._sleep(max(0.0, wait_s - (time.monotonic() - self._last_visit_s)))
         self._last_visit_s = time.monotonic()
 
-    def _read_robots(self) -> Protego:
-        url = f"{self.base_url}/robots.txt"
-        text = bytearray()
-        try:
-            # No proxy and no password from the environment: only what is configured here.
-            with (
-                httpx.Client(trust_env=False, timeout=ROBOTS_TIMEOUT_S) as client,
-                client.stream("GET", url, headers={"User-Agent": ROBOTS_AGENT}) as reply,
-            ):
-                status = reply.status_code
-                for block in reply.iter_bytes():
-                    text += block
-                    if len(text) > MAX_ROBOTS_BYTES:
-                        break
-        except httpx.HTTPError as error:
-            raise NotAllowed(f"{url} could not be read ({error}), so nothing is visited") from error
-        if status in (404, 410):
-            log.info("%s does not exist: everything is allowed", url)
-            return Protego.parse("")
-        if status != 200:
-            raise NotAllowed(f"{url} answered {status} instead of 200, so nothing is visited")
-        return Protego.parse(text[:MAX_ROBOTS_BYTES].decode("utf-8", "replace"))
+    def wait(self, seconds: float) -> None:
+        """Stay away as long as the site has asked for, on this machine as elsewhere."""
+        self._sleep(seconds)
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,7 +1,8 @@
 """Connect to a driver and set up the browser behind it, with every failure under one name."""
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,15 +99,41 @@ def driver_errors(doing: str) -> Iterator[None]:
         raise BrowserFailed(f"{doing}: {_first_line(error)}") from error
 
 
+def drain_log(session: WebDriver) -> list[str]:
+    """Return what the browser has noted of its network since the last time, and forget it."""
+    found = session.execute("getLog", {"type": "performance"}).get("value")
+    return [str(entry.get("message")) for entry in found or ()]
+
+
+def document_header(log_entries: Iterable[str], name: str) -> str:
+    """Find a header of the last page opened; empty where it has none. name: lower case."""
+    value = ""
+    for text in log_entries:
+        if '"Network.responseReceived"' not in text:
+            continue
+        params = json.loads(text)["message"]["params"]
+        if params.get("type") == "Document":
+            headers = params["response"]["headers"]
+            value = next((str(v) for k, v in headers.items() if k.lower() == name), "")
+    return value
+
+
 def _options(config: SessionConfig, site: Site, profile: Path) -> Options:
     options = Options()
     options.binary_location = find_program("chromium")
     options.page_load_strategy = "eager"
+    # A dialog stops everything until somebody says no.
+    options.unhandled_prompt_behavior = "dismiss"
     for switch in SWITCHES:
         options.add_argument(switch)
     width_px, height_px = config.window_px
     options.add_argument(f"--window-size={width_px},{height_px}")
     options.add_argument(f"{USER_DATA}={profile / 'u'}")
+    # The one place where the headers of a page itself can be read.
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    options.add_experimental_option(
+        "perfLoggingPrefs", {"enableNetwork": True, "enablePage": False}
+    )
     if os.geteuid() == 0:
         # Chromium's sandbox does not work for root; anybody else keeps it.
         options.add_argument("--no-sandbox")

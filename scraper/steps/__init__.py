@@ -1,6 +1,14 @@
 """» The scraper's door to the catalog: one file per step."""
 
 from scraper.steps.fetch import count_to_fetch, fetch
+from scraper.steps.import_ import ImportResult, import_path
+from scraper.steps.refresh import (
+    RefreshPlan,
+    RefreshRequest,
+    RefreshResult,
+    plan_refresh,
+    refresh,
+)
 from scraper.steps.scrape import (
     ScrapeRequest,
     ScrapeResult,
@@ -10,11 +18,18 @@ from scraper.steps.scrape import (
 )
 
 __all__ = [
+    "ImportResult",
+    "RefreshPlan",
+    "RefreshRequest",
+    "RefreshResult",
     "ScrapeRequest",
     "ScrapeResult",
     "add_hashtags",
     "count_to_fetch",
     "fetch",
+    "import_path",
+    "plan_refresh",
     "plan_scrape",
+    "refresh",
     "scrape",
 ]

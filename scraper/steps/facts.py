@@ -1,12 +1,17 @@
-"""Turn what a page showed into what the catalog keeps: nobody is named in it."""
+"""Turn what a page showed into what the catalog keeps: nobody is named in it unless one wants."""
 
 from catalog.facts import ObservationFacts, VideoFacts
 from scraper.items import Sighting
 from scraper.pseudonyms import author_key
 
 
-def facts_of(sighting: Sighting, salt: bytes) -> tuple[VideoFacts, ObservationFacts]:
-    """Give the video and the observation of a sighting, with the author as a keyed hash."""
+def facts_of(
+    sighting: Sighting, salt: bytes, *, keep_handles: bool = False
+) -> tuple[VideoFacts, ObservationFacts]:
+    """Give the video and the observation of a sighting, with the author as a keyed hash.
+
+    keep_handles: the author's name beside it, where the owner of the catalog has said so.
+    """
     video = VideoFacts(
         tiktok_id=sighting.tiktok_id,
         # Without the handle: the site resolves an empty one, and nobody is named in the catalog.
@@ -18,6 +23,7 @@ def facts_of(sighting: Sighting, salt: bytes) -> tuple[VideoFacts, ObservationFa
         width_px=sighting.width_px,
         height_px=sighting.height_px,
         hashtags=tuple(sighting.hashtags),
+        handle=sighting.handle if keep_handles else None,
     )
     observation = ObservationFacts(
         observed_at=sighting.observed_at,

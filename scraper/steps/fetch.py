@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from catalog.backlog import count_media_to_fetch
 from catalog.claims import (
+    MAX_ATTEMPTS,
     Failed,
     MediaClaim,
     MediaDone,
@@ -19,10 +21,12 @@ from catalog.record import mark_gone
 from catalog.runs import Outcome, Run, record_run
 from catalog.session import Catalog
 from scraper.browser import Browser, BrowserConfig, open_browser
-from scraper.download import DownloadLimits, fetch_media
-from scraper.errors import ScrapeError, VideoGone
+from scraper.download import DownloadLimits, MediaFacts, fetch_media, media_path
+from scraper.errors import Blocked, NoSpace, ScrapeError, ToolMissing, UrlExpired, VideoGone
+from scraper.parts import drop_part
 from scraper.politeness import Site
 from scraper.steps.browsing import OpenBrowser, browse
+from scraper.steps.visits import Stop, Visits, require_open
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +34,8 @@ log = logging.getLogger(__name__)
 FETCH_BATCH = 8
 FETCH_LEASE_S = 600.0
 MEDIA_FOLDER = "media"
+# The same for every video until somebody does something about it.
+HOPELESS = (NoSpace, ToolMissing)
 
 
 def fetch(
@@ -44,7 +50,11 @@ def fetch(
     parent_id: int | None = None,
     open_with: OpenBrowser = open_browser,
 ) -> Outcome:
-    """Download the media files that are not here yet. Safe to stop and repeat."""
+    """Download the media files that are not here yet. Safe to stop and repeat.
+
+    Raises SitePaused, and what is no one video's fault: NoSpace, ToolMissing.
+    """
+    require_open(catalog, site)
     with catalog.write() as session:
         enrol_media(session)
     with record_run(catalog, "fetch", params={"site": site.base_url}, parent_id=parent_id) as run:
@@ -53,15 +63,18 @@ def fetch(
         n_left = n_open if max_videos is None else min(n_open, max_videos)
         run.expect(n_left)
         progress.expect(n_left)
-
-        def fetch_one(browser: Browser, claim: MediaClaim) -> None:
-            _finish(catalog, run, claim, _download(browser, claim, site, data, limits))
-
-        def give_up(claim: MediaClaim, error: ScrapeError) -> None:
-            _finish(catalog, run, claim, Failed(error.code, str(error), permanent=error.permanent))
-
-        claims = _claims(catalog, run, n_left)
-        browse(open_with, site, browser_config, claims, fetch_one, give_up, progress)
+        work = _Fetch(catalog, run, Visits(catalog, site, run), site, data, limits)
+        browse(
+            open_with,
+            site,
+            browser_config,
+            work.claims(n_left),
+            work.fetch_one,
+            work.give_up,
+            work.leave_out,
+            progress,
+            work.visits,
+        )
     return run.outcome
 
 
@@ -71,45 +84,81 @@ def count_to_fetch(catalog: Catalog) -> int:
         return count_media_to_fetch(session)
 
 
-def _claims(catalog: Catalog, run: Run, n_wanted: int) -> Iterator[MediaClaim]:
-    while n_wanted > 0:
-        limit = min(FETCH_BATCH, n_wanted)
-        claims = claim_media(catalog, owner=run.uid, limit=limit, lease_s=FETCH_LEASE_S)
-        if not claims:
+@dataclass(frozen=True)
+class _Fetch:
+    """What a fetch does with each claim."""
+
+    catalog: Catalog
+    run: Run
+    visits: Visits
+    site: Site
+    data: Path
+    limits: DownloadLimits
+
+    def claims(self, n_wanted: int) -> Iterator[MediaClaim]:
+        """Take videos to fetch, a few at a time; none any more when the site is to be left."""
+        while n_wanted > 0 and self.visits.stop() is None:
+            limit = min(FETCH_BATCH, n_wanted)
+            owner = self.run.uid
+            claims = claim_media(self.catalog, owner=owner, limit=limit, lease_s=FETCH_LEASE_S)
+            if not claims:
+                return
+            n_wanted -= len(claims)
+            yield from claims
+
+    def fetch_one(self, browser: Browser, claim: MediaClaim) -> None:
+        """Download one file. An address that is over is signed anew, once."""
+        try:
+            media = self._download(browser, claim)
+        except UrlExpired as error:
+            log.info("video %s: %s; its page is asked again", claim.tiktok_id, error)
+            media = self._download(browser, claim)
+        self.visits.answered()
+        done = MediaDone(
+            # Relative to the data folder, so that the folder can be moved.
+            uri=media.path.relative_to(self.data).as_posix(),
+            sha256=media.sha256,
+            n_bytes=media.n_bytes,
+            probe=media.probe,
+        )
+        if self._finish(claim, done):
+            self.run.done()
+
+    def give_up(self, claim: MediaClaim, error: ScrapeError) -> None:
+        """Record a video that gave no file. Raises again what no other video would change."""
+        words = self.visits.failed(error)
+        if isinstance(error, HOPELESS):
+            raise error
+        if isinstance(error, Blocked):
+            # The site refused us, not this video: no attempt is used up, and when the run ends
+            # the claim is given back.
+            self.run.failed(claim.tiktok_id, error.code, words)
             return
-        n_wanted -= len(claims)
-        yield from claims
+        if error.permanent or claim.attempt >= MAX_ATTEMPTS:
+            drop_part(media_path(self.data / MEDIA_FOLDER, claim.tiktok_id))
+        if self._finish(claim, Failed(error.code, words, permanent=error.permanent)):
+            self.run.failed(claim.tiktok_id, error.code, words)
 
+    def leave_out(self, claim: MediaClaim, stop: Stop) -> None:
+        """Record a video that was claimed and not asked for; it is given back with the run."""
+        self.run.skipped(claim.tiktok_id, stop.code)
 
-def _download(
-    browser: Browser, claim: MediaClaim, site: Site, data: Path, limits: DownloadLimits
-) -> MediaDone:
-    page = browser.open_video(claim.tiktok_id)
-    media = fetch_media(
-        page,
-        cookies=browser.cookies(),
-        user_agent=browser.user_agent,
-        site=site,
-        folder=data / MEDIA_FOLDER,
-        limits=limits,
-    )
-    return MediaDone(
-        # Relative to the data folder, so that the folder can be moved.
-        uri=media.path.relative_to(data).as_posix(),
-        sha256=media.sha256,
-        n_bytes=media.n_bytes,
-        probe=media.probe,
-    )
+    def _download(self, browser: Browser, claim: MediaClaim) -> MediaFacts:
+        page = browser.open_video(claim.tiktok_id)
+        return fetch_media(
+            page,
+            cookies=browser.cookies(),
+            user_agent=browser.user_agent,
+            site=self.site,
+            folder=self.data / MEDIA_FOLDER,
+            limits=self.limits,
+        )
 
-
-def _finish(catalog: Catalog, run: Run, claim: MediaClaim, result: MediaDone | Failed) -> None:
-    with catalog.write() as session:
-        is_ours = finish_media(session, claim, run.uid, result)
-        if isinstance(result, Failed) and result.code == VideoGone.code:
-            mark_gone(session, claim.video_id, datetime.now(UTC), result.message)
-    if not is_ours:  # the lease ran out and another run has the video now; it will count it
-        log.warning("video %s: the lease was lost, nothing recorded", claim.tiktok_id)
-    elif isinstance(result, Failed):
-        run.failed(claim.tiktok_id, result.code, result.message)
-    else:
-        run.done()
+    def _finish(self, claim: MediaClaim, result: MediaDone | Failed) -> bool:
+        with self.catalog.write() as session:
+            is_ours = finish_media(session, claim, self.run.uid, result)
+            if isinstance(result, Failed) and result.code == VideoGone.code:
+                mark_gone(session, claim.video_id, datetime.now(UTC), result.message)
+        if not is_ours:  # the lease ran out and another run has the video now; it will count it
+            log.warning("video %s: the lease was lost, nothing recorded", claim.tiktok_id)
+        return is_ours

@@ -1,27 +1,28 @@
 """» List hashtag pages and store what they show."""
 
-import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from catalog.facts import HashtagTodo
+from catalog.facts import HashtagTodo, ObservationFacts, VideoFacts
 from catalog.pending import hashtags_to_list
 from catalog.progress import Progress
 from catalog.record import add_topics, mark_listed, store_sightings
-from catalog.runs import Outcome, record_run
+from catalog.runs import Outcome, Run, record_run
 from catalog.session import Catalog
 from scraper.browser import Browser, BrowserConfig, open_browser
 from scraper.errors import ScrapeError
+from scraper.items import Sighting
 from scraper.politeness import Site
 from scraper.steps.browsing import OpenBrowser, browse
 from scraper.steps.facts import facts_of
-
-log = logging.getLogger(__name__)
+from scraper.steps.visits import Stop, Visits, require_open
 
 # How a listing that saw all there was to see ends; after any other end it is tried again soon.
 COMPLETE = frozenset({"limit", "end", "stalled"})
+# Two hashtags that list one video minutes apart, or a listing begun anew, say nothing new of it.
+REPEAT_AFTER = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,14 @@ class ScrapeRequest:
 
     topics, hashtags: None means all that the catalog knows. fresh_for: a hashtag that was listed
     completely within this time is left alone, so that a repeated command does nothing twice.
+    again: list also those that are paused because the site refused them.
     """
 
     limit: int
     topics: Sequence[str] | None = None
     hashtags: Sequence[str] | None = None
     fresh_for: timedelta | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,10 @@ class ScrapeResult:
     n_new_videos: int
     n_known_videos: int
     n_observations: int
+    n_tombstoned: int
     rejected: dict[str, int]
     stopped: dict[str, int]
+    sources: dict[str, int]
 
     def counts(self) -> dict[str, object]:
         """Everything but the outcome, to print."""
@@ -73,56 +78,133 @@ def scrape(
     *,
     salt: bytes,
     progress: Progress,
+    keep_handles: bool = False,
     parent_id: int | None = None,
     open_with: OpenBrowser = open_browser,
 ) -> ScrapeResult:
-    """List hashtag pages and store what they show. Safe to stop and repeat."""
+    """List hashtag pages and store what they show. Safe to stop and repeat. Raises SitePaused."""
+    require_open(catalog, site)
     todo = plan_scrape(catalog, request)
     params = {"limit": request.limit, "site": site.base_url}
-    counts = Counter[str]()
-    rejected, stopped = Counter[str](), Counter[str]()
     with record_run(catalog, "scrape", params=params, parent_id=parent_id) as run:
         run.expect(len(todo))
         progress.expect(len(todo))
+        visits = Visits(catalog, site, run)
 
-        def list_one(browser: Browser, hashtag: HashtagTodo) -> None:
-            listing = browser.list_hashtag(
-                hashtag.name,
-                limit=request.limit,
-                on_progress=lambda n: progress.note(f"{n} videos"),
-            )
-            rejected.update(listing.rejected)
-            stopped[listing.stop_reason] += 1
-            rows = [facts_of(sighting, salt) for sighting in listing.sightings]
-            with catalog.write() as session:
-                stored = store_sightings(session, rows, run_id=run.id, found_by=hashtag.name)
-                if listing.stop_reason in COMPLETE:
-                    mark_listed(session, hashtag.name, datetime.now(UTC))
-            counts["new"] += stored.new_videos
-            counts["known"] += stored.known_videos
-            counts["observations"] += stored.new_observations
-            log.info("#%s: %d new, %s", hashtag.name, stored.new_videos, listing.stop_reason)
-            if listing.stop_reason in COMPLETE:
-                run.done()
-            else:
-                kept = f"the page ended with {listing.stop_reason}; {len(rows)} videos are kept"
-                run.failed(f"#{hashtag.name}", f"listing_{listing.stop_reason}", kept)
+        def facts(sighting: Sighting) -> tuple[VideoFacts, ObservationFacts]:
+            return facts_of(sighting, salt, keep_handles=keep_handles)
 
-        def give_up(hashtag: HashtagTodo, error: ScrapeError) -> None:
-            run.failed(f"#{hashtag.name}", error.code, str(error))
-
-        browse(open_with, site, browser_config, todo, list_one, give_up, progress)
-    return ScrapeResult(
-        outcome=run.outcome,
-        n_new_videos=counts["new"],
-        n_known_videos=counts["known"],
-        n_observations=counts["observations"],
-        rejected=dict(rejected),
-        stopped=dict(stopped),
-    )
+        work = _Scrape(catalog, request, run, visits, progress, facts)
+        browse(
+            open_with,
+            site,
+            browser_config,
+            work.without_paused(todo),
+            work.list_one,
+            work.give_up,
+            work.leave_out,
+            progress,
+            visits,
+        )
+    return work.result(run.outcome)
 
 
 def add_hashtags(catalog: Catalog, topics: Mapping[str, Sequence[str]]) -> int:
     """Store topics with their hashtags; returns how many hashtags are new."""
     with catalog.write() as session:
         return add_topics(session, topics)
+
+
+@dataclass
+class _Scrape:
+    """What a scrape does with each hashtag, and what it has found so far."""
+
+    catalog: Catalog
+    request: ScrapeRequest
+    run: Run
+    visits: Visits
+    progress: Progress
+    facts: Callable[[Sighting], tuple[VideoFacts, ObservationFacts]]
+    stored: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    stopped: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+
+    def without_paused(self, todo: Sequence[HashtagTodo]) -> list[HashtagTodo]:
+        """Leave out, and say so, what the site has refused a short time ago."""
+        units = []
+        for hashtag in todo:
+            name = f"#{hashtag.name}"
+            if not self.request.again and self.visits.is_paused(name, subject=name):
+                self.run.skipped(name, "paused")
+                self.progress.advance()
+            else:
+                units.append(hashtag)
+        return units
+
+    def list_one(self, browser: Browser, hashtag: HashtagTodo) -> None:
+        """List one page; what it shows is stored look by look."""
+        name, before = f"#{hashtag.name}", self.stored.copy()
+
+        def keep(sightings: Sequence[Sighting]) -> None:
+            rows = [self.facts(sighting) for sighting in sightings]
+            with self.catalog.write() as session:
+                found = store_sightings(
+                    session,
+                    rows,
+                    run_id=self.run.id,
+                    found_by=hashtag.name,
+                    repeat_after=REPEAT_AFTER,
+                )
+            self.stored.update(
+                new=found.new_videos,
+                known=found.known_videos,
+                observations=found.new_observations,
+                tombstoned=found.tombstoned,
+            )
+
+        listing = browser.list_hashtag(
+            hashtag.name,
+            limit=self.request.limit,
+            keep=keep,
+            on_progress=lambda n: self.progress.note(f"{n} videos"),
+        )
+        stop = listing.stop_reason
+        self.rejected.update(listing.rejected)
+        self.sources.update(listing.sources)
+        self.stopped[stop] += 1
+        self.run.note(name, "listed", listing.account() | {"stored": dict(self.stored - before)})
+        if stop in COMPLETE:
+            self.visits.answered(name)
+            with self.catalog.write() as session:
+                mark_listed(session, hashtag.name, datetime.now(UTC))
+            self.run.done()
+            return
+        kept = f"the page ended with {stop}; {len(listing.sightings)} videos are kept"
+        if listing.error is None:
+            self.visits.answered(name)
+        else:
+            kept += f": {self.visits.failed(listing.error, name)}"
+        self.run.failed(name, f"listing_{stop}", kept, kept=bool(listing.sightings))
+
+    def give_up(self, hashtag: HashtagTodo, error: ScrapeError) -> None:
+        """Record a page that gave nothing."""
+        name = f"#{hashtag.name}"
+        self.run.failed(name, error.code, self.visits.failed(error, name))
+
+    def leave_out(self, hashtag: HashtagTodo, stop: Stop) -> None:
+        """Record a page that was not asked for."""
+        self.run.skipped(f"#{hashtag.name}", stop.code)
+
+    def result(self, outcome: Outcome) -> ScrapeResult:
+        """Sum it up."""
+        return ScrapeResult(
+            outcome=outcome,
+            n_new_videos=self.stored["new"],
+            n_known_videos=self.stored["known"],
+            n_observations=self.stored["observations"],
+            n_tombstoned=self.stored["tombstoned"],
+            rejected=dict(self.rejected),
+            stopped=dict(self.stopped),
+            sources=dict(self.sources),
+        )

@@ -20,6 +20,7 @@ from catalog.session import Catalog
 from catalog.tables import Event, MediaFile, Run, RunMetric
 from catalog.types import utc_now
 from tests.catalog.factories import add_model, add_videos
+from tests.fresh_catalog import ask
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -315,3 +316,29 @@ def test_a_slot_and_its_children_are_cancelled(catalog):
             row.status, row.finished_at = "running", None
     assert cancel_slot(catalog, "nightly", "n/1") == ids
     assert cancel_slot(catalog, "nightly", "n/1") == []
+
+
+def test_a_run_whose_only_unit_broke_half_way_is_partial(catalog):
+    with record_run(catalog, "scrape", params={}) as run:
+        run.expect(1)
+        run.failed("#dance", "listing_blocked", "5 videos are kept", kept=True)
+    assert (run.outcome.status, run.outcome.exit_code) == ("partial", 4)
+
+
+def test_refused_rows_count_without_an_event_each(catalog):
+    with record_run(catalog, "import", params={}) as run:
+        run.done(3)
+        run.refused({"bad_id": 40, "bad_count": 2})
+    outcome = run.outcome
+    assert (outcome.n_failed, outcome.codes, outcome.exit_code) == (
+        42,
+        {"bad_id": 40, "bad_count": 2},
+        4,
+    )
+    assert ask(catalog, "SELECT COUNT(*) FROM event") == [(0,)]
+
+
+def test_a_note_is_an_event_of_the_run(catalog):
+    with record_run(catalog, "scrape", params={}) as run:
+        run.note("#dance", "listed", {"stop": "end", "n": 3})
+    assert ask(catalog, "SELECT level, code, subject FROM event") == [("info", "listed", "#dance")]

@@ -23,6 +23,7 @@ from scraper.errors import (
 from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.counts import round_count, show_count
+from scraper.replica.faults import make_fault
 from scraper.replica.messages import Reply
 from scraper.replica.server import Replica
 from scraper.replica.site import card_variant
@@ -36,18 +37,23 @@ def ignore(_n):
 
 
 def list_all(browser, name, limit=1_000):
-    return browser.list_hashtag(name, limit=limit, on_progress=ignore)
+    return browser.list_hashtag(name, limit=limit, keep=ignore, on_progress=ignore)
 
 
 @pytest.mark.parametrize("name", ["sports", "dance"])
 def test_lists_every_video_of_a_hashtag_with_its_count(live, shared_browser, name):
     progress = []
-    listing = shared_browser.list_hashtag(name, limit=1_000, on_progress=progress.append)
+    kept = []
+    listing = shared_browser.list_hashtag(
+        name, limit=1_000, keep=kept.extend, on_progress=progress.append
+    )
     videos = live.content.by_tag[name]
     assert [s.tiktok_id for s in listing.sightings] == [v.tiktok_id for v in videos]
     assert (listing.stop_reason, dict(listing.rejected)) == ("end", {})
     assert listing.sources == {"xhr": len(videos)}
     assert progress[-1] == len(videos)
+    assert {s.tiktok_id: s for s in kept} == {s.tiktok_id: s for s in listing.sightings}
+    assert len(kept) == len(videos)
     for sighting, video in zip(listing.sightings, videos, strict=True):
         assert (sighting.caption, sighting.handle) == (video.caption, video.handle)
         assert set(sighting.hashtags) == set(video.hashtags)
@@ -147,6 +153,112 @@ def test_what_came_before_a_block_is_kept(shared_browser, faulty):
     faulty.fault = lambda request: no if request.query.get("cursor") == "30" else None
     listing = list_all(shared_browser, "sports")
     assert (len(listing.sightings), listing.stop_reason) == (30, "blocked")
+    assert (listing.error.mark, listing.error.retry_after_s) == ("forbidden", None)
+
+
+@pytest.mark.parametrize(
+    ("fault", "mark", "wish_s", "n_kept"),
+    [
+        ("rate_limit:7", "rate_limited", 7.0, 30),
+        ("rate_limit:9,after=0", "rate_limited", 9.0, 0),
+        ("empty_body", "empty", None, 30),
+        ("verify_json", "verify", None, 30),
+        ("captcha", "captcha", None, 30),
+        ("captcha:0", "captcha", None, 0),
+        ("login_wall", "login", None, 0),
+        ("login_modal:1,behind=0", "login", None, 30),
+        ("waf_wait", "waf", None, 0),
+        ("forbidden", "forbidden", None, 0),
+    ],
+)
+def test_each_refusal_is_known_by_its_mark(shared_browser, faulty, fault, mark, wish_s, n_kept):
+    faulty.fault = make_fault(fault)
+    kept = []
+    try:
+        listing = shared_browser.list_hashtag(
+            "sports", limit=1_000, keep=kept.extend, on_progress=ignore
+        )
+        error = listing.error
+    except Blocked as raised:
+        error = raised
+    assert isinstance(error, Blocked)
+    assert (error.mark, error.retry_after_s, len(kept)) == (mark, wish_s, n_kept)
+
+
+@pytest.mark.parametrize(
+    ("fault", "source"), [("dom_only", "dom"), ("hydration_only", "hydration")]
+)
+def test_a_listing_without_requests_is_read_from_what_there_is(
+    live, shared_browser, faulty, fault, source
+):
+    faulty.fault = make_fault(fault)
+    listing = list_all(shared_browser, "sports")
+    videos = live.content.by_tag["sports"]
+    assert [s.tiktok_id for s in listing.sightings] == [v.tiktok_id for v in videos]
+    assert (listing.stop_reason, dict(listing.sources)) == ("stalled", {source: len(videos)})
+    for sighting, video in zip(listing.sightings, videos, strict=True):
+        assert sighting.display_text in (show_count(video.views), str(round_count(video.views)))
+        assert abs(sighting.views_k - video.views / 1_000) <= sighting.step_k / 2 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("ad", "ad"),
+        ("photo_post", "photo"),
+        ("live_room", "live"),
+        ("private", "private"),
+        ("removed", "taken_down"),
+        ("path_id", "bad_id"),
+    ],
+)
+def test_what_is_no_public_video_is_counted_by_its_reason(
+    live, shared_browser, faulty, fault, reason
+):
+    faulty.fault = make_fault(fault)
+    listing = list_all(shared_browser, "sports")
+    odd = live.site.struck("sports")
+    assert dict(listing.rejected) == {reason: len(odd)}
+    assert not odd & {s.tiktok_id for s in listing.sightings}
+    assert len(listing.sightings) + len(odd) == len(live.content.by_tag["sports"])
+
+
+@pytest.mark.parametrize("fault", ["alert", "beforeunload", "lone_surrogate", "nul", "pinned"])
+def test_what_annoys_a_visitor_costs_nothing(live, shared_browser, faulty, fault):
+    faulty.fault = make_fault(fault)
+    listing = list_all(shared_browser, "sports")
+    assert len(listing.sightings) == len(live.content.by_tag["sports"])
+    assert listing.stop_reason == "end"
+    assert not any("\0" in s.caption for s in listing.sightings)
+
+
+@pytest.mark.parametrize(
+    ("fault", "stop", "n_kept"),
+    [("endless_more", "stalled", 30), ("deep_json", "broken", 30), ("endless_body", "broken", 30)],
+)
+def test_a_listing_that_never_ends_is_left_with_what_it_gave(
+    shared_browser, faulty, fault, stop, n_kept
+):
+    faulty.fault = make_fault(fault)
+    listing = list_all(shared_browser, "sports")
+    assert (listing.stop_reason, len(listing.sightings)) == (stop, n_kept)
+
+
+@pytest.mark.parametrize("fault", ["crash", "infinite_js"])
+def test_a_browser_lost_in_the_middle_gives_what_it_had_and_says_that_it_is_lost(
+    live, profiles, faulty, fault
+):
+    faulty.fault = make_fault(fault)
+    config = BrowserConfig(
+        profile_root=profiles, look_s=1.0, page_s=3.0, script_s=2.0, command_s=8.0
+    )
+    with open_browser(config, Site(live.url)) as browser:
+        assert not browser.is_lost
+        listing = list_all(browser, "sports")
+        assert browser.is_lost
+    assert (listing.stop_reason, len(listing.sightings)) == ("crashed", 30)
+    assert isinstance(listing.error, BrowserFailed)
+    assert members(profiles) == []
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
+import errno
 import hashlib
 import re
 import subprocess
 import threading
+from collections import namedtuple
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,12 +12,22 @@ import httpx
 import pytest
 
 from scraper.download import DownloadLimits, fetch_media, media_path
-from scraper.errors import BadId, BadMedia, DownloadFailed, MediaTooLarge, NoSpace
+from scraper.errors import (
+    BadId,
+    BadMedia,
+    Blocked,
+    DownloadFailed,
+    MediaTooLarge,
+    NoMedia,
+    NoSpace,
+    UrlExpired,
+)
 from scraper.items import read_item
-from scraper.page import PlayUrl, VideoPage, read_video_page
+from scraper.parts import hold_part
 from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
+from scraper.video_page import PlayUrl, VideoPage, read_video_page
 from tests.scraper.test_items import VIDEO, item
 from tests.scraper.test_media import FAST, PICTURE, make
 
@@ -39,6 +51,7 @@ class Store:
         self.kind = "video/mp4"
         self.cuts = []  # after so many bytes the connection breaks, once each
         self.status = None
+        self.retry_after = None
         self.is_chunked = False
         self.location = None
         self.stall = threading.Event()
@@ -58,7 +71,11 @@ class Store:
             handler.end_headers()
             return
         if self.status:
-            handler.send_error(self.status)
+            handler.send_response(self.status)
+            if self.retry_after:
+                handler.send_header("Retry-After", self.retry_after)
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
             return
         body, status = self.content, 200
         wanted = re.fullmatch(r"bytes=([0-9]+)-", handler.headers.get("Range", ""))
@@ -111,10 +128,11 @@ def store(clip):
         thread.join()
 
 
-def fetch(store, folder, *paths, n_bytes=None, limits=LIMITS, duration_s=2):
+def fetch(store, folder, *paths, n_bytes=None, limits=LIMITS, duration_s=2, urls=None):
     video = {"duration": duration_s, "width": 144, "height": 256}
     sighting = read_item(item(video=video), source="hydration", observed_at=NOW)
-    urls = tuple(PlayUrl(store.url + p, "h264", n_bytes) for p in paths or ("/file",))
+    if urls is None:
+        urls = tuple(PlayUrl(store.url + p, "h264", n_bytes) for p in paths or ("/file",))
     return fetch_media(
         VideoPage(VIDEO, store.url, sighting, urls),
         cookies={"tt_chain_token": "abc", "odd": "ü"},
@@ -213,6 +231,52 @@ def test_a_refusal_is_told_with_its_status(store, tmp_path, status):
     store.status = status
     with pytest.raises(DownloadFailed, match=str(status)):
         fetch(store, tmp_path)
+
+
+@pytest.mark.parametrize("status", [403, 410])
+def test_an_address_that_is_over_is_told_from_other_refusals(store, tmp_path, status):
+    store.status = status
+    with pytest.raises(UrlExpired, match=str(status)):
+        fetch(store, tmp_path)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_store_that_has_too_much_of_us_says_for_how_long(store, tmp_path, status):
+    store.status, store.retry_after = status, "30"
+    with pytest.raises(Blocked) as refused:
+        fetch(store, tmp_path)
+    assert (refused.value.mark, refused.value.retry_after_s) == ("rate_limited", 30.0)
+
+
+def test_a_page_without_an_address_has_no_media(store, tmp_path):
+    with pytest.raises(NoMedia, match="no address"):
+        fetch(store, tmp_path, urls=())
+
+
+def test_a_file_that_another_process_is_fetching_is_left_to_it(store, tmp_path):
+    target = media_path(tmp_path, VIDEO)
+    target.parent.mkdir()
+    with hold_part(target), pytest.raises(DownloadFailed, match="another process"):
+        fetch(store, tmp_path)
+
+
+def test_a_disk_that_fills_up_is_told_from_a_bad_file(store, tmp_path, monkeypatch):
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("scraper.transfer.os.fsync", full)
+    with pytest.raises(NoSpace, match="No space left"):
+        fetch(store, tmp_path)
+
+
+def test_the_disk_is_looked_at_while_a_file_comes(store, tmp_path, monkeypatch):
+    store.is_chunked = True
+    free = iter([10**12] + [0] * 9)
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr("scraper.transfer.SPACE_EVERY_BYTES", 1_000)
+    monkeypatch.setattr("scraper.transfer.shutil.disk_usage", lambda _: usage(next(free)))
+    with pytest.raises(NoSpace):
+        fetch(store, tmp_path, limits=replace(LIMITS, min_free_bytes=1))
 
 
 def test_a_page_in_place_of_the_file_is_refused(store, tmp_path):

@@ -70,6 +70,7 @@ def test_times_are_numbers_in_listings_and_texts_on_pages():
         ({"privateItem": True}, "private"),
         ({"author": {"uniqueId": "x", "privateAccount": True}}, "private"),
         ({"takeDown": 1}, "taken_down"),
+        ({"video": {"duration": "0"}}, "no_video"),
         ({"video": {}}, "no_video"),
         ({"video": ...}, "no_video"),
         ({"createTime": "0"}, "emptied"),
@@ -78,6 +79,11 @@ def test_times_are_numbers_in_listings_and_texts_on_pages():
 )
 def test_what_is_no_public_video_is_rejected_with_the_reason(changes, reason):
     assert read(**changes) == Rejected(reason, VIDEO)
+
+
+def test_numbers_written_as_text_are_read_too():
+    found = read(video={"duration": "15", "width": "576", "height": "1e3"}, takeDown="0")
+    assert (found.duration_s, found.width_px, found.height_px) == (15.0, 576, None)
 
 
 @pytest.mark.parametrize(

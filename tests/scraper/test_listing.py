@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from scraper.capture import read_look
-from scraper.errors import Blocked, NoSuchHashtag
+from scraper.errors import Blocked, NoSuchHashtag, PageChanged
 from scraper.listing import ListingBuilder
 from tests.scraper.test_items import item
 
@@ -107,3 +107,60 @@ def test_what_the_replies_say_is_raised():
         build(read_look({"bodies": [detail]}))
     with pytest.raises(Blocked):
         build(read_look({"bodies": [detail | {"body": ""}]}))
+
+
+def taken(builder, *looks, is_last=False):
+    """What becomes ready after each look, as numbers."""
+    found = []
+    for one in looks:
+        builder.add(one, observed_at=NOW)
+        found.append([int(s.tiktok_id) % 1_000 for s in builder.take(observed_at=NOW)])
+    if is_last:
+        found.append(
+            [int(s.tiktok_id) % 1_000 for s in builder.take(observed_at=NOW, is_last=True)]
+        )
+    return found
+
+
+def test_what_has_both_halves_is_ready_at_once():
+    assert taken(ListingBuilder(9), look([1, 2], [(1, "16K"), (2, None)]), look([3])) == [
+        [1, 2],
+        [],
+    ]
+
+
+def test_a_half_waits_for_one_more_look_and_is_then_all_there_is():
+    nothing = look()
+    assert taken(ListingBuilder(9), look([1]), look(cards=[(1, "16K")])) == [[], [1]]
+    assert taken(ListingBuilder(9), look([1]), nothing, nothing) == [[], [1], []]
+    assert taken(ListingBuilder(9), look(cards=[(1, "2K")]), nothing, nothing) == [[], [1], []]
+    assert taken(ListingBuilder(9), look([1]), is_last=True) == [[], [1]]
+
+
+def test_a_card_without_a_count_waits_for_its_json():
+    builder = ListingBuilder(9)
+    assert taken(builder, look(cards=[(1, None)]), look(), look(), look([1])) == [[], [], [], [1]]
+    assert build(look(cards=[(1, None)])).finish("end", observed_at=NOW).rejected == {"no_count": 1}
+
+
+def test_no_more_than_the_limit_is_ever_ready():
+    builder = ListingBuilder(2)
+    assert taken(builder, look([1, 2, 3], [(n, None) for n in (1, 2, 3)]), is_last=True) == [
+        [1, 2],
+        [],
+    ]
+
+
+def test_what_was_taken_is_what_the_listing_has_in_page_order():
+    builder = ListingBuilder(9)
+    taken(builder, look([1, 2], [(2, None)]), look([3], [(1, "16K"), (4, "2K"), (3, None)]))
+    listing = builder.finish("crashed", observed_at=NOW, error=PageChanged("x"))
+    assert [int(s.tiktok_id) % 1_000 for s in listing.sightings] == [1, 2, 3, 4]
+    assert listing.sources == Counter(xhr=3, dom=1)
+    assert listing.account() == {
+        "stop_reason": "crashed",
+        "n_videos": 4,
+        "sources": {"xhr": 3, "dom": 1},
+        "rejected": {},
+        "error": "x",
+    }

@@ -4,44 +4,20 @@ from datetime import UTC, datetime
 import pytest
 
 from scraper.capture import Body, Card, read_look
-from scraper.errors import (
-    Blocked,
-    NoMedia,
-    NoSuchHashtag,
-    PageChanged,
-    SiteFailed,
-    VideoGone,
-    VideoUnavailable,
-)
+from scraper.errors import Blocked, NoSuchHashtag, PageChanged, SiteFailed
 from scraper.items import Rejected
 from scraper.page import (
     card_sighting,
+    check_bare,
     check_look,
-    check_status,
     read_hydrated_items,
-    read_hydration,
     read_item_list,
     read_tag_cards,
-    read_video_page,
 )
 from tests.scraper.test_items import VIDEO, item
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 LIST_URL = "http://127.0.0.1/api/challenge/item_list/?cursor=0"
-
-
-def document(scope, title="TikTok", extra=""):
-    text = json.dumps({"__DEFAULT_SCOPE__": scope})
-    mark = 'type="application/json" id="__UNIVERSAL_DATA_FOR_REHYDRATION__"'
-    return f"<html><title>{title}</title>{extra}<script {mark}>{text}</script></html>"
-
-
-def video_document(**detail):
-    return document({"webapp.video-detail": {"statusCode": 0} | detail})
-
-
-def read_video(html):
-    return read_video_page(html, VIDEO, "http://127.0.0.1/", observed_at=NOW)
 
 
 def reply(answer, status=200):
@@ -81,13 +57,42 @@ def test_a_reply_that_is_no_listing_says_so(answer, status, error):
         reply(answer, status)
 
 
+def test_a_reply_that_is_neither_a_list_nor_an_end_is_a_change():
+    with pytest.raises(PageChanged, match="itemList"):
+        reply({"statusCode": 0, "cursor": "30", "hasMore": True})
+    # A list that does not say whether it goes on may go on.
+    assert reply({"statusCode": 0, "itemList": [item()]}).has_more
+
+
+@pytest.mark.parametrize(
+    ("found", "mark"),
+    [
+        ({"captcha": True}, "captcha"),
+        ({"waf": True}, "waf"),
+        ({"title": "Access Denied"}, "forbidden"),
+        ({"title": "Log in | TikTok"}, "login"),
+        ({"url": "http://127.0.0.1/login?x"}, "login"),
+        ({"status": 403}, "forbidden"),
+        ({"status": 429}, "rate_limited"),
+    ],
+)
+def test_a_page_that_refuses_us_says_by_which_mark_we_know(found, mark):
+    with pytest.raises(Blocked) as refused:
+        check_look(read_look(found), "cats")
+    assert refused.value.mark == mark
+
+
+def test_a_page_that_stays_without_videos_is_empty_or_has_changed():
+    with pytest.raises(Blocked) as refused:
+        check_bare(read_look({}), "cats")
+    assert refused.value.mark == "empty"
+    with pytest.raises(PageChanged, match="#cats"):
+        check_bare(read_look({"title": "TikTok"}), "cats")
+
+
 @pytest.mark.parametrize(
     ("found", "error"),
     [
-        ({"captcha": True}, Blocked),
-        ({"title": "Access Denied"}, Blocked),
-        ({"url": "http://127.0.0.1/login?x"}, Blocked),
-        ({"status": 403}, Blocked),
         ({"status": 500}, SiteFailed),
         ({"text": "Couldn\u2019t find this hashtag\nCheck out"}, NoSuchHashtag),
         ({"text": "Something went wrong\nSorry"}, SiteFailed),
@@ -98,9 +103,7 @@ def test_a_page_that_is_no_listing_says_so(found, error):
         check_look(read_look(found), "cats")
 
 
-def test_an_unknown_or_good_status_is_no_error():
-    check_status(0, "x")
-    check_status(200, "x")
+def test_a_page_without_a_word_is_looked_at_on():
     check_look(read_look({}), "cats")
 
 
@@ -133,60 +136,8 @@ def test_a_card_alone_is_a_sighting_if_it_shows_a_count():
     assert card_sighting(without, observed_at=NOW) == Rejected("no_count", VIDEO)
 
 
-def test_hydration_is_found_whatever_the_order_of_attributes():
-    scope = read_hydration(document({"webapp.updated-items": [item()]}))
-    assert [s.source for s in read_hydrated_items(scope, observed_at=NOW).sightings] == [
-        "hydration"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("html", "error"),
-    [
-        ("<title>TikTok</title>", PageChanged),
-        (document({}), PageChanged),
-        ("<title>Access Denied</title>", Blocked),
-        ('<div class="captcha_verify_container">', Blocked),
-        ('<p id="cs" class="BASE64">', Blocked),
-    ],
-)
-def test_a_page_without_its_data_says_why(html, error):
-    with pytest.raises(error):
-        read_hydration(html)
-
-
-def play(codec, *urls, size=None):
-    return {"CodecType": codec, "PlayAddr": {"UrlList": list(urls), "DataSize": size}}
-
-
-def test_a_videos_page_has_its_addresses_best_first():
-    qualities = [play("bytevc2", "u2"), play("h265_hvc1", "u5"), play("h264", "u1", "u3", size="9")]
-    video = {"duration": 15, "bitrateInfo": qualities, "playAddr": "u1", "codecType": "h264"}
-    page = read_video(video_document(itemInfo={"itemStruct": item(video=video)}))
-    assert [(p.url, p.codec, p.n_bytes) for p in page.play_urls] == [
-        ("u1", "h264", 9),
-        ("u3", "h264", 9),
-        ("u5", "h265_hvc1", None),
-    ]
-    assert page.sighting.tiktok_id == VIDEO
-
-
-@pytest.mark.parametrize(
-    ("detail", "error"),
-    [
-        ({"statusCode": 10204, "statusMsg": "item doesn't exist"}, VideoGone),
-        ({"statusCode": 10204, "statusMsg": ""}, VideoUnavailable),
-        ({"statusCode": 10216}, VideoGone),
-        ({"statusCode": 10231}, VideoUnavailable),
-        ({"statusCode": 10000}, Blocked),
-        ({}, PageChanged),
-        ({"itemInfo": {"itemStruct": item(id="7571863205253778711")}}, PageChanged),
-        ({"itemInfo": {"itemStruct": item(imagePost={"images": [1]})}}, NoMedia),
-        ({"itemInfo": {"itemStruct": item(createTime="0")}}, Blocked),
-        ({"itemInfo": {"itemStruct": item(privateItem=True)}}, VideoUnavailable),
-        ({"itemInfo": {"itemStruct": item()}}, NoMedia),
-    ],
-)
-def test_a_video_that_cannot_be_fetched_says_why(detail, error):
-    with pytest.raises(error):
-        read_video(video_document(**detail))
+def test_items_of_the_page_itself_are_read():
+    scope = {"webapp.updated-items": [item()]}
+    found = read_hydrated_items(scope, observed_at=NOW)
+    assert [s.source for s in found.sightings] == ["hydration"]
+    assert read_hydrated_items({}, observed_at=NOW).sightings == ()

@@ -4,7 +4,7 @@ from threading import Thread
 import pytest
 
 from scraper.errors import BadId, LiveSiteRefused, NotAllowed
-from scraper.politeness import PAUSES_S, Site
+from scraper.politeness import LIVE_DAILY_PAGES, PAUSES_S, Site, SiteLimits
 
 VIDEO = "7571863205253778710"
 
@@ -154,3 +154,31 @@ def test_pauses_are_for_live_sites_and_not_before_the_first_visit():
     (wait_s,) = waits
     low_s, high_s = PAUSES_S["scroll"]
     assert low_s - 1 < wait_s <= high_s
+
+
+def test_pages_are_counted_and_nothing_else():
+    site = Site("http://127.0.0.1:1")
+    for occasion in ("page", "scroll", "download", "page"):
+        site.pause(occasion)
+    assert site.n_visits == 2
+
+
+def test_what_the_site_asks_for_is_waited_for_on_this_machine_too():
+    waits = []
+    Site("http://127.0.0.1:1", sleep=waits.append).wait(7.0)
+    assert waits == [7.0]
+
+
+def test_a_live_site_has_a_daily_budget_even_if_nobody_sets_one():
+    live = Site("https://www.tiktok.com", allow_live=True)
+    assert (live.name, live.daily_pages) == ("www.tiktok.com", LIVE_DAILY_PAGES)
+    assert Site("http://127.0.0.1:1").daily_pages is None
+    for url in ("https://www.tiktok.com", "http://127.0.0.1:1"):
+        assert Site(url, allow_live=True, limits=SiteLimits(daily_pages=9)).daily_pages == 9
+
+
+def test_a_live_site_comes_with_a_notice():
+    notice = Site("https://www.tiktok.com", allow_live=True).notice
+    for words in ("www.tiktok.com", "terms", "robots.txt", "8 to 20 seconds", "1500 a day"):
+        assert words in notice
+    assert Site("http://127.0.0.1:1").notice is None

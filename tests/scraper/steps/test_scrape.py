@@ -1,95 +1,35 @@
-from collections import Counter
-from contextlib import contextmanager
-from dataclasses import replace
+import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import httpx
 import pytest
 
 from catalog.progress import Silent
+from catalog.visits import pages_today, pause_of, set_pause
 from scraper.browser import BrowserConfig
-from scraper.counts import parse_views_k
-from scraper.download import DownloadLimits
-from scraper.errors import Blocked, BrowserFailed, PageTimeout, VideoGone
-from scraper.items import Sighting
-from scraper.listing import Listing
-from scraper.page import read_video_page
-from scraper.politeness import Site
-from scraper.replica.content import ReplicaConfig
-from scraper.replica.server import Replica
-from scraper.steps import ScrapeRequest, add_hashtags, count_to_fetch, fetch, scrape
+from scraper.errors import (
+    Blocked,
+    BrowserFailed,
+    NoSuchHashtag,
+    PageTimeout,
+    SiteFailed,
+    SitePaused,
+)
+from scraper.politeness import Site, SiteLimits
+from scraper.steps import ScrapeRequest, add_hashtags, scrape
 from tests.fresh_catalog import ask, fresh_catalog
+from tests.scraper.steps.fakes import FIRST_ID, SEEN_AT, Cut, Opener, listing, sighting
+from tests.scraper.test_chromium import members
 
-NOWHERE = Site("http://127.0.0.1:9")
-SEEN_AT = datetime(2026, 11, 23, 10, tzinfo=UTC)
-FIRST_ID = 7_400_000_000_000_000_000
-AGENT = "a fake browser"
-
-
-class FakeBrowser:
-    """Answers with what was laid ready for a name: a listing or page, or an error to raise."""
-
-    user_agent = AGENT
-
-    def __init__(self, answers):
-        self.answers = answers
-
-    def list_hashtag(self, name, *, limit, on_progress):
-        on_progress(limit)
-        return self._answer(name)
-
-    def open_video(self, tiktok_id):
-        return self._answer(tiktok_id)
-
-    def cookies(self):
-        return self.answers.get("cookies", {})
-
-    def _answer(self, key):
-        found = self.answers[key]
-        if isinstance(found, BaseException):
-            raise found
-        return found
+EMPTY = {"dance": listing(), "music": listing(), "sports": listing()}
+CAPTCHA = Blocked("a captcha", mark="captcha")
 
 
-class Opener:
-    """Opens fake browsers, and remembers how many and whether each was closed."""
-
-    def __init__(self, answers):
-        self.answers = answers
-        self.n_opened = self.n_closed = 0
-
-    @contextmanager
-    def __call__(self, _config, _site):
-        self.n_opened += 1
-        try:
-            yield FakeBrowser(self.answers)
-        finally:
-            self.n_closed += 1
-
-
-def sighting(number, text="30.5K", **changes):
-    count = parse_views_k(text) if text[0].isdigit() else None
-    found = Sighting(
-        tiktok_id=str(FIRST_ID + number),
-        handle=f"handle{number}",
-        caption="a caption #dance",
-        hashtags=("dance",),
-        posted_at=SEEN_AT - timedelta(days=2),
-        duration_s=9.0,
-        width_px=576,
-        height_px=1024,
-        display_text=text,
-        views_k=count.views_k if count else None,
-        step_k=count.step_k if count else None,
-        source="xhr",
-        observed_at=SEEN_AT,
-    )
-    return replace(found, **changes)
-
-
-def listing(*sightings, stop="end"):
-    return Listing(sightings, Counter(), stop, Counter())
+def nowhere(**limits):
+    """A site of nobody's, which remembers how long it was to be waited for."""
+    waits = []
+    site = Site("http://127.0.0.1:9", limits=SiteLimits(**limits), sleep=waits.append)
+    site.waits = waits
+    return site
 
 
 @pytest.fixture
@@ -99,14 +39,15 @@ def catalog(tmp_path):
         yield opened
 
 
-def scrape_with(catalog, answers, *, opener=None, **request):
+def scrape_with(catalog, answers, *, opener=None, site=None, keep_handles=False, **request):
     return scrape(
         catalog,
-        NOWHERE,
+        site or nowhere(),
         BrowserConfig(),
         ScrapeRequest(limit=30, **request),
         salt=b"salt",
         progress=Silent(),
+        keep_handles=keep_handles,
         open_with=opener or Opener(answers),
     )
 
@@ -115,7 +56,14 @@ def listed(catalog):
     return [name for (name,) in ask(catalog, "SELECT name FROM hashtag WHERE listed_at NOT NULL")]
 
 
-EMPTY = {"dance": listing(), "music": listing(), "sports": listing()}
+def errors(catalog):
+    found = ask(catalog, "SELECT subject, code, detail FROM event WHERE level = 'error'")
+    return {subject: (code, detail) for subject, code, detail in found}
+
+
+def pause(catalog, site, scope):
+    with catalog.read() as session:
+        return pause_of(session, site.name, scope, datetime.now(UTC))
 
 
 def test_a_sighting_is_stored_with_its_text_as_it_stood_on_the_page(catalog):
@@ -141,15 +89,38 @@ def test_an_unreadable_count_is_null_and_its_text_is_kept(catalog):
 def test_nobody_is_named_in_the_catalog(catalog):
     scrape_with(catalog, EMPTY | {"dance": listing(sighting(1))})
 
-    [(key, url)] = ask(
-        catalog, "SELECT author_key, url FROM account JOIN video ON account_id = account.id"
+    [(key, handle, url)] = ask(
+        catalog, "SELECT author_key, handle, url FROM account JOIN video ON account_id = account.id"
     )
     assert "handle1" not in key
+    assert handle is None
     assert url == f"https://www.tiktok.com/@/video/{FIRST_ID + 1}"
 
 
+def test_authors_are_named_where_the_owner_wants_it(catalog):
+    scrape_with(catalog, EMPTY | {"dance": listing(sighting(1))}, keep_handles=True)
+
+    assert ask(catalog, "SELECT handle FROM account") == [("handle1",)]
+
+
+def test_how_each_listing_went_is_recorded(catalog):
+    cards = sighting(2, source="dom")
+    found = listing(sighting(1), cards, stop="stalled", ad=3, photo=1)
+
+    result = scrape_with(catalog, EMPTY | {"dance": found})
+
+    assert result.sources == {"xhr": 1, "dom": 1}
+    assert result.rejected == {"ad": 3, "photo": 1}
+    assert result.stopped == {"stalled": 1, "end": 2}
+    [(detail,)] = ask(
+        catalog, "SELECT detail FROM event WHERE code = 'listed' AND subject = '#dance'"
+    )
+    for words in ('"stop_reason": "stalled"', '"n_videos": 2', '"dom": 1', '"ad": 3', '"new": 2'):
+        assert words in detail
+
+
 def test_an_error_costs_one_hashtag_and_is_recorded(catalog):
-    answers = EMPTY | {"dance": Blocked("a captcha"), "music": listing(sighting(1))}
+    answers = EMPTY | {"dance": SiteFailed("status 500"), "music": listing(sighting(1))}
     opener = Opener(answers)
 
     result = scrape_with(catalog, answers, opener=opener)
@@ -158,9 +129,7 @@ def test_an_error_costs_one_hashtag_and_is_recorded(catalog):
     assert (result.outcome.n_done, result.outcome.n_failed) == (2, 1)
     assert result.n_new_videos == 1
     assert listed(catalog) == ["music", "sports"]
-    assert ask(catalog, "SELECT code, subject FROM event WHERE level = 'error'") == [
-        ("blocked", "#dance")
-    ]
+    assert errors(catalog)["#dance"][0] == "site_failed"
     assert opener.n_opened == 1
 
 
@@ -175,6 +144,21 @@ def test_a_lost_browser_is_closed_and_replaced_for_the_next_hashtag(catalog, err
     assert (result.outcome.n_done, result.outcome.codes) == (2, {error.code: 1})
 
 
+def test_a_browser_lost_in_the_middle_keeps_its_videos_and_is_replaced(catalog):
+    lost = listing(sighting(1), stop="crashed", error=BrowserFailed("tab crashed"))
+    answers = EMPTY | {"dance": lost}
+    opener = Opener(answers)
+
+    result = scrape_with(catalog, answers, opener=opener)
+
+    assert (opener.n_opened, opener.n_closed) == (2, 2)
+    assert (result.n_new_videos, result.stopped) == (1, {"crashed": 1, "end": 2})
+    assert listed(catalog) == ["music", "sports"]
+    code, detail = errors(catalog)["#dance"]
+    assert code == "listing_crashed"
+    assert "1 videos are kept: tab crashed" in detail
+
+
 @pytest.mark.parametrize("stop", ["blocked", "broken", "timeout"])
 def test_a_listing_that_was_cut_short_keeps_its_videos_and_is_due_again(catalog, stop):
     answers = EMPTY | {"dance": listing(sighting(1), stop=stop)}
@@ -187,6 +171,14 @@ def test_a_listing_that_was_cut_short_keeps_its_videos_and_is_due_again(catalog,
     assert listed(catalog) == ["music", "sports"]
     again = scrape_with(catalog, answers, fresh_for=timedelta(hours=1))
     assert again.outcome.n_total == 1
+
+
+def test_a_run_that_is_killed_has_kept_every_look_before(catalog):
+    with pytest.raises(KeyboardInterrupt):
+        scrape_with(catalog, EMPTY | {"dance": Cut([sighting(1)], KeyboardInterrupt())})
+
+    assert ask(catalog, "SELECT tiktok_id FROM video") == [(str(FIRST_ID + 1),)]
+    assert listed(catalog) == []
 
 
 def test_what_was_listed_a_short_time_ago_is_left_alone(catalog):
@@ -214,139 +206,186 @@ def test_a_later_sighting_adds_an_observation_and_no_video(catalog):
     ) == [("31K",)]
 
 
-# --- fetch: the replica's own pages and files, read without a browser
+# --- refusals
 
 
-@pytest.fixture(scope="module")
-def replica(clips):
-    with Replica(ReplicaConfig(videos_per_tag=3, topics=("Dance",)), clips) as running:
-        yield running
+def test_a_refused_hashtag_says_when_to_come_again_and_is_left_alone_until_then(catalog):
+    site, answers = nowhere(), EMPTY | {"dance": CAPTCHA}
+
+    scrape_with(catalog, answers, site=site)
+
+    code, detail = errors(catalog)["#dance"]
+    assert code == "blocked"
+    assert re.search(r"a captcha; try again after 20..-..-.. ..:.. UTC", detail)
+    assert pause(catalog, site, "#dance").n_times == 1
+    second = scrape_with(catalog, EMPTY, site=site)
+    assert (second.outcome.status, second.outcome.codes) == ("ok", {"paused": 1})
+    assert listed(catalog) == ["music", "sports"]
+    noted = ask(catalog, "SELECT subject, detail FROM event WHERE code = 'paused'")
+    assert [subject for subject, _ in noted] == ["#dance"]
+    assert "a captcha" in noted[0][1]
 
 
-@pytest.fixture
-def site(replica):
-    return Site(replica.url)
+def test_again_lists_a_paused_hashtag_and_its_answer_ends_the_pause(catalog):
+    site = nowhere()
+    scrape_with(catalog, EMPTY | {"dance": CAPTCHA}, site=site)
+    scrape_with(catalog, EMPTY | {"dance": CAPTCHA}, site=site, again=True)
+    assert pause(catalog, site, "#dance").n_times == 2
+
+    result = scrape_with(catalog, EMPTY, site=site, again=True)
+
+    assert result.outcome.n_done == 3
+    assert pause(catalog, site, "#dance") is None
 
 
-@pytest.fixture
-def pages(replica, site):
-    """What a browser would find on each video's page, by id, with the cookies it would have."""
-    found = {}
-    # The first look at a page makes the clip that it shows, which may take a busy machine long.
-    with httpx.Client(trust_env=False, headers={"User-Agent": AGENT}, timeout=60) as client:
-        for video in replica.content.videos:
-            url = site.video_url(video.tiktok_id)
-            html = client.get(url, follow_redirects=True).text
-            page = read_video_page(html, video.tiktok_id, url, observed_at=SEEN_AT)
-            found[video.tiktok_id] = page
-        found["cookies"] = dict(client.cookies)
-    return found
+def test_a_listing_refused_in_the_middle_is_paused_too(catalog):
+    site, refused = nowhere(), listing(sighting(1), stop="blocked", error=CAPTCHA)
+
+    result = scrape_with(catalog, EMPTY | {"dance": refused}, site=site)
+
+    assert (result.n_new_videos, result.outcome.codes) == (1, {"listing_blocked": 1})
+    assert pause(catalog, site, "#dance") is not None
 
 
-@pytest.fixture
-def seen(catalog, pages):
-    """The ids of the replica's videos, in the order of their rows in the catalog."""
-    found = [page.sighting for key, page in pages.items() if key != "cookies"]
-    scrape_with(catalog, EMPTY | {"dance": listing(*found)})
-    return [tiktok_id for (tiktok_id,) in ask(catalog, "SELECT tiktok_id FROM video ORDER BY id")]
+def test_a_short_wish_to_be_left_alone_is_waited_for(catalog):
+    site = nowhere(max_wait_s=30)
+    answers = EMPTY | {"dance": Blocked("429", mark="rate_limited", retry_after_s=7.0)}
+
+    result = scrape_with(catalog, answers, site=site)
+
+    assert site.waits == [7.0]
+    assert (result.outcome.n_done, result.outcome.n_failed) == (2, 1)
+    assert "for 7 s" in errors(catalog)["#dance"][1]
 
 
-def fetch_with(catalog, site, answers, folder, *, opener=None, **more):
-    return fetch(
+def test_a_long_wish_to_be_left_alone_ends_the_run_and_is_granted(catalog):
+    site = nowhere(max_wait_s=30)
+    answers = EMPTY | {"dance": Blocked("429", mark="rate_limited", retry_after_s=7_200.0)}
+
+    result = scrape_with(catalog, answers, site=site)
+
+    assert site.waits == []
+    assert result.outcome.codes == {"blocked": 1, "site_paused": 3}
+    assert (result.outcome.status, result.outcome.exit_code) == ("partial", 4)
+    left = pause(catalog, site, "").until - datetime.now(UTC)
+    assert timedelta(minutes=119) < left <= timedelta(hours=2)
+    assert pause(catalog, site, "#dance").until - datetime.now(UTC) > timedelta(minutes=119)
+
+
+def test_so_many_refusals_in_a_row_leave_the_site_alone(catalog):
+    site, opener = nowhere(blocks_to_stop=2), Opener(EMPTY | {"dance": CAPTCHA, "music": CAPTCHA})
+
+    result = scrape_with(catalog, {}, site=site, opener=opener)
+
+    assert result.outcome.codes == {"blocked": 2, "site_paused": 2}
+    assert (result.outcome.n_skipped, result.outcome.exit_code) == (1, 4)
+    assert "refused 2 times in a row" in errors(catalog)[site.name][1]
+    with pytest.raises(SitePaused, match=r"is left alone until 20.*refused 2 times") as told:
+        scrape_with(catalog, {}, site=site, opener=opener, again=True)
+    assert told.value.exit_code == 5
+    assert opener.n_opened == 1
+
+
+def test_refusals_with_an_answer_between_them_are_not_in_a_row(catalog):
+    site = nowhere(blocks_to_stop=2)
+    answers = {"dance": CAPTCHA, "music": NoSuchHashtag("none"), "sports": CAPTCHA}
+
+    result = scrape_with(catalog, answers, site=site)
+
+    assert result.outcome.codes == {"blocked": 2, "no_such_hashtag": 1}
+    assert pause(catalog, site, "") is None
+
+
+def over(catalog, site, scope=""):
+    """A pause that has ended a moment ago."""
+    with catalog.write() as session:
+        set_pause(session, site.name, scope, datetime.now(UTC) - timedelta(seconds=1), "a captcha")
+
+
+def test_after_the_pause_one_answer_forgets_it(catalog):
+    site = nowhere(blocks_to_stop=2)
+    over(catalog, site)
+
+    scrape_with(catalog, EMPTY | {"sports": CAPTCHA}, site=site)
+
+    assert pause(catalog, site, "") is None
+    assert ask(catalog, "SELECT scope FROM site_pause") == [("#sports",)]
+
+
+def test_after_the_pause_one_refusal_begins_the_next_and_longer_one(catalog):
+    site = nowhere(blocks_to_stop=3)
+    over(catalog, site)
+
+    result = scrape_with(catalog, EMPTY | {"dance": CAPTCHA}, site=site)
+
+    assert result.outcome.codes == {"blocked": 1, "site_paused": 3}
+    assert pause(catalog, site, "").n_times == 2
+
+
+# --- how much in a day
+
+
+def test_pages_are_counted_and_the_days_budget_is_kept(catalog):
+    site, opener = nowhere(daily_pages=2), Opener(EMPTY)
+
+    result = scrape_with(catalog, {}, site=site, opener=opener)
+
+    assert (result.outcome.n_done, result.outcome.n_skipped) == (2, 1)
+    assert result.outcome.codes == {"budget_spent": 2}
+    assert (result.outcome.status, result.outcome.exit_code) == ("partial", 4)
+    assert "waits for tomorrow" in errors(catalog)[site.name][1]
+    with catalog.read() as session:
+        assert pages_today(session, site.name, datetime.now(UTC)) == 2
+    again = scrape_with(catalog, {}, site=nowhere(daily_pages=2), opener=opener)
+    assert (again.outcome.n_done, again.outcome.exit_code) == (0, 4)
+    assert opener.n_opened == 1
+
+
+def test_a_budget_that_is_just_enough_is_no_failure(catalog):
+    result = scrape_with(catalog, EMPTY, site=nowhere(daily_pages=3))
+
+    assert (result.outcome.status, result.outcome.n_done) == ("ok", 3)
+
+
+# --- a real browser on a site that misbehaves
+
+
+def scrape_live(catalog, live, profiles, **config):
+    site = Site(live.url)
+    return scrape(
         catalog,
         site,
-        BrowserConfig(),
-        data=folder,
-        limits=DownloadLimits(min_free_bytes=0),
+        BrowserConfig(profile_root=profiles, look_s=1.0, script_s=3.0, command_s=8.0, **config),
+        ScrapeRequest(limit=1_000),
+        salt=b"salt",
         progress=Silent(),
-        open_with=opener or Opener(answers),
-        **more,
     )
 
 
-def media(catalog):
-    """(status, code) of each video's file, by the video's id on the site."""
-    found = ask(
+@pytest.mark.chromium
+@pytest.mark.parametrize(
+    ("name", "stop"),
+    [
+        ("crash", "crashed"),
+        ("infinite_js", "crashed"),
+        ("rate_limit", "blocked"),
+        ("login_modal:1,behind=0", "blocked"),
+        ("nan", "broken"),
+    ],
+)
+def test_what_was_listed_before_a_fault_is_in_the_catalog(catalog, live, profiles, name, stop):
+    live.site.set_fault("dance", name)
+    try:
+        result = scrape_live(catalog, live, profiles)
+    finally:
+        live.site.set_fault("dance", None)
+
+    assert result.stopped == {stop: 1, "end": 2}
+    assert (result.outcome.status, result.outcome.n_done) == ("partial", 2)
+    [(n_videos,)] = ask(
         catalog,
-        "SELECT tiktok_id, status, error_code FROM video JOIN media_file"
-        " ON video_id = video.id ORDER BY video.id",
+        "SELECT count(*) FROM video_hashtag v JOIN hashtag h ON h.id = hashtag_id"
+        " WHERE name = 'dance' AND found_by = 'listing'",
     )
-    return {tiktok_id: (status, code) for tiktok_id, status, code in found}
-
-
-@pytest.mark.ffmpeg
-def test_every_file_is_fetched_and_repeating_it_asks_for_nothing(
-    catalog, replica, site, pages, seen, tmp_path
-):
-    first = fetch_with(catalog, site, pages, tmp_path)
-    n_asked = len(replica.requests)
-    opener = Opener(pages)
-    second = fetch_with(catalog, site, pages, tmp_path, opener=opener)
-
-    assert (first.status, first.n_done) == ("ok", len(seen))
-    assert (second.status, second.n_total, opener.n_opened) == ("ok", 0, 0)
-    assert len(replica.requests) == n_asked
-    for uri, n_bytes in ask(catalog, "SELECT uri, n_bytes FROM media_file"):
-        assert not Path(uri).is_absolute()
-        assert (tmp_path / uri).stat().st_size == n_bytes
-
-
-@pytest.mark.ffmpeg
-def test_a_video_that_is_gone_is_marked_and_never_asked_for_again(
-    catalog, site, pages, seen, tmp_path
-):
-    answers = pages | {seen[0]: VideoGone("status 10204")}
-
-    outcome = fetch_with(catalog, site, answers, tmp_path)
-
-    assert (outcome.status, outcome.n_done, outcome.codes) == ("partial", 2, {"gone": 1})
-    assert media(catalog)[seen[0]] == ("dead", "gone")
-    assert ask(catalog, "SELECT tiktok_id, gone_reason FROM video WHERE gone_at NOT NULL") == [
-        (seen[0], "status 10204")
-    ]
-    assert count_to_fetch(catalog) == 0
-
-
-@pytest.mark.ffmpeg
-def test_a_bad_file_fails_with_its_code_and_leaves_no_file(catalog, site, pages, seen, tmp_path):
-    page = pages[seen[1]]
-    lies = tuple(replace(play, n_bytes=7) for play in page.play_urls)
-    answers = pages | {seen[1]: replace(page, play_urls=lies)}
-
-    outcome = fetch_with(catalog, site, answers, tmp_path)
-
-    assert (outcome.n_done, outcome.codes) == (2, {"bad_media": 1})
-    assert media(catalog)[seen[1]] == ("failed", "bad_media")
-    left = sorted(path.name for path in (tmp_path / "media").rglob("*") if path.is_file())
-    assert left == sorted(f"{tiktok_id}.mp4" for tiktok_id in (seen[0], seen[2]))
-    assert ask(catalog, "SELECT count(*) FROM media_file WHERE status = 'leased'") == [(0,)]
-
-
-@pytest.mark.ffmpeg
-def test_a_browser_lost_in_a_fetch_costs_one_video(catalog, site, pages, seen, tmp_path):
-    answers = pages | {seen[0]: BrowserFailed("it crashed")}
-    opener = Opener(answers)
-
-    outcome = fetch_with(catalog, site, answers, tmp_path, opener=opener)
-
-    assert (opener.n_opened, opener.n_closed) == (2, 2)
-    assert (outcome.n_done, outcome.codes) == (2, {"browser_failed": 1})
-
-
-@pytest.mark.ffmpeg
-def test_no_more_than_max_videos_are_fetched(catalog, site, pages, seen, tmp_path):
-    outcome = fetch_with(catalog, site, pages, tmp_path, max_videos=2)
-
-    assert (outcome.n_total, outcome.n_done) == (2, 2)
-    assert media(catalog)[seen[2]] == ("pending", None)
-    assert fetch_with(catalog, site, pages, tmp_path, max_videos=2).n_done == 1
-
-
-@pytest.mark.ffmpeg
-def test_what_a_stopped_fetch_had_claimed_is_given_back(catalog, site, pages, seen, tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        fetch_with(catalog, site, pages | {seen[0]: KeyboardInterrupt()}, tmp_path)
-
-    assert set(media(catalog).values()) == {("pending", None)}
-    assert ask(catalog, "SELECT DISTINCT attempts FROM media_file") == [(0,)]
-    assert ask(catalog, "SELECT status FROM run ORDER BY id DESC LIMIT 1") == [("cancelled",)]
+    assert n_videos >= 30
+    assert members(profiles) == []

@@ -1,0 +1,251 @@
+"""» Look at known videos again, and add what their counts are now."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from catalog.facts import ObservationFacts, RefreshTodo, VideoFacts
+from catalog.pending import count_to_refresh, hashtags_to_refresh, videos_to_refresh
+from catalog.progress import Progress
+from catalog.record import mark_gone, store_sightings
+from catalog.runs import FailureBudget, Outcome, Run, record_run
+from catalog.session import Catalog
+from scraper.browser import Browser, BrowserConfig, open_browser
+from scraper.errors import ScrapeError, VideoGone, VideoUnavailable
+from scraper.items import Sighting
+from scraper.politeness import Site
+from scraper.steps.browsing import OpenBrowser, browse
+from scraper.steps.facts import facts_of
+from scraper.steps.visits import Stop, Visits, require_open, shown
+
+PAGE_SIZE = 200
+DAY_S = 24 * 3600.0
+# A hashtag's page gives no more than this, whatever is asked.
+LISTING_LIMIT = 1_000
+# Videos that are kept from us come in crowds, and say nothing of the others.
+BUDGET = FailureBudget(min_failures=20, max_fraction=0.5)
+
+
+@dataclass(frozen=True)
+class RefreshRequest:
+    """Which videos are looked at again.
+
+    older_than: those whose last observation is older. limit: open at most so many videos' own
+    pages. per_tag: list a hashtag anew when its page once showed so many of these videos.
+    """
+
+    older_than: timedelta
+    limit: int = 1_000
+    per_tag: int = 5
+
+
+@dataclass(frozen=True)
+class RefreshPlan:
+    """What a refresh would begin with: tag pages, and all videos whose count is old."""
+
+    hashtags: tuple[str, ...]
+    n_videos: int
+
+
+@dataclass(frozen=True)
+class RefreshResult:
+    """What a refresh found, beside its outcome; n_left is what is still older than was wanted."""
+
+    outcome: Outcome
+    n_observations: int
+    n_hashtags: int
+    n_pages: int
+    n_gone: int
+    n_left: int
+
+    def counts(self) -> dict[str, object]:
+        """Everything but the outcome, to print."""
+        counts = asdict(self)
+        del counts["outcome"]
+        return counts
+
+
+def plan_refresh(catalog: Catalog, request: RefreshRequest) -> RefreshPlan:
+    """Tell what a refresh would look at now."""
+    before = datetime.now(UTC) - request.older_than
+    with catalog.read() as session:
+        tags = hashtags_to_refresh(session, observed_before=before, at_least=request.per_tag)
+        n_videos = count_to_refresh(session, observed_before=before)
+    return RefreshPlan(tuple(name for name, _ in tags), n_videos)
+
+
+def refresh(
+    catalog: Catalog,
+    site: Site,
+    browser_config: BrowserConfig,
+    request: RefreshRequest,
+    *,
+    salt: bytes,
+    progress: Progress,
+    keep_handles: bool = False,
+    parent_id: int | None = None,
+    open_with: OpenBrowser = open_browser,
+) -> RefreshResult:
+    """Observe known videos again, first where one page shows many of them, then one by one.
+
+    Safe to stop and repeat: what was observed is not old any more. Raises SitePaused.
+    """
+    require_open(catalog, site)
+    before = datetime.now(UTC) - request.older_than
+    params = {"older_than_h": request.older_than.total_seconds() / 3600, "site": site.base_url}
+    params |= {"limit": request.limit, "per_tag": request.per_tag}
+    with record_run(catalog, "refresh", params=params, parent_id=parent_id, budget=BUDGET) as run:
+
+        def facts(sighting: Sighting) -> tuple[VideoFacts, ObservationFacts]:
+            return facts_of(sighting, salt, keep_handles=keep_handles)
+
+        visits = Visits(catalog, site, run)
+        work = _Refresh(catalog, request, before, run, visits, progress, facts)
+        browse(
+            open_with,
+            site,
+            browser_config,
+            work.units(),
+            work.look,
+            work.give_up,
+            work.leave_out,
+            progress,
+            visits,
+        )
+    return work.result(run.outcome)
+
+
+@dataclass
+class _Refresh:
+    """What a refresh does with each page, and what it has found so far; a str is a hashtag."""
+
+    catalog: Catalog
+    request: RefreshRequest
+    before: datetime
+    run: Run
+    visits: Visits
+    progress: Progress
+    facts: Callable[[Sighting], tuple[VideoFacts, ObservationFacts]]
+    found: Counter[str] = field(default_factory=Counter)
+
+    def units(self) -> Iterator[str | RefreshTodo]:
+        """Give tag pages and then the videos that are still old, as things stand when asked."""
+        tried: set[str] = set()
+        while (name := self._next_hashtag(tried)) is not None:
+            tried.add(name)
+            yield name
+        n_left = min(self._count_old(), self.request.limit)
+        self._expect(n_left)
+        after = 0
+        while n_left > 0:
+            with self.catalog.read() as session:
+                todo = videos_to_refresh(
+                    session, observed_before=self.before, after=after, limit=PAGE_SIZE
+                )
+            if not todo:
+                return
+            after = todo[-1].video_id
+            for video in todo:
+                scope = f"@{video.tiktok_id}"
+                if n_left <= 0:
+                    return
+                if self.visits.is_paused(scope, subject=video.tiktok_id):
+                    self.run.skipped(video.tiktok_id, "paused")
+                else:
+                    n_left -= 1
+                    yield video
+
+    def look(self, browser: Browser, unit: str | RefreshTodo) -> None:
+        """Look at one page and add what it shows."""
+        if isinstance(unit, str):
+            self._list(browser, unit)
+            return
+        try:
+            page = browser.open_video(unit.tiktok_id)
+        except VideoGone as error:
+            with self.catalog.write() as session:
+                mark_gone(session, unit.video_id, datetime.now(UTC), str(error))
+            self.found["gone"] += 1
+            self.run.note(unit.tiktok_id, error.code, {"message": str(error)})
+        else:
+            self._store([page.sighting])
+        self.found["pages"] += 1
+        self.visits.answered(f"@{unit.tiktok_id}")
+        self.run.done()
+
+    def give_up(self, unit: str | RefreshTodo, error: ScrapeError) -> None:
+        """Record a page that gave nothing; a video that is kept from us is left alone for long."""
+        if isinstance(unit, str):
+            subject, words = f"#{unit}", self.visits.failed(error, f"#{unit}")
+        else:
+            subject, words = unit.tiktok_id, self.visits.failed(error)
+            if isinstance(error, VideoUnavailable):
+                # Else it would be the first to be asked for, each time, for ever.
+                scope = f"@{unit.tiktok_id}"
+                until = self.visits.pause(words, scope, first_s=DAY_S, max_s=30 * DAY_S)
+                words += f"; try again after {shown(until)}" if until else ""
+        self.run.failed(subject, error.code, words)
+
+    def leave_out(self, unit: str | RefreshTodo, stop: Stop) -> None:
+        """Record a page that was not asked for."""
+        self.run.skipped(unit if isinstance(unit, str) else unit.tiktok_id, stop.code)
+
+    def result(self, outcome: Outcome) -> RefreshResult:
+        """Sum it up."""
+        return RefreshResult(
+            outcome=outcome,
+            n_observations=self.found["observations"],
+            n_hashtags=self.found["hashtags"],
+            n_pages=self.found["pages"],
+            n_gone=self.found["gone"],
+            n_left=self._count_old(),
+        )
+
+    def _next_hashtag(self, tried: set[str]) -> str | None:
+        # Asked anew each time: one video is under many hashtags, and the last page had some.
+        with self.catalog.read() as session:
+            found = hashtags_to_refresh(
+                session, observed_before=self.before, at_least=self.request.per_tag
+            )
+        for name, _n_old in found:
+            if name in tried:
+                continue
+            if not self.visits.is_paused(f"#{name}", subject=f"#{name}"):
+                return name
+            tried.add(name)
+        return None
+
+    def _list(self, browser: Browser, name: str) -> None:
+        subject, before = f"#{name}", self.found.copy()
+        listing = browser.list_hashtag(
+            name,
+            limit=LISTING_LIMIT,
+            keep=self._store,
+            on_progress=lambda n: self.progress.note(f"{n} videos"),
+        )
+        self.found["hashtags"] += 1
+        account = listing.account() | {"stored": dict(self.found - before)}
+        self.run.note(subject, "listed", account)
+        if listing.error is None:
+            self.visits.answered(subject)
+            self.run.done()
+        else:
+            words = self.visits.failed(listing.error, subject)
+            self.run.failed(subject, f"listing_{listing.stop_reason}", words)
+
+    def _store(self, sightings: Sequence[Sighting]) -> None:
+        rows = [self.facts(sighting) for sighting in sightings]
+        with self.catalog.write() as session:
+            stored = store_sightings(
+                session, rows, run_id=self.run.id, found_by=None, known_only=True
+            )
+        self.found.update(observations=stored.new_observations, unknown=stored.unknown)
+
+    def _count_old(self) -> int:
+        with self.catalog.read() as session:
+            return count_to_refresh(session, observed_before=self.before)
+
+    def _expect(self, n_left: int) -> None:
+        self.run.expect(n_left)
+        self.progress.expect(self.run.outcome.n_total)

@@ -1,0 +1,241 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from catalog.progress import Silent
+from catalog.record import store_sightings
+from catalog.visits import pause_of
+from scraper.browser import BrowserConfig
+from scraper.errors import (
+    Blocked,
+    BrowserFailed,
+    PageChanged,
+    RegionLocked,
+    SitePaused,
+    VideoGone,
+)
+from scraper.politeness import Site, SiteLimits
+from scraper.replica.content import ReplicaConfig
+from scraper.replica.server import Replica
+from scraper.steps import RefreshRequest, ScrapeRequest, add_hashtags, plan_refresh, refresh, scrape
+from scraper.steps.facts import facts_of
+from tests.fresh_catalog import ask, fresh_catalog
+from tests.scraper.steps.fakes import FIRST_ID, Cut, Opener, listing, page_of, sighting
+from tests.scraper.test_chromium import members
+
+LONG_AGO = datetime(2025, 11, 23, 10, tzinfo=UTC)
+IDS = [str(FIRST_ID + number) for number in range(1, 5)]
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    with fresh_catalog(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def known(catalog):
+    """Four videos that #dance listed long ago."""
+    found = [sighting(number, "30.5K", observed_at=LONG_AGO) for number in range(1, 5)]
+    rows = [facts_of(shown, b"salt") for shown in found]
+    with catalog.write() as session:
+        store_sightings(session, rows, run_id=None, found_by="dance")
+
+
+def now(number, text="40K"):
+    return sighting(number, text, observed_at=datetime.now(UTC))
+
+
+def pages(**changes):
+    """What each video's own page shows today, by id."""
+    found = {key: page_of(now(number)) for number, key in enumerate(IDS, start=1)}
+    return found | {IDS[int(key[1:]) - 1]: value for key, value in changes.items()}
+
+
+def refresh_with(catalog, answers, *, opener=None, limits=None, per_tag=100, **request):
+    return refresh(
+        catalog,
+        Site("http://127.0.0.1:9", limits=limits),
+        BrowserConfig(),
+        RefreshRequest(older_than=timedelta(days=1), per_tag=per_tag, **request),
+        salt=b"salt",
+        progress=Silent(),
+        open_with=opener or Opener(answers),
+    )
+
+
+def counts(catalog):
+    """The displayed counts of each video, oldest first, by number."""
+    found: dict[int, list[str]] = {}
+    rows = ask(
+        catalog,
+        "SELECT tiktok_id, display_text FROM view_observation"
+        " JOIN video ON video.id = video_id ORDER BY video.id, observed_at",
+    )
+    for tiktok_id, text in rows:
+        found.setdefault(int(tiktok_id) - FIRST_ID, []).append(text)
+    return found
+
+
+@pytest.mark.usefixtures("known")
+def test_each_known_video_gets_one_more_observation(catalog):
+    result = refresh_with(catalog, pages(v2=page_of(now(2, "30.5K")), v3=page_of(now(3, "29K"))))
+
+    assert (result.outcome.status, result.outcome.n_done) == ("ok", 4)
+    assert (result.n_observations, result.n_pages, result.n_left) == (4, 4, 0)
+    assert counts(catalog) == {
+        1: ["30.5K", "40K"],
+        2: ["30.5K", "30.5K"],  # that it did not change is known now
+        3: ["30.5K", "29K"],  # counts may fall
+        4: ["30.5K", "40K"],
+    }
+
+
+@pytest.mark.usefixtures("known")
+def test_what_was_observed_is_not_old_any_more(catalog):
+    refresh_with(catalog, pages())
+    opener = Opener({})
+
+    result = refresh_with(catalog, {}, opener=opener)
+
+    assert (result.outcome.status, result.outcome.n_total, opener.n_opened) == ("ok", 0, 0)
+
+
+@pytest.mark.usefixtures("known")
+def test_a_hashtags_page_comes_first_where_it_shows_many(catalog):
+    shown = listing(now(1), now(3), now(9), stop="end")
+
+    result = refresh_with(catalog, pages() | {"dance": shown}, per_tag=4)
+
+    assert (result.n_hashtags, result.n_pages, result.n_observations) == (1, 2, 4)
+    assert (result.outcome.n_total, result.outcome.n_done) == (3, 3)
+    # A refresh finds nothing new: that is what a scrape is for.
+    assert sorted(counts(catalog)) == [1, 2, 3, 4]
+    assert ask(catalog, "SELECT listed_at FROM hashtag WHERE name = 'dance'") == [(None,)]
+
+
+@pytest.mark.usefixtures("known")
+def test_a_hashtags_page_that_is_lost_half_way_keeps_what_it_showed(catalog):
+    lost = listing(now(1), stop="crashed", error=BrowserFailed("tab crashed"))
+    opener = Opener(pages() | {"dance": lost})
+
+    result = refresh_with(catalog, {}, opener=opener, per_tag=4)
+
+    assert result.outcome.codes == {"listing_crashed": 1}
+    assert (result.n_observations, result.n_pages, opener.n_opened) == (4, 3, 2)
+
+
+@pytest.mark.usefixtures("known")
+def test_a_video_that_is_gone_keeps_its_history(catalog):
+    result = refresh_with(catalog, pages(v2=VideoGone("status 10204")))
+
+    assert (result.outcome.status, result.n_gone, result.n_observations) == ("ok", 1, 3)
+    assert counts(catalog)[2] == ["30.5K"]
+    assert ask(catalog, "SELECT tiktok_id, gone_reason FROM video WHERE gone_at NOT NULL") == [
+        (IDS[1], "status 10204")
+    ]
+    assert plan_refresh(catalog, RefreshRequest(timedelta(0))).n_videos == 3
+
+
+@pytest.mark.usefixtures("known")
+def test_a_video_that_is_kept_from_us_is_not_gone_and_not_asked_for_at_once(catalog):
+    result = refresh_with(catalog, pages(v1=RegionLocked("status 10231")))
+
+    assert (result.outcome.status, result.outcome.codes) == ("partial", {"region_locked": 1})
+    assert ask(catalog, "SELECT count(*) FROM video WHERE gone_at NOT NULL") == [(0,)]
+    again = refresh_with(catalog, pages(), limit=1)
+    assert (again.outcome.codes, again.n_pages, again.n_left) == ({"paused": 1}, 0, 1)
+    with catalog.read() as session:
+        until = pause_of(session, "127.0.0.1:9", f"@{IDS[0]}", datetime.now(UTC)).until
+    assert until <= datetime.now(UTC) + timedelta(days=1)
+
+
+@pytest.mark.usefixtures("known")
+def test_no_more_pages_than_the_limit_are_opened(catalog):
+    first = refresh_with(catalog, pages(), limit=3)
+    second = refresh_with(catalog, pages(), limit=3)
+
+    assert (first.n_pages, first.n_left, second.n_pages) == (3, 1, 1)
+
+
+@pytest.mark.usefixtures("known")
+def test_a_refresh_that_was_stopped_goes_on_where_it_was(catalog):
+    with pytest.raises(KeyboardInterrupt):
+        refresh_with(catalog, pages(v3=KeyboardInterrupt()))
+    cut = Cut([now(3)], KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        refresh_with(catalog, pages() | {"dance": cut}, per_tag=1)
+
+    result = refresh_with(catalog, pages())
+
+    assert (result.n_pages, result.n_left) == (1, 0)
+    assert {len(texts) for texts in counts(catalog).values()} == {2}
+
+
+@pytest.mark.usefixtures("known")
+def test_refusals_in_a_row_leave_the_site_alone(catalog):
+    captcha = Blocked("a captcha", mark="captcha")
+    answers = pages(v2=captcha, v3=captcha)
+
+    result = refresh_with(catalog, answers, limits=SiteLimits(blocks_to_stop=2))
+
+    assert result.outcome.codes == {"blocked": 2, "site_paused": 2}
+    assert (result.n_observations, result.outcome.exit_code) == (1, 4)
+    with pytest.raises(SitePaused):
+        refresh_with(catalog, answers)
+
+
+@pytest.mark.usefixtures("known")
+def test_a_hashtag_that_has_refused_is_left_to_the_videos_own_pages(catalog):
+    answers = pages() | {"dance": Blocked("403", mark="forbidden")}
+    refresh_with(catalog, answers, per_tag=4, limit=1)
+
+    result = refresh_with(catalog, pages(), per_tag=3)
+
+    assert (result.n_hashtags, result.n_pages) == (0, 3)
+
+
+@pytest.mark.usefixtures("known")
+def test_the_days_budget_ends_it_and_the_rest_waits(catalog):
+    result = refresh_with(catalog, pages(), limits=SiteLimits(daily_pages=1))
+
+    assert (result.n_pages, result.n_left) == (1, 3)
+    assert (result.outcome.exit_code, result.outcome.n_skipped) == (4, 3)
+
+
+@pytest.mark.usefixtures("known")
+def test_a_page_that_cannot_be_read_costs_one_video(catalog):
+    result = refresh_with(catalog, pages(v1=PageChanged("no data")))
+
+    assert (result.outcome.codes, result.n_observations) == ({"page_changed": 1}, 3)
+
+
+@pytest.mark.chromium
+def test_the_replicas_counts_are_followed_as_they_grow(catalog, clips, profiles):
+    days = [0.0]
+    config = BrowserConfig(profile_root=profiles, look_s=1.0)
+    replica_config = ReplicaConfig(videos_per_tag=12, topics=("Dance", "Music"))
+    with Replica(replica_config, clips, days=lambda: days[0]) as replica:
+        site = Site(replica.url)
+        add_hashtags(catalog, {"Dance": ["dance"], "Music": ["music"]})
+        options = {"salt": b"salt", "progress": Silent()}
+        scrape(catalog, site, config, ScrapeRequest(limit=100), **options)
+        n_known = ask(catalog, "SELECT count(*) FROM video")[0][0]
+        days[0] = 400.0
+        n_gone = n_known - len(
+            {v.tiktok_id for tag in ("dance", "music") for v in replica.site.timeline.listed(tag)}
+        )
+
+        request = RefreshRequest(older_than=timedelta(0), per_tag=5)
+        result = refresh(catalog, site, config, request, **options)
+
+    assert result.n_hashtags == 2
+    assert (result.n_gone, result.n_pages) == (n_gone, n_gone)
+    assert result.n_observations == n_known - n_gone
+    changed = ask(
+        catalog,
+        "SELECT count(*) FROM view_observation a JOIN view_observation b ON a.video_id = b.video_id"
+        " WHERE a.observed_at < b.observed_at AND a.views_k < b.views_k",
+    )
+    assert changed[0][0] > n_known / 2
+    assert members(profiles) == []

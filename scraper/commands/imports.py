@@ -25,7 +25,7 @@ FORMATS = ("ytdlp", "web", "actor", "table", "research", "pairs", "app")
 
 
 @click.command("import")
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.argument("path", type=click.Path(path_type=Path))
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="Default: found out.")
 @click.option(
     "--platform", metavar="NAME", help="Whose ids these are; default: what the rows say, or tiktok."
@@ -45,7 +45,7 @@ FORMATS = ("ytdlp", "web", "actor", "table", "research", "pairs", "app")
 )
 @click.option(
     "--media",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="A folder with the videos' files, ID.mp4.",
 )
 @click.option("--no-media", is_flag=True, help="Leave media files where they are.")
@@ -74,6 +74,9 @@ def import_(
     from scraper import steps
     from scraper.importers import ImportOptions
 
+    _require(path, is_there=path.exists(), what="no such file or folder")
+    if media is not None:
+        _require(media, is_there=media.is_dir(), what="--media: no such folder")
     options = ImportOptions(
         format=format_,
         platform=platform,
@@ -102,6 +105,11 @@ def import_(
         emit({"dry_run": True, **counts}, as_json=as_json)
     else:
         emit_outcome(result.outcome, as_json=as_json, extra=counts)
+
+
+def _require(path: Path, *, is_there: bool, what: str) -> None:
+    if not is_there:
+        raise click.UsageError(f"{what}: {path}")
 
 
 def _column(text: str) -> tuple[str, str]:

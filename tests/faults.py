@@ -23,8 +23,9 @@ from tests.programs import ROOT, SETTINGS, ask, command, environment
 PAGE = ROOT / "docs" / "data.md"
 BLOCK = re.compile(r"(?<=<!-- faults -->\n).*?(?=<!-- /faults -->)", re.DOTALL)
 HASHTAG = "sports"
-# Twelve videos in three parts: a fault that strikes after the first part finds something to lose.
-SITE = ReplicaConfig(videos_per_tag=12, page_size=5, topics=("Sports",))
+# In parts of twelve, and more than fit a window: a fault that strikes after the first part, or the
+# first scroll, finds something to lose.
+SITE = ReplicaConfig(videos_per_tag=40, page_size=12, topics=("Sports",))
 # Files are fetched, too, where the fault is in a video's own page or file.
 WITH_FETCH = frozenset(
     {
@@ -42,7 +43,7 @@ WITH_FETCH = frozenset(
         "region_locked",
     }
 )
-N_FETCHED = 4
+N_FETCHED = {"region_locked": 20}
 PATIENCE_S = 240.0
 # Short, so that what never ends is given up in seconds; the defaults are for a real line.
 LIMITS = """
@@ -115,7 +116,7 @@ def provoke(name: str, clips: Path) -> FaultRun:
         [(n_stored,)] = ask(data, "SELECT count(*) FROM video")
         fetch = None
         if name in WITH_FETCH and n_stored:
-            fetch = _run(data, "fetch", "--limit", str(N_FETCHED))
+            fetch = _run(data, "fetch", "--limit", str(N_FETCHED.get(name, 4)))
         return FaultRun(name, n_stored, scrape, fetch, len(living(folder)))
 
 

@@ -1,20 +1,22 @@
-"""Clip extraction beside the original's method, on vertical H.264 of 20 and 60 seconds.
+"""Clip extraction beside the original's method and two decoders, on vertical H.264.
 
 The original decodes every frame of the file into one tensor, takes every 200th of it, and shrinks
 those by two bilinear interpolations, to 1024x576 and to 128x72. Ours reads the index, decodes only
-what the wanted frames depend on, and averages areas. Both end with (3, D, 128, 72) uint8.
+what the wanted frames depend on, and averages areas. torchcodec (exact mode) and decord2 seek to
+the same frames and shrink them while decoding. All end with (3, D, 128, 72) uint8, on one thread.
 """
 
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.measure import Cost, Row, cost_of, report
+from bench.measure import ROOT, Cost, Row, cost_of, report
 from features.clip import ClipConfig, read_clip
 from features.picture import bilinear, round_to_uint8
 
@@ -26,7 +28,7 @@ SOURCE = "testsrc2=size=576x1024:rate=30,noise=alls=8:allf=t"
 
 
 def rows() -> list[Row]:
-    """Measure both on each clip."""
+    """Measure every way on each clip; decoders that are not installed are left out."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         longest = Path(folder) / "longest.mp4"
@@ -34,10 +36,16 @@ def rows() -> list[Row]:
         for duration_s in DURATIONS_S:
             path = Path(folder) / f"{duration_s}.mp4"
             cut_clip(longest, path, duration_s)
-            ours = cost_of("bench.clip", "ours", str(path))
-            original = cost_of("bench.clip", "original", str(path))
             what = f"clip of {duration_s} s, 576x1024, every {EVERY_FRAMES}th frame: "
-            found += _compare(what, ours, original)
+            ours = cost_of("bench.clip", "ours", str(path))
+            others = {"original's way": cost_of("bench.clip", "original", str(path))}
+            has_peers = all(find_spec(module) for module in ("torchcodec", "decord"))
+            if has_peers and duration_s == max(DURATIONS_S):
+                others["torchcodec exact"] = cost_of("bench.clip_peers", "torchcodec", str(path))
+                others["decord2"] = cost_of("bench.clip_peers", "decord2", str(path))
+                found.append(_same_frames(what, path))
+            for name, other in others.items():
+                found += _compare(what, ours, name, other)
     return found
 
 
@@ -61,10 +69,13 @@ def read_original(path: Path) -> NDArray[np.uint8]:
         stream.thread_type = "NONE"  # as ours: both are measured on one thread
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
     every = np.stack(frames).transpose(0, 3, 1, 2)
-    kept = every[::EVERY_FRAMES]
-    full = [bilinear(np.ascontiguousarray(frame), 1024, 576) for frame in kept]
-    small = [bilinear(round_to_uint8(frame), 128, 72) for frame in full]
-    return np.stack([round_to_uint8(frame) for frame in small], axis=1)
+    return np.stack([shrink_twice(frame) for frame in every[::EVERY_FRAMES]], axis=1)
+
+
+def shrink_twice(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrink (3, h, w) the original's way: to 1024x576 and on to 128x72, both bilinear."""
+    full = round_to_uint8(bilinear(np.ascontiguousarray(frame), 1024, 576))
+    return round_to_uint8(bilinear(full, 128, 72))
 
 
 def read_ours(path: Path) -> NDArray[np.uint8]:
@@ -72,27 +83,38 @@ def read_ours(path: Path) -> NDArray[np.uint8]:
     return read_clip(path, ClipConfig(every_frames=EVERY_FRAMES)).frames
 
 
-def _compare(what: str, ours: Cost, original: Cost) -> list[Row]:
+def _compare(what: str, ours: Cost, name: str, other: Cost) -> list[Row]:
     return [
         Row(
             what + "CPU",
             f"{ours.cpu_s:.2f} s",
-            f"original's way {original.cpu_s:.2f} s",
-            f"{original.cpu_s / ours.cpu_s:.1f}",
+            f"{name} {other.cpu_s:.2f} s",
+            f"{other.cpu_s / ours.cpu_s:.1f}",
         ),
         Row(
             what + "wall",
             f"{ours.wall_s:.2f} s",
-            f"original's way {original.wall_s:.2f} s",
-            f"{original.wall_s / ours.wall_s:.1f}",
+            f"{name} {other.wall_s:.2f} s",
+            f"{other.wall_s / ours.wall_s:.1f}",
         ),
         Row(
             what + "peak memory",
             f"{ours.peak_mb:.0f} MB",
-            f"original's way {original.peak_mb:,.0f} MB",
-            f"{original.peak_mb / ours.peak_mb:.1f}",
+            f"{name} {other.peak_mb:,.0f} MB",
+            f"{other.peak_mb / ours.peak_mb:.1f}",
         ),
     ]
+
+
+def _same_frames(what: str, path: Path) -> Row:
+    command = [sys.executable, "-m", "bench.clip_peers", "same", str(path)]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return Row(
+        what + "same frames, `paper` mode; largest difference of a pixel",
+        "",
+        "original's way, torchcodec and decord2",
+        f"{done.stdout} levels apart",
+    )
 
 
 if __name__ == "__main__":

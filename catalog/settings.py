@@ -90,10 +90,21 @@ class ClipSettings(_Section):
     and a short video would have one or two frames.
     """
 
+    sampling: Literal["frames", "seconds", "uniform"] = Field(
+        default="frames", description="every so many frames, every so many seconds, or so many"
+    )
     every_frames: int = Field(default=30, ge=1, description="paper: 200")
+    every_s: float = Field(default=1.0, gt=0, description="with sampling seconds")
+    n_frames: int = Field(default=8, ge=1, description="with sampling uniform")
     max_frames: int = Field(default=16, ge=1, description="later ones are left out; paper: all")
+    start_s: float = Field(default=0.0, ge=0, description="what is before is trimmed")
+    stop_s: float | None = Field(default=None, gt=0, description="what is after is trimmed")
+    window_frames: int = Field(default=1, ge=1, description="mean of so many frames each")
     height_px: int = Field(default=32, ge=8, description="paper: 128")
     width_px: int = Field(default=18, ge=8, description="paper: 72")
+    shrink: int | None = Field(
+        default=None, ge=1, description="1024x576 divided by it, in place of height and width"
+    )
     resize: Literal["area", "paper"] = "area"
 
 
@@ -104,6 +115,17 @@ class AudioSettings(_Section):
     weights: Path | None = Field(default=None, description="a .pt file or a converted folder")
     max_s: float = Field(default=600.0, gt=0)
     transcript: bool = True
+
+
+class FramesSettings(_Section):
+    """Which frozen torchvision network looks at which frames."""
+
+    backbone: str = Field(default="resnet18", description="a torchvision classifier")
+    weights: str = Field(
+        default="IMAGENET1K_V1",
+        description="a published name, a .pth or .safetensors file, or random:SEED (means nothing)",
+    )
+    n_frames: int = Field(default=8, ge=1, description="uniform in time")
 
 
 class PretrainSettings(_Section):
@@ -173,6 +195,7 @@ class Settings(BaseSettings):
     extract: ExtractSettings = ExtractSettings()
     clip: ClipSettings = ClipSettings()
     audio: AudioSettings = AudioSettings()
+    frames: FramesSettings = FramesSettings()
     pretrain: PretrainSettings = PretrainSettings()
     split: SplitSettings = SplitSettings()
     train: TrainSettings = TrainSettings()

@@ -3,46 +3,57 @@
 A first pass reads only packet headers and lists the frames in display order. A second pass feeds
 the decoder nothing but the packets that the wanted frames depend on: from the keyframe before each
 one up to its own, with non-reference frames left out. Where that does not find every wanted frame
-(damaged files, odd containers) all frames are decoded in order instead.
+(damaged files, odd containers) all frames are decoded in order instead, once to count them and
+once to keep some, so that memory never grows with the video.
 """
 
 import logging
-from bisect import bisect_right
-from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable, Iterable
+from dataclasses import InitVar, dataclass
+from functools import partial
 from pathlib import Path
 
 import av
 import numpy as np
-from av.codec.context import ThreadType
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from features.demux import Entry, open_media, packets, picture_stream, read_index
+from features.decode import Damage, decode_all, decode_some
+from features.demux import Index, decoders_reason, read_index
 from features.errors import MissingInput, Undecodable
-from features.picture import Resize, fit_picture
+from features.picture import PAPER_HEIGHT_PX, PAPER_WIDTH_PX, Resize, fit_picture
+from features.sampling import Choice, SamplingConfig, Timeline, choose_frames
 
 log = logging.getLogger(__name__)
 
+#: Sizes a frame and turns it upright: (frame, rotation_deg) -> (3, H, W), the same for all frames.
+Fit = Callable[[av.VideoFrame, int], NDArray[np.uint8]]
+
 
 @dataclass(frozen=True)
-class ClipConfig:
+class ClipConfig(SamplingConfig):
     """How a clip is sampled and sized. Every 200th frame at 128x72 is the paper's choice.
 
-    resize "area" averages and so keeps what is small and moving; "paper" is the original's pair of
-    bilinear steps, which reads 4 of every 64 pixels. Numbers of the two must never be mixed.
+    resize "area" averages and so keeps what is small and moving, and letterboxes at the clip's
+    own size; "paper" letterboxes at 1024x576 and is the original's pair of bilinear steps, which
+    reads 4 of every 64 pixels. Numbers of the two must never be mixed. shrink: sets height_px and
+    width_px to so many times less than 1024x576, as the paper's setting of that name (8) does.
     """
 
-    every_frames: int = 200
-    max_frames: int = 64  # 7 minutes at 30 frames a second; the paper has no limit
     height_px: int = 128
     width_px: int = 72
     resize: Resize = "area"
+    shrink: InitVar[int | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, shrink: int | None) -> None:
         """Refuse sizes that are no sizes."""
-        for name in ("every_frames", "max_frames", "height_px", "width_px"):
+        super().__post_init__()
+        if shrink is not None:
+            if not 1 <= shrink <= PAPER_WIDTH_PX:
+                raise ValueError(f"shrink is {shrink}, it must be 1 to {PAPER_WIDTH_PX}")
+            # The frozen dataclass's own way in: shrink is no setting beside the two it stands for.
+            object.__setattr__(self, "height_px", PAPER_HEIGHT_PX // shrink)
+            object.__setattr__(self, "width_px", PAPER_WIDTH_PX // shrink)
+        for name in ("height_px", "width_px"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
 
@@ -51,166 +62,159 @@ class ClipConfig:
 class Clip:
     """Sampled frames and what is known of the file they come from.
 
-    frames: (3, D, H, W) uint8 RGB. n_frames_total counts the frames the file shows; duration_s is
-    how long they last; fps is 30 where the file names no rate. truncated: the file ends well
-    before its header says. capped: max_frames left out later frames. n_errors counts damaged
-    packets and frames that were concealed. rotation_deg is counter-clockwise, already applied.
+    frames: (3, D, H, W) uint8 RGB. indices: the number of each in display order; frames averaged
+    over a window are named by their middle. n_frames_total counts the frames the file shows;
+    duration_s is how long they last; fps is 30 where the file names no rate. truncated: the file
+    ends well before its header says. fraction_read: how much of the promised time, and of the
+    listed frames where all had to be decoded, could be read. capped: max_frames left out later
+    frames. n_errors counts damaged packets and frames that were concealed. rotation_deg is
+    counter-clockwise, already applied.
     """
 
     frames: NDArray[np.uint8]
+    indices: tuple[int, ...]
     n_frames_total: int
     fps: float
     duration_s: float
     truncated: bool
+    fraction_read: float
     capped: bool
     rotation_deg: int
     n_errors: int
 
 
-@dataclass(frozen=True)
-class _Picture:
-    """One decoded frame, sized and upright."""
-
-    image: NDArray[np.uint8]
-    rotation_deg: int
-    is_corrupt: bool
-
-
-class _DamageCount:
-    def __init__(self) -> None:
-        self.packets = 0
-
-
 def read_clip(path: str | Path, config: ClipConfig) -> Clip:
-    """Decode frames 0, N, 2N, … in display order, upright, fitted into H x W on black.
+    """Decode the frames that the settings name, upright, fitted into H x W on black.
 
-    Raises MissingInput, NoVideoStream, Undecodable.
+    Raises MissingInput, NoVideoStream, Undecodable, TooShort (nothing is left after trimming).
     """
+    fit = partial(
+        fit_picture, height_px=config.height_px, width_px=config.width_px, resize=config.resize
+    )
+    return read_frames(path, config, lambda frame, turn: fit(frame, rotation_deg=turn))
+
+
+def read_frames(path: str | Path, sampling: SamplingConfig, fit: Fit) -> Clip:
+    """Decode the frames that the settings name, each sized by `fit`; raises what read_clip does."""
     # An absolute name behind an explicit protocol: no file name can be taken for a URL.
     url = f"file:{Path(path).resolve()}"
     try:
-        entries, header_end_s, fps, time_base_s = read_index(url)
-        order = sorted((e for e in entries if not e.is_discard), key=lambda entry: entry.pts)
-        wanted = [e.pts for e in order[:: config.every_frames][: config.max_frames]]
-        damage = _DamageCount()
-        pictures = _decode_needed(url, config, entries, wanted, damage) if entries else {}
-        if not wanted or len(pictures) < len(set(wanted)) or len(set(wanted)) < len(wanted):
+        index = read_index(url)
+        found = _read_some(url, index, sampling, fit)
+        if found is None:
             log.debug("%s: not every frame can be reached directly, decoding all", path)
-            damage = _DamageCount()
-            found, n_total = _decode_all(url, config, damage)
-        else:
-            found, n_total = [pictures[pts] for pts in wanted], len(order)
+            found = _read_all(url, index, sampling, fit)
     except FileNotFoundError as error:
         raise MissingInput(f"no file {path}") from error
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
-        raise Undecodable(f"{path} cannot be decoded: {error}") from error
-    if not found:
-        raise Undecodable(f"{path} holds no frame that can be decoded")
-    last_end_s = max((e.pts + e.duration for e in entries), default=0) * time_base_s
-    duration_s = sum(e.duration for e in order) * time_base_s or n_total / fps
+        raise Undecodable(f"{path} cannot be decoded: {decoders_reason(url) or error}") from error
+    if found is None:
+        reason = decoders_reason(url) or "the decoder does not say why"
+        raise Undecodable(f"{path} holds no frame that can be decoded: {reason}")
+    album, timeline, damage = found
+    n_total = len(timeline.shown_s)
+    # Where all was decoded, frames that are listed and did not come out count as not read.
+    came_out = min(n_total / len(index.shown), 1.0) if len(index.shown) else 1.0
     return Clip(
-        frames=np.ascontiguousarray(np.stack([p.image for p in found], axis=1)),
+        frames=album.frames(),
+        indices=album.choice.indices,
         n_frames_total=n_total,
-        fps=fps,
-        duration_s=duration_s,
-        # Half a second and 2 %: an edit list or a variable rate moves the end by less than that.
-        truncated=header_end_s - last_end_s > max(0.5, 0.02 * header_end_s),
-        capped=n_total > config.every_frames * config.max_frames,
-        rotation_deg=found[0].rotation_deg,
-        n_errors=damage.packets + sum(p.is_corrupt for p in found),
+        fps=index.fps,
+        duration_s=timeline.end_s,
+        truncated=index.fraction_read < 1,
+        fraction_read=index.fraction_read * came_out,
+        capped=album.choice.capped,
+        rotation_deg=album.rotation_deg,
+        n_errors=damage.packets + album.n_corrupt,
     )
 
 
-def _needed(entries: list[Entry], wanted: Iterable[int]) -> list[range]:
-    """Give the runs of packets (in decode order) that must be decoded to see the wanted frames."""
-    position = {entry.pts: index for index, entry in enumerate(entries)}
-    # A keyframe serves what is shown from its own time on; frames shown before it that follow it
-    # in the file (an open group) need the keyframe before that.
-    keyframes = sorted((e.pts, i) for i, e in enumerate(entries) if e.is_keyframe)
-    times = [pts for pts, _ in keyframes]
-    runs: list[range] = []
-    for pts in wanted:
-        before = bisect_right(times, pts) - 1
-        start = keyframes[before][1] if before >= 0 else 0
-        stop = position[pts] + 1
-        if runs and start <= runs[-1].stop:
-            runs[-1] = range(runs[-1].start, max(stop, runs[-1].stop))
-        else:
-            runs.append(range(start, stop))
-    return runs
+class _Album:
+    """Gathers pictures by frame number, and averages those of a window as they come."""
+
+    def __init__(self, choice: Choice, fit: Fit) -> None:
+        self.choice = choice
+        self.fit = fit
+        self.rows: dict[int, list[int]] = {}
+        for row, window in enumerate(choice.windows):
+            for number in window:
+                self.rows.setdefault(number, []).append(row)
+        self.sums: list[NDArray[np.uint8] | NDArray[np.uint32] | None] = [None] * len(
+            choice.windows
+        )
+        self.missing = set(self.rows)
+        self.first = min(self.rows)
+        self.rotation_deg = 0
+        self.n_corrupt = 0
+
+    def add(self, number: int, frame: av.VideoFrame) -> None:
+        if number not in self.missing:
+            return
+        turn = round(frame.rotation / 90) * 90 % 360
+        if number == self.first:
+            self.rotation_deg = turn
+        picture = self.fit(frame, turn)
+        self.n_corrupt += frame.is_corrupt
+        self.missing.discard(number)
+        for row in self.rows[number]:
+            if len(self.choice.windows[row]) == 1:
+                self.sums[row] = picture
+            elif (total := self.sums[row]) is None:
+                self.sums[row] = picture.astype(np.uint32)
+            else:
+                total += picture
+
+    def frames(self) -> NDArray[np.uint8]:
+        """Stack the pictures; a window's mean is rounded once, halves up."""
+        pictures = [
+            ((total + len(window) // 2) // len(window)).astype(np.uint8)
+            for total, window in zip(self.sums, self.choice.windows, strict=True)
+            if total is not None
+        ]
+        return np.ascontiguousarray(np.stack(pictures, axis=1))
 
 
-def _decode_needed(
-    url: str, config: ClipConfig, entries: list[Entry], wanted: list[int], damage: _DamageCount
-) -> dict[int, _Picture]:
-    """Decode the wanted frames by presentation time; those that do not come out are missing."""
-    runs = iter(_needed(entries, wanted))
-    targets = set(wanted)
-    pictures: dict[int, _Picture] = {}
-
-    def keep(frames: Iterable[av.VideoFrame]) -> None:
-        for frame in frames:
-            if frame.pts in targets and frame.pts not in pictures:
-                pictures[frame.pts] = _picture(frame, config)
-
-    run = next(runs, range(0))
-    with open_media(url) as container:
-        stream = picture_stream(container, url)
-        _one_thread(stream)
-        for index, packet in enumerate(packets(container, stream)):
-            if index < run.start:
-                continue
-            stream.codec_context.skip_frame = "DEFAULT" if packet.pts in targets else "NONREF"
-            keep(_decode(stream, packet, damage))
-            if index + 1 < run.stop:
-                continue
-            keep(_decode(stream, None, damage))
-            stream.codec_context.flush_buffers()
-            following = next(runs, None)
-            if following is None:
-                break
-            run = following
-    return pictures
+_Found = tuple[_Album, Timeline, Damage]
 
 
-def _decode_all(
-    url: str, config: ClipConfig, damage: _DamageCount
-) -> tuple[list[_Picture], int]:
-    """Decode every frame in order and keep the wanted ones; returns them and the full count."""
-    pictures: list[_Picture] = []
-    n_total = 0
-    with open_media(url) as container:
-        stream = picture_stream(container, url)
-        _one_thread(stream)
-        for packet in chain(packets(container, stream), (None,)):
-            for frame in _decode(stream, packet, damage):
-                wanted = n_total % config.every_frames == 0
-                if wanted and len(pictures) < config.max_frames:
-                    pictures.append(_picture(frame, config))
-                n_total += 1
-    return pictures, n_total
+def _read_some(url: str, index: Index, sampling: SamplingConfig, fit: Fit) -> _Found | None:
+    """Decode only what is needed; None where that does not give every wanted frame, and whole."""
+    if not index.is_exact:
+        return None
+    timeline, damage = index.timeline, Damage()
+    album = _Album(choose_frames(timeline, sampling), fit)
+    wanted = sorted(album.rows)
+    number_of = dict(zip(index.pts[index.shown[wanted]].tolist(), wanted, strict=True))
+    runs = index.packets_needed(wanted)
+    latest = -1
+    for frame in decode_some(url, runs, frozenset(number_of), damage):
+        number = -1 if frame.pts is None else number_of[frame.pts]
+        if number <= latest:  # the decoder shows them in another order: their times are wrong
+            return None
+        latest = number
+        album.add(number, frame)
+    # How a damaged frame is concealed depends on the frames before it, all of them.
+    if album.missing or album.n_corrupt or damage.packets:
+        return None
+    return album, timeline, damage
 
 
-def _one_thread(stream: VideoStream) -> None:
-    # One decoder per core is faster than two threads in one decoder, and frame threads would
-    # make skipping depend on timing.
-    stream.codec_context.thread_type = ThreadType.NONE
-    stream.codec_context.thread_count = 1
+def _read_all(url: str, index: Index, sampling: SamplingConfig, fit: Fit) -> _Found | None:
+    """Decode every frame, twice, and number what comes out; None where nothing does."""
+    timeline = _timeline((frame.pts for frame in decode_all(url, Damage())), index)
+    if not len(timeline.shown_s):
+        return None
+    album, damage = _Album(choose_frames(timeline, sampling), fit), Damage()
+    for number, frame in enumerate(decode_all(url, damage)):
+        album.add(number, frame)
+    return album, timeline, damage
 
 
-def _decode(
-    stream: VideoStream, packet: "av.Packet[VideoStream] | None", damage: _DamageCount
-) -> list[av.VideoFrame]:
-    try:
-        return stream.codec_context.decode(packet)
-    except av.error.EOFError:
-        return []
-    except av.error.InvalidDataError:
-        damage.packets += 1
-        return []
-
-
-def _picture(frame: av.VideoFrame, config: ClipConfig) -> _Picture:
-    rotation_deg = round(frame.rotation / 90) * 90 % 360
-    image = fit_picture(frame, config.height_px, config.width_px, rotation_deg, config.resize)
-    return _Picture(image, rotation_deg, frame.is_corrupt)
+def _timeline(times: Iterable[int | None], index: Index) -> Timeline:
+    """Say when decoded frames appear: by their own times, or by the rate where one has none."""
+    pts = np.array([np.nan if time is None else time for time in times], np.float64)
+    if not len(pts) or np.isnan(pts).any():
+        return Timeline(np.arange(len(pts)) / index.fps, len(pts) / index.fps)
+    # Behind damage a few frames may claim a time that is still to come; none shows before the next.
+    shown_s = (np.minimum.accumulate(pts[::-1])[::-1] - pts.min()) * index.time_base_s
+    return Timeline(shown_s, float(shown_s[-1]) + 1 / index.fps)

@@ -9,7 +9,7 @@ from features.extractor import Extracted, Source
 
 EXTRACTOR: Final = "pyav"
 #: Raised whenever the same file and settings would give other pixels.
-EXTRACTOR_VERSION: Final = "1"
+EXTRACTOR_VERSION: Final = "2"
 
 
 class ClipExtractor:
@@ -37,6 +37,7 @@ class ClipExtractor:
                 "fps": round(clip.fps, 3),
                 "duration_s": round(clip.duration_s, 3),
                 "truncated": clip.truncated,
+                "fraction_read": round(clip.fraction_read, 4),
                 "capped": clip.capped,
                 "rotation_deg": clip.rotation_deg,
                 "n_errors": clip.n_errors,

@@ -13,6 +13,7 @@ from features.extractor import Extractor, FeatureSetSpec
 
 if TYPE_CHECKING:
     from features.audio import AudioConfig
+    from features.frames import FramesConfig
 
 AUTOENCODER = "autoencoder"  # the model name under which `pretrain` registers its weights
 
@@ -50,7 +51,7 @@ class ClipPlan:
         """Name the feature set; loads no network."""
         from features.clip_extractor import EXTRACTOR, EXTRACTOR_VERSION  # noqa: PLC0415 (see top)
 
-        return FeatureSetSpec("clip", asdict(self.config), EXTRACTOR, EXTRACTOR_VERSION, None)
+        return FeatureSetSpec("clip", self.config.spec(), EXTRACTOR, EXTRACTOR_VERSION, None)
 
     def check(self) -> None:
         """Nothing to check: clips need no weights."""
@@ -141,3 +142,33 @@ class AudioPlan:
         return AudioExtractor(
             self.config, self.weights, weights_sha256=fingerprint, device=self.device
         )
+
+
+@dataclass(frozen=True)
+class FramesPlan:
+    """Pooled embeddings of media files' frames by a frozen network of torchvision.
+
+    device "auto" takes the GPU where there is one.
+    """
+
+    config: "FramesConfig"
+    store_root: str
+    device: str = "auto"
+
+    def spec(self) -> FeatureSetSpec:
+        """Name the feature set, weights at hand or not; raises WeightsMissing for a named file."""
+        from features.frames import frames_spec  # noqa: PLC0415 (see top)
+
+        return frames_spec(self.config)
+
+    def check(self) -> None:
+        """Raise WeightsMissing or WeightsMismatch when the weights are not on this machine."""
+        from features.frames import check_weights  # noqa: PLC0415 (see top)
+
+        check_weights(self.config)
+
+    def build(self) -> Extractor:
+        """The network without its head."""
+        from features.frames import FramesExtractor  # noqa: PLC0415 (see top)
+
+        return FramesExtractor(self.config, device=self.device)

@@ -36,6 +36,7 @@ def test_a_row_holds_the_decoders_frames_and_facts_fit_for_sql(media):
         "fps": 30.0,
         "duration_s": 4.0,
         "truncated": False,
+        "fraction_read": 1.0,
         "capped": True,
         "rotation_deg": 0,
         "n_errors": 0,

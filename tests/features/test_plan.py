@@ -15,13 +15,15 @@ from features.clip import ClipConfig
 from features.clip_extractor import ClipExtractor
 from features.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from features.errors import WeightsMismatch, WeightsMissing
-from features.plan import AudioPlan, ClipPlan, Plan, VisualPlan
+from features.frames import FramesConfig, FramesExtractor
+from features.plan import AudioPlan, ClipPlan, FramesPlan, Plan, VisualPlan
 from features.visual import VisualExtractor
 from model.pretraining import save_autoencoder
 
 CLIPS = ClipPlan(ClipConfig(), "store")
 VISUAL = VisualPlan("c" * 64, Path("autoencoder.safetensors"), "0" * 64, "store")
 AUDIO = AudioPlan(AudioConfig(dtype="float32"), "store")
+FRAMES = FramesPlan(FramesConfig("shufflenet_v2_x0_5", "random:0"), "store")
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def visual(tmp_path) -> VisualPlan:
     return VisualPlan("c" * 64, path, sha256, str(tmp_path))
 
 
-@pytest.mark.parametrize("plan", [CLIPS, VISUAL, AUDIO], ids=["clip", "visual", "audio"])
+@pytest.mark.parametrize("plan", [CLIPS, VISUAL, AUDIO, FRAMES], ids=lambda plan: plan.spec().kind)
 def test_a_plan_travels_and_names_the_same_set_there(plan: Plan):
     there = pickle.loads(pickle.dumps(plan))
     assert there == plan
@@ -40,7 +42,7 @@ def test_a_plan_travels_and_names_the_same_set_there(plan: Plan):
 
 def test_kinds_and_settings_stand_in_the_spec():
     assert CLIPS.spec().kind == "clip"
-    assert CLIPS.spec().config == dataclasses.asdict(ClipConfig())
+    assert CLIPS.spec().config == ClipConfig().spec()
     assert CLIPS.spec().weights_sha256 is None
     assert VISUAL.spec().kind == "visual"
     assert VISUAL.spec().config == {"clip_set": "c" * 64}
@@ -48,6 +50,9 @@ def test_kinds_and_settings_stand_in_the_spec():
     assert AUDIO.spec().kind == "audio"
     assert AUDIO.spec().config["dtype"] == "float32"
     assert len(AUDIO.spec().weights_sha256 or "") == 64
+    assert FRAMES.spec().kind == "frames"
+    assert FRAMES.spec().config["backbone"] == "shufflenet_v2_x0_5"
+    assert FRAMES.spec().config["weights"] == "random:0"
 
 
 @pytest.mark.parametrize(
@@ -59,6 +64,8 @@ def test_kinds_and_settings_stand_in_the_spec():
         (VISUAL, {"weights_sha256": "1" * 64}),
         (AUDIO, {"config": AudioConfig(dtype="bfloat16")}),
         (AUDIO, {"config": AudioConfig(dtype="float32", transcript=False)}),
+        (FRAMES, {"config": FramesConfig("shufflenet_v2_x0_5", "random:1")}),
+        (FRAMES, {"config": FramesConfig("shufflenet_v2_x0_5", "random:0", n_frames=4)}),
     ],
 )
 def test_what_changes_the_numbers_changes_the_set(plan, change):
@@ -71,6 +78,7 @@ def test_what_changes_the_numbers_changes_the_set(plan, change):
         (CLIPS, {"store_root": "s3://elsewhere"}),
         (VISUAL, {"weights": Path("copy.safetensors"), "device": "cuda"}),
         (AUDIO, {"store_root": "elsewhere", "device": "cuda"}),
+        (FRAMES, {"store_root": "elsewhere", "device": "cuda"}),
     ],
 )
 def test_where_it_is_computed_and_stored_does_not(plan, change):
@@ -82,6 +90,8 @@ def test_plans_build_their_extractors(visual):
     assert isinstance(CLIPS.build(), ClipExtractor)
     visual.check()
     assert isinstance(visual.build(), VisualExtractor)
+    FRAMES.check()
+    assert isinstance(FRAMES.build(), FramesExtractor)
 
 
 def test_weights_that_are_gone_or_replaced_are_refused_before_any_work(visual):
@@ -99,6 +109,19 @@ def test_weights_that_are_gone_or_replaced_are_refused_before_any_work(visual):
 def test_missing_whisper_weights_are_noticed_before_any_work(tmp_path, monkeypatch):
     with pytest.raises(WeightsMissing, match="nowhere"):
         dataclasses.replace(AUDIO, weights=tmp_path / "nowhere.pt").check()
+
+
+def test_missing_picture_weights_are_noticed_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    plan = FramesPlan(FramesConfig(), "store")
+    assert plan.spec().kind == "frames"
+    for use in (plan.check, plan.build):
+        with pytest.raises(WeightsMissing, match="viewcast weights fetch"):
+            use()
+    gone = dataclasses.replace(plan, config=FramesConfig(weights=str(tmp_path / "gone.pth")))
+    for use in (gone.spec, gone.check, gone.build):
+        with pytest.raises(WeightsMissing, match=r"gone\.pth"):
+            use()
 
 
 def test_a_clip_plan_loads_no_torch():

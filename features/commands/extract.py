@@ -1,0 +1,119 @@
+"""The commands that compute features and tell how far they are: extract, features."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from catalog.console import (
+    App,
+    dry_run_option,
+    emit,
+    emit_outcome,
+    json_option,
+    pass_app,
+    table,
+)
+from features.commands.plans import plan_and_input, store_root
+
+if TYPE_CHECKING:
+    from catalog.runs import Outcome
+
+
+@click.group()
+def extract() -> None:
+    """Compute features for every video that lacks them."""
+
+
+def _extract_command(kind: str, summary: str) -> click.Command:
+    @click.command(kind, help=summary)
+    @click.option("--workers", type=click.IntRange(min=0), help="Processes; 0: this one.")
+    @click.option("--retry-failed", is_flag=True, help="First open again what failed for good.")
+    @json_option
+    @dry_run_option
+    @pass_app
+    def command(
+        app: App, workers: int | None, retry_failed: bool, as_json: bool, dry_run: bool
+    ) -> None:
+        if dry_run:
+            from features import steps
+
+            plan, needs = plan_and_input(app, kind)
+            n_videos = steps.count_to_extract(app.catalog, plan, needs)
+            emit({"dry_run": True, "kind": kind, "n_videos": n_videos}, as_json=as_json)
+            return
+        outcome = run_extract(
+            app, kind, workers=workers, retry_failed=retry_failed, quiet=as_json
+        )
+        emit_outcome(outcome, as_json=as_json)
+
+    return command
+
+
+extract.add_command(_extract_command("clip", "Sample frames of each media file (every Nth)."))
+extract.add_command(
+    _extract_command("visual", "Embed each clip with the autoencoder of `pretrain`.")
+)
+extract.add_command(
+    _extract_command("audio", "Take Whisper's encoder states and transcript of each media file.")
+)
+extract.add_command(
+    _extract_command("frames", "Embed frames of each media file with a frozen torchvision network.")
+)
+
+
+@click.group()
+def features() -> None:
+    """Feature sets and how far they cover the videos."""
+
+
+@features.command("list")
+@json_option
+@pass_app
+def features_list(app: App, as_json: bool) -> None:
+    """List feature sets with their coverage."""
+    from catalog import reports
+
+    with app.catalog.read() as session:
+        rows = reports.coverage(session)
+    text = table(reports.columns_of(rows), [list(row.values()) for row in rows])
+    emit({"feature_sets": rows}, as_json=as_json, text=text if rows else "no feature set yet")
+
+
+def run_extract(
+    app: App,
+    kind: str,
+    *,
+    workers: int | None = None,
+    retry_failed: bool = False,
+    quiet: bool = False,
+    parent_id: int | None = None,
+) -> "Outcome":
+    """Extract with the application's settings; what `extract`, `nightly` and `demo` call."""
+    from catalog.progress import progress
+    from features import steps
+
+    plan, needs = plan_and_input(app, kind)
+    settings = app.settings.extract
+    if retry_failed:
+        steps.retry(app.catalog, plan)
+    with progress(f"extract {kind}", quiet=quiet) as bar:
+        return steps.extract(
+            app.catalog,
+            plan,
+            data=app.settings.data_folder,
+            needs=needs,
+            workers=settings.workers if workers is None else workers,
+            batch=settings.batch,
+            progress=bar,
+            parent_id=parent_id,
+        )
+
+
+def run_drop_from_shards(app: App, uris: Sequence[str]) -> None:
+    """Write shards anew without the rows that the catalog has no more; what `purge` calls."""
+    from features.steps import drop_from_shard
+    from features.store import FeatureStore
+
+    for uri in uris:
+        drop_from_shard(app.catalog, FeatureStore(store_root(app)), uri)

@@ -1,0 +1,87 @@
+"""How each kind of feature is made, by the application's settings."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from catalog.console import App
+from catalog.errors import BadSettings
+
+if TYPE_CHECKING:
+    from catalog.facts import FeatureSetFacts
+    from features.plan import AudioPlan, ClipPlan, FramesPlan, Plan, VisualPlan
+
+
+Config = TypeVar("Config")
+
+
+def plan_of(app: App, kind: str) -> "Plan":
+    """The plan of one kind by the application's settings."""
+    plans: dict[str, Callable[[App], Plan]] = {
+        "clip": clip_plan,
+        "visual": visual_plan,
+        "audio": audio_plan,
+        "frames": frames_plan,
+    }
+    return plans[kind](app)
+
+
+def clip_plan(app: App) -> "ClipPlan":
+    """The clip feature set of the application's settings."""
+    from features.clip import ClipConfig
+    from features.plan import ClipPlan
+
+    config = _config(ClipConfig, "clip", app.settings.clip.model_dump())
+    return ClipPlan(config, store_root(app))
+
+
+def frames_plan(app: App) -> "FramesPlan":
+    """The frames feature set of the application's settings."""
+    from features.frames import FramesConfig
+    from features.plan import FramesPlan
+
+    config = _config(FramesConfig, "frames", app.settings.frames.model_dump())
+    return FramesPlan(config, store_root(app))
+
+
+def audio_plan(app: App) -> "AudioPlan":
+    """The audio feature set of the application's settings."""
+    from features.audio import AudioConfig
+    from features.plan import AudioPlan
+
+    settings = app.settings.audio
+    config = AudioConfig(settings.model, settings.max_s, settings.transcript)
+    return AudioPlan(config, store_root(app), settings.weights)
+
+
+def visual_plan(app: App) -> "VisualPlan":
+    """The embeddings of this setting's clips by the newest autoencoder trained on such clips.
+
+    Raises NotFound, which says to run `pretrain`, where there is none.
+    """
+    from features import steps
+    from features.plan import VisualPlan
+
+    clip_set = clip_plan(app).spec().hash
+    weights = steps.find_autoencoder(app.catalog, clip_set)
+    path = app.settings.data_folder / weights.artifact_uri
+    return VisualPlan(clip_set, path, weights.sha256, store_root(app))
+
+
+def store_root(app: App) -> str:
+    """Root of the feature store."""
+    return app.settings.features_root or str(app.settings.data_folder / "features")
+
+
+def plan_and_input(app: App, kind: str) -> "tuple[Plan, FeatureSetFacts | None]":
+    """The plan of a kind, and the feature set that it is made from."""
+    from features import steps
+
+    needs = steps.find_set(app.catalog, clip_plan(app)) if kind == "visual" else None
+    return plan_of(app, kind), needs
+
+
+def _config(kind: Callable[..., Config], section: str, values: dict[str, Any]) -> Config:
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise BadSettings(f"settings {section}: {error}") from error

@@ -1,0 +1,92 @@
+"""The commands about weights that are not trained here: weights."""
+
+from typing import Any
+
+import click
+
+from catalog.console import App, dry_run_option, emit, json_option, pass_app
+from features.commands.plans import frames_plan
+
+of_option = click.option(
+    "--of",
+    "kind",
+    type=click.Choice(["audio", "frames"]),
+    default="audio",
+    show_default=True,
+    help="Whose: Whisper's, or the network of `extract frames`.",
+)
+
+
+@click.group()
+def weights() -> None:
+    """Weights that others trained: where they were found, and whether they are the right ones."""
+
+
+@weights.command("verify")
+@of_option
+@json_option
+@pass_app
+def weights_verify(app: App, kind: str, as_json: bool) -> None:
+    """Load the weights that `extract` would use and print their fingerprint."""
+    emit(_verify_frames(app) if kind == "frames" else _verify_audio(app), as_json=as_json)
+
+
+@weights.command("fetch")
+@of_option
+@json_option
+@dry_run_option
+@pass_app
+def weights_fetch(app: App, kind: str, as_json: bool, dry_run: bool) -> None:
+    """Let Whisper, or torchvision, download its own weights into its own cache; needs internet."""
+    fetch = _fetch_frames if kind == "frames" else _fetch_audio
+    emit(fetch(app, dry_run=dry_run), as_json=as_json)
+
+
+def _verify_audio(app: App) -> dict[str, Any]:
+    from features.whisper_weights import WeightsSources, find_weights, fingerprint, load_whisper
+
+    settings = app.settings.audio
+    sources = WeightsSources(path=settings.weights)
+    found = find_weights(settings.model, sources)
+    return {
+        "model": settings.model,
+        "files": [str(file) for file in found.files],
+        "fingerprint": fingerprint(load_whisper(settings.model, sources)),
+    }
+
+
+def _fetch_audio(app: App, *, dry_run: bool) -> dict[str, Any]:
+    from features.whisper_weights import WeightsSources, fingerprint, load_whisper
+
+    model = app.settings.audio.model
+    sources = WeightsSources(download=True)
+    payload: dict[str, Any] = {"model": model, "cache": str(sources.cache), "dry_run": dry_run}
+    if not dry_run:
+        payload["fingerprint"] = fingerprint(load_whisper(model, sources))
+    return payload
+
+
+def _verify_frames(app: App) -> dict[str, Any]:
+    from features.backbone import fingerprint, load_backbone
+    from features.backbone_weights import choose_weights, find_file
+
+    config = frames_plan(app).config
+    chosen = choose_weights(config.backbone, config.weights)
+    file = find_file(chosen)
+    return {
+        "model": config.backbone,
+        "files": [] if file is None else [str(file)],
+        "fingerprint": fingerprint(load_backbone(chosen)),
+    }
+
+
+def _fetch_frames(app: App, *, dry_run: bool) -> dict[str, Any]:
+    from features.backbone_weights import choose_weights, fetch_weights
+
+    config = frames_plan(app).config
+    chosen = choose_weights(config.backbone, config.weights)
+    published = None if chosen.published is None else str(chosen.published.file)
+    payload: dict[str, Any] = {"model": config.backbone, "cache": published, "dry_run": dry_run}
+    if not dry_run:
+        payload["file"] = str(fetch_weights(chosen) or "")
+    return payload

@@ -1,4 +1,7 @@
-"""`python -m bench [NAME…]`: measure everything, or what is named, and write the table to stdout; takes some fifteen minutes."""
+"""`python -m bench [NAME…]`: measure all, or what is named; the table goes to stdout.
+
+All takes some fifteen minutes.
+"""
 
 import os
 import sys
@@ -23,6 +26,9 @@ MODULES = {
 def main() -> int:
     """Run the benchmarks one after the other, or those that are named."""
     rows: list[Row] = []
+    if unknown := sorted(set(sys.argv[1:]) - MODULES.keys()):
+        sys.stderr.write(f"no benchmark {unknown[0]!r}; there are {', '.join(MODULES)}\n")
+        return 2
     for name in sys.argv[1:] or MODULES:
         sys.stderr.write(f"{name} …\n")
         rows += MODULES[name].rows()

@@ -1,0 +1,60 @@
+"""The commands of features, as far as they decide something themselves."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from catalog.session import upgrade
+from cli import main
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder with an empty catalog, on a machine without any downloaded weights."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no-torch-home"))
+    upgrade(f"sqlite:///{tmp_path / 'catalog.db'}")
+    return tmp_path
+
+
+def viewcast(data: Path, *words: str, **environment: str) -> Result:
+    return CliRunner(env=environment).invoke(main, ["--data", str(data), *words])
+
+
+def test_a_wrong_clip_setting_names_itself(data: Path) -> None:
+    result = viewcast(
+        data, "extract", "clip", VIEWCAST_CLIP__START_S="5", VIEWCAST_CLIP__STOP_S="2"
+    )
+    assert result.exit_code == 3
+    assert "settings clip: stop_s is 2.0, it must be above start_s 5.0" in result.output
+
+
+def test_an_unknown_backbone_lists_the_known_ones(data: Path) -> None:
+    result = viewcast(data, "extract", "frames", VIEWCAST_FRAMES__BACKBONE="resnet19")
+    assert result.exit_code == 3
+    assert "resnet19" in result.output
+    assert "resnet18" in result.output
+
+
+def test_absent_weights_of_frames_name_every_way_out(data: Path) -> None:
+    result = viewcast(data, "weights", "verify", "--of", "frames")
+    assert result.exit_code == 3
+    assert "viewcast weights fetch --of frames" in result.output
+
+
+def test_the_place_that_weights_would_be_fetched_to_is_told(data: Path) -> None:
+    result = viewcast(data, "weights", "fetch", "--of", "frames", "--dry-run", "--json")
+    said = json.loads(result.stdout)
+    assert said["cache"].startswith(str(data / "no-torch-home"))
+    assert said["cache"].endswith("resnet18-f37072fd.pth")
+
+
+def test_random_weights_are_verified_by_their_fingerprint(data: Path) -> None:
+    words = ("weights", "verify", "--of", "frames", "--json")
+    first, again, other = (
+        json.loads(viewcast(data, *words, VIEWCAST_FRAMES__WEIGHTS=f"random:{seed}").stdout)
+        for seed in (1, 1, 2)
+    )
+    assert first["files"] == []
+    assert first["fingerprint"] == again["fingerprint"] != other["fingerprint"]

@@ -55,6 +55,12 @@ class RootGroup(click.Group):
                 raise
             click.echo(f"viewcast: {error}", err=True)
             raise click.exceptions.Exit(error.exit_code) from error
+        except OSError as error:
+            # A full disk, a folder that may not be written: no fault of the program's.
+            if ctx.params.get("debug") or error.filename is None:
+                raise
+            click.echo(f"viewcast: {error.strerror}: {error.filename}", err=True)
+            raise click.exceptions.Exit(1) from error
         except KeyboardInterrupt as interrupt:
             click.echo("viewcast: interrupted; the same command goes on from here", err=True)
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from interrupt
@@ -205,10 +211,12 @@ def purge(
     from dataclasses import asdict
 
     from catalog import retention
-    from scraper.pseudonyms import author_key, load_salt
+    from scraper.pseudonyms import SALT_FILE, author_key, load_salt
 
     settings = app.settings
-    if authors:
+    # Without a key nobody's videos can be found; one is made only for the tombstone.
+    has_salt = bool(settings.author_salt) or (settings.data_folder / SALT_FILE).exists()
+    if authors and (has_salt or not dry_run):
         salt = load_salt(settings.data_folder, settings.author_salt.get_secret_value())
         keys += tuple(author_key(name.lstrip("@"), salt) for name in authors)
     wanted: dict[str, Any] = {"platform": platform, "tiktok_ids": videos, "author_keys": keys}

@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 
 from catalog.paging import by_video_id, hashtags_of
 from catalog.rows import chunks
+from catalog.sightings import NO_NAME
+from catalog.stale import SITE_PLATFORM
 from catalog.tables import Account, Video, ViewObservation
 
 Format = Literal["csv", "jsonl", "pairs"]
@@ -44,8 +46,9 @@ def export_videos(
     """Write every video with its newest readable count; return how many there were.
 
     csv and jsonl have the columns of COLUMNS; `pairs` is the paper's own [{"id", "views_k"}], of
-    videos whose count is known. @names in captions become "@…" unless keep_mentions. In CSV a text
-    that a spreadsheet would run as a formula gets a "'" in front.
+    videos whose count is known, with the platform where it is another site's. @names in captions
+    become "@…" unless keep_mentions. In CSV a text that a spreadsheet would run as a formula gets
+    a "'" in front.
     """
     return WRITERS[format](_rows(session, keep_mentions), out)
 
@@ -76,11 +79,9 @@ def _rows(session: Session, keep_mentions: bool) -> Iterator[dict[str, Any]]:
     for batch in chunks(by_video_id(session, page)):
         hashtags = hashtags_of(session, [row[0] for row in batch])
         for video_id, tiktok_id, platform, url, caption, *rest in batch:
-            shown = caption if keep_mentions else MENTION.sub("@…", caption)
+            shown = caption if keep_mentions else MENTION.sub(NO_NAME, caption)
             tags = " ".join(f"#{name}" for name in hashtags.get(video_id, ()))
-            yield dict(
-                zip(COLUMNS, (tiktok_id, platform, url, shown, tags, *rest), strict=True)
-            )
+            yield dict(zip(COLUMNS, (tiktok_id, platform, url, shown, tags, *rest), strict=True))
 
 
 def _write_csv(rows: Iterator[dict[str, Any]], out: TextIO) -> int:
@@ -109,7 +110,10 @@ def _write_pairs(rows: Iterator[dict[str, Any]], out: TextIO) -> int:
         if row["views_k"] is None:
             continue
         separator = ",\n " if n_rows else "\n "
-        out.write(separator + json.dumps({"id": row["tiktok_id"], "views_k": row["views_k"]}))
+        pair = {"id": row["tiktok_id"], "views_k": row["views_k"]}
+        if row["platform"] != SITE_PLATFORM:
+            pair["platform"] = row["platform"]
+        out.write(separator + json.dumps(pair))
         n_rows += 1
     out.write("\n]\n")
     return n_rows

@@ -1,20 +1,22 @@
 """Write down what was seen of videos and their counts; repeating it does no harm."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.orm import Session
 
 from catalog.errors import BadValue
-from catalog.facts import ObservationFacts, SightingCounts, VideoFacts
+from catalog.facts import SightingCounts
 from catalog.hashtags import ensure_names, ids_by_name, plain_hashtag
+from catalog.observing import Sightings, add_observations
 from catalog.rows import among, bulk, chunks, insert_into
-from catalog.tables import Account, Hashtag, Tombstone, Video, VideoHashtag, ViewObservation
+from catalog.tables import Account, Hashtag, Tombstone, Video, VideoHashtag
 
-Sightings = Sequence[tuple[VideoFacts, ObservationFacts]]
+# What an export writes in place of a name that a caption mentions.
+NO_NAME = "@…"
 
 
 def store_sightings(
@@ -31,9 +33,9 @@ def store_sightings(
     found_by: the hashtag whose page listed them; each is linked to it whatever its caption says.
     known_only: leave out and count as unknown what is not in the catalog. What was purged is left
     out and counted as tombstoned. repeat_after: a count that is shown as it was this short a time
-    before, as on the pages of two hashtags, is no observation of its own. A fact that is None never
-    erases a known one. A video's latest count only moves forward in time, so an old export may be
-    imported after a scrape.
+    before, as on the pages of two hashtags, is no observation of its own. A fact that is None or
+    empty never erases a known one. A video's latest count only moves forward in time, so an old
+    export may be imported after a scrape.
     """
     listing = plain_hashtag(found_by) if found_by is not None else None
     totals = SightingCounts(0, 0, 0)
@@ -74,8 +76,9 @@ def _store_batch(
     if not batch:
         return SightingCounts(0, 0, 0, n_tombstoned, n_unknown)
     ids = _upsert_videos(session, platform, batch, run_id)
+    _bring_back(session, batch, ids)
     _link_hashtags(session, batch, ids, listing)
-    new_observations = _add_observations(session, batch, ids, run_id, repeat_after)
+    new_observations = add_observations(session, batch, ids, run_id, repeat_after)
     n_known = len(known.keys() & ids.keys())
     return SightingCounts(len(ids) - n_known, n_known, new_observations, n_tombstoned, n_unknown)
 
@@ -140,8 +143,8 @@ def _upsert_videos(
         statement.on_conflict_do_update(
             index_elements=["tiktok_id", "platform"],
             set_={
-                "url": new.url,
-                "caption": case((new.caption != "", new.caption), else_=Video.caption),
+                "url": case((new.url != "", new.url), else_=Video.url),
+                "caption": case((_says_more(new.caption), new.caption), else_=Video.caption),
                 "account_id": func.coalesce(new.account_id, Video.account_id),
                 "posted_at": func.coalesce(new.posted_at, Video.posted_at),
                 "duration_s": func.coalesce(new.duration_s, Video.duration_s),
@@ -151,16 +154,35 @@ def _upsert_videos(
                     (new.first_seen_at < Video.first_seen_at, new.first_seen_at),
                     else_=Video.first_seen_at,
                 ),
-                # Seen after it was said to be gone: it is back.
-                "gone_at": case((new.first_seen_at > Video.gone_at, None), else_=Video.gone_at),
-                "gone_reason": case(
-                    (new.first_seen_at > Video.gone_at, None), else_=Video.gone_reason
-                ),
             },
         ),
         [rows[tiktok_id] for tiktok_id in sorted(rows)],
     )
     return _video_ids(session, platform, rows)
+
+
+def _says_more(caption: ColumnElement[str]) -> ColumnElement[bool]:
+    """Say whether a caption is to take the known one's place: not when an export left names out."""
+    return (caption != "") & (~caption.contains(NO_NAME, autoescape=True) | (Video.caption == ""))
+
+
+def _bring_back(session: Session, batch: Sightings, ids: Mapping[str, int]) -> None:
+    """Forget that a video was gone if it was seen since; the age of a file is no proof of that."""
+    last_seen: dict[int, datetime] = {}
+    for video, seen in batch:
+        if seen.is_time_stated:
+            video_id = ids[video.tiktok_id]
+            last_seen[video_id] = max(seen.observed_at, last_seen.get(video_id, seen.observed_at))
+    gone = session.execute(
+        select(Video.id, Video.gone_at).where(
+            among(session, Video.id, last_seen), Video.gone_at.is_not(None)
+        )
+    )
+    back = [video_id for video_id, gone_at in gone if gone_at and last_seen[video_id] > gone_at]
+    if back:
+        values = {"gone_at": None, "gone_reason": None}
+        is_back = update(Video).where(among(session, Video.id, back)).values(values)
+        session.execute(is_back.execution_options(synchronize_session=False))
 
 
 def _ensure_accounts(
@@ -217,69 +239,3 @@ def _link_hashtags(
             for (video_id, name), found_by in sorted(links.items())
         ],
     )
-
-
-def _add_observations(
-    session: Session,
-    batch: Sightings,
-    ids: Mapping[str, int],
-    run_id: int | None,
-    repeat_after: timedelta,
-) -> int:
-    may_repeat = {
-        ids[video.tiktok_id] for video, seen in batch if repeat_after or not seen.is_time_stated
-    }
-    before = _newest_of(session, may_repeat)
-    rows: dict[tuple[int, Any], dict[str, Any]] = {}
-    for video, seen in batch:
-        video_id = ids[video.tiktok_id]
-        text, at = before.get(video_id, (None, None))
-        if text == seen.display_text and at is not None:
-            is_soon = timedelta(0) <= seen.observed_at - at < repeat_after
-            if is_soon or not seen.is_time_stated:
-                continue
-        row = {
-            "video_id": video_id,
-            "observed_at": seen.observed_at,
-            "display_text": seen.display_text,
-            "views_k": seen.views_k,
-            "step_k": seen.step_k,
-            "source": seen.source,
-            "run_id": run_id,
-        }
-        # The first of one moment counts, in one batch as over many.
-        rows.setdefault((video_id, seen.observed_at), row)
-    if not rows:
-        return 0
-    statement = insert_into(session, ViewObservation).on_conflict_do_nothing(
-        index_elements=["video_id", "observed_at"]
-    )
-    ordered = [rows[key] for key in sorted(rows)]
-    n_added = bulk(session, statement, ordered)
-    newest = (
-        select(ViewObservation.id)
-        .where(ViewObservation.video_id == Video.id)
-        # One unreadable page must not hide the count that is known.
-        .order_by(ViewObservation.views_k.is_(None), ViewObservation.observed_at.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    session.execute(
-        update(Video)
-        .where(among(session, Video.id, set(ids.values())))
-        .values(latest_observation_id=newest)
-        .execution_options(synchronize_session=False)
-    )
-    return n_added
-
-
-def _newest_of(session: Session, video_ids: set[int]) -> dict[int, tuple[str, datetime]]:
-    """Return what each video's newest readable observation showed, and when."""
-    if not video_ids:
-        return {}
-    rows = session.execute(
-        select(Video.id, ViewObservation.display_text, ViewObservation.observed_at)
-        .join(ViewObservation, ViewObservation.id == Video.latest_observation_id)
-        .where(among(session, Video.id, video_ids))
-    )
-    return {video_id: (text, at) for video_id, text, at in rows}

@@ -7,7 +7,8 @@ ScrapeError
 ├── SiteFailed         the site answers with a failure of its own
 ├── Blocked            a captcha, a login wall or a refusal: we stop, we do not get around it
 ├── NoSuchHashtag      the site does not know the hashtag
-├── NotAllowed         robots.txt forbids the address, or could not be read
+├── NotAllowed         robots.txt forbids the address
+│   └── RobotsUnread   robots.txt could not be read: nothing at all is visited
 ├── LiveSiteRefused    a site that is not on this machine, without leave in the settings (exit 3)
 ├── SitePaused         the site wants to be left alone until a time that is not over (exit 5)
 ├── VideoGone          deleted, or its author's account is
@@ -18,6 +19,7 @@ ScrapeError
 ├── DownloadFailed     no whole file came; it may come another time
 │   └── UrlExpired     the signed address is over; the video's page gives another
 ├── NoSpace            the disk is nearly full
+├── BadSalt            the file with the key of the author hash holds none (exit 3)
 ├── ToolMissing        ffmpeg is not installed (exit 3)
 ├── BadMedia           a file came, but not the video that was announced
 │   └── MediaTooLarge  more bytes than the limit
@@ -94,9 +96,15 @@ class NoSuchHashtag(ScrapeError):
 
 
 class NotAllowed(ScrapeError):
-    """Name the address that robots.txt keeps to itself, or why that could not be read."""
+    """Name the address that robots.txt keeps to itself."""
 
     code: ClassVar[str] = "not_allowed"
+
+
+class RobotsUnread(NotAllowed):
+    """Say why robots.txt could not be read; asking for it again and again is no manners."""
+
+    code: ClassVar[str] = "robots_unread"
 
 
 class LiveSiteRefused(ScrapeError):
@@ -162,6 +170,14 @@ class NoSpace(ScrapeError):
     """Say how much is free and how much must stay free."""
 
     code: ClassVar[str] = "no_space"
+
+
+class BadSalt(ScrapeError):
+    """Name the file and how it can be had back."""
+
+    exit_code: ClassVar[int] = 3
+    code: ClassVar[str] = "bad_salt"
+    permanent: ClassVar[bool] = True
 
 
 class ToolMissing(ScrapeError):

@@ -95,7 +95,8 @@ def read_item(raw: object, *, source: Source, observed_at: datetime) -> Sighting
     tiktok_id = read_id(raw.get("id"))
     if tiktok_id is None:
         return Rejected("bad_id", None)
-    reason = _reason_to_reject(raw)
+    # Exports often leave an item's `video` out; a page never does for one that can be played.
+    reason = _reason_to_reject(raw, needs_video=source != "import" or "video" in raw)
     if reason is not None:
         return Rejected(reason, tiktok_id)
     video, caption = child(raw, "video"), clean_text(raw.get("desc"))[:MAX_CAPTION_CHARS]
@@ -149,7 +150,7 @@ def read_text_count(text: str) -> ViewCount | None:
         return None
 
 
-def _reason_to_reject(raw: Json) -> str | None:
+def _reason_to_reject(raw: Json, *, needs_video: bool) -> str | None:
     if raw.get("isAd"):
         return "ad"
     if raw.get("imagePost"):
@@ -162,7 +163,7 @@ def _reason_to_reject(raw: Json) -> str | None:
         return "private"
     if raw.get("takeDown") not in (None, 0, False, "0"):
         return "taken_down"
-    if child(raw, "video").get("duration") in (None, 0, "", "0"):
+    if needs_video and child(raw, "video").get("duration") in (None, 0, "", "0"):
         return "no_video"
     if str(raw.get("createTime")) == "0" or not (child(raw, "stats") or child(raw, "statsV2")):
         # What a visitor gets who ought to sign in.

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from protego import Protego
 
@@ -62,7 +62,7 @@ class Site:
         limits: SiteLimits | None = None,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        parts = urlsplit(base_url)
+        parts = _split(base_url)
         self.host = (parts.hostname or "").lower()
         self.is_loopback = _is_loopback(self.host)
         if not self.is_loopback and not allow_live:
@@ -71,7 +71,8 @@ class Site:
                 "leave), or point site.base_url at the replica, such as http://127.0.0.1:8765"
             )
         schemes = ("http", "https") if self.is_loopback else ("https",)
-        if parts.scheme not in schemes or parts.username or parts.query or parts.path.strip("/"):
+        is_plain = not (parts.username or parts.query or parts.path.strip("/"))
+        if parts.scheme not in schemes or not is_plain:
             raise LiveSiteRefused(
                 f"{base_url!r} is no site address: expected {' or '.join(schemes)}://HOST"
             )
@@ -147,7 +148,10 @@ class Site:
         return ip.is_loopback if self.is_loopback else ip.is_global
 
     def require_allowed(self, url: str) -> None:
-        """Raise NotAllowed for an address of the site that its robots.txt forbids."""
+        """Raise NotAllowed for an address of the site that its robots.txt forbids.
+
+        Raises RobotsUnread, for all of them, when there is one that cannot be read.
+        """
         if self._robots is None:
             self._robots = read_robots(self.base_url)
         if not self._robots.can_fetch(url, ROBOTS_AGENT):
@@ -172,6 +176,15 @@ class Site:
     def wait(self, seconds: float) -> None:
         """Stay away as long as the site has asked for, on this machine as elsewhere."""
         self._sleep(seconds)
+
+
+def _split(base_url: str) -> SplitResult:
+    try:
+        parts = urlsplit(base_url)
+        parts.port  # noqa: B018 (raises for one that no host has)
+    except ValueError as error:
+        raise LiveSiteRefused(f"{base_url!r} is no site address: {error}") from error
+    return parts
 
 
 def _is_loopback(host: str) -> bool:

@@ -5,7 +5,7 @@ import logging
 import httpx
 from protego import Protego
 
-from scraper.errors import NotAllowed
+from scraper.errors import RobotsUnread
 from scraper.wire import open_client
 
 log = logging.getLogger(__name__)
@@ -16,7 +16,7 @@ MAX_ROBOTS_BYTES = 512 * 1024
 
 
 def read_robots(base_url: str) -> Protego:
-    """Fetch a robots.txt; all is allowed where there is none. Raises NotAllowed."""
+    """Fetch a robots.txt; all is allowed where there is none. Raises RobotsUnread."""
     url = f"{base_url}/robots.txt"
     text = bytearray()
     try:
@@ -30,10 +30,10 @@ def read_robots(base_url: str) -> Protego:
                 if len(text) > MAX_ROBOTS_BYTES:
                     break
     except httpx.HTTPError as error:
-        raise NotAllowed(f"{url} could not be read ({error}), so nothing is visited") from error
+        raise RobotsUnread(f"{url} could not be read ({error}), so nothing is visited") from error
     if status in (404, 410):
         log.info("%s does not exist: everything is allowed", url)
         return Protego.parse("")
     if status != 200:
-        raise NotAllowed(f"{url} answered {status} instead of 200, so nothing is visited")
+        raise RobotsUnread(f"{url} answered {status} instead of 200, so nothing is visited")
     return Protego.parse(text[:MAX_ROBOTS_BYTES].decode("utf-8", "replace"))

@@ -66,12 +66,15 @@ class Came:
     exit_code: int
     codes: Mapping[str, int]
     left_out: Mapping[str, int]
+    stopped: Mapping[str, int]
 
     def words(self) -> str:
         """Say it for the table: the codes, what was left out and why, the exit code."""
         said = [f"`{code}`" + (f" {n}" if n > 1 else "") for code, n in sorted(self.codes.items())]
         out = ", ".join(f"{reason} {n}" for reason, n in sorted(self.left_out.items()))
-        return "; ".join([*said, *([f"left out: {out}"] if out else [])] or ["–"])
+        # How a listing ended is part of its code, if it has one.
+        ends = [] if said else [f"`{reason}`" for reason in sorted(self.stopped)]
+        return "; ".join([*said, *ends, *([f"left out: {out}"] if out else [])] or ["`ok`"])
 
 
 @dataclass(frozen=True)
@@ -139,9 +142,10 @@ def _run(data: Path, *arguments: str) -> Came:
         check=False,
         timeout=PATIENCE_S,
     )
-    said: dict[str, Any] = json.loads(done.stdout) if done.stdout else {"codes": {done.stderr: 1}}
+    last_words = {"codes": {done.stderr.strip().splitlines()[-1]: 1}} if done.stderr else {}
+    said: dict[str, Any] = json.loads(done.stdout) if done.stdout else last_words
     codes = said.get("codes", said.get("outcome", {}).get("codes", {}))
-    return Came(done.returncode, codes, said.get("rejected", {}))
+    return Came(done.returncode, codes, said.get("rejected", {}), said.get("stopped", {}))
 
 
 def living(folder: str) -> list[int]:

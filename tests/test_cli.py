@@ -140,3 +140,11 @@ def test_a_question_is_answered_from_the_demo_where_there_is_no_other_catalog(
     assert viewcast("--data", "other", "sql", "select 1").exit_code == 3
     assert viewcast("db", "upgrade").exit_code == 0
     assert viewcast("sql", "select 1 as one").stderr == ""
+
+
+def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file where a folder should be")
+    result = viewcast("--data", str(tmp_path / "taken" / "data"), "db", "upgrade")
+    assert result.exit_code == 1
+    assert result.output.count("\n") == 1
+    assert str(tmp_path / "taken") in result.output

@@ -64,6 +64,13 @@ def test_an_author_is_found_by_name_though_none_is_stored(data: Path) -> None:
     assert counts == {"author": 1, "video": 1}
 
 
+def test_a_dry_run_makes_no_key(data: Path) -> None:
+    (data / "author.salt").unlink()
+    result = viewcast(data, "purge", "--author", "bea", "--dry-run", "--json")
+    assert json.loads(result.stdout)["videos"] == []
+    assert not (data / "author.salt").exists()
+
+
 def test_it_asks_first(data: Path) -> None:
     result = viewcast(data, "purge", "--video", FIRST, input="n\n")
     assert result.exit_code == 1

@@ -1,9 +1,10 @@
 """The commands that read for people: sql, report, export."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -82,6 +83,22 @@ def report(app: App, output: Path | None, limit: int, as_json: bool) -> None:
     emit({**payload, "page": str(page)}, as_json=as_json, text=text)
 
 
+@contextmanager
+def _replacing(output: Path) -> Iterator[TextIO]:
+    """Open a file that takes its place when it is whole: a run that is killed leaves no half."""
+    if output.exists() and not output.is_file():
+        # As root, a device would be replaced by a file of its name, for everybody.
+        raise click.UsageError(f"{output} is no plain file; without --output it goes to stdout")
+    part = output.with_name(f".{output.name}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as out:
+            yield out
+        part.replace(output)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
+
+
 @click.command()
 @click.option(
     "--format",
@@ -107,9 +124,6 @@ def export(
         if output is None:
             export_videos(session, sys.stdout, format_, keep_mentions=keep_mentions)
             return
-        # Beside its place first: a reader, or a run that is killed, never has half a file.
-        part = output.with_name(f".{output.name}.part")
-        with part.open("w", encoding="utf-8", newline="") as out:
+        with _replacing(output) as out:
             n_rows = export_videos(session, out, format_, keep_mentions=keep_mentions)
-        part.replace(output)
     emit({"n_videos": n_rows, "file": str(output)}, as_json=as_json)

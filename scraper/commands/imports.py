@@ -74,9 +74,6 @@ def import_(
     from scraper import steps
     from scraper.importers import ImportOptions
 
-    _require(path, is_there=path.exists(), what="no such file or folder")
-    if media is not None:
-        _require(media, is_there=media.is_dir(), what="--media: no such folder")
     options = ImportOptions(
         format=format_,
         platform=platform,
@@ -90,7 +87,8 @@ def import_(
             app.catalog,
             path,
             options,
-            salt=author_salt(app),
+            # Made at first use, and a dry run writes nothing at all.
+            salt=b"" if dry_run else author_salt(app),
             keep_handles=app.settings.scrape.keep_handles,
             data=app.settings.data_folder,
             with_media=not no_media,
@@ -107,11 +105,6 @@ def import_(
         emit_outcome(result.outcome, as_json=as_json, extra=counts)
 
 
-def _require(path: Path, *, is_there: bool, what: str) -> None:
-    if not is_there:
-        raise click.UsageError(f"{what}: {path}")
-
-
 def _column(text: str) -> tuple[str, str]:
     field, mark, column = text.partition("=")
     if not (mark and field and column):
@@ -124,5 +117,6 @@ def _rejected_table(result: "ImportResult") -> str:
         [f"{row.file}:{row.line}" if row.file else row.line, row.reason, row.detail]
         for row in result.sample
     ]
-    n_all = sum(result.rejected.values())
-    return table(["line", "reason", "what was there"], rows, title=f"{n_all} rows not taken")
+    n_rows, n_files = sum(result.rejected.values()), sum(result.media_failed.values())
+    title = f"{n_rows} rows not taken" + (f", {n_files} files" if n_files else "")
+    return table(["line", "reason", "what was there"], rows, title=title)

@@ -20,6 +20,7 @@ class Duration(click.ParamType[timedelta]):
     """A length of time with its unit: 90s, 30m, 12h, 1d, 2w."""
 
     name = "duration"
+    MOST_S: ClassVar = 20 * 365 * 86_400
     UNITS: ClassVar = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
     def convert(
@@ -31,7 +32,10 @@ class Duration(click.ParamType[timedelta]):
         match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?)([smhdw])", str(value).strip())
         if match is None:
             self.fail(f"{value!r} is no length of time: 90s, 30m, 12h, 1d, 2w", param, ctx)
-        return timedelta(seconds=float(match[1]) * self.UNITS[match[2]])
+        seconds = float(match[1]) * self.UNITS[match[2]]
+        if seconds > self.MOST_S:
+            self.fail(f"{value!r} is longer than the site exists: 1d, 12h, 30m", param, ctx)
+        return timedelta(seconds=seconds)
 
 
 DURATION = Duration()

@@ -2,6 +2,7 @@
 
 from scraper.importers.errors import (
     BadColumns,
+    BadOption,
     ExtraMissing,
     ImportRefused,
     RowRefused,
@@ -20,6 +21,7 @@ from scraper.importers.sniffing import sniff
 __all__ = [
     "FORMATS",
     "BadColumns",
+    "BadOption",
     "ExtraMissing",
     "Format",
     "ImportOptions",

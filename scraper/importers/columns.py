@@ -90,7 +90,9 @@ def find_columns(header: Sequence[str], wanted: Mapping[str, str]) -> dict[str, 
         here = [n for n in here if n not in taken]
         if len(here) > 1 and field in ONLY_ONE:
             names = " and ".join(repr(header[n]) for n in here)
-            raise BadColumns(f"{names} may both be {field}; say --column {field}=NAME")
+            is_plain = len({header[n] for n in here}) == len(here)
+            what = f"say --column {field}=NAME" if is_plain else "rename one of them in the file"
+            raise BadColumns(f"{names} may both be {field}; {what}")
         if here:
             found[field] = here[0]
     if not found.keys() & {"id", "url"}:
@@ -124,6 +126,8 @@ def _wanted(header: Sequence[str], field: str, name: str) -> int:
 
 
 def _missing(field: str, header: Sequence[str]) -> str:
+    if not any(header):
+        return f"no column for {field}: there is no header, and nothing that could be one"
     return f"no column for {field}: there are {_listed(header)}; say --column {field}=NAME"
 
 

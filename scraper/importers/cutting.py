@@ -97,7 +97,8 @@ class Document:
         if path:
             yield self._broken("the file ends inside a document: it was cut off")
         elif self._gap.strip(b", \t\r\n\x1e"):
-            yield self._broken(f"{shown(self._gap.strip()[:60])} where JSON was expected")
+            what = shown(self._gap.strip()[:60].decode("utf-8", "replace"))
+            yield self._broken(f"{what} where JSON was expected")
 
     def _list_rows(self) -> Generator[JsonRow, None, bool]:
         """Yield the rows of the list just opened. Returns False when it has no end."""

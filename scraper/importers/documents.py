@@ -66,6 +66,14 @@ def read_rows(path: Path) -> Iterator[JsonRow]:
         yield from (_lines(file) if is_lines(head) else Document(file).rows())
 
 
+def is_json(path: Path) -> bool:
+    """Say whether a file begins as a JSON list or object does."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS if head.startswith(mark)), "utf-8")
+    return head.decode(encoding, "ignore").lstrip()[:1] in ("{", "[")
+
+
 def is_lines(head: bytes) -> bool:
     """Say whether a file that begins so has a JSON object on every line."""
     lines = [line for line in head.split(b"\n")[:21] if line.strip()]

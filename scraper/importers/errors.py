@@ -3,6 +3,7 @@
 ImportRefused
 ├── UnknownFormat   nothing in the file says what it is, or it is something else (exit 2)
 ├── BadColumns      a table without the columns we need, or with two for one thing (exit 2)
+├── BadOption       an option that cannot be, or that contradicts the file (exit 2)
 ├── ExtraMissing    a format that needs a package which is not installed (exit 3)
 └── RowRefused      one row that is no usable video; the others are not touched
 """
@@ -20,6 +21,10 @@ class ImportRefused(ScrapeError):
     code: ClassVar[str] = "import_refused"
     permanent: ClassVar[bool] = True
 
+    def __init__(self, message: str) -> None:
+        """Keep to one line, whatever a file is named or says of its columns."""
+        super().__init__(printable(message))
+
 
 class UnknownFormat(ImportRefused):
     """Say what was found, and which formats there are."""
@@ -33,6 +38,13 @@ class BadColumns(ImportRefused):
 
     exit_code: ClassVar[int] = 2
     code: ClassVar[str] = "bad_columns"
+
+
+class BadOption(ImportRefused):
+    """Show the option, and what would have been right."""
+
+    exit_code: ClassVar[int] = 2
+    code: ClassVar[str] = "bad_option"
 
 
 class ExtraMissing(ImportRefused):
@@ -56,7 +68,12 @@ class RowRefused(ImportRefused):
 
 def one_line(text: str) -> str:
     """Return a text that any database, log and terminal takes, cut to what is worth keeping."""
-    plain = "".join(letter if letter.isprintable() else " " for letter in text[:MAX_DETAIL_CHARS])
+    return printable(text[:MAX_DETAIL_CHARS])
+
+
+def printable(text: str) -> str:
+    """Return a text – a file's name may be anything – on one line, without what cannot be shown."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
     return plain.encode("utf-8", "replace").decode("utf-8")
 
 

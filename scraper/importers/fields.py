@@ -18,9 +18,13 @@ from scraper.items import (
 )
 
 DIGITS = re.compile(r"[0-9]{1,15}")
+# A whole number in a column with gaps, as programs for tables write it; no language groups so.
+WHOLE_FLOAT = re.compile(r"([0-9]{1,15})\.0")
+OTHER_FORM = re.compile(r"[0-9](?:[.,\s][0-9]|.*[^\W\d_])")
 AMOUNT = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 THOUSANDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
 EPOCH = re.compile(r"[0-9]{9,13}(?:\.[0-9]{1,9})?")
+THOUSANDS_MARK = "views_k="
 # Tables repeat few values many times: sizes, lengths, the hour of collecting, short counts.
 N_CACHED = 8_192
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-"})
@@ -86,7 +90,9 @@ def read_count(value: object, *, exact: bool, locale: str | None = None) -> tupl
             text = value.strip()
             return plain_text(text), _count_of_text(text, exact, locale)
     except UnreadableCount as error:
-        raise RowRefused("bad_count", f"views: {error}") from error
+        is_foreign = locale is None and isinstance(value, str) and OTHER_FORM.search(value)
+        hint = "; if that is another language's form, say --locale" if is_foreign else ""
+        raise RowRefused("bad_count", f"views: {error}{hint}") from error
     raise RowRefused("bad_count", f"views {shown(value)}: expected e.g. 44800 or '30.58M'")
 
 
@@ -105,7 +111,7 @@ def read_thousands(value: object) -> tuple[str, ViewCount]:
         )
     if not 0 <= number <= MAX_VIEWS / 1_000:
         raise RowRefused("bad_count", f"views_k {shown(value)}: expected 0 to {MAX_VIEWS // 1000}")
-    return f"views_k={value}", ViewCount(float(number), 0.0)
+    return f"{THOUSANDS_MARK}{value}", ViewCount(float(number), 0.0)
 
 
 def read_moment(value: object, what: str) -> datetime | None:
@@ -174,6 +180,8 @@ def _whole(n: int, exact: bool) -> ViewCount:
 def _count_of_text(text: str, exact: bool, locale: str | None) -> ViewCount:
     if DIGITS.fullmatch(text):
         return _whole(int(text), exact)
+    if match := WHOLE_FLOAT.fullmatch(text):
+        return _whole(int(match[1]), exact)
     return parse_views_k(text, locale)
 
 

@@ -13,7 +13,7 @@ PLATFORM = re.compile(r"[a-z0-9_]{1,40}")
 OTHER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 URL_ID = re.compile(r"tiktokv?\.com/(?:[^/?#\s]*/)?(video|photo|v)/([0-9]{15,20})(?![0-9])")
 # What a spreadsheet makes of a long number: its last digits are gone for ever.
-ROUNDED_ID = re.compile(r"[0-9]+(?:[.,][0-9]*)?[eE]\+?[0-9]{1,3}")
+ROUNDED_ID = re.compile(r"[0-9]+(?:[.,][0-9]*)?[eE]\+?[0-9]{1,3}|[0-9]{15,20}\.0*")
 
 
 def read_platform(stated: object, wanted: str | None) -> str:
@@ -47,8 +47,8 @@ def read_id(value: object, platform: str, *, exact_int: bool = False) -> str:
     if ROUNDED_ID.fullmatch(plain):
         raise RowRefused(
             "bad_id",
-            f"id {shown(plain)}: a spreadsheet made a number of it and its last digits are lost; "
-            "export the column as text",
+            f"id {shown(plain)}: a spreadsheet or program made a number of it and its last digits "
+            "are lost; export the column as text",
         )
     if platform != TIKTOK:
         if OTHER_ID.fullmatch(plain) is None:
@@ -78,4 +78,5 @@ def _check_tiktok_id(text: str) -> str:
     try:
         return check_id(text)
     except BadId as error:
-        raise RowRefused("bad_id", str(error)) from error
+        hint = "" if text.isdecimal() and len(text) > 14 else "; of another site? say --platform"
+        raise RowRefused("bad_id", f"{error}{hint}") from error

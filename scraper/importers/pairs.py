@@ -6,6 +6,7 @@ from typing import Any
 from scraper.counts import ViewCount
 from scraper.importers.errors import RowRefused
 from scraper.importers.fields import (
+    THOUSANDS_MARK,
     first_of,
     is_missing,
     naming,
@@ -58,7 +59,8 @@ def read_views(
 
     Refuses a row in which the two contradict each other.
     """
-    if is_missing(views):
+    if is_missing(views) or (isinstance(views, str) and views.startswith(THOUSANDS_MARK)):
+        # The second is what an export has of a count that came as thousands.
         return read_thousands(views_k)
     text, count = read_count(views, exact=False, locale=locale)
     if is_missing(views_k):

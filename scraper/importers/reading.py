@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,12 @@ from scraper.errors import UnreadableCount
 from scraper.importers.actor import read_actor
 from scraper.importers.app import read_app
 from scraper.importers.documents import parse_row, read_rows
-from scraper.importers.errors import ImportRefused, RowRefused
+from scraper.importers.errors import BadOption, RowRefused
+from scraper.importers.fields import SLACK
+from scraper.importers.ids import TIKTOK, read_platform
 from scraper.importers.pairs import read_pair
 from scraper.importers.records import (
+    TIKTOK_ONLY,
     Format,
     ImportedVideo,
     ImportOptions,
@@ -23,7 +26,7 @@ from scraper.importers.records import (
     rejected,
 )
 from scraper.importers.research import read_research
-from scraper.importers.sniffing import sniff
+from scraper.importers.sniffing import require_readable, sniff
 from scraper.importers.table import read_table
 from scraper.importers.web import read_web
 from scraper.importers.ytdlp import MEDIA, inside, read_folder, read_info
@@ -48,13 +51,13 @@ MAX_REMEMBERED = 20_000
 def read_path(path: Path, options: ImportOptions) -> Iterator[Row]:
     """Give a file's videos and the rows it refuses, in order, one in memory at a time.
 
-    Raises UnknownFormat, BadColumns, ExtraMissing, ImportRefused before the first row.
+    Raises UnknownFormat, BadColumns, BadOption, ExtraMissing, ImportRefused before the first row.
     """
-    if not path.exists():
-        raise ImportRefused(f"there is no file or folder {path.name!r}")
+    require_readable(path)
     _check_options(options)
     if options.format is None:
         options = replace(options, format=sniff(path, options))
+    _check_against_format(options)
     rows = _rows(path, options)
     if options.media is not None:
         rows = _with_media(rows, find_media(options.media))
@@ -64,7 +67,7 @@ def read_path(path: Path, options: ImportOptions) -> Iterator[Row]:
 def find_media(folder: Path) -> dict[str, Path]:
     """Return the ID.mp4 files in a folder and below by id; none that lies elsewhere."""
     if not folder.is_dir():
-        raise ImportRefused(f"there is no folder {folder.name!r} of media files")
+        raise BadOption(f"there is no folder {str(folder)!r} of media files")
     root = folder.resolve()
     found: dict[str, Path] = {}
     for here, folders, names in os.walk(root):
@@ -80,15 +83,33 @@ def _check_options(options: ImportOptions) -> None:
     try:
         parse_views_k("0", options.locale)
     except UnreadableCount as error:
-        raise ImportRefused(str(error)) from error
-    if options.observed_at is not None and options.observed_at.tzinfo is None:
-        raise ImportRefused(f"{options.observed_at} has no time zone: nobody knows when that was")
+        raise BadOption(str(error)) from error
+    try:
+        read_platform(None, options.platform)
+    except RowRefused as error:
+        raise BadOption(error.detail) from error
+    when = options.observed_at
+    if when is not None and when.tzinfo is None:
+        raise BadOption(f"{when} has no time zone: nobody knows when that was")
+    if when is not None and when > datetime.now(UTC) + SLACK:
+        raise BadOption(f"no count can have been taken on {when:%Y-%m-%d}, in the future")
+
+
+def _check_against_format(options: ImportOptions) -> None:
+    """Refuse what would be ignored in silence."""
+    if options.columns and options.format != "table":
+        raise BadOption(f"only tables have columns to name, and this is read as {options.format}")
+    is_tiktok = read_platform(None, options.platform) == TIKTOK
+    if not is_tiktok and options.format in TIKTOK_ONLY:
+        raise BadOption(
+            f"{options.format} is a form of tiktok's videos: none of them is of {options.platform}"
+        )
 
 
 def _rows(path: Path, options: ImportOptions) -> Iterator[Row]:
     if path.is_dir():
         if options.format != "ytdlp":
-            raise ImportRefused(f"{path.name}/ is a folder; {options.format} is read from a file")
+            raise BadOption(f"{path.name}/ is a folder; {options.format} is read from a file")
         return read_folder(path, options)
     if options.format == "table":
         return read_table(path, options)

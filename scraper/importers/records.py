@@ -7,14 +7,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
-from scraper.importers.errors import RowRefused
+from scraper.importers.errors import RowRefused, printable
 from scraper.items import Sighting
 
 Format = Literal["ytdlp", "web", "actor", "table", "research", "pairs", "app"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-# Posts that are whole, and no plain public video: nobody's fault, so they are skipped.
+# What no other site writes.
+TIKTOK_ONLY = frozenset({"web", "actor", "research", "app"})
+# What is whole, and no plain public video: nobody's fault, so it is skipped.
 SKIPPED_REASONS = frozenset(
-    {"ad", "photo", "live", "private", "no_video", "emptied", "taken_down", "region_locked"}
+    {
+        "ad",
+        "emptied",
+        "live",
+        "no_video",
+        "photo",
+        "playlist",
+        "private",
+        "region_locked",
+        "taken_down",
+    }
 )
 
 
@@ -101,5 +113,5 @@ def rejected(line: int, row: bytes, refusal: RowRefused, file: str = "") -> Reje
         reason=refusal.reason,
         detail=refusal.detail,
         sha256=hashlib.sha256(row).hexdigest(),
-        file=file,
+        file=printable(file),
     )

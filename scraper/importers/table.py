@@ -1,4 +1,4 @@
-"""Read tables of any origin – CSV in its dialects, TSV, Parquet – by the names of the columns."""
+"""Read tables of any origin – CSV, TSV, Parquet, JSON objects – by the names of the columns."""
 
 import json
 import re
@@ -7,9 +7,11 @@ from itertools import chain, islice
 from pathlib import Path
 
 from scraper.importers.columns import find_columns
-from scraper.importers.errors import BadColumns, RowRefused
+from scraper.importers.documents import is_json
+from scraper.importers.errors import BadColumns, RowRefused, UnknownFormat
 from scraper.importers.fields import is_missing, naming, plain_hashtags, read_moment
 from scraper.importers.ids import TIKTOK, check_url_id, read_id, read_platform
+from scraper.importers.objects import object_header, object_rows
 from scraper.importers.pairs import read_views
 from scraper.importers.parquet import PARQUET_MARK, parquet_header, parquet_rows
 from scraper.importers.records import (
@@ -30,6 +32,17 @@ MAX_ROUNDED = 0.1
 NOWHERE = -1
 KINDS = ("ad", "photo", "private")
 TRUE = frozenset({"true", "1", "yes", "t"})
+# What people bring for a table that is none yet.
+NO_TABLES = {
+    b"\x1f\x8b": "compressed (gzip): unpack it first",
+    b"BZh": "compressed (bzip2): unpack it first",
+    b"\xfd7zXZ": "compressed (xz): unpack it first",
+    b"\x28\xb5\x2f\xfd": "compressed (zstd): unpack it first",
+    b"PK\x03\x04": "a spreadsheet or zip file: save as CSV UTF-8, ids as text, or unpack it",
+    b"\xd0\xcf\x11\xe0": "an old spreadsheet: save it as CSV UTF-8, ids as text",
+    b"SQLite f": "an SQLite database: export the table that you want as CSV",
+}
+GUARDED = re.compile(r"' *[=+\-@\t\r]")
 EXCEL_TEXT = re.compile(r'\s*(?:\'|=?")?([^\'"]*)"?\s*')
 
 
@@ -40,18 +53,34 @@ def is_parquet(path: Path) -> bool:
 
 
 def header_of(path: Path) -> list[str]:
-    """Return the names of a table's columns."""
-    return parquet_header(path) if is_parquet(path) else separated_header(path)
+    """Return the names of a table's columns. Raises UnknownFormat for what is no text."""
+    if is_parquet(path):
+        return parquet_header(path)
+    with path.open("rb") as file:
+        head = file.read(8)
+    for mark, what in NO_TABLES.items():
+        if head.startswith(mark):
+            raise UnknownFormat(f"{path.name} is {what}")
+    if not head:
+        raise UnknownFormat(f"{path.name} is empty")
+    return object_header(path) if is_json(path) else separated_header(path)
 
 
 def read_table(path: Path, options: ImportOptions) -> Iterator[ImportedVideo | RejectedLine]:
     """Read a table row by row. Raises BadColumns before the first."""
-    columns = find_columns(header_of(path), options.columns)
-    is_own = is_parquet(path)
-    rows = parquet_rows(path, columns.get("id")) if is_own else separated_rows(path)
+    header = header_of(path)
+    try:
+        columns = find_columns(header, options.columns)
+    except BadColumns as error:
+        raise BadColumns(f"{path.name}: {error}") from error
+    is_exact = is_parquet(path)
+    if is_exact:
+        rows = parquet_rows(path, columns.get("id"), {*columns.values()})
+    else:
+        rows = object_rows(path, header) if is_json(path) else separated_rows(path)
     head = list(islice(rows, N_LOOKED_AT))
     _check_ids(path, head, columns.get("id"))
-    read = TableReader(columns, Source.of(path, options)).read
+    read = TableReader(columns, Source.of(path, options), exact_int=is_exact).read
     for line, cells, raw, refusal in chain(head, rows):
         try:
             if refusal is not None:
@@ -65,10 +94,13 @@ def read_table(path: Path, options: ImportOptions) -> Iterator[ImportedVideo | R
 class TableReader:
     """Read the cells of a row, whose columns are known."""
 
-    def __init__(self, columns: Mapping[str, int], source: Source) -> None:
-        """Know where each field is."""
+    def __init__(
+        self, columns: Mapping[str, int], source: Source, *, exact_int: bool = True
+    ) -> None:
+        """Know where each field is. exact_int: whole numbers never went through a float."""
         self._source = source
         self._locale, self._platform = source.options.locale, source.options.platform
+        self._exact_int = exact_int
 
         def place(name: str) -> int:
             return columns.get(name, NOWHERE)
@@ -100,7 +132,7 @@ class TableReader:
                 count=read_views(views, views_k, self._locale, tiktok_id),
                 url=cells[self._url],
                 handle=cells[self._author],
-                caption=cells[self._caption],
+                caption=_without_mark(cells[self._caption]),
                 hashtags=read_tags(tags) if tags else (),
                 posted_at=read_moment(cells[self._posted], "posted_at"),
                 observed_at=read_moment(cells[self._when], "observed_at"),
@@ -112,8 +144,9 @@ class TableReader:
     def _read_id(self, raw: object, url: object, platform: str) -> str:
         if isinstance(raw, str) and not raw.isalnum():
             raw = _without_guard(raw)
-        # Parquet's whole numbers are exact; what a float column makes of them is refused before.
-        tiktok_id = None if is_missing(raw) else read_id(raw, platform, exact_int=True)
+        tiktok_id = None
+        if not is_missing(raw):
+            tiktok_id = read_id(raw, platform, exact_int=self._exact_int)
         if platform == TIKTOK and url is not None:
             tiktok_id = check_url_id(url, tiktok_id)
         return read_id(raw, platform) if tiktok_id is None else tiktok_id
@@ -136,6 +169,13 @@ def read_tags(cell: object) -> tuple[str, ...]:
         return ()
     names = [tag.get("name", tag.get("title")) if isinstance(tag, dict) else tag for tag in cell]
     return plain_hashtags(names) or find_hashtags(" ".join(str(name) for name in names)[:1_000])
+
+
+def _without_mark(caption: object) -> object:
+    """Return a caption without the "'" that keeps a spreadsheet from running it, as in exports."""
+    if isinstance(caption, str) and GUARDED.match(caption):
+        return caption[1:]
+    return caption
 
 
 def _without_guard(text: str) -> str:

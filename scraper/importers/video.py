@@ -85,16 +85,15 @@ def _check_times(
     *,
     is_stated: bool,
 ) -> None:
+    why = ""
     if seen_at > source.read_at + SLACK:
-        raise RowRefused("bad_time", f"counted on {seen_at:%Y-%m-%d}, in the future", tiktok_id)
-    if posted_at is not None and posted_at > seen_at + SLACK:
+        why = "in the future"
+    elif posted_at is not None and posted_at > seen_at + SLACK:
+        why = f"before the video was posted on {posted_at:%Y-%m-%d}"
+    if why:
         whose = "counted" if is_stated else "the file was written"
-        raise RowRefused(
-            "bad_time",
-            f"{whose} on {seen_at:%Y-%m-%d}, before the video was posted on {posted_at:%Y-%m-%d}"
-            + ("" if is_stated else "; say when the counts were taken (--observed-at)"),
-            tiktok_id,
-        )
+        hint = "" if is_stated else "; say when the counts were taken (--observed-at)"
+        raise RowRefused("bad_time", f"{whose} on {seen_at:%Y-%m-%d}, {why}{hint}", tiktok_id)
 
 
 def _read_handle(value: object, platform: str) -> str | None:

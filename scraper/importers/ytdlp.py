@@ -42,7 +42,7 @@ IN_BRACKETS = re.compile(r"\[([0-9]{15,20})\]$")
 def read_info(row: Json, line: int, source: Source, media: Path | None = None) -> ImportedVideo:
     """Read an info document. With a media file it needs no count: it can be scored."""
     if row.get("_type") not in (None, "video"):
-        raise RowRefused("not_an_item", f"a {shown(row['_type'])}, not a video")
+        raise RowRefused("playlist", f"a {shown(row['_type'])}'s own description, not a video's")
     extractor = first_of(row, "extractor_key", "extractor")
     stated = extractor.partition(":")[0] if isinstance(extractor, str) else extractor
     platform = read_platform(stated, source.options.platform)
@@ -82,7 +82,8 @@ def read_folder(folder: Path, options: ImportOptions) -> Iterator[ImportedVideo 
     """
     root = folder.resolve()
     line = 0
-    for here, folders, names in os.walk(root):
+    unread: list[OSError] = []
+    for here, folders, names in os.walk(root, onerror=unread.append):
         folders.sort()
         described = {name.removesuffix(INFO) for name in names if name.endswith(INFO)}
         for name in sorted(names):
@@ -94,6 +95,10 @@ def read_folder(folder: Path, options: ImportOptions) -> Iterator[ImportedVideo 
             elif name.endswith(MEDIA) and name.removesuffix(MEDIA) not in described:
                 line += 1
                 yield _bare_media(path, root, line, options)
+    for error in unread:
+        name = Path(error.filename).relative_to(root).as_posix()
+        refusal = RowRefused("broken_file", f"{name}/ cannot be read: {error.strerror}")
+        yield rejected(line + 1, os.fsencode(name), refusal, name)
 
 
 def is_ytdlp_folder(folder: Path) -> bool:

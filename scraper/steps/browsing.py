@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from catalog.progress import Progress
 from scraper.browser import Browser, BrowserConfig
-from scraper.errors import BrowserFailed, ScrapeError
+from scraper.errors import BrowserFailed, RobotsUnread, ScrapeError
 from scraper.politeness import Site
 from scraper.steps.visits import Stop, Visits
 
@@ -27,7 +27,7 @@ def browse(
 ) -> None:
     """Do every unit in one browser; a known error costs its unit, a broken browser is replaced.
 
-    What is left when the site is not to be asked any more goes to `leave_out`.
+    What is left when the site is not to be asked any more goes to `leave_out`. Raises RobotsUnread.
     """
     remaining = iter(units)
     unit = next(remaining, None)
@@ -38,6 +38,9 @@ def browse(
             while unit is not None and is_usable:
                 try:
                     work(browser, unit)
+                except RobotsUnread:
+                    # The same for every unit, and each would ask for it once more.
+                    raise
                 except ScrapeError as error:
                     give_up(unit, error)
                     is_usable = not isinstance(error, BrowserFailed)

@@ -20,6 +20,7 @@ from catalog.session import Catalog
 from scraper.download import DownloadLimits
 from scraper.errors import BadMedia, DownloadFailed, NoSpace
 from scraper.importers import ImportedVideo, ImportOptions, RejectedLine, read_path, sniff
+from scraper.importers.errors import printable
 from scraper.importers.ids import TIKTOK
 from scraper.importers.media import BroughtMedia, bring_media, imported_media_path
 from scraper.media import check_media
@@ -85,16 +86,17 @@ def import_path(
     if dry_run:
         _try(batches, tally, progress)
         return tally.result(options.format, None)
-    params = {"path": path.name, "format": options.format, "with_media": with_media}
+    name = printable(path.resolve().name)
+    params = {"path": name, "format": options.format, "with_media": with_media}
     with record_run(catalog, "import", params=params, parent_id=parent_id, budget=NO_BUDGET) as run:
         for batch in batches:
             media = _bring(batch, data / MEDIA_FOLDER, limits or DownloadLimits())
             rows = [_facts(video, salt, keep_handles=keep_handles) for video in batch.videos]
-            _store(catalog, run, path.name, batch, rows, media, data, tally)
+            _store(catalog, run, name, batch, rows, media, data, tally)
             progress.advance(batch.n_rows)
             progress.note(f"{tally.counts['new']} new videos")
         if not tally.counts["rows"]:
-            run.failed(path.name, "empty", f"{path.name} has no row at all")
+            run.failed(name, "empty", f"{name} has no row at all")
     return tally.result(options.format, run.outcome)
 
 
@@ -213,7 +215,7 @@ def _count_failures(run: Run, source: str, batch: _Batch, media: _Media, tally: 
     run.refused(Counter(reject.reason for reject in batch.rejects if not reject.is_skip))
     for n, failure in media.items():
         if isinstance(failure, _MediaFailure):
-            tally.media_failed[failure.code] += 1
+            tally.fail_media(batch.videos[n], failure.code, failure.message)
             run.failed(batch.videos[n].sighting.tiktok_id, failure.code, failure.message)
 
 
@@ -237,7 +239,7 @@ def _try(batches: Iterator[_Batch], tally: Tally, progress: Progress) -> None:
                 check_media(row.media, duration_s=row.sighting.duration_s)
                 tally.counts["media"] += 1
             except BadMedia as error:
-                tally.media_failed[error.code] += 1
+                tally.fail_media(row, error.code, str(error))
         tally.reject(batch.rejects)
         tally.counts["rows"] += batch.n_rows
         progress.advance(batch.n_rows)

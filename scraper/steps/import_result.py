@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from catalog.runs import Outcome
-from scraper.importers import Format, RejectedLine
+from scraper.importers import Format, ImportedVideo, RejectedLine
+from scraper.importers.errors import printable
 
 N_SHOWN = 20
 
@@ -15,7 +16,8 @@ class ImportResult:
     """What an import found.
 
     outcome, n_new_videos, n_known_videos, n_observations: None in a dry run, which writes and
-    asks nothing. rejected: rows by reason. sample: the first of them, failures before skips.
+    asks nothing. rejected: rows by reason. media_failed: files by reason. sample: the first of
+    both, failures before skips.
     """
 
     outcome: Outcome | None
@@ -33,8 +35,9 @@ class ImportResult:
     def counts(self) -> dict[str, object]:
         """Everything but the outcome, to print."""
         counts = asdict(self)
-        del counts["outcome"]
-        return counts
+        del counts["outcome"], counts["format"]
+        # Not `format`: that is the number of every JSON document's own form.
+        return {"file_format": self.format, **counts}
 
 
 class Tally:
@@ -55,6 +58,14 @@ class Tally:
             shown = self._skipped if row.is_skip else self._failed
             if len(shown) < N_SHOWN:
                 shown.append(row)
+
+    def fail_media(self, row: ImportedVideo, code: str, message: str) -> None:
+        """Count a file that was not taken, and keep the first of them to show."""
+        self.media_failed[code] += 1
+        if len(self._failed) < N_SHOWN:
+            tiktok_id = row.sighting.tiktok_id
+            name = printable(row.media.name) if row.media else ""
+            self._failed.append(RejectedLine(row.line, tiktok_id, code, message, "", name))
 
     def result(self, found: Format, outcome: Outcome | None) -> ImportResult:
         """Sum up; outcome is None where nothing was written."""

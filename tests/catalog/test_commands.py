@@ -1,6 +1,7 @@
 """The catalog's commands, as a user calls them."""
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -127,3 +128,19 @@ def test_every_command_and_option_has_help(command):
     for one in [command, *commands]:
         assert one.help
         assert all(option.help for option in one.params if isinstance(option, click.Option))
+
+
+def test_an_export_takes_the_place_of_files_only(catalog: Catalog, tmp_path: Path) -> None:
+    """As root, a device would be gone for all programs of the machine."""
+    url, pipe = catalog.url, tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    refused = call(url, tmp_path, "export", "--output", str(pipe))
+    assert (refused.exit_code, pipe.is_fifo()) == (2, True)
+    missing = call(url, tmp_path, "export", "--output", str(tmp_path / "no" / "x.csv"))
+    assert (missing.exit_code, "cannot be written: No such file" in missing.output) == (1, True)
+
+    (tmp_path / "x.csv").write_text("old")
+    assert call(url, tmp_path, "export", "--output", str(tmp_path / "x.csv")).exit_code == 0
+    assert (tmp_path / "x.csv").read_text().startswith("tiktok_id,")
+    assert not list(tmp_path.glob(".*"))

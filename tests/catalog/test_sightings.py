@@ -9,7 +9,7 @@ from sqlalchemy import select
 from catalog.errors import NotFound
 from catalog.facts import RejectedFacts
 from catalog.leases import MediaDone
-from catalog.record import adopt_media, store_rejected, store_sightings
+from catalog.record import adopt_media, mark_gone, store_rejected, store_sightings
 from catalog.retention import purge
 from catalog.runs import record_run
 from catalog.tables import Account, MediaFile, Video
@@ -155,3 +155,49 @@ def test_growth_is_per_day_between_readable_counts(catalog):
     assert [row[1] for row in rows] == [None, pytest.approx(2.0), pytest.approx(1.0)]
     assert rows[1][4] == pytest.approx(0.1)
     assert rows[0][5] == pytest.approx(3.0)  # posted three days before
+
+
+def test_a_count_in_two_forms_is_the_same_count(catalog):
+    hour = timedelta(hours=1)
+    store(catalog, (video_facts(ID), seen(45.3)), repeat_after=hour)
+    soon = T0 + timedelta(seconds=2)
+    in_json = replace(seen(45.3, at=soon), display_text="45300")
+    assert store(catalog, (video_facts(ID), in_json), repeat_after=hour).new_observations == 0
+    exact = replace(in_json, display_text="45,300", step_k=0.0)
+    assert store(catalog, (video_facts(ID), exact), repeat_after=hour).new_observations == 1
+
+
+def test_thousands_of_no_stated_time_that_are_known_are_no_observation(catalog):
+    store(catalog, (video_facts(ID), seen(45.3)))
+    later = T0 + timedelta(days=9)
+    pair = replace(seen(45.3, at=later), display_text="views_k=45.3", step_k=0.0)
+    unstated = replace(pair, is_time_stated=False)
+    assert store(catalog, (video_facts(ID), unstated)).new_observations == 0
+    assert store(catalog, (video_facts(ID), pair)).new_observations == 1
+
+
+def test_a_video_that_is_seen_again_is_back_but_not_for_the_age_of_a_file(catalog):
+    store(catalog, (video_facts(ID), seen(1.0)))
+    with catalog.write() as session:
+        mark_gone(session, session.scalar(select(Video.id)), T0 + timedelta(days=1), "removed")
+    later = seen(2.0, at=T0 + timedelta(days=2))
+    gone = "SELECT gone_at IS NOT NULL, gone_reason FROM video"
+
+    store(catalog, (video_facts(ID), replace(later, is_time_stated=False)))
+    store(catalog, (video_facts(ID), seen(1.5, at=T0 + timedelta(hours=1))))
+    assert [tuple(row) for row in ask(catalog, gone)] == [(True, "removed")]
+
+    # Both in one batch: the older one must not hide the newer.
+    store(
+        catalog, (video_facts(ID), seen(1.6, at=T0 + timedelta(hours=2))), (video_facts(ID), later)
+    )
+    assert [tuple(row) for row in ask(catalog, gone)] == [(False, None)]
+
+
+def test_what_a_later_file_leaves_out_is_not_forgotten(catalog):
+    url = "https://x.invalid/watch?v=1"
+    full = video_facts(ID, platform="x", url=url, caption="with @some.body")
+    store(catalog, (full, seen()))
+    for caption in ("", "with @…"):
+        store(catalog, (replace(full, url="", caption=caption), seen(at=T0 + timedelta(hours=1))))
+    assert ask(catalog, "SELECT url, caption FROM video") == [(url, "with @some.body")]

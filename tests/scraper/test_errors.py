@@ -24,7 +24,7 @@ def test_every_error_that_sql_stores_has_a_code_of_its_own():
 
 def test_what_configuration_can_cure_has_exit_code_three():
     ready = {error.__name__ for error in all_errors() if error.exit_code == 3}
-    assert ready == {"LiveSiteRefused", "BrowserMissing", "ToolMissing"}
+    assert ready == {"LiveSiteRefused", "BadSalt", "BrowserMissing", "ToolMissing"}
 
 
 def test_a_site_that_is_left_alone_counts_as_busy():

@@ -3,7 +3,7 @@ from threading import Thread
 
 import pytest
 
-from scraper.errors import BadId, LiveSiteRefused, NotAllowed
+from scraper.errors import BadId, LiveSiteRefused, NotAllowed, RobotsUnread
 from scraper.politeness import LIVE_DAILY_PAGES, PAUSES_S, Site, SiteLimits
 
 VIDEO = "7571863205253778710"
@@ -58,7 +58,15 @@ def test_a_site_on_this_machine_needs_none(url):
 
 @pytest.mark.parametrize(
     "url",
-    ["http://www.tiktok.com", "ftp://127.0.0.1", "https://me:pw@www.tiktok.com", "https://a.b/x"],
+    [
+        "http://www.tiktok.com",
+        "ftp://127.0.0.1",
+        "https://me:pw@www.tiktok.com",
+        "https://a.b/x",
+        "http://[::1",
+        "http://127.0.0.1:99999",
+        "http://127.0.0.1:a",
+    ],
 )
 def test_an_address_that_is_no_site_is_refused_even_with_leave(url):
     with pytest.raises(LiveSiteRefused, match="no site address"):
@@ -135,7 +143,7 @@ def test_a_site_without_robots_txt_allows_everything(robots):
 @pytest.mark.parametrize("status", [500, 503, 403, 301])
 def test_robots_txt_that_cannot_be_read_forbids_everything(robots, status):
     robots["status"] = status
-    with pytest.raises(NotAllowed, match=str(status)):
+    with pytest.raises(RobotsUnread, match=str(status)):
         Site(robots["url"]).require_allowed(robots["url"])
 
 

@@ -64,7 +64,10 @@ def test_ids_that_a_spreadsheet_rounded_are_refused_with_that_said(data: Path) -
 def test_a_dry_run_writes_nothing(data: Path) -> None:
     text = f"id,plays\n{GOOD},1500\n"
     result = viewcast(data, "import", write(data, text), "--dry-run", "--json")
-    assert json.loads(result.stdout)["n_rows"] == 1
+    said = json.loads(result.stdout)
+    assert (said["n_rows"], said["format"], said["file_format"]) == (1, 1, "table")
+    # Not even the key of the author hash, which is made at first use.
+    assert not (data / "author.salt").exists()
     for table in ("video", "run", "rejected_row"):
         assert ask(data, f"select count(*) as n from {table}") == [{"n": 0}]
 
@@ -72,7 +75,7 @@ def test_a_dry_run_writes_nothing(data: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("nowhere.csv",), "no such file or folder: nowhere.csv"),
+        (("nowhere.csv",), "there is no file or folder 'nowhere.csv'"),
         ((".", "--column", "views"), "expected FIELD=COLUMN"),
         (("nowhere.csv", "--format", "xml"), "'xml' is not one of"),
     ],

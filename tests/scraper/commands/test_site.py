@@ -37,7 +37,7 @@ def test_a_length_of_time_has_its_unit(text: str, length: timedelta) -> None:
     assert DURATION.convert(text, None, None) == length
 
 
-@pytest.mark.parametrize("text", ["", "1", "d", "-1d", "1y", "1 d", "1e3s", "١d"])
+@pytest.mark.parametrize("text", ["", "1", "d", "-1d", "1y", "1 d", "1e3s", "١d", "999999w"])
 def test_what_is_no_length_of_time_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match="30m"):
         DURATION.convert(text, None, None)

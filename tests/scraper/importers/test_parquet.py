@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 
@@ -78,3 +79,61 @@ def test_the_missing_extra_is_named(files, monkeypatch):
 
     with pytest.raises(ExtraMissing, match=r"viewcast\[parquet\]"):
         read(path)
+
+
+def test_a_moment_that_nobody_can_name_costs_its_row(files):
+    path = written(
+        files,
+        id=[tiktok_id(), tiktok_id(1)],
+        views=[1, 2],
+        collected_at=pyarrow.array([2**62, 1_763_000_000_000_000], pyarrow.timestamp("us")),
+    )
+
+    [video], [row] = read(path)
+
+    assert video.sighting.observed_at == datetime(2025, 11, 13, 2, 13, 20, tzinfo=UTC)
+    assert (row.reason, row.line) == ("bad_time", 1)
+
+
+def test_moments_to_the_nanosecond_are_read(files):
+    when = pyarrow.array([1_763_000_000_123_456_789], pyarrow.timestamp("ns"))
+    [video], [] = read(written(files, id=[tiktok_id()], views=[1], collected_at=when))
+
+    assert video.sighting.observed_at.microsecond == 123_456
+
+
+def test_texts_may_be_bytes(files):
+    [video], [] = read(written(files, id=[tiktok_id().encode()], views=[1]))
+
+    assert video.sighting.tiktok_id == tiktok_id()
+
+
+def test_only_the_columns_that_are_wanted_are_read(files, monkeypatch):
+    path = written(files, blob=[b"x" * 1_000], id=[tiktok_id()], other=[{"a": 1}], views=[5])
+    asked = []
+    batches = parquet.ParquetFile.iter_batches
+
+    def spy(self, **options):
+        asked.append(options["columns"])
+        return batches(self, **options)
+
+    monkeypatch.setattr(parquet.ParquetFile, "iter_batches", spy)
+    [video], [] = read(path)
+
+    assert (video.sighting.tiktok_id, video.sighting.views_k) == (tiktok_id(), 0.005)
+    assert asked == [["id", "views"]]
+
+
+def test_whole_numbers_may_be_decimals(files):
+    ids = pyarrow.array([Decimal(FIRST_ID), Decimal(FIRST_ID + 1)], pyarrow.decimal128(20, 0))
+    views = pyarrow.array([Decimal("44800.00"), Decimal("1.50")], pyarrow.decimal128(10, 2))
+
+    [video], [row] = read(written(files, id=ids, views=views))
+
+    assert (video.sighting.tiktok_id, video.sighting.views_k) == (tiktok_id(), 44.8)
+    assert (row.reason, row.tiktok_id) == ("bad_count", tiktok_id(1))
+
+
+def test_a_table_without_what_we_need_is_named(files):
+    with pytest.raises(BadColumns, match=r"^a\.parquet: no column for views"):
+        read(written(files, id=[tiktok_id()]))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from scraper.importers import BadColumns, ImportOptions, read_path
+from scraper.importers import BadColumns, ImportOptions, ImportRefused, read_path
 from scraper.importers.table import read_tags
 from tests.scraper.importers.rows import WRITTEN_AT, tiktok_id
 
@@ -135,3 +135,40 @@ def test_memory_stays_flat_however_long_a_table_is(files):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("scraper.importers.reading.MAX_REMEMBERED", 200)
         assert most_bytes(12_000) < most_bytes(2_000) * 1.3
+
+
+def test_a_whole_number_that_a_table_made_a_float_is_read(files):
+    [video], [row] = files.read("a.csv", f"id,views\n{tiktok_id()},343296.0\n{tiktok_id(1)},1.5\n")
+
+    assert (video.sighting.display_text, video.sighting.views_k) == ("343296.0", 343.296)
+    assert row.reason == "bad_count"
+
+
+def test_an_id_that_went_through_a_float_is_told_so(files):
+    [], [row] = files.read("a.csv", f"id,views\n{tiktok_id()}.0,5\n")
+
+    assert "last digits are lost" in row.detail
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [("dQw4w9WgXcQ,5", "say --platform"), (f'{tiktok_id()},"1,5 Mio."', "say --locale")],
+)
+def test_a_refusal_names_the_option_that_may_help(files, row, said):
+    [], [refused] = files.read("a.csv", f"id,views\n{row}\n")
+
+    assert said in refused.detail
+
+
+def test_columns_of_one_name_cannot_be_told_apart(files):
+    with pytest.raises(ImportRefused, match="rename one of them"):
+        files.read("a.csv", f"id,views,views\n{tiktok_id()},1,2\n")
+
+
+@pytest.mark.parametrize("caption", ["=1+1", "@someone", "-1", "\t+1"])
+def test_the_mark_of_an_export_is_no_part_of_a_caption(files, caption):
+    [video], [] = files.read("a.csv", f"id,views,caption\n{tiktok_id()},1,'{caption}\n")
+    assert video.sighting.caption == caption
+
+    [video], [] = files.read("a.csv", f"id,views,caption\n{tiktok_id()},1,'quoted'\n")
+    assert video.sighting.caption == "'quoted'"

@@ -91,3 +91,12 @@ def test_a_whole_number_that_no_float_could_be_is_a_good_id(files):
     [video], [] = files.read("a.json", [web_item(id=int(tiktok_id()))])
 
     assert video.sighting.tiktok_id == tiktok_id()
+
+
+def test_an_item_whose_video_was_left_out_is_a_video(files):
+    item = web_item()
+    del item["video"]
+
+    [video], [] = files.read("a.json", [item])
+
+    assert (video.sighting.views_k, video.sighting.duration_s) == (1776.621, None)

@@ -69,7 +69,7 @@ def test_a_media_file_without_a_count_can_still_be_scored(files):
     ("content", "reason"),
     [
         (info(view_count=None), "no_count"),
-        (info(_type="playlist"), "not_an_item"),
+        (info(_type="playlist"), "playlist"),
         (info(is_live=True), "live"),
         (info(vcodec="none"), "photo"),
         (info(id="../../x"), "bad_id"),

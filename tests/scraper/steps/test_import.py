@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from catalog.exports import export_videos
 from catalog.progress import Silent
 from catalog.retention import purge
 from scraper.download import DownloadLimits
@@ -261,6 +262,7 @@ def test_files_are_brought_checked_and_noted(catalog, packed, tmp_path):
     uri = f"media/11/{tiktok_id()}.mp4"
     assert (result.n_new_videos, result.n_media) == (3, 1)
     assert result.media_failed == {"bad_media": 1}
+    assert [row.file for row in result.sample] == [f"{tiktok_id(1)}.mp4"]
     assert (result.outcome.n_done, result.outcome.n_failed) == (2, 1)
     assert ask(catalog, MEDIA) == [(tiktok_id(), "ok", uri)]
     files = [path for path in data.rglob("*") if path.is_file()]
@@ -313,3 +315,49 @@ def test_a_dry_run_checks_the_files_and_copies_none(catalog, packed, tmp_path):
 
     assert (result.n_media, result.media_failed) == (1, {"bad_media": 1})
     assert not (tmp_path / "data").exists()
+
+
+def test_an_export_comes_back_as_it_was(catalog, folder, tmp_path):
+    """Into its own catalog it brings nothing new, into another one everything."""
+    given = (
+        "id,views,views_k,platform,caption,observed_at\n"
+        f"{tiktok_id()},30.58M,,tiktok,=cmd @x #a,2026-01-01\n"
+        f"{tiktok_id(1)},,12.5,tiktok,b,2026-01-02\n"
+        "AbC-_1,1234567,,youtube,'quoted,2026-01-03\n"
+    )
+    (folder / "given.csv").write_text(given)
+    bring(catalog, folder / "given.csv")
+    rows = (
+        "SELECT tiktok_id, platform, views_k, step_k, observed_at, caption FROM video v"
+        " JOIN view_observation o ON o.video_id = v.id ORDER BY 1"
+    )
+    before = ask(catalog, rows)
+    for form in ("csv", "jsonl", "pairs"):
+        path = folder / f"export.{form}"
+        with path.open("w", newline="") as out, catalog.read() as session:
+            export_videos(session, out, form)
+
+        assert bring(catalog, path).n_observations == 0
+        assert (ask(catalog, rows), counts(catalog)[3]) == (before, 0)
+        (tmp_path / form).mkdir()
+        with fresh_catalog(tmp_path / form) as other:
+            assert bring(other, path).n_new_videos == 3
+            if form != "pairs":
+                named = [tuple(row)[:5] for row in before]
+                assert [tuple(row)[:5] for row in ask(other, rows)] == named
+
+
+def test_a_name_that_is_no_text_is_stored_as_one(catalog, folder):
+    path = folder / os.fsdecode(b"a\xff\n.csv")
+    path.write_text("id,views\nx,1\n")
+
+    bring(catalog, path)
+
+    assert ask(catalog, "SELECT source FROM rejected_row") == [("a  .csv",)]
+
+
+def test_the_form_of_a_file_is_not_the_form_of_the_document(catalog, folder):
+    counted = bring(catalog, write(folder, [actor_item()])).counts()
+
+    assert counted["file_format"] == "actor"
+    assert "format" not in counted

@@ -11,6 +11,7 @@ from scraper.errors import (
     BrowserFailed,
     NoSuchHashtag,
     PageTimeout,
+    RobotsUnread,
     SiteFailed,
     SitePaused,
 )
@@ -389,3 +390,14 @@ def test_what_was_listed_before_a_fault_is_in_the_catalog(catalog, live, profile
     )
     assert n_videos >= 30
     assert members(profiles) == []
+
+
+def test_a_site_whose_robots_txt_cannot_be_read_is_asked_once(catalog):
+    unread = RobotsUnread("robots.txt could not be read, so nothing is visited")
+    site = nowhere()
+
+    with pytest.raises(RobotsUnread):
+        scrape_with(catalog, dict.fromkeys(EMPTY, unread), site=site)
+
+    assert site.n_visits == 1
+    assert ask(catalog, "SELECT status FROM run") == [("failed",)]

@@ -1,5 +1,6 @@
 """The report as one self-contained HTML page: no script, no network, nothing to install."""
 
+import base64
 import html
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -78,6 +79,10 @@ GAPS: Columns = (
     ("ratio", "ratio"),
     ("verdict", "ran"),
 )
+PRETRAIN_FIGURES = (
+    ("reconstructions.png", "Clips that it was not trained on, and their reconstructions."),
+    ("epochs.png", "One clip after several epochs."),
+)
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem;
   color: #1c2430; background: #fff }
@@ -86,7 +91,7 @@ h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
 th, td { padding: .25rem .6rem; text-align: left; border-bottom: 1px solid #e2e6ec }
 th { font-weight: 600; white-space: nowrap } td.n { text-align: right;
   font-variant-numeric: tabular-nums } p.note { color: #5a6675; max-width: 50rem }
-.good { color: #0b6b3a; font-weight: 600 } .bad { color: #a12c2c } svg { max-width: 100% }
+.good { color: #0b6b3a; font-weight: 600 } .bad { color: #a12c2c } svg, img { max-width: 100% }
 """
 
 
@@ -100,15 +105,18 @@ def write_report_step(app: "App", *, quiet: bool, parent_id: int | None = None) 
     path = report_path(app.settings.data_folder)
     with record_run(app.catalog, "report", params={"path": path}, parent_id=parent_id) as run:
         run.expect(1)
-        write_report(app.catalog, path)
+        write_report(app.catalog, path, app.settings.data_folder)
         run.done()
     return run.outcome
 
 
-def write_report(catalog: Catalog, path: Path) -> Path:
-    """Write the report of the catalog as it is now to `path`, all or nothing; return `path`."""
+def write_report(catalog: Catalog, path: Path, data_folder: Path | None = None) -> Path:
+    """Write the report of the catalog as it is now to `path`, all or nothing; return `path`.
+
+    data_folder: where runs have left figures; those of the newest pre-training are shown.
+    """
     with catalog.read() as session:
-        page = "".join(_page(session))
+        page = "".join(_page(session, data_folder))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
@@ -120,7 +128,7 @@ def write_report(catalog: Catalog, path: Path) -> Path:
     return path
 
 
-def _page(session: Session) -> Iterable[str]:
+def _page(session: Session, data_folder: Path | None) -> Iterable[str]:
     made = utc_now().strftime("%Y-%m-%d %H:%M UTC")
     yield "<!doctype html><html lang='en'><meta charset='utf-8'>"
     yield "<meta name='viewport' content='width=device-width'>"
@@ -136,6 +144,8 @@ def _page(session: Session) -> Iterable[str]:
     )
     yield from _scatter(session)
     yield _section("Widest gaps between prediction and count", GAPS, reports.gaps(session, 12))
+    if data_folder is not None:
+        yield from _figures(session, data_folder)
     yield _section("Newest runs", RUNS, reports.runs(session, limit=25))
     yield _section("Feature coverage", COVERAGE, reports.coverage(session))
     yield _section("Failures", FAILURES, reports.failure_counts(session))
@@ -164,6 +174,24 @@ def _scatter(session: Session) -> Iterable[str]:
     yield f"<p class='note'>Run {run_id}, {len(points)} videos. On the line the two are equal.</p>"
     pairs = [(actual_k, predicted_k) for actual_k, predicted_k in points if actual_k is not None]
     yield scatter(pairs, x_label="shown (thousand views)", y_label="predicted (thousand views)")
+
+
+def _figures(session: Session, data_folder: Path) -> Iterable[str]:
+    """Show the pictures that the newest finished pre-training has left (paper, Fig. 3 to 6)."""
+    newest = select(Run.id).where(Run.kind == "pretrain", Run.status == "ok", Run.n_done > 0)
+    run_id = session.scalar(newest.order_by(Run.id.desc()).limit(1))
+    folder = data_folder / "runs" / str(run_id)
+    pictures = [folder / name for name, _ in PRETRAIN_FIGURES if (folder / name).is_file()]
+    if run_id is None or not pictures:
+        return
+    yield f"<h2>What the autoencoder of run {run_id} makes of clips</h2>"
+    yield f"<p class='note'>With its loss curves in {_text(folder / 'figures.html')}.</p>"
+    words = dict(PRETRAIN_FIGURES)
+    for picture in pictures:
+        # In the page itself, which may be mailed.
+        content = base64.b64encode(picture.read_bytes()).decode("ascii")
+        yield f"<p class='note'>{_text(words[picture.name])}</p>"
+        yield f"<img src='data:image/png;base64,{content}' alt='{_text(words[picture.name])}'>"
 
 
 def _section(title: str, columns: Columns, rows: Sequence[dict[str, Any]]) -> str:

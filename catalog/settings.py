@@ -137,6 +137,11 @@ class PretrainSettings(_Section):
     lr: float = Field(default=1e-4, gt=0)
     patience: int | None = Field(default=20, ge=1)
     seed: int = 0
+    normalised: bool = Field(default=False, description="pixels as 0..1; the paper: 0..255")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="auto: bf16 where the machine computes in it"
+    )
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 class SplitSettings(_Section):

@@ -1,12 +1,17 @@
 """The paper's ConvLSTM autoencoder (section 2.3.1): a clip becomes one embedding and comes back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from features import gates
 
 KIND = "convlstm-autoencoder"
+
+State = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -34,16 +39,28 @@ class ConvLstmCell(nn.Module):
         self.hidden = hidden
         self.conv = nn.Conv2d(channels + hidden, 4 * hidden, kernel_size=3, padding=1)
 
-    def forward(self, value: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """Next hidden and cell state; all of (B, C, H, W), value with the input's channels."""
-        gates = self.conv(torch.cat([value, hidden], dim=1))
-        enter, forget, output, content = gates.chunk(4, dim=1)
-        cell = torch.sigmoid(forget) * cell + torch.sigmoid(enter) * torch.tanh(content)
-        return torch.sigmoid(output) * torch.tanh(cell), cell
+    def forward(
+        self, value: Tensor, hidden: Tensor | None = None, cell: Tensor | None = None
+    ) -> State:
+        """Next hidden and cell state; all of (B, C, H, W), value with the input's channels.
+
+        A state of None is zeros, and costs nothing.
+        """
+        if hidden is None:
+            weight = self.conv.weight[:, : value.shape[1]]
+            raw = functional.conv2d(value, weight, self.conv.bias, padding=1)
+        else:
+            raw = self.conv(torch.cat([value, hidden], dim=1))
+        cell, hidden = gates.step(raw, cell)
+        return hidden, cell
 
 
 class ConvLstmAutoencoder(nn.Module):
-    """Two cells read the frames, two more unfold the embedding, a 3D convolution paints them."""
+    """Two cells read the frames, two more unfold the embedding, a 3D convolution paints them.
+
+    Under torch.autocast the convolutions and the states between them have autocast's type; what
+    comes out always has the type of what went in.
+    """
 
     def __init__(self, config: ConvLstmConfig) -> None:
         super().__init__()
@@ -59,54 +76,59 @@ class ConvLstmAutoencoder(nn.Module):
         """Embedding of each clip.
 
         clip: (B, C, D, H, W) float, pixels of 0..255 (0..1 if normalised)
-        lengths: (B,) int, frames that are real; what stands behind them changes nothing
+        lengths: (B,) int of 1..D, frames that are real; what stands behind them changes nothing
         returns: (B, hidden, H, W)
         """
-        n_frames = clip.shape[2]
-        first, second = self._zeros(clip), self._zeros(clip)
-        for t in range(n_frames):
-            next_first = _step(self.encoder_1, clip[:, :, t], first)
-            next_second = _step(self.encoder_2, next_first[0], second)
-            if lengths is None:
-                first, second = next_first, next_second
-            else:
-                # The state freezes behind the last real frame: a row's embedding must not depend
-                # on how long its neighbours in the batch are (a defect of the original).
-                is_real = (lengths > t).view(-1, 1, 1, 1)
-                first = _where(is_real, next_first, first)
-                second = _where(is_real, next_second, second)
-        return second[0]
+        course = _Course.of(lengths, n_rows=clip.shape[0], n_frames=clip.shape[2])
+        frames = course.sort(clip).to(_type(clip))
+        first = second = None
+        embeddings = []
+        for t, n_rows in enumerate(course.running):
+            if second is not None and n_rows < len(second[0]):
+                embeddings.append(second[0][n_rows:])
+                first, second = _cut(first, n_rows), _cut(second, n_rows)
+            first = _step(self.encoder_1, frames[:n_rows, :, t], first)
+            second = _step(self.encoder_2, first[0], second)
+        assert second is not None  # a clip has a frame
+        # The rows that ended first stand last.
+        return course.restore(torch.cat([second[0], *reversed(embeddings)])).to(clip.dtype)
 
-    def decode(self, embedding: Tensor, n_frames: int) -> Tensor:
+    def decode(self, embedding: Tensor, n_frames: int, lengths: Tensor | None = None) -> Tensor:
         """Frames unfolded from the embedding.
 
         The first step reads the embedding, each later one what the step before it gave.
-        embedding: (B, hidden, H, W)    returns: (B, C, D, H, W), pixels as in `encode`
+        embedding: (B, hidden, H, W)    lengths: (B,) int of 1..n_frames; None: all n_frames
+        returns: (B, C, D, H, W), pixels as in `encode`; zeros behind a row's length
         """
-        first, second = self._zeros(embedding), self._zeros(embedding)
-        value = embedding
+        n, height, width = len(embedding), *embedding.shape[-2:]
+        course = _Course.of(lengths, n_rows=n, n_frames=n_frames)
+        first = second = None
+        value = course.sort(embedding).to(_type(embedding))
         outputs = []
-        for _ in range(n_frames):
-            first = _step(self.decoder_1, value, first)
-            second = _step(self.decoder_2, first[0], second)
+        for n_rows in course.running:
+            first = _step(self.decoder_1, value[:n_rows], _cut(first, n_rows))
+            second = _step(self.decoder_2, first[0], _cut(second, n_rows))
             value = second[0]
             outputs.append(value)
-        painted = torch.sigmoid(self.painter(torch.stack(outputs, dim=2)))
-        return painted if self.config.normalised else 255 * painted
+        # Real frames only, as one batch of pictures: the kernel is one frame deep.
+        raw = functional.conv2d(
+            torch.cat(outputs), self.painter.weight.squeeze(2), self.painter.bias, padding=1
+        )
+        painted = torch.sigmoid(raw.to(embedding.dtype))
+        painted = painted if self.config.normalised else 255 * painted
+        clip = painted.new_zeros(n_frames, n, self.config.channels, height, width)
+        clip[course.is_real(n_frames, n).to(painted.device)] = painted
+        return course.restore(clip.transpose(0, 1)).transpose(1, 2)
 
     def forward(self, clip: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The embedding and the reconstruction, shaped as in `encode` and `decode`."""
         embedding = self.encode(clip, lengths)
-        return embedding, self.decode(embedding, clip.shape[2])
+        return embedding, self.decode(embedding, clip.shape[2], lengths)
 
     def load_original(self, state: Mapping[str, Tensor]) -> None:
         """Take over weights under the research code's names (`decoder_CNN` paints)."""
         renamed = {name.replace("decoder_CNN.", "painter."): value for name, value in state.items()}
         self.load_state_dict(renamed)
-
-    def _zeros(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        zeros = like.new_zeros(like.shape[0], self.config.hidden, *like.shape[-2:])
-        return zeros, zeros
 
 
 def reconstruction_loss(
@@ -116,24 +138,58 @@ def reconstruction_loss(
     squared = (reconstruction - clip).square().mean(dim=(1, 3, 4))
     if lengths is None:
         return squared.mean()
-    is_real = torch.arange(clip.shape[2], device=clip.device) < lengths.unsqueeze(1)
-    return torch.where(is_real, squared, 0).sum() / is_real.sum()
+    is_real = torch.arange(clip.shape[2]) < lengths.cpu().unsqueeze(1)
+    return torch.where(is_real.to(clip.device), squared, 0).sum() / is_real.sum()
 
 
-def _step(
-    cell: ConvLstmCell, value: Tensor, state: tuple[Tensor, Tensor]
-) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class _Course:
+    """A batch's rows from the longest to the shortest, and how many of them run at each frame.
+
+    A row stops behind its last real frame: its embedding must not depend on how long its
+    neighbours in the batch are (a defect of the original), and padding costs no time.
+    """
+
+    rows: Sequence[int] | None  # None: the order they came in
+    running: Sequence[int]
+
+    @classmethod
+    def of(cls, lengths: Tensor | None, *, n_rows: int, n_frames: int) -> "_Course":
+        steps = [n_frames] * n_rows if lengths is None else lengths.tolist()
+        if len(steps) != n_rows or not all(1 <= step <= n_frames for step in steps):
+            raise ValueError(f"lengths must be {n_rows} numbers of 1..{n_frames}, not {steps}")
+        rows = sorted(range(n_rows), key=lambda row: -steps[row])
+        running = [sum(step > t for step in steps) for t in range(max(steps))]
+        return cls(None if rows == list(range(n_rows)) else rows, running)
+
+    def sort(self, batch: Tensor) -> Tensor:
+        return batch if self.rows is None else batch[torch.tensor(self.rows)]
+
+    def restore(self, batch: Tensor) -> Tensor:
+        return batch if self.rows is None else batch[torch.tensor(self.rows).argsort()]
+
+    def is_real(self, n_frames: int, n_rows: int) -> Tensor:
+        """Which (frame, sorted row) exist, (D, B) bool."""
+        running = torch.tensor([*self.running, *[0] * (n_frames - len(self.running))])
+        return torch.arange(n_rows) < running.unsqueeze(1)
+
+
+def _type(value: Tensor) -> torch.dtype:
+    """The type to compute in."""
+    kind = value.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
+
+
+def _cut(state: State | None, n_rows: int) -> State | None:
+    return None if state is None else (state[0][:n_rows], state[1][:n_rows])
+
+
+def _step(cell: ConvLstmCell, value: Tensor, state: State | None) -> State:
     """One step with the two states swapped, as the published weights were trained.
 
     The original's cell returned (cell, hidden) and its loop took them as (hidden, cell), so what
     is called the hidden state everywhere in its network is the cell state, in about (-2, 2). The
     textbook order does not run those weights, so there is no switch for it.
     """
-    hidden, cell_state = cell(value, state[0], state[1])
+    hidden, cell_state = cell(value) if state is None else cell(value, *state)
     return cell_state, hidden
-
-
-def _where(
-    condition: Tensor, new: tuple[Tensor, Tensor], old: tuple[Tensor, Tensor]
-) -> tuple[Tensor, Tensor]:
-    return torch.where(condition, new[0], old[0]), torch.where(condition, new[1], old[1])

@@ -14,7 +14,7 @@ from features.convlstm import KIND, ConvLstmAutoencoder, ConvLstmConfig
 from features.errors import CorruptFeature, FeatureError, MissingInput, NotFinite, WeightsMismatch
 from features.extractor import Extracted, Source
 from features.store import FeatureStore
-from features.weights import load_weights
+from features.weights import load_foreign, load_weights
 
 EXTRACTOR: Final = "convlstm"
 #: Raised whenever the same clip and weights would give other numbers.
@@ -84,6 +84,28 @@ def load_autoencoder(path: Path) -> ConvLstmAutoencoder:
         network.load_state_dict(dict(weights.tensors))
     except (TypeError, ValueError, RuntimeError) as error:
         raise WeightsMismatch(f"{path} does not fit the autoencoder: {error}") from error
+    return network
+
+
+def load_foreign_autoencoder(path: Path, *, normalised: bool = False) -> ConvLstmAutoencoder:
+    """Build the autoencoder that somebody else's state dict fits, of whatever hidden size.
+
+    Our names or the research code's. normalised: the weights were trained on pixels of 0..1.
+    Raises WeightsMissing, WeightsMismatch.
+    """
+    state = load_foreign(path)
+    try:
+        gates = state["encoder_1.conv.weight"].shape
+        hidden = gates[0] // 4
+        network = ConvLstmAutoencoder(ConvLstmConfig(gates[1] - hidden, hidden, normalised))
+        network.load_original(state)
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
+        names = ", ".join(sorted(state)[:4])
+        raise WeightsMismatch(
+            f"{path} does not fit the autoencoder; it holds {names}, …: {error}"
+        ) from error
+    if not all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values()):
+        raise WeightsMismatch(f"{path} holds infinities or NaN")
     return network
 
 

@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError  # noqa: TID251 - named to be caught; nothing is unpickled here
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors_torch
 from torch import Tensor
@@ -68,6 +71,34 @@ def load_weights(path: Path, kind: str | None = None) -> Weights:
     if kind is not None and found.kind != kind:
         raise WeightsMismatch(f"{path} holds weights of {found.kind!r}, expected {kind!r}")
     return found
+
+
+def load_foreign(path: Path) -> dict[str, Tensor]:
+    """Read somebody else's state dict: safetensors, or what torch.save wrote. Runs no code of it.
+
+    A state dict inside a checkpoint ("model_state_dict", "state_dict", "model") is found, and the
+    "module." of a distributed training taken off its names. Raises WeightsMissing, WeightsMismatch.
+    """
+    try:
+        content: object = (
+            torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251 - foreign files are .pt; weights_only builds tensors and plain containers and nothing else
+            if zipfile.is_zipfile(path)
+            else safetensors_torch.load_file(path)
+        )
+    except FileNotFoundError as error:
+        raise WeightsMissing(f"no weights file {path}") from error
+    except (SafetensorError, UnpicklingError, RuntimeError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsMismatch(f"{path} is no file of tensors: {reason}") from error
+    for name in ("model_state_dict", "state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    if not isinstance(content, dict) or not content:
+        raise WeightsMismatch(f"{path} holds no state dict")
+    others = [name for name, value in content.items() if not isinstance(value, Tensor)]
+    if others:
+        raise WeightsMismatch(f"{path} holds more than tensors: {others[:3]}")
+    return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
 def weights_sha256(path: Path) -> str:

@@ -1,33 +1,45 @@
 """Train the autoencoder on clips without labels (paper, section 3.1)."""
 
-import hashlib
-import json
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from features.convlstm import KIND, ConvLstmAutoencoder, ConvLstmConfig, reconstruction_loss
 from features.visual import pad
-from features.weights import load_weights, save_weights
+from features.weights import save_weights
 from model.batches import shuffled
 from model.errors import BadSetting, NotFinite, NothingToTrain
+from model.pretraining_state import Epoch, PretrainingState, identity, load_state, save_state
+from model.world import Device, Precision, World
 
-CHECKPOINT = "pretraining"
+__all__ = [
+    "Epoch",
+    "PretrainConfig",
+    "Pretrained",
+    "ReadClip",
+    "pretrain",
+    "save_autoencoder",
+]
+
 ReadClip = Callable[[int], NDArray[np.uint8]]
+PIXEL_MAX = 255
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """How the autoencoder is trained. Every default but `patience` is the paper's (Table II).
+    """How the autoencoder is trained. The sizes and rates are the paper's (Table II).
 
-    patience: stop after so many epochs without a better validation loss; None: never.
+    batch: clips per step, of all processes together. patience: stop after so many epochs without
+    a better validation loss; None: never (the paper's way). normalised: pixels of 0..1.
+    precision: of the convolutions, the weights are always fp32; "auto" is bf16 where the device
+    computes in it. device: where; changes nothing but rounding.
     """
 
     hidden: int = 64
@@ -36,33 +48,36 @@ class PretrainConfig:
     lr: float = 1e-4
     patience: int | None = 20
     seed: int = 0
+    normalised: bool = False
+    precision: Precision = "auto"
+    device: Device = "auto"
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot train."""
         patience = 1 if self.patience is None else self.patience
         if min(self.hidden, self.epochs, self.batch, patience) < 1 or not self.lr > 0:
             raise BadSetting(f"hidden, epochs, batch, lr and patience must be above 0: {self}")
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise BadSetting(f"precision {self.precision!r} must be auto, fp32 or bf16")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise BadSetting(f"device {self.device!r} must be auto, cpu or cuda")
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """One epoch's mean squared error on the pixels' own scale (0..255 squared)."""
+class Pretrained:
+    """What a training left: the networks of its best and its last epoch, in eval mode, on the CPU.
 
-    number: int
-    train_mse: float
-    val_mse: float
+    Without a train clip and an epoch there is none, so `curve` is never empty.
+    """
 
+    best: ConvLstmAutoencoder
+    last: ConvLstmAutoencoder
+    curve: tuple[Epoch, ...]
 
-@dataclass
-class _State:
-    """Everything a killed training needs to go on as if nothing had happened."""
-
-    network: ConvLstmAutoencoder
-    optimiser: torch.optim.Adam
-    best: dict[str, Tensor]
-    best_val: float = math.inf
-    best_epoch: int = 0
-    curve: list[Epoch] = field(default_factory=list)
+    @property
+    def best_epoch(self) -> Epoch:
+        """The first epoch of the lowest validation loss."""
+        return min(self.curve, key=lambda epoch: epoch.val_mse)
 
 
 def pretrain(
@@ -73,40 +88,45 @@ def pretrain(
     *,
     checkpoint: Path,
     on_epoch: Callable[[Epoch], None],
-) -> tuple[ConvLstmAutoencoder, list[Epoch]]:
-    """Train, and return the network of the epoch with the lowest validation loss, and the curve.
+    on_network: Callable[[int, ConvLstmAutoencoder], None] | None = None,
+    world: World | None = None,
+) -> Pretrained:
+    """Train on clips (3, D, H, W) of any length and keep the best and the last epoch.
 
-    read_clip: gives clip i as (3, D, H, W) uint8; called again every epoch, so that memory does
-    not grow with their number. checkpoint: written after each epoch; when it is there and was made
-    with the same settings and indices, training goes on behind its last epoch and gives the same
-    curve as an undisturbed run. It cannot tell whether clip i is still the same clip: name it
-    after what the clips are. on_epoch is told every epoch, those of the checkpoint too.
-    Raises NotFinite, NothingToTrain, BadSetting.
+    Every epoch is kept in `checkpoint`; a call that finds one of the same settings and clips goes
+    on from it along the same curve. on_epoch hears of each epoch, those of an earlier call too;
+    on_network sees the network after each new one and leaves it as it is. In a world of several
+    processes each calls this, and only the first writes and tells.
+    Raises NothingToTrain, NotFinite (the last good checkpoint stays).
     """
     if not train or not val:
         raise NothingToTrain(
             f"{len(train)} clips to train on and {len(val)} to validate, both must be 1 or more"
         )
-    settings = _settings(config, train, val)
-    state = _resume(config, settings, checkpoint)
-    for epoch in state.curve:
-        on_epoch(epoch)
+    world = world or World()
+    settings = identity(config, train, val)
+    state = _start(config, world)
+    load_state(state, settings, checkpoint)
+    session = _Session(state, read_clip, config, world)
+    world.wait()  # all have read the checkpoint before one writes the next
+    if world.rank == 0:
+        for epoch in state.curve:
+            on_epoch(epoch)
     while not _is_finished(state, config):
         number = len(state.curve) + 1
         order = [train[i] for i in shuffled(len(train), seed=config.seed, epoch=number)]
-        epoch = Epoch(
-            number,
-            train_mse=_run(state, read_clip, order, config, learn=True),
-            val_mse=_run(state, read_clip, val, config, learn=False),
-        )
-        state.curve.append(epoch)
-        if epoch.val_mse < state.best_val:
-            state.best_val, state.best_epoch = epoch.val_mse, number
-            state.best = {n: t.detach().clone() for n, t in state.network.state_dict().items()}
-        _save(state, settings, checkpoint)
-        on_epoch(epoch)
-    state.network.load_state_dict(state.best)
-    return state.network.eval(), state.curve
+        train_mse = session.run(order, learn=True)
+        epoch = Epoch(number, train_mse, val_mse=session.run(val, learn=False))
+        state.add(epoch)
+        if world.rank == 0:
+            save_state(state, settings, checkpoint)
+            on_epoch(epoch)
+            if on_network is not None:
+                on_network(number, state.network.eval())
+    last = state.network.cpu().eval()
+    best = copy.deepcopy(last)  # a new one would draw random numbers
+    best.load_state_dict(state.best)
+    return Pretrained(best, last, tuple(state.curve))
 
 
 def save_autoencoder(path: Path, network: ConvLstmAutoencoder, extra: Mapping[str, Any]) -> str:
@@ -114,94 +134,85 @@ def save_autoencoder(path: Path, network: ConvLstmAutoencoder, extra: Mapping[st
     return save_weights(path, KIND, asdict(network.config), network.state_dict(), extra)
 
 
-def _is_finished(state: _State, config: PretrainConfig) -> bool:
-    n_done = len(state.curve)
-    is_stale = config.patience is not None and n_done - state.best_epoch >= config.patience
-    return n_done >= config.epochs or (n_done > 0 and is_stale)
+@dataclass(frozen=True)
+class _Session:
+    state: PretrainingState
+    read_clip: ReadClip
+    config: PretrainConfig
+    world: World
 
-
-def _run(
-    state: _State, read_clip: ReadClip, order: Sequence[int], config: PretrainConfig, *, learn: bool
-) -> float:
-    """One pass over the clips; returns the mean squared error, each frame counting the same."""
-    total, n_frames, network = 0.0, 0, state.network.train(learn)
-    for clips in _batches(read_clip, order, config.batch):
-        padded, lengths = pad(clips, network.config)
+    def run(self, order: Sequence[int], *, learn: bool) -> float:
+        """One pass over the clips; returns the mean squared error, each frame counting the same."""
+        network = self.state.network.train(learn)
+        total, n_frames = 0.0, 0
         with torch.set_grad_enabled(learn):
-            _embedding, reconstruction = network(padded, lengths)
+            for clips in self._batches(order):
+                squared, n = self._step(network, clips, learn=learn)
+                total += squared
+                n_frames += n
+        # By frames, not by batches: what a clip weighs must not depend on its neighbours.
+        return total / n_frames * (PIXEL_MAX**2 if self.config.normalised else 1)
+
+    def _step(
+        self, network: ConvLstmAutoencoder, clips: list[NDArray[np.uint8]], *, learn: bool
+    ) -> tuple[float, int]:
+        """Sum of the frames' squared errors and their number, over all processes."""
+        device = self.world.device
+        # In a small last batch a process may have no clip; it must still add its zeros.
+        n_mine = sum(clip.shape[1] for clip in clips)
+        sums = torch.tensor([0.0, n_mine], dtype=torch.float64, device=device)
+        loss: torch.Tensor | None = None
+        if clips:
+            padded, lengths = pad(clips, network.config)
+            padded = padded.to(device)
+            with self.world.computing(self.config.precision):
+                _embedding, reconstruction = network(padded, lengths)
             loss = reconstruction_loss(reconstruction, padded, lengths)
-        if not bool(torch.isfinite(loss)):
+            sums[0] = loss.detach() * n_mine
+        self.world.add_up([sums])
+        squared, n_frames = sums.tolist()
+        if not math.isfinite(squared):
             raise NotFinite(
-                f"the autoencoder's loss became {loss.item()} in epoch {len(state.curve) + 1}; "
-                f"lower lr {config.lr}"
+                f"the autoencoder's loss became {squared / n_frames} in epoch "
+                f"{len(self.state.curve) + 1}; lower lr {self.config.lr}"
             )
         if learn:
-            state.optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
-            state.optimiser.step()
-        # By frames, not by batches: what a clip weighs must not depend on its neighbours.
-        total += loss.item() * int(lengths.sum())
-        n_frames += int(lengths.sum())
-    return total / n_frames
+            self.state.optimiser.zero_grad()
+            if loss is not None:
+                # Weighed by frames, so that the sum over processes is the whole batch's gradient.
+                (loss * (n_mine / n_frames)).backward()
+            self.world.add_up(_gradients(network))
+            self.state.optimiser.step()
+        return squared, int(n_frames)
+
+    def _batches(self, order: Sequence[int]) -> Iterator[list[NDArray[np.uint8]]]:
+        for start in range(0, len(order), self.config.batch):
+            batch = order[start : start + self.config.batch]
+            yield [self.read_clip(index) for index in self.world.share(batch)]
 
 
-def _batches(
-    read_clip: ReadClip, order: Sequence[int], batch: int
-) -> Iterator[list[NDArray[np.uint8]]]:
-    for start in range(0, len(order), batch):
-        yield [read_clip(index) for index in order[start : start + batch]]
-
-
-def _settings(config: PretrainConfig, train: Sequence[int], val: Sequence[int]) -> dict[str, Any]:
-    """What a checkpoint must have been made with to be gone on with."""
-    clips = json.dumps([list(train), list(val)])
-    return {**asdict(config), "clips_sha256": hashlib.sha256(clips.encode()).hexdigest()}
-
-
-def _resume(config: PretrainConfig, settings: Mapping[str, Any], checkpoint: Path) -> _State:
+def _start(config: PretrainConfig, world: World) -> PretrainingState:
     # Forked, so that building a network here leaves the caller's random numbers as they were.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = ConvLstmAutoencoder(ConvLstmConfig(hidden=config.hidden))
+        sizes = ConvLstmConfig(hidden=config.hidden, normalised=config.normalised)
+        network = ConvLstmAutoencoder(sizes)
+    network = network.to(world.device)
+    if world.device.type == "cuda":
+        # On a CPU it costs: each gate is then a slice of 64 numbers at a time.
+        network = network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), lr=config.lr)
-    state = _State(network, optimiser, best=network.state_dict())
-    if not checkpoint.exists():
-        return state
-    saved = load_weights(checkpoint, kind=CHECKPOINT)
-    if saved.config != settings:
-        return state  # another training's leftovers under the same name are no start for this one
-    network.load_state_dict(_group(saved.tensors, "last."))
-    state.best = _group(saved.tensors, "best.")
-    moments = saved.tensors
-    optimiser.load_state_dict(
-        {
-            "state": {
-                index: {
-                    name: moments[f"adam.{index}.{name}"]
-                    for name in ("step", "exp_avg", "exp_avg_sq")
-                }
-                for index in range(len(list(network.parameters())))
-            },
-            "param_groups": optimiser.state_dict()["param_groups"],
-        }
-    )
-    state.best_val, state.best_epoch = saved.extra["best_val"], saved.extra["best_epoch"]
-    state.curve = [Epoch(**epoch) for epoch in saved.extra["curve"]]
-    return state
+    return PretrainingState(network, optimiser)
 
 
-def _save(state: _State, settings: Mapping[str, Any], checkpoint: Path) -> None:
-    tensors = {f"last.{name}": t for name, t in state.network.state_dict().items()}
-    tensors |= {f"best.{name}": t for name, t in state.best.items()}
-    for index, moments in state.optimiser.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{name}": t for name, t in moments.items()}
-    extra = {
-        "best_val": state.best_val,
-        "best_epoch": state.best_epoch,
-        "curve": [asdict(epoch) for epoch in state.curve],
-    }
-    save_weights(checkpoint, CHECKPOINT, settings, tensors, extra)
+def _gradients(network: ConvLstmAutoencoder) -> Iterator[torch.Tensor]:
+    for parameter in network.parameters():
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        yield parameter.grad
 
 
-def _group(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+def _is_finished(state: PretrainingState, config: PretrainConfig) -> bool:
+    n_done = len(state.curve)
+    is_stale = config.patience is not None and n_done - state.best_epoch >= config.patience
+    return n_done >= config.epochs or (n_done > 0 and is_stale)

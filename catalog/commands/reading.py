@@ -78,7 +78,9 @@ def report(app: App, output: Path | None, limit: int, as_json: bool) -> None:
             "failures": failure_counts(session),
             "totals": totals(session),
         }
-    page = write_report(app.catalog, (output or report_path(app.settings.data_folder)).resolve())
+    data_folder = app.settings.data_folder
+    path = (output or report_path(data_folder)).resolve()
+    page = write_report(app.catalog, path, data_folder)
     text = f"{leaderboard_table(board)}\nThe whole report: {page}"
     emit({**payload, "page": str(page)}, as_json=as_json, text=text)
 

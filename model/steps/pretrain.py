@@ -1,8 +1,10 @@
-"""Pre-train the autoencoder on the clips of a feature set."""
+"""Pre-train the autoencoder on the clips of a feature set, or take over somebody's weights."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +16,14 @@ from catalog.progress import Progress
 from catalog.record import add_model_version, set_alias
 from catalog.runs import Outcome, Run, record_run
 from catalog.session import Catalog
-from features.convlstm import ConvLstmAutoencoder
 from features.plan import AUTOENCODER, clip_alias
 from features.store import FeatureStore
-from model.pretraining import Epoch, PretrainConfig, pretrain, save_autoencoder
+from features.visual import load_foreign_autoencoder
+from features.weights import weights_sha256
+from model.pretraining import Epoch, PretrainConfig, Pretrained, pretrain, save_autoencoder
+from model.steps.figures import TrainingAlbum, run_folder
 from model.steps.inputs import artifact_uris, hash_of, location
+from model.world import World, resolved
 
 VAL_EVERY = 5  # every fifth clip validates
 
@@ -34,15 +39,19 @@ def pretrain_autoencoder(
     again: bool = False,
     if_missing: bool = False,
     parent_id: int | None = None,
+    world: World | None = None,
 ) -> tuple[Outcome, ModelFacts]:
     """Train the autoencoder on all clips of a feature set; once for the same clips and settings.
 
     if_missing: any autoencoder for this feature set will do. A killed training goes on from its
-    last epoch.
+    last epoch. The best epoch becomes the model; the last one's weights and the figures lie in
+    the run's folder. Under `torchrun` the first process calls this and the others
+    `assist_pretraining`.
     """
+    world = world or World()
+    hyper = {name: value for name, value in asdict(config).items() if name != "device"}
     with catalog.read() as session:
         clips = clip_refs(session, clip_set.id, split_id=None)
-    hyper = asdict(config)
     inputs = hash_of(clip_set.config_hash, hyper, [clip.sha256 for clip in clips])
     params = {"clip_set": clip_set.config_hash[:12], **hyper}
     with record_run(catalog, "pretrain", params=params, parent_id=parent_id) as run:
@@ -52,31 +61,81 @@ def pretrain_autoencoder(
                 alias = clip_alias(clip_set.config_hash)
                 model = newest_model(session, AUTOENCODER, alias=alias)
         if model is not None and not again:
+            world.tell(None)
             run.skipped(f"{AUTOENCODER} {model.version}", "trained_before")
         else:
             run.expect(1)
             artifact, state = artifact_uris(AUTOENCODER, inputs, run.id if model else None)
             checkpoint = data / state
-            network, best = _train(run, clips, config, store, checkpoint, progress)
-            sha256 = save_autoencoder(data / artifact, network, {"inputs": inputs, **asdict(best)})
-            with catalog.write() as session:
-                model = add_model_version(
-                    session,
-                    name=AUTOENCODER,
-                    model_kind="convlstm",
-                    artifact_uri=artifact,
-                    sha256=sha256,
-                    hyper={**hyper, "objective": "reconstruction"},
-                    target={},
-                    quartile_edges=[],
-                    split_id=None,
-                    train_run_id=run.id,
-                    feature_set_ids=[clip_set.id],
-                    inputs_hash=inputs,
-                )
-                alias = clip_alias(clip_set.config_hash)
-                set_alias(session, AUTOENCODER, alias, model.id, set_by="pretrain", reason="newest")
+            world.tell({"checkpoint": str(checkpoint), "clips": [location(c) for c in clips]})
+            hyper["computed_in"] = resolved(config.precision, world.device)
+            found = _train(
+                run, clips, config, checkpoint, world, store=store, data=data, progress=progress
+            )
+            extra = {"inputs": inputs, "curve": [asdict(epoch) for epoch in found.curve]}
+            sha256 = save_autoencoder(data / artifact, found.best, extra)
+            last = run_folder(data, run.id) / "last.safetensors"
+            save_autoencoder(last, found.last, extra)
+            model = _register(catalog, run, clip_set, artifact, sha256, hyper, inputs)
             checkpoint.unlink(missing_ok=True)
+            run.done()
+    return run.outcome, model
+
+
+def assist_pretraining(config: PretrainConfig, *, store: FeatureStore, world: World) -> None:
+    """Do the part of every process but the first: its share of each batch. Writes nothing."""
+    todo = world.tell(None)
+    if todo is None:
+        return
+    places = todo["clips"]
+    pretrain(
+        lambda index: store.read(*places[index])["frames"],
+        *_parts(len(places)),
+        config,
+        checkpoint=Path(todo["checkpoint"]),
+        on_epoch=lambda _epoch: None,
+        world=world,
+    )
+
+
+def import_autoencoder(
+    catalog: Catalog,
+    clip_set: FeatureSetFacts,
+    path: Path,
+    *,
+    data: Path,
+    normalised: bool = False,
+    parent_id: int | None = None,
+) -> tuple[Outcome, ModelFacts]:
+    """Make somebody's trained weights the autoencoder for the clips of a feature set.
+
+    path: a state dict as .pt or safetensors, names ours or the research code's. The same file
+    twice is one model version. Raises WeightsMissing, WeightsMismatch.
+    """
+    foreign_sha256 = weights_sha256(path)
+    params = {
+        "clip_set": clip_set.config_hash[:12],
+        "from": path.name,
+        "from_sha256": foreign_sha256,
+        "normalised": normalised,
+    }
+    inputs = hash_of(clip_set.config_hash, "imported", foreign_sha256, normalised)
+    with record_run(catalog, "pretrain", params=params, parent_id=parent_id) as run:
+        with catalog.read() as session:
+            model = find_model_by_inputs(session, AUTOENCODER, inputs)
+        if model is not None:
+            run.skipped(f"{AUTOENCODER} {model.version}", "imported_before")
+            # Asked for by name: it is the one for these clips again.
+            alias = clip_alias(clip_set.config_hash)
+            with catalog.write() as session:
+                set_alias(session, AUTOENCODER, alias, model.id, set_by="pretrain", reason="asked")
+        else:
+            run.expect(1)
+            network = load_foreign_autoencoder(path, normalised=normalised)
+            artifact, _state = artifact_uris(AUTOENCODER, inputs, None)
+            sha256 = save_autoencoder(data / artifact, network, {"inputs": inputs, **params})
+            hyper = {**asdict(network.config), **params}
+            model = _register(catalog, run, clip_set, artifact, sha256, hyper, inputs)
             run.done()
     return run.outcome, model
 
@@ -85,11 +144,14 @@ def _train(
     run: Run,
     clips: Sequence[ClipRef],
     config: PretrainConfig,
-    store: FeatureStore,
     checkpoint: Path,
+    world: World,
+    *,
+    store: FeatureStore,
+    data: Path,
     progress: Progress,
-) -> tuple[ConvLstmAutoencoder, Epoch]:
-    """Train on four fifths of the clips; returns the network of the best epoch, and that epoch."""
+) -> Pretrained:
+    """Train on four fifths of the clips, tell the run every epoch, draw what came of it."""
 
     def read_clip(index: int) -> NDArray[np.uint8]:
         uri, row = location(clips[index])
@@ -102,14 +164,58 @@ def _train(
         progress.note(f"val {epoch.val_mse:,.0f}")
 
     progress.expect(config.epochs)
-    network, curve = pretrain(
+    train, val = _parts(len(clips))
+    album = TrainingAlbum(run_folder(data, run.id), read_clip, val)
+    began = time.monotonic()
+    found = pretrain(
         read_clip,
-        [index for index in range(len(clips)) if index % VAL_EVERY],
-        [index for index in range(len(clips)) if index % VAL_EVERY == 0],
+        train,
+        val,
         config,
         checkpoint=checkpoint,
         on_epoch=on_epoch,
+        on_network=album.add_epoch,
+        world=world,
     )
-    best = min(curve, key=lambda epoch: epoch.val_mse)
-    run.metric("val", "mse_pixels", best.val_mse)
-    return network, best
+    seconds = time.monotonic() - began
+    run.metric("val", "mse_pixels", found.best_epoch.val_mse)
+    if album.n_epochs:  # of this call; a resumed training that was finished has none
+        run.metric("train", "clips_per_s", album.n_epochs * len(clips) / seconds)
+    album.finish(found)
+    return found
+
+
+def _parts(n_clips: int) -> tuple[list[int], list[int]]:
+    """Which clips train and which validate."""
+    indices = range(n_clips)
+    return [i for i in indices if i % VAL_EVERY], [i for i in indices if i % VAL_EVERY == 0]
+
+
+def _register(
+    catalog: Catalog,
+    run: Run,
+    clip_set: FeatureSetFacts,
+    artifact: str,
+    sha256: str,
+    hyper: Mapping[str, Any],
+    inputs: str,
+) -> ModelFacts:
+    """Add the model version that `extract visual` finds for these clips from now on."""
+    with catalog.write() as session:
+        model = add_model_version(
+            session,
+            name=AUTOENCODER,
+            model_kind="convlstm",
+            artifact_uri=artifact,
+            sha256=sha256,
+            hyper={**hyper, "objective": "reconstruction"},
+            target={},
+            quartile_edges=[],
+            split_id=None,
+            train_run_id=run.id,
+            feature_set_ids=[clip_set.id],
+            inputs_hash=inputs,
+        )
+        alias = clip_alias(clip_set.config_hash)
+        set_alias(session, AUTOENCODER, alias, model.id, set_by="pretrain", reason="newest")
+    return model

@@ -68,3 +68,17 @@ def test_points_lie_on_equal_logarithmic_axes():
     assert "a&lt;b" in svg
     assert "nan" not in svg
     assert scatter([], x_label="x", y_label="y").count("<circle") == 0
+
+
+def test_pictures_of_the_newest_pretraining_are_in_the_page(catalog, tmp_path):
+    with record_run(catalog, "pretrain", params={}) as run:
+        run.done()
+    page = write_report(catalog, tmp_path / "report.html", tmp_path).read_text("utf-8")
+    assert "makes of clips" not in page
+
+    folder = tmp_path / "runs" / str(run.id)
+    folder.mkdir(parents=True)
+    (folder / "reconstructions.png").write_bytes(b"\x89PNG")
+    page = write_report(catalog, tmp_path / "report.html", tmp_path).read_text("utf-8")
+    assert f"autoencoder of run {run.id} makes of clips" in page
+    assert "data:image/png;base64,iVBORw==" in page

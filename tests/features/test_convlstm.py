@@ -13,6 +13,7 @@ from features.convlstm import (
     ConvLstmConfig,
     reconstruction_loss,
 )
+from features.visual import load_foreign_autoencoder
 
 #: Another batch may take another route through the convolutions: a few units in the last place.
 BOUND = 1e-6
@@ -29,12 +30,40 @@ def clips(n: int, n_frames: int) -> Tensor:
 
 def original(folder: Path) -> ConvLstmAutoencoder:
     """The research code's trained weights in our network."""
-    state = torch.load(  # noqa: TID251 - the research code's file is a pickle, read as weights only
-        folder / "convlstm_hidden64.pt", weights_only=True, map_location="cpu"
-    )
-    network = ConvLstmAutoencoder(ConvLstmConfig()).eval()
-    network.load_original(state["model_state_dict"])
-    return network
+    return load_foreign_autoencoder(folder / "convlstm_hidden64.pt").eval()
+
+
+def plain_loop(network: ConvLstmAutoencoder, clip: Tensor) -> Tensor:
+    """The reconstruction as the formulas say it: every state written out, all of it in fp32."""
+
+    def cell(part: ConvLstmCell, value: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        enter, forget, output, content = part.conv(torch.cat([value, a], 1)).chunk(4, 1)
+        after = torch.sigmoid(forget) * b + torch.sigmoid(enter) * torch.tanh(content)
+        return after, torch.sigmoid(output) * torch.tanh(after)
+
+    zeros = clip.new_zeros(len(clip), network.config.hidden, *clip.shape[-2:])
+    a = b = c = d = zeros
+    for t in range(clip.shape[2]):
+        a, b = cell(network.encoder_1, clip[:, :, t], a, b)
+        c, d = cell(network.encoder_2, a, c, d)
+    value, outputs = c, []
+    a = b = c = d = zeros
+    for _ in range(clip.shape[2]):
+        a, b = cell(network.decoder_1, value, a, b)
+        c, d = cell(network.decoder_2, a, c, d)
+        value = c
+        outputs.append(value)
+    return 255 * torch.sigmoid(network.painter(torch.stack(outputs, dim=2)))
+
+
+def gradients_of(network: ConvLstmAutoencoder, loss: Tensor) -> list[Tensor]:
+    return list(torch.autograd.grad(loss, list(network.parameters())))
+
+
+def apart(left: list[Tensor], right: list[Tensor]) -> float:
+    """Length of the difference of two gradients, relative to the second's length."""
+    ours, theirs = (torch.cat([g.flatten() for g in side]) for side in (left, right))
+    return float((ours - theirs).norm() / theirs.norm())
 
 
 @pytest.mark.reference
@@ -92,7 +121,7 @@ def test_the_embedding_is_a_cell_state_because_the_two_states_are_swapped(networ
             a, b = cell, returned
             returned, cell = network.encoder_2(a, c, d)
             c, d = cell, returned
-        torch.testing.assert_close(network.encode(clip), c, atol=0, rtol=0)
+        torch.testing.assert_close(network.encode(clip), c, atol=BOUND, rtol=0)
         assert not torch.allclose(c, d)
 
 
@@ -137,9 +166,7 @@ def test_a_batch_gives_what_its_rows_give_alone(network):
         for row in range(5):
             embedding, output = network(clip[row : row + 1])
             torch.testing.assert_close(embeddings[row : row + 1], embedding, atol=BOUND, rtol=0)
-            torch.testing.assert_close(
-                outputs[row : row + 1], output, atol=255 * BOUND, rtol=0
-            )
+            torch.testing.assert_close(outputs[row : row + 1], output, atol=255 * BOUND, rtol=0)
 
 
 def test_the_loss_sees_real_frames_only_and_each_alike():
@@ -187,6 +214,61 @@ def test_it_learns_a_tiny_clip_by_heart():
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.02 * losses[0]
+
+
+def test_gradients_are_those_of_the_plain_loop(network):
+    clip = clips(3, 5)
+    wanted = gradients_of(network, torch.nn.functional.mse_loss(plain_loop(network, clip), clip))
+    found = gradients_of(network, reconstruction_loss(network(clip)[1], clip))
+    for left, right in zip(found, wanted, strict=True):
+        assert float((left - right).abs().max() / right.abs().max()) < 1e-4
+    assert apart(found, wanted) < 1e-5
+
+
+def test_gradients_in_bfloat16_are_within_one_percent():
+    network = ConvLstmAutoencoder(ConvLstmConfig(hidden=32))
+    clip = 255 * torch.rand(2, 3, 5, 32, 18)
+    wanted = gradients_of(network, reconstruction_loss(network(clip)[1], clip))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        embedding, reconstruction = network(clip)
+    assert embedding.dtype == reconstruction.dtype == torch.float32
+    found = gradients_of(network, reconstruction_loss(reconstruction, clip))
+    assert all(g.dtype == torch.float32 for g in found)
+    assert 1e-5 < apart(found, wanted) < 1e-2
+
+
+def test_each_row_ends_at_its_own_length_in_any_order(network):
+    clip, lengths = clips(4, 6), torch.tensor([3, 6, 1, 3])
+    with torch.inference_mode():
+        embeddings, outputs = network(clip, lengths)
+        for order in ([3, 2, 1, 0], [2, 0, 3, 1], [1, 0, 3, 2]):
+            embedding, output = network(clip[order], lengths[order])
+            torch.testing.assert_close(embedding, embeddings[order], atol=1e-5, rtol=0)
+            torch.testing.assert_close(output, outputs[order], atol=255e-5, rtol=0)
+        for row, length in enumerate(lengths.tolist()):
+            alone = network(clip[row : row + 1, :, :length])[1]
+            torch.testing.assert_close(
+                outputs[row : row + 1, :, :length], alone, atol=255e-5, rtol=0
+            )
+            assert outputs[row, :, length:].eq(0).all()
+
+
+def test_a_mixed_batch_teaches_what_its_rows_teach(network):
+    clip, lengths = clips(3, 4), torch.tensor([2, 4, 1])
+    together = gradients_of(network, reconstruction_loss(network(clip, lengths)[1], clip, lengths))
+    total = [torch.zeros_like(g) for g in together]
+    for row, length in enumerate(lengths.tolist()):
+        alone = clip[row : row + 1, :, :length]
+        loss = reconstruction_loss(network(alone)[1], alone) * (length / 7)
+        for sum_, gradient in zip(total, gradients_of(network, loss), strict=True):
+            sum_ += gradient
+    assert apart(together, total) < 1e-5
+
+
+@pytest.mark.parametrize("lengths", [[0, 2], [1, 4], [2]])
+def test_lengths_that_a_clip_cannot_have_are_refused(network, lengths):
+    with pytest.raises(ValueError, match=r"lengths must be 2 numbers of 1\.\.3"):
+        network.encode(clips(2, 3), torch.tensor(lengths))
 
 
 @pytest.mark.parametrize("sizes", [{"hidden": 0}, {"channels": 0}])

@@ -17,7 +17,12 @@ from features.errors import (
 from features.extractor import Extracted, Source
 from features.plan import VisualPlan
 from features.store import FeatureStore
-from features.visual import VisualExtractor, load_autoencoder, pad
+from features.visual import (
+    VisualExtractor,
+    load_autoencoder,
+    load_foreign_autoencoder,
+    pad,
+)
 from features.weights import save_weights, weights_sha256
 from model.pretraining import save_autoencoder
 
@@ -153,3 +158,46 @@ def test_workers_give_the_rows_that_this_process_gives(store, weights):
         assert isinstance(right, Stored)
         a, b = (store.read(r.row.uri, r.row.row, sha256=r.row.sha256) for r in (left, right))
         np.testing.assert_allclose(a["pooled"], b["pooled"], atol=1e-6, rtol=0)
+
+
+def test_sixteen_bits_cost_an_embedding_less_than_a_two_thousandth(store, weights):
+    n = 3
+    row = good(VisualExtractor(weights, store)(stored_sources(store, [clip(n)]))[0])
+    with torch.inference_mode():
+        exact = load_autoencoder(weights).eval().encode(torch.from_numpy(clip(n))[None].float())[0]
+    stored = torch.from_numpy(row.tensors["embedding"].astype(np.float32))
+    # Half of the last of 11 bits, for every number above the subnormals; as a whole, half of that.
+    apart = (stored - exact).abs()
+    assert bool((apart <= exact.abs() * 2**-11 + 2**-25).all())
+    assert float(apart.norm() / exact.norm()) < 3e-4
+
+
+@pytest.mark.parametrize("hidden", [3, 8])
+@pytest.mark.parametrize("paints", ["painter", "decoder_CNN"])
+def test_foreign_weights_of_any_size_and_either_naming_fit(tmp_path, hidden, paints):
+    network = ConvLstmAutoencoder(ConvLstmConfig(hidden=hidden)).eval()
+    state = {n.replace("painter", paints): t for n, t in network.state_dict().items()}
+    torch.save({"model_state_dict": state, "val_loss": 1.0}, tmp_path / "f.pt")
+    found = load_foreign_autoencoder(tmp_path / "f.pt", normalised=True).eval()
+    assert found.config == ConvLstmConfig(hidden=hidden, normalised=True)
+    pixels = torch.rand(1, 3, 2, H, W)
+    with torch.inference_mode():
+        assert torch.equal(found.encode(pixels), network.encode(pixels))
+
+
+def test_foreign_weights_that_do_not_fit_are_said_to(tmp_path):
+    state = ConvLstmAutoencoder(ConvLstmConfig(hidden=HIDDEN)).state_dict()
+    short = {n: t for n, t in state.items() if n != "decoder_2.conv.bias"}
+    spoilt = {**state, "painter.bias": torch.tensor([0.0, torch.nan, 0.0])}
+    flat = {**state, "encoder_1.conv.weight": torch.zeros(4)}
+    for name, content in {
+        "short": short,
+        "other": {"fc.weight": torch.zeros(2)},
+        "flat": flat,
+    }.items():
+        torch.save(content, tmp_path / name)
+        with pytest.raises(WeightsMismatch, match="does not fit the autoencoder; it holds"):
+            load_foreign_autoencoder(tmp_path / name)
+    torch.save(spoilt, tmp_path / "spoilt")
+    with pytest.raises(WeightsMismatch, match="infinities or NaN"):
+        load_foreign_autoencoder(tmp_path / "spoilt")

@@ -9,7 +9,7 @@ from safetensors import torch as safetensors_torch
 from features.convlstm import KIND, ConvLstmAutoencoder, ConvLstmConfig
 from features.errors import WeightsMismatch, WeightsMissing
 from features.visual import load_autoencoder
-from features.weights import FORMAT, load_weights, save_weights, weights_sha256
+from features.weights import FORMAT, load_foreign, load_weights, save_weights, weights_sha256
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(7), "c": torch.zeros(0, 4)}
 
@@ -121,3 +121,49 @@ def test_files_of_others_are_refused(tmp_path):
     for name in ("plain", "noise", "empty", "cut"):
         with pytest.raises(WeightsMismatch, match="not a weights file"):
             load_weights(tmp_path / name)
+
+
+class Trap:
+    """What a pickle can do to whoever opens it."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return (type(self.target).touch, (self.target,))
+
+
+@pytest.mark.parametrize("key", ["", "model_state_dict", "state_dict", "model"])
+def test_a_foreign_state_dict_is_found_where_people_put_it(tmp_path, key):
+    state = {"module.a": torch.arange(3.0), "b": torch.ones(2, 2)}
+    torch.save({key: state, "val_loss": 3.5, "epoch": 7} if key else state, tmp_path / "f.pt")
+    found = load_foreign(tmp_path / "f.pt")
+    assert list(found) == ["a", "b"]
+    assert torch.equal(found["a"], torch.arange(3.0))
+
+
+def test_foreign_safetensors_are_read(tmp_path):
+    safetensors_torch.save_file(dict(TENSORS), tmp_path / "f.safetensors")
+    assert load_foreign(tmp_path / "f.safetensors").keys() == TENSORS.keys()
+
+
+def test_a_foreign_file_runs_no_code(tmp_path):
+    torch.save({"a": torch.zeros(1), "trap": Trap(tmp_path / "ran")}, tmp_path / "f.pt")
+    with pytest.raises(WeightsMismatch, match="no file of tensors"):
+        load_foreign(tmp_path / "f.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_foreign_files_of_something_else_are_refused(tmp_path):
+    torch.save([torch.zeros(1)], tmp_path / "list")
+    torch.save({}, tmp_path / "nothing")
+    torch.save({"a": torch.zeros(1), "epoch": 3}, tmp_path / "mixed")
+    (tmp_path / "noise").write_bytes(b"\x00" * 100)
+    whole = tmp_path / "whole"
+    torch.save({"a": torch.zeros(1000)}, whole)
+    (tmp_path / "cut").write_bytes(whole.read_bytes()[:-400])
+    for name in ("list", "nothing", "mixed", "noise", "cut"):
+        with pytest.raises(WeightsMismatch):
+            load_foreign(tmp_path / name)
+    with pytest.raises(WeightsMissing, match="nowhere"):
+        load_foreign(tmp_path / "nowhere")

@@ -1,7 +1,10 @@
 """Pretraining: it learns, it stops, and an interruption leaves no trace in the result."""
 
 import dataclasses
+import json
 import math
+import subprocess
+import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +21,11 @@ from features.visual import load_autoencoder, pad
 from features.weights import load_weights, weights_sha256
 from model.errors import BadSetting, NotFinite, NothingToTrain
 from model.pretraining import Epoch, PretrainConfig, pretrain, save_autoencoder
+from model.world import join
+from tests.model import pretrain_process
 
-CONFIG = PretrainConfig(hidden=4, epochs=5, batch=2, lr=1e-2)
+# fp32: "auto" would be another curve on another machine.
+CONFIG = PretrainConfig(hidden=4, epochs=5, batch=2, lr=1e-2, precision="fp32")
 TRAIN, VAL = [4, 0, 2, 3, 6], [1, 5, 7]
 
 
@@ -42,7 +48,8 @@ def train(
     on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
     indices: tuple[list[int], list[int]] = (TRAIN, VAL),
 ) -> tuple[ConvLstmAutoencoder, list[Epoch]]:
-    return pretrain(read, *indices, config, checkpoint=checkpoint, on_epoch=on_epoch)
+    found = pretrain(read, *indices, config, checkpoint=checkpoint, on_epoch=on_epoch)
+    return found.best, list(found.curve)
 
 
 def assert_same(left: ConvLstmAutoencoder, right: ConvLstmAutoencoder) -> None:
@@ -152,9 +159,10 @@ def test_other_clips_start_afresh(tmp_path):
     config = dataclasses.replace(CONFIG, epochs=2)
     train(tmp_path / "c", config)
     more = ([*TRAIN, 8], VAL)
-    assert train(tmp_path / "c", config, indices=more)[1] == train(
-        tmp_path / "fresh", config, indices=more
-    )[1]
+    assert (
+        train(tmp_path / "c", config, indices=more)[1]
+        == train(tmp_path / "fresh", config, indices=more)[1]
+    )
 
 
 def test_another_kind_of_file_is_not_overwritten(tmp_path, undisturbed):
@@ -247,7 +255,16 @@ def test_without_clips_there_is_nothing_to_train(tmp_path, indices):
 
 @pytest.mark.parametrize(
     "setting",
-    [{"epochs": 0}, {"batch": 0}, {"lr": 0.0}, {"lr": math.nan}, {"hidden": 0}, {"patience": 0}],
+    [
+        {"epochs": 0},
+        {"batch": 0},
+        {"lr": 0.0},
+        {"lr": math.nan},
+        {"hidden": 0},
+        {"patience": 0},
+        {"precision": "fp8"},
+        {"device": "tpu"},
+    ],
 )
 def test_settings_that_cannot_train_are_refused(setting):
     with pytest.raises(BadSetting):
@@ -270,3 +287,114 @@ def test_the_saved_network_is_the_one_that_was_trained(tmp_path, undisturbed):
     clip, lengths = pad([read_clip(2), read_clip(3)], network.config)
     with torch.inference_mode():
         assert torch.equal(again(clip, lengths)[1], network(clip, lengths)[1])
+
+
+def test_the_last_epoch_is_kept_beside_the_best(tmp_path):
+    config = dataclasses.replace(CONFIG, epochs=10, lr=0.8, patience=None)
+    found = pretrain(
+        read_clip, TRAIN, VAL, config, checkpoint=tmp_path / "c", on_epoch=lambda _epoch: None
+    )
+    saved = load_weights(tmp_path / "c").tensors
+    assert found.best_epoch.number < 10
+    assert torch.equal(found.last.painter.weight, saved["last.painter.weight"])
+    assert torch.equal(found.best.painter.weight, saved["best.painter.weight"])
+
+
+def test_who_watches_the_network_changes_nothing(tmp_path, undisturbed):
+    seen = []
+    found = pretrain(
+        read_clip,
+        TRAIN,
+        VAL,
+        CONFIG,
+        checkpoint=tmp_path / "c",
+        on_epoch=lambda _epoch: None,
+        on_network=lambda number, network: seen.append((number, network.training)),
+    )
+    assert seen == [(number, False) for number in range(1, 6)]
+    assert list(found.curve) == undisturbed[1]
+
+
+def test_bfloat16_learns_as_fp32_does(tmp_path):
+    config = dataclasses.replace(CONFIG, hidden=8, epochs=8)
+    _network, exact = train(tmp_path / "a", config)
+    network, curve = train(tmp_path / "b", dataclasses.replace(config, precision="bf16"))
+    assert all(p.dtype == torch.float32 for p in network.parameters())
+    assert curve != exact
+    for left, right in zip(curve, exact, strict=True):
+        assert left.val_mse == pytest.approx(right.val_mse, rel=0.02)
+
+
+def test_an_interrupted_training_in_bfloat16_goes_on_along_its_curve(tmp_path):
+    config = dataclasses.replace(CONFIG, precision="bf16")
+    whole = train(tmp_path / "a", config)[1]
+
+    def stop(epoch: Epoch) -> None:
+        if epoch.number == 2:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(tmp_path / "b", config, on_epoch=stop)
+    assert train(tmp_path / "b", config)[1] == whole
+
+
+def test_another_machine_goes_on_with_a_training(tmp_path, undisturbed):
+    train(tmp_path / "c", dataclasses.replace(CONFIG, device="cpu"))
+
+    def refuse(index: int) -> NDArray[np.uint8]:
+        raise AssertionError(index)
+
+    assert train(tmp_path / "c", read=refuse)[1] == undisturbed[1]
+
+
+def test_losses_of_normalised_pixels_are_told_on_the_same_scale(tmp_path):
+    config = dataclasses.replace(CONFIG, epochs=1, lr=1e-30)
+    exact = train(tmp_path / "a", config)[1][0]
+    network, curve = train(tmp_path / "b", dataclasses.replace(config, normalised=True))
+    assert network.config.normalised
+    assert curve[0].val_mse == pytest.approx(exact.val_mse, rel=0.2)  # both paint the middle grey
+
+
+def test_two_processes_train_what_one_does(tmp_path):
+    alone, folder = tmp_path / "alone", tmp_path / "two"
+    alone.mkdir()
+    folder.mkdir()
+    pretrain_process.main(alone)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run(
+        [*command, "-m", "tests.model.pretrain_process", str(folder)],
+        cwd=Path(__file__).resolve().parents[2],
+        check=True,
+        timeout=300,
+    )
+    expected = load_weights(alone / "rank-0")
+    for rank in range(2):
+        summary = json.loads((folder / f"rank-{rank}.json").read_text(encoding="utf-8"))
+        assert summary == {"size": 2, "told": {"from": 0}}
+        found = load_weights(folder / f"rank-{rank}")
+        for left, right in zip(found.extra["curve"], expected.extra["curve"], strict=True):
+            assert left == pytest.approx(right, rel=1e-5)
+        for name, tensor in expected.tensors.items():
+            torch.testing.assert_close(found.tensors[name], tensor, atol=1e-5, rtol=1e-4)
+    # To the bit, or they would drift apart.
+    two = [load_weights(folder / f"rank-{rank}").tensors for rank in range(2)]
+    assert all(torch.equal(two[0][name], two[1][name]) for name in two[0])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpu_learns_as_the_processor_does(tmp_path, precision):
+    config = dataclasses.replace(CONFIG, precision=precision, device="cuda")
+    expected = train(tmp_path / "cpu", dataclasses.replace(config, device="cpu"))[1]
+    with join("cuda") as world:
+        found = pretrain(
+            read_clip,
+            TRAIN,
+            VAL,
+            config,
+            checkpoint=tmp_path / "gpu",
+            on_epoch=lambda _epoch: None,
+            world=world,
+        )
+    for left, right in zip(found.curve, expected, strict=True):
+        assert left.val_mse == pytest.approx(right.val_mse, rel=0.02)

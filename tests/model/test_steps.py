@@ -5,20 +5,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from catalog.errors import NotFound
 from catalog.facts import FeatureSetFacts
 from catalog.lookup import find_model
 from catalog.progress import Silent
 from catalog.session import Catalog, open_catalog
+from features.convlstm import ConvLstmAutoencoder, ConvLstmConfig
+from features.errors import WeightsMismatch
+from features.plan import clip_alias
 from features.store import FeatureStore
+from features.visual import load_autoencoder
+from features.weights import load_weights
 from model.errors import BadCheckpoint, IncompatibleFeatures, NothingToTrain
 from model.pretraining import PretrainConfig
 from model.split import SplitConfig
 from model.steps import (
     TrainRequest,
+    compare_autoencoders,
     count_to_score,
     create_split,
+    import_autoencoder,
     pretrain_autoencoder,
     score,
     train,
@@ -195,6 +203,71 @@ def test_pretraining_without_clips_fails_and_is_on_record(study):
         study.pretrain()
 
     assert ask(study.catalog, "SELECT status FROM run WHERE kind = 'pretrain'") == [("failed",)]
+
+
+def test_a_pretraining_leaves_its_last_epoch_and_its_figures_in_the_runs_folder(study):
+    config = PretrainConfig(hidden=4, epochs=2, batch=4, precision="fp32")
+    outcome, model = study.pretrain(config=config)
+
+    folder = study.data / "runs" / str(outcome.run_id)
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"last.safetensors", "figures.html", "reconstructions.png", "epochs.png"}
+    page = (folder / "figures.html").read_text(encoding="utf-8")
+    assert page.count("<polyline") == 2
+    assert "epochs.png" in page
+    best = load_weights(study.data / model.artifact_uri)
+    assert [epoch["number"] for epoch in best.extra["curve"]] == [1, 2]
+    assert load_autoencoder(folder / "last.safetensors").config.hidden == 4
+    assert study.metrics(outcome.run_id)["train", "clips_per_s"] > 0
+    assert model.hyper["computed_in"] == "fp32"
+
+
+def test_two_autoencoders_are_drawn_side_by_side(study):
+    first = study.pretrain()[1]
+    second = study.pretrain(config=PretrainConfig(hidden=3, epochs=2, batch=4))[1]
+    page = compare_autoencoders(study.catalog, [first, second], store=study.store, data=study.data)
+    assert page == study.data / "runs" / str(second.train_run_id) / "compare-1-2.html"
+    assert page.read_text(encoding="utf-8").count("<polyline") == 2
+    assert page.with_suffix(".png").is_file()
+
+
+def test_autoencoders_without_a_common_video_cannot_be_compared(study):
+    model = study.pretrain()[1]
+    set_status(study, "clip", study.videos, "pending")
+    with pytest.raises(NothingToTrain, match="no video has clips"):
+        compare_autoencoders(study.catalog, [model], store=study.store, data=study.data)
+
+
+def test_foreign_weights_become_the_autoencoder_of_the_clips(study, tmp_path):
+    own = study.pretrain()[1]
+    network = ConvLstmAutoencoder(ConvLstmConfig(hidden=5)).eval()
+    path = tmp_path / "theirs.pt"
+    torch.save({"model_state_dict": network.state_dict()}, path)
+
+    outcome, model = import_autoencoder(study.catalog, study.sets["clip"], path, data=study.data)
+    again, same = import_autoencoder(study.catalog, study.sets["clip"], path, data=study.data)
+
+    assert (outcome.n_done, again.codes) == (1, {"imported_before": 1})
+    assert same == model
+    assert model.version == own.version + 1
+    assert model.hyper["from"] == "theirs.pt"
+    found = load_autoencoder(study.data / model.artifact_uri)
+    assert torch.equal(found.painter.weight, network.painter.weight)
+    with study.catalog.read() as session:
+        alias = clip_alias(study.sets["clip"].config_hash)
+        assert find_model(session, name="autoencoder", alias=alias) == model
+    # Imported weights have no curve; they are drawn all the same.
+    page = compare_autoencoders(study.catalog, [own, model], store=study.store, data=study.data)
+    assert page.read_text(encoding="utf-8").count("<polyline") == 1
+
+
+def test_foreign_weights_that_do_not_fit_are_no_model(study, tmp_path):
+    torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.pt")
+    with pytest.raises(WeightsMismatch, match=r"fc\.weight"):
+        import_autoencoder(
+            study.catalog, study.sets["clip"], tmp_path / "other.pt", data=study.data
+        )
+    assert ask(study.catalog, "SELECT count(*) FROM model_version") == [(0,)]
 
 
 # --- split

@@ -1,0 +1,49 @@
+"""What the commands of this stage name or need: a model, a feature set, the store."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from catalog.console import App
+
+if TYPE_CHECKING:
+    from catalog.facts import FeatureSetFacts, ModelFacts
+    from features.store import FeatureStore
+
+again_option = click.option("--again", is_flag=True, help="Even if exactly this was done before.")
+
+
+def find_model_named(app: App, text: str) -> "ModelFacts":
+    """Find NAME, NAME:VERSION or NAME@ALIAS."""
+    from catalog.lookup import find_model
+
+    name, _, alias = text.partition("@")
+    name, _, version = name.partition(":")
+    if version and not version.isdigit():
+        raise click.UsageError(f"{text!r} is no model: write NAME, NAME:VERSION or NAME@ALIAS")
+    with app.catalog.read() as session:
+        return find_model(
+            session, name=name, version=int(version) if version else None, alias=alias or None
+        )
+
+
+def feature_set_of(app: App, kind: str) -> "FeatureSetFacts":
+    """The feature set of the application's settings. Raises NotFound where nothing is extracted."""
+    from catalog.errors import NotFound
+    from catalog.lookup import find_feature_set
+    from features.commands import plan_of
+
+    spec = plan_of(app, kind).spec()
+    with app.catalog.read() as session:
+        found = find_feature_set(session, spec.kind, spec.hash)
+    if found is None:
+        raise NotFound(f"no {kind} feature of these settings yet: run `viewcast extract {kind}`")
+    return found
+
+
+def store_of(app: App) -> "FeatureStore":
+    """Give the feature store of the application's settings."""
+    from features.commands import store_root
+    from features.store import FeatureStore
+
+    return FeatureStore(store_root(app))

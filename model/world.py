@@ -1,0 +1,116 @@
+"""Where a training computes: a device, and the other processes of `torchrun` if there are any."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor, distributed
+
+from model.errors import BadSetting
+
+CPU = torch.device("cpu")
+CPU_INFO = Path("/proc/cpuinfo")
+#: What a processor that computes in bfloat16 calls it: x86 with vectors or matrices, ARM.
+BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "fp32", "bf16"]
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class World:
+    """One process of a training. rank 0 writes; alone, there is only it."""
+
+    device: torch.device = CPU
+    rank: int = 0
+    size: int = 1
+
+    def share(self, batch: Sequence[Item]) -> Sequence[Item]:
+        """This process's part of a batch, which may be empty."""
+        return batch[self.rank :: self.size]
+
+    def add_up(self, tensors: Iterable[Tensor]) -> None:
+        """Replace each tensor by its sum over all processes."""
+        if self.size == 1:
+            return
+        together = list(tensors)
+        flat = torch.cat([tensor.reshape(-1) for tensor in together])
+        distributed.all_reduce(flat)
+        sizes = [tensor.numel() for tensor in together]
+        for tensor, total in zip(together, torch.split(flat, sizes), strict=True):
+            tensor.copy_(total.view_as(tensor))
+
+    def tell(self, document: Any) -> Any:
+        """Give every process the first one's document, which must be plain JSON."""
+        if self.size == 1:
+            return document
+        # As JSON: torch's own way to send objects pickles them.
+        content = json.dumps(document).encode() if self.rank == 0 else b""
+        length = torch.tensor([len(content)], device=self.device)
+        distributed.broadcast(length, src=0)
+        letters = torch.zeros(int(length), dtype=torch.uint8, device=self.device)
+        if self.rank == 0:
+            letters.copy_(torch.tensor(list(content), dtype=torch.uint8))
+        distributed.broadcast(letters, src=0)
+        return json.loads(bytes(letters.cpu().tolist()))
+
+    def wait(self) -> None:
+        """Go on when every process has come here."""
+        if self.size > 1:
+            distributed.barrier()
+
+    def computing(self, precision: Precision) -> torch.autocast | nullcontext[None]:
+        """Context in which convolutions have that precision."""
+        if resolved(precision, self.device) == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+
+@contextmanager
+def join(device: Device) -> Iterator[World]:
+    """Find the other processes that `torchrun` started, for as long as the block runs.
+
+    Raises BadSetting where a GPU is asked for and there is none.
+    """
+    has_gpu = torch.cuda.is_available()
+    if device == "cuda" and not has_gpu:
+        raise BadSetting("device cuda: torch finds no GPU; set device to auto or cpu")
+    kind = "cuda" if has_gpu and device != "cpu" else "cpu"
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield World(torch.device(kind))
+        return
+    here = CPU
+    if kind == "cuda":
+        here = torch.device(kind, int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(here)
+    distributed.init_process_group("nccl" if kind == "cuda" else "gloo")
+    try:
+        yield World(here, distributed.get_rank(), size)
+    finally:
+        distributed.destroy_process_group()
+
+
+def resolved(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
+    """What "auto" means: bf16 where the device computes in it and does not only emulate it."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    text = CPU_INFO.read_text(encoding="utf-8") if CPU_INFO.exists() else ""
+    return "bf16" if has_bf16(text) else "fp32"
+
+
+def has_bf16(cpu_info: str) -> bool:
+    """Whether the processor that Linux describes so computes in bfloat16."""
+    lines = (line.partition(":") for line in cpu_info.splitlines())
+    return any(
+        name.strip() in ("flags", "Features") and not BF16_FLAGS.isdisjoint(value.split())
+        for name, _colon, value in lines
+    )

@@ -49,13 +49,13 @@ PATIENCE_S = 240.0
 LIMITS = """
 max_wait_s = 5
 [browser]
-page_s = 5
-script_s = 4
-command_s = 8
+page_s = 8
+script_s = 5
+command_s = 9
 look_s = 1
 [fetch]
-max_s = 15
-max_mb = 20
+max_s = 60
+max_mb = 6
 """
 
 

@@ -138,6 +138,10 @@ class PretrainSettings(_Section):
     patience: int | None = Field(default=20, ge=1)
     seed: int = 0
     normalised: bool = Field(default=False, description="pixels as 0..1; the paper: 0..255")
+    depth: Literal["longest", "fixed", "pooled"] = Field(
+        default="longest", description="how clips of different length become one batch"
+    )
+    depth_frames: int = Field(default=16, ge=1, description="of fixed and pooled")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto", description="auto: bf16 where the machine computes in it"
     )

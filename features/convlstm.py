@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from features import gates
+from features.depth import DEPTHS, Depth
 
 KIND = "convlstm-autoencoder"
 
@@ -16,16 +17,26 @@ State = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class ConvLstmConfig:
-    """Sizes of the autoencoder; hidden 64, pixels of 0..255 are the paper's (3.1.2, Table II)."""
+    """Sizes of the autoencoder; hidden 64, pixels of 0..255 are the paper's (3.1.2, Table II).
+
+    depth, depth_frames: how clips of different length become one batch, see `features.depth`.
+    """
 
     channels: int = 3
     hidden: int = 64
     normalised: bool = False  # True: pixels of 0..1 in and out
+    depth: Depth = "longest"
+    depth_frames: int = 16  # of "fixed" and "pooled"
 
     def __post_init__(self) -> None:
         """Refuse sizes that are no sizes."""
         if self.channels < 1 or self.hidden < 1:
             raise ValueError(f"channels {self.channels} and hidden {self.hidden} must be 1 or more")
+        if self.depth not in DEPTHS or self.depth_frames < 1:
+            raise ValueError(
+                f"depth {self.depth!r} of {self.depth_frames} frames: it must be one of "
+                f"{', '.join(DEPTHS)}, of 1 or more"
+            )
 
 
 class ConvLstmCell(nn.Module):

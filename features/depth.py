@@ -5,7 +5,7 @@ without the lengths: a network must stop, or look away, where a clip ends (the o
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -63,10 +63,11 @@ def pool_to_depth(clips: Sequence[NDArray[Any]], depth: int) -> tuple[Tensor, Te
     return torch.stack(rows), torch.full((len(clips),), depth)
 
 
+Depth = Literal["longest", "fixed", "pooled"]
 Together = Callable[[Sequence[NDArray[Any]], int], tuple[Tensor, Tensor]]
 
 #: The ways by name; "longest" needs no depth and ignores it.
-DEPTHS: Final[dict[str, Together]] = {
+DEPTHS: Final[dict[Depth, Together]] = {
     "longest": lambda clips, _: pad_to_longest(clips),
     "fixed": pad_to_depth,
     "pooled": pool_to_depth,

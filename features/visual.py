@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from features.convlstm import KIND, ConvLstmAutoencoder, ConvLstmConfig
+from features.depth import DEPTHS, normalise
 from features.errors import CorruptFeature, FeatureError, MissingInput, NotFinite, WeightsMismatch
 from features.extractor import Extracted, Source
 from features.store import FeatureStore
@@ -110,16 +111,12 @@ def load_foreign_autoencoder(path: Path, *, normalised: bool = False) -> ConvLst
 
 
 def pad(clips: Sequence[NDArray[Any]], config: ConvLstmConfig) -> tuple[Tensor, Tensor]:
-    """Stack uint8 clips (3, D, H, W) behind zeros to the longest.
+    """Make one batch of uint8 clips (3, D, H, W) of any length, the way the network was trained.
 
     returns: (B, 3, D, H, W) float32 on the network's scale, and the real lengths (B,) int64
     """
-    lengths = torch.tensor([clip.shape[1] for clip in clips])
-    channels, _, height, width = clips[0].shape
-    padded = torch.zeros(len(clips), channels, int(lengths.max()), height, width)
-    for row, clip in enumerate(clips):
-        padded[row, :, : clip.shape[1]] = torch.from_numpy(np.ascontiguousarray(clip))
-    return (padded / 255 if config.normalised else padded), lengths
+    batch, lengths = DEPTHS[config.depth](clips, config.depth_frames)
+    return normalise(batch) if config.normalised else batch.to(torch.float32), lengths
 
 
 def _extracted(embedding: Tensor, n_frames: int) -> Extracted | FeatureError:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from features.convlstm import KIND, ConvLstmAutoencoder, ConvLstmConfig, reconstruction_loss
+from features.depth import DEPTHS, Depth
 from features.visual import pad
 from features.weights import save_weights
 from model.batches import shuffled
@@ -37,7 +38,8 @@ class PretrainConfig:
     """How the autoencoder is trained. The sizes and rates are the paper's (Table II).
 
     batch: clips per step, of all processes together. patience: stop after so many epochs without
-    a better validation loss; None: never (the paper's way). normalised: pixels of 0..1.
+    a better validation loss; None: never (the paper's way). normalised: pixels of 0..1. depth,
+    depth_frames: how clips of different length become one batch, see `features.depth`.
     precision: of the convolutions, the weights are always fp32; "auto" is bf16 where the device
     computes in it. device: where; changes nothing but rounding.
     """
@@ -49,6 +51,8 @@ class PretrainConfig:
     patience: int | None = 20
     seed: int = 0
     normalised: bool = False
+    depth: Depth = "longest"
+    depth_frames: int = 16
     precision: Precision = "auto"
     device: Device = "auto"
 
@@ -57,6 +61,11 @@ class PretrainConfig:
         patience = 1 if self.patience is None else self.patience
         if min(self.hidden, self.epochs, self.batch, patience) < 1 or not self.lr > 0:
             raise BadSetting(f"hidden, epochs, batch, lr and patience must be above 0: {self}")
+        if self.depth not in DEPTHS or self.depth_frames < 1:
+            raise BadSetting(
+                f"depth {self.depth!r} of {self.depth_frames} frames must be one of "
+                f"{', '.join(DEPTHS)}, of 1 or more"
+            )
         if self.precision not in ("auto", "fp32", "bf16"):
             raise BadSetting(f"precision {self.precision!r} must be auto, fp32 or bf16")
         if self.device not in ("auto", "cpu", "cuda"):
@@ -159,16 +168,16 @@ class _Session:
         """Sum of the frames' squared errors and their number, over all processes."""
         device = self.world.device
         # In a small last batch a process may have no clip; it must still add its zeros.
-        n_mine = sum(clip.shape[1] for clip in clips)
-        sums = torch.tensor([0.0, n_mine], dtype=torch.float64, device=device)
+        n_mine = 0
+        sums = torch.zeros(2, dtype=torch.float64, device=device)
         loss: torch.Tensor | None = None
         if clips:
             padded, lengths = pad(clips, network.config)
-            padded = padded.to(device)
+            padded, n_mine = padded.to(device), int(lengths.sum())
             with self.world.computing(self.config.precision):
                 _embedding, reconstruction = network(padded, lengths)
             loss = reconstruction_loss(reconstruction, padded, lengths)
-            sums[0] = loss.detach() * n_mine
+            sums[0], sums[1] = loss.detach() * n_mine, n_mine
         self.world.add_up([sums])
         squared, n_frames = sums.tolist()
         if not math.isfinite(squared):
@@ -195,7 +204,12 @@ def _start(config: PretrainConfig, world: World) -> PretrainingState:
     # Forked, so that building a network here leaves the caller's random numbers as they were.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        sizes = ConvLstmConfig(hidden=config.hidden, normalised=config.normalised)
+        sizes = ConvLstmConfig(
+            hidden=config.hidden,
+            normalised=config.normalised,
+            depth=config.depth,
+            depth_frames=config.depth_frames,
+        )
         network = ConvLstmAutoencoder(sizes)
     network = network.to(world.device)
     if world.device.type == "cuda":

@@ -398,3 +398,22 @@ def test_a_gpu_learns_as_the_processor_does(tmp_path, precision):
         )
     for left, right in zip(found.curve, expected, strict=True):
         assert left.val_mse == pytest.approx(right.val_mse, rel=0.02)
+
+
+@pytest.mark.parametrize("depth", ["longest", "fixed", "pooled"])
+def test_each_way_of_making_a_batch_trains_and_is_kept_with_the_network(tmp_path, depth):
+    config = dataclasses.replace(CONFIG, epochs=3, depth=depth, depth_frames=2)
+    network, curve = train(tmp_path / "c", config)
+    assert (network.config.depth, network.config.depth_frames) == (depth, 2)
+    assert curve[-1].train_mse < curve[0].train_mse
+    batch, lengths = pad([read_clip(2), read_clip(3)], network.config)
+    if depth != "longest":
+        assert batch.shape[2] == 2
+        assert lengths.max() <= 2
+
+
+def test_an_unknown_way_of_making_a_batch_is_refused():
+    with pytest.raises(BadSetting, match="longest, fixed, pooled"):
+        dataclasses.replace(CONFIG, depth="stretched")
+    with pytest.raises(BadSetting, match="0 frames"):
+        dataclasses.replace(CONFIG, depth="fixed", depth_frames=0)

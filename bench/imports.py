@@ -17,11 +17,12 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.measure import ROOT, Row
+from bench.measure import ROOT, Row, peak_memory_mb
 from catalog.session import upgrade
 
 N_ROWS = int(os.environ.get("BENCH_IMPORT_ROWS", "1000000"))
 BATCH = 1_000
+LOOK_EVERY_S = 0.2
 HEADER = ("id", "author", "desc", "createTime", "playCount", "duration", "hashtags")
 FIRST_POST_S = 1_600_000_000
 N_AUTHORS = 200_000
@@ -74,14 +75,17 @@ def write_csv(path: Path, n_rows: int) -> None:
 def _import_ours(path: Path, data: Path) -> tuple[float, float]:
     upgrade(f"sqlite:///{data / 'catalog.db'}")
     command = [sys.executable, str(ROOT / "cli.py"), "--data", str(data)]
-    start_s = time.perf_counter()
     command += ["import", str(path), "--json"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as p:
-        _pid, status, usage = os.wait4(p.pid, 0)
-        p.returncode = os.waitstatus_to_exitcode(status)
-    if p.returncode:
-        raise RuntimeError(f"import ended with {p.returncode}")
-    return time.perf_counter() - start_s, usage.ru_maxrss * 1024 / 1e6
+    start_s = time.perf_counter()
+    peak_mb = 0.0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as program:
+        while program.poll() is None:
+            # Its own record, not the parent's of its children, which begins with the parent's size.
+            peak_mb = max(peak_mb, peak_memory_mb(program.pid))
+            time.sleep(LOOK_EVERY_S)
+    if program.returncode:
+        raise RuntimeError(f"import ended with {program.returncode}")
+    return time.perf_counter() - start_s, peak_mb
 
 
 def _import_plain(path: Path, data: Path) -> float:

@@ -51,7 +51,7 @@ def report(work: Callable[[], object]) -> None:
     cost = {
         "cpu_s": time.process_time() - cpu_s,
         "wall_s": time.perf_counter() - wall_s,
-        "peak_mb": _peak_mb(),
+        "peak_mb": peak_memory_mb(),
     }
     sys.stdout.write(json.dumps(cost))
 
@@ -63,11 +63,13 @@ def markdown(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def _peak_mb() -> float:
-    """This process's largest resident memory so far, 0 where the system does not tell."""
+def peak_memory_mb(pid: int | None = None) -> float:
+    """A living process's largest resident memory so far, 0 where the system does not tell."""
     # Not getrusage: what it tells after a fork begins with the parent's memory, torch and all.
-    status = Path("/proc/self/status")
-    lines = status.read_text(encoding="ascii").splitlines() if status.exists() else []
+    try:
+        lines = Path(f"/proc/{pid or 'self'}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0.0
     kilobytes = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
     return int(next(kilobytes, "0")) * 1024 / 1e6
 

@@ -1,6 +1,6 @@
 """`python -m bench [NAME…]`: measure all, or what is named; the table goes to stdout.
 
-All takes some fifteen minutes.
+All takes half an hour.
 """
 
 import os
@@ -11,7 +11,7 @@ from bench.measure import ONE_THREAD, Row, markdown
 # Before torch is loaded, which reads them once: a shared machine gives no second core reliably.
 os.environ.update(ONE_THREAD)
 
-from bench import autoencoder, catalog, clip, frames, imports, listing
+from bench import audio, autoencoder, catalog, clip, frames, imports, listing
 
 MODULES = {
     "catalog": catalog,
@@ -20,6 +20,7 @@ MODULES = {
     "clip": clip,
     "frames": frames,
     "autoencoder": autoencoder,
+    "audio": audio,
 }
 
 

@@ -115,6 +115,13 @@ class AudioSettings(_Section):
     weights: Path | None = Field(default=None, description="a .pt file or a converted folder")
     max_s: float = Field(default=600.0, gt=0)
     transcript: bool = True
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="float32", description="the encoder's; auto: half where the machine gains by it"
+    )
+    device: Literal["cpu", "cuda"] = "cpu"
+    keep_wav: Path | None = Field(
+        default=None, description="folder that keeps each video's sound as a .wav"
+    )
 
 
 class FramesSettings(_Section):

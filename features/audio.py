@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import torch
 import whisper
@@ -17,7 +17,8 @@ from whisper.model import Whisper
 
 from features.errors import FeatureError, MissingInput, NotFinite, WeightsMismatch
 from features.extractor import Extracted, Source
-from features.transcript import N_WINDOW_FRAMES, Reading, WindowReader, mean, seconds
+from features.reading import Job, Request, WindowReader, read_in_lock_step
+from features.transcript import GATE, N_WINDOW_FRAMES, Reading, mean, seconds
 from features.waveform import Waveform, read_waveform
 from features.whisper_weights import (
     WeightsSources,
@@ -30,26 +31,30 @@ from features.windows import Window, WindowEncoder
 
 EXTRACTOR: Final = "whisper"
 #: Raised whenever the same file would give other numbers: padding, pooling, gate, token rules.
-EXTRACTOR_VERSION: Final = "1"
-#: Below this level nothing is decoded; the states are still pooled.
-SILENT_BELOW_DBFS: Final = -60.0
+EXTRACTOR_VERSION: Final = "2"
 
-Dtype = Literal["auto", "float32", "bfloat16"]
+_AUTOCAST: Final = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
 class AudioConfig:
-    """What changes the numbers. `dtype` "auto" is settled at once, so that the fact is stored.
+    """What changes the numbers; all of it is in the feature set's hash.
 
-    float32, except that the encoder runs in bfloat16 where the CPU multiplies it in hardware
-    tiles (AMX: 3 times faster, pooled states within 1 %). AVX512-BF16 alone gains 1.5 times,
-    which is not worth features that differ from the neighbouring machine's.
+    model: a size of Whisper's. max_s: how much of a file is heard. transcript: False leaves the
+    decoder out, and with it the words and pooled_speech. dtype: what the encoder computes in, the
+    decoder always computes in float32; "auto" is settled at once, for the CPU, so that the fact is
+    stored; for another device ask `fastest_dtype`.
     """
 
     model: str = "base"
     max_s: float = 600.0
     transcript: bool = True
     dtype: Dtype = "auto"
+    #: Not choices, but written down: other rules would be other numbers under another hash.
+    padding: str = field(default="log-mel zeros to 30 s", init=False)
+    pooling: str = field(default="mean of real frames, 30 s grid, float64", init=False)
+    gate: str = field(default=GATE, init=False)
 
     def __post_init__(self) -> None:
         if self.model not in whisper.available_models():
@@ -57,14 +62,24 @@ class AudioConfig:
             raise ValueError(f"model {self.model!r} is not one of Whisper's: {names}")
         if not self.max_s > 0:
             raise ValueError(f"max_s is {self.max_s}, it must be positive")
+        if self.dtype not in get_args(Dtype):
+            raise ValueError(f"dtype {self.dtype!r} is none of {', '.join(get_args(Dtype))}")
         if self.dtype == "auto":
             object.__setattr__(self, "dtype", fastest_dtype())
 
 
-def fastest_dtype() -> Literal["float32", "bfloat16"]:
-    """Return what "auto" means on this machine."""
+def fastest_dtype(device: str = "cpu") -> Literal["float32", "bfloat16", "float16"]:
+    """Return what "auto" means: on a GPU half precision, on a CPU what it has instructions for.
+
+    bfloat16 moves the pooled states by less than 1 %. The encoder then takes a third of the time
+    where there is AMX, 60 % with AVX512-BF16 alone; where there is neither, float32 stays.
+    """
+    if not device.startswith("cpu"):
+        return "float16"
     ask = getattr(torch.cpu, "get_capabilities", None)
-    return "bfloat16" if ask is not None and ask().get("amx_bf16", False) else "float32"
+    found = {} if ask is None else ask()
+    gains = any(found.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
+    return "bfloat16" if gains else "float32"
 
 
 def spec_weights_sha256(config: AudioConfig, weights: Path | None = None) -> str:
@@ -149,9 +164,11 @@ class AudioExtractor:
         weights_sha256: str | None = None,
         network: Whisper | None = None,
         device: str = "cpu",
+        keep_wav: Path | None = None,
     ) -> None:
-        """Load the weights, or take a loaded `network`, which then belongs to this extractor.
+        """Load the weights, or take a loaded `network`, which is moved to `device`.
 
+        keep_wav: folder for a .wav of each video's sound, named by its id; it changes no number.
         Raises WeightsMissing, or WeightsMismatch when they are not those of `weights_sha256`.
         """
         self.config = config
@@ -162,28 +179,36 @@ class AudioExtractor:
                 f"the weights have fingerprint {found}, this feature set needs {weights_sha256}"
             )
         network = network.to(device)
+        self._keep_wav = keep_wav
         self._shape = (network.dims.n_audio_layer + 1, network.dims.n_audio_state)
-        self._encoder = WindowEncoder(network, bfloat16=config.dtype == "bfloat16", device=device)
+        self._encoder = WindowEncoder(network, dtype=_AUTOCAST[config.dtype], device=device)
         self._reader = WindowReader(network) if config.transcript else None
 
     def __call__(self, sources: Sequence[Source]) -> list[Extracted | FeatureError]:
         """Extract each file; a known error takes the place of its row."""
-        results: list[Extracted | FeatureError] = []
-        for source in sources:
-            try:
-                if source.path is None:
-                    raise MissingInput(f"video {source.tiktok_id} has no media file")
-                waveform = read_waveform(Path(source.path), max_s=self.config.max_s)
-                results.append(self.extract(waveform))
-            except FeatureError as error:
-                results.append(error)
-        return results
+        return read_in_lock_step(map(self._open, sources), self._reader)
 
     def extract(self, waveform: Waveform) -> Extracted:
+        """Extract from sound that is at hand already. Raises NotFinite."""
+        (result,) = read_in_lock_step([self._listen(waveform)], self._reader)
+        if isinstance(result, FeatureError):
+            raise result
+        return result
+
+    def _open(self, source: Source) -> Job[Extracted]:
+        if source.path is None:
+            raise MissingInput(f"video {source.tiktok_id} has no media file")
+        keep = None
+        # An id is digits; what else somebody calls a video is not trusted with a path.
+        if self._keep_wav is not None and source.tiktok_id.isalnum():
+            keep = self._keep_wav / f"{source.tiktok_id}.wav"
+        waveform = read_waveform(Path(source.path), max_s=self.config.max_s, keep=keep)
+        return (yield from self._listen(waveform))
+
+    def _listen(self, waveform: Waveform) -> Job[Extracted]:
         """Encode each window once: for the grid's mean, the gate and the words alike."""
         level_dbfs = waveform.level_dbfs
-        silent = level_dbfs < SILENT_BELOW_DBFS
-        reader = None if silent else self._reader
+        reader = None if waveform.silent else self._reader
         mel = self._encoder.mel(waveform)
         n_frames = math.ceil(mel.shape[1] / 2)
         audio_sum = torch.zeros(self._shape, dtype=torch.float64)
@@ -195,21 +220,22 @@ class AudioExtractor:
                 audio_sum += window.state_sum()
                 grid += N_WINDOW_FRAMES
             if start == seek and reader:
-                reading = reader.read(
-                    window.features,
-                    n_frames=window.n_frames,
-                    last=start + window.n_frames >= n_frames,
-                    language=transcript.language,
+                last = start + window.n_frames >= n_frames
+                reading = yield Request(
+                    window.features, window.n_frames, last, transcript.language
                 )
                 transcript.add(reading, window)
                 seek += reading.n_frames_read
         tensors = {"pooled_audio": audio_sum / n_frames}
         detail: dict[str, Any] = {
+            "status": waveform.status,
             "seconds": round(waveform.duration_s, 3),
             "truncated": waveform.truncated,
+            "fraction_read": round(waveform.fraction_read, 4),
+            "capped": waveform.capped,
             "n_nonfinite": waveform.n_nonfinite,
             "level_dbfs": round(level_dbfs, 1) if math.isfinite(level_dbfs) else None,
-            "silent": silent,
+            "silent": waveform.silent,
             "n_frames": n_frames,
         }
         if self._reader:

@@ -119,9 +119,14 @@ def picture_stream(container: InputContainer, url: str) -> VideoStream:
 
 
 def packets(container: InputContainer, stream: VideoStream) -> "Iterator[av.Packet[VideoStream]]":
-    """Give packets until the file ends or cannot be read any further."""
+    """Give packets until the file ends or cannot be read any further.
+
+    Raises Undecodable where they are encrypted: a decoder makes noise of some of them, not errors.
+    """
     try:
         for packet in container.demux(stream):
+            if packet.has_sidedata("encryption_info"):
+                raise Undecodable(f"{container.name.removeprefix('file:')} is encrypted")
             if packet.size:
                 yield packet
     # IndexError: a damaged file shows a stream that PyAV did not see when it opened it.

@@ -108,12 +108,16 @@ class VisualPlan:
 
 @dataclass(frozen=True)
 class AudioPlan:
-    """Whisper's states and words of media files. weights: a file, or None to look for one."""
+    """Whisper's states and words of media files.
+
+    weights: a file, or None to look for one. keep_wav: a folder for each video's sound, or None.
+    """
 
     config: "AudioConfig"
     store_root: str
     weights: Path | None = None
     device: str = "cpu"
+    keep_wav: Path | None = None
 
     def spec(self) -> FeatureSetSpec:
         """Name the feature set; for plain base even where no weights are at hand."""
@@ -140,7 +144,11 @@ class AudioPlan:
 
         fingerprint = spec_weights_sha256(self.config, self.weights)
         return AudioExtractor(
-            self.config, self.weights, weights_sha256=fingerprint, device=self.device
+            self.config,
+            self.weights,
+            weights_sha256=fingerprint,
+            device=self.device,
+            keep_wav=self.keep_wav,
         )
 
 

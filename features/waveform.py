@@ -1,32 +1,73 @@
 """From a media file to the mono 16 kHz samples that Whisper hears.
 
-ffmpeg runs once per file on the way that works; ffprobe is asked only to explain a failure.
+ffmpeg runs once per file on the way that works; ffprobe is asked only to explain a failure. Files
+that hold no sound are Absent, unreadable ones Undecodable: neither ever becomes zeros.
 """
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import MissingInput, NoAudioTrack, TooShort, Undecodable
+from features.kept_wav import origin_of, read_kept, write_kept
+from features.soundtrack import promised_s
 
 SAMPLE_RATE_HZ: Final = 16_000
 #: Whisper's spectrogram needs more than half of its 25 ms window; below this nothing is heard.
 MIN_DURATION_S: Final = 0.1
+#: Below this level a file is silent: nothing in it is decoded to words.
+SILENT_BELOW_DBFS: Final = -60.0
+#: Codecs add and hide some hundredths of a second at either end, and headers are rounded.
+_SLACK_S: Final = 0.3
+_SLACK_SHARE: Final = 0.02
+
+Status = Literal["ok", "silent", "capped", "truncated"]
 
 
 @dataclass(frozen=True)
 class Waveform:
-    """Sound of one media file: samples (T,) float32 in [-1, 1] at 16 kHz, all finite."""
+    """Sound of one media file: samples (T,) float32 in [-1, 1] at 16 kHz, all finite.
+
+    capped: the file goes on after the asked limit. truncated: it ends before its header says.
+    promised_s: how long the sound should have been within the limit, None where no header says.
+    """
 
     samples: NDArray[np.float32]
     duration_s: float
-    truncated: bool
+    capped: bool
     n_nonfinite: int
+    promised_s: float | None = None
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the end is missing, as in a download that broke off."""
+        return self.promised_s is not None and _is_cut_off(self.duration_s, self.promised_s)
+
+    @property
+    def fraction_read(self) -> float:
+        """Share of the promised sound that is here; 1 where nothing is missing."""
+        if self.promised_s is None or not self.truncated:
+            return 1.0
+        return self.duration_s / self.promised_s
+
+    @property
+    def silent(self) -> bool:
+        """Whether there is nothing loud enough to be heard."""
+        return self.level_dbfs < SILENT_BELOW_DBFS
+
+    @property
+    def status(self) -> Status:
+        """What is most remarkable about this sound, in one word."""
+        if self.truncated:
+            return "truncated"
+        if self.capped:
+            return "capped"
+        return "silent" if self.silent else "ok"
 
     @property
     def level_dbfs(self) -> float:
@@ -35,20 +76,26 @@ class Waveform:
         return 10.0 * math.log10(power) if power > 0 else -math.inf
 
 
-def read_waveform(path: Path, *, max_s: float = 600.0) -> Waveform:
+def read_waveform(path: Path, *, max_s: float = 600.0, keep: Path | None = None) -> Waveform:
     """Decode the first audio track of a file, mixed to mono at 16 kHz, at most `max_s` of it.
 
+    keep: a .wav to write the sound to; it is read in place of the file where it is still right.
     Raises MissingInput, NoAudioTrack, TooShort (under 0.1 s) or Undecodable.
     """
     if not path.is_file():
         raise MissingInput(f"{path}: no such file")
-    samples = np.frombuffer(_decode(path, max_s), dtype="<f4")
+    samples = _decode(path, max_s) if keep is None else _decode_once(path, max_s, keep)
     n_max = round(max_s * SAMPLE_RATE_HZ)
-    truncated = len(samples) > n_max
+    capped = len(samples) > n_max
     samples = samples[:n_max]
-    if len(samples) < MIN_DURATION_S * SAMPLE_RATE_HZ:
-        seconds = len(samples) / SAMPLE_RATE_HZ
-        raise TooShort(f"{path}: {seconds:.3f} s of sound, at least {MIN_DURATION_S} s is needed")
+    duration_s = len(samples) / SAMPLE_RATE_HZ
+    promise = promised_s(path)
+    if promise is not None:
+        promise = min(promise, max_s)
+    if duration_s < MIN_DURATION_S:
+        if promise is not None and _is_cut_off(duration_s, promise):
+            raise Undecodable(f"{path}: {duration_s:.3f} s is left of {promise:.1f} s of sound")
+        raise TooShort(f"{path}: {duration_s:.3f} s of sound, {MIN_DURATION_S} s is needed")
     finite = np.isfinite(samples)
     n_nonfinite = int(len(samples) - np.count_nonzero(finite))
     if n_nonfinite == len(samples):
@@ -58,10 +105,24 @@ def read_waveform(path: Path, *, max_s: float = 600.0) -> Waveform:
         samples = np.where(finite, samples, np.float32(0))
     # Clipped like Whisper's own 16-bit reader does: a float track may hold any number.
     clipped = np.clip(samples, -1.0, 1.0).astype(np.float32, copy=False)
-    return Waveform(clipped, len(clipped) / SAMPLE_RATE_HZ, truncated, n_nonfinite)
+    return Waveform(clipped, duration_s, capped, n_nonfinite, promise)
 
 
-def _decode(path: Path, max_s: float) -> bytes:
+def _is_cut_off(duration_s: float, promise_s: float) -> bool:
+    return promise_s - duration_s > max(_SLACK_S, _SLACK_SHARE * promise_s)
+
+
+def _decode_once(path: Path, max_s: float, keep: Path) -> NDArray[np.float32]:
+    origin = origin_of(path, max_s)
+    samples = read_kept(keep, SAMPLE_RATE_HZ, origin)
+    if samples is None:
+        samples = _decode(path, max_s)
+        if len(samples):
+            write_kept(keep, samples, SAMPLE_RATE_HZ, origin)
+    return samples
+
+
+def _decode(path: Path, max_s: float) -> NDArray[np.float32]:
     # Float samples, not 16-bit ones: a NaN in the file must stay visible to be counted.
     # Half a second past the limit is read, so that "longer than allowed" is seen without a probe.
     command = ffmpeg.input(
@@ -73,8 +134,7 @@ def _decode(path: Path, max_s: float) -> bytes:
         )
     except ffmpeg.Error as error:
         raise _explain(path, _last_line(error.stderr)) from error
-    decoded: bytes = out
-    return decoded
+    return np.frombuffer(out, dtype="<f4")
 
 
 def _explain(path: Path, message: str) -> NoAudioTrack | Undecodable:

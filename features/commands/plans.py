@@ -45,12 +45,16 @@ def frames_plan(app: App) -> "FramesPlan":
 
 def audio_plan(app: App) -> "AudioPlan":
     """The audio feature set of the application's settings."""
-    from features.audio import AudioConfig
+    from features.audio import AudioConfig, fastest_dtype
     from features.plan import AudioPlan
 
     settings = app.settings.audio
-    config = AudioConfig(settings.model, settings.max_s, settings.transcript)
-    return AudioPlan(config, store_root(app), settings.weights)
+    dtype = fastest_dtype(settings.device) if settings.dtype == "auto" else settings.dtype
+    values = {"model": settings.model, "max_s": settings.max_s, "dtype": dtype}
+    config = _config(AudioConfig, "audio", {**values, "transcript": settings.transcript})
+    return AudioPlan(
+        config, store_root(app), settings.weights, settings.device, keep_wav=settings.keep_wav
+    )
 
 
 def visual_plan(app: App) -> "VisualPlan":

@@ -1,10 +1,11 @@
 """The commands about weights that are not trained here: weights."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
-from catalog.console import App, dry_run_option, emit, json_option, pass_app
+from catalog.console import App, dry_run_option, emit, json_option, pass_app, table
 from features.commands.plans import frames_plan
 
 of_option = click.option(
@@ -20,6 +21,50 @@ of_option = click.option(
 @click.group()
 def weights() -> None:
     """Weights that others trained: where they were found, and whether they are the right ones."""
+
+
+@weights.command("list")
+@json_option
+@pass_app
+def weights_list(app: App, as_json: bool) -> None:
+    """List Whisper's weights on this machine, with their hashes, and which would be used."""
+    from features.whisper_files import list_weights
+    from features.whisper_weights import WeightsSources
+
+    settings = app.settings.audio
+    found = list_weights(settings.model, WeightsSources(path=settings.weights))
+    rows = [
+        {
+            "model": place.model,
+            "place": place.place,
+            "files": [str(file) for file in place.files],
+            "sha256": place.sha256,
+            "state": place.state,
+            "used": place.used,
+        }
+        for place in found
+    ]
+    columns = ["model", "place", "state", "used", "files"]
+    cells = [[str(row[name]) for name in columns] for row in rows]
+    emit({"weights": rows}, as_json=as_json, text=table(columns, cells) if rows else "none found")
+
+
+@weights.command("convert")
+@click.argument("target", type=click.Path(path_type=Path))
+@json_option
+@dry_run_option
+@pass_app
+def weights_convert(app: App, target: Path, as_json: bool, dry_run: bool) -> None:
+    """Write Whisper's weights to TARGET: a checkpoint if it ends in .pt, else a folder."""
+    from features.whisper_files import convert_weights
+    from features.whisper_weights import WeightsSources
+
+    settings = app.settings.audio
+    payload = {"model": settings.model, "target": str(target), "dry_run": dry_run}
+    if not dry_run:
+        sources = WeightsSources(path=settings.weights)
+        payload["fingerprint"] = convert_weights(settings.model, target, sources)
+    emit(payload, as_json=as_json)
 
 
 @weights.command("verify")

@@ -11,16 +11,47 @@ from whisper.model import ModelDimensions, Whisper
 
 SPEECH = Path(__file__).parents[2] / "scraper" / "replica" / "speech"
 
+_MELODY = (
+    "0.3*sin(2*PI*(220*pow(2,floor(mod(t*4,8))*2/12))*t)*exp(-3*mod(t,0.25))"
+    "+0.2*sin(2*PI*55*t)*exp(-8*mod(t,0.5))"
+)
+_CHORD_AND_DRUM = (
+    "0.15*(sin(2*PI*220*t)+sin(2*PI*277.18*t)+sin(2*PI*329.63*t))*(0.6+0.4*sin(2*PI*0.5*t))"
+    "+0.25*(random(0)-0.5)*exp(-20*mod(t,0.5))"
+)
+
+
+def _made(formula: str, rate_hz: int = 16_000) -> list[str]:
+    return ["-i", f"aevalsrc='{formula}':d=10:s={rate_hz}"]
+
+
 #: name -> ffmpeg input options; every one is 10 s long and says nothing.
 NON_SPEECH = {
     "silence": ["-t", "10", "-i", "anullsrc=r=16000:cl=mono"],
-    "noise": ["-i", "anoisesrc=d=10:c=pink:r=16000:a=0.3:seed=1"],
-    "music": [
-        "-i",
-        "aevalsrc='0.3*sin(2*PI*(220*pow(2,floor(mod(t*4,8))*2/12))*t)*exp(-3*mod(t,0.25))"
-        "+0.2*sin(2*PI*55*t)*exp(-8*mod(t,0.5))':d=10:s=44100",
-    ],
+    "pink": ["-i", "anoisesrc=d=10:c=pink:r=16000:a=0.3:seed=1"],
+    "white": ["-i", "anoisesrc=d=10:c=white:r=16000:a=0.5:seed=2"],
+    "music": _made(_MELODY, 44_100),
+    "chord": _made(_CHORD_AND_DRUM, 44_100),
+    "clipped": _made(f"clip(40*({_MELODY}),-1,1)", 44_100),
+    "tone": ["-i", "sine=f=440:d=10:r=16000"],
+    "sweep": _made("0.4*sin(2*PI*(100*t+150*t*t))"),
+    "clicks": _made("0.8*exp(-200*mod(t,1))"),
+    "dc": _made("0.5+0.01*random(0)"),
 }
+
+
+def write_corpus(folder: Path) -> dict[str, Path]:
+    """Write every sound there is: read speech, what says nothing, and numbers that are none."""
+    corpus = {path.stem: path for path in sorted(SPEECH.glob("*.flac"))}
+    for name, options in NON_SPEECH.items():
+        corpus[name] = folder / f"{name}.m4a"
+        ffmpeg("-f", "lavfi", *options, "-c:a", "aac", str(corpus[name]))
+    noise = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
+    noise[[5, 600, 601]] = [np.nan, np.inf, -np.inf]
+    corpus["nan"] = write_wav(folder / "nan.wav", noise)
+    corpus["blip"] = write_wav(folder / "blip.wav", noise[1000:2700])
+    return corpus
+
 
 TYPE_NUMBERS = {"float32": 0, "int8": 1, "int16": 2, "float16": 4, "bfloat16": 5}
 

@@ -26,7 +26,7 @@ BAD: dict[str, tuple[type[FeatureError], str]] = {
     "sound_only": (NoVideoStream, "no moving picture"),
     "cover_only": (NoVideoStream, "no moving picture"),
     "without_header": (Undecodable, "moov atom not found"),
-    "encrypted": (Undecodable, "no frame that can be decoded: h264"),
+    "encrypted": (Undecodable, r"encrypted\.mp4 is encrypted"),
     "empty": (Undecodable, r"empty\.mp4 cannot be decoded"),
     "page": (Undecodable, r"page\.mp4 cannot be decoded"),
     "first_box_only": (Undecodable, "error reading header"),

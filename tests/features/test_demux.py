@@ -88,7 +88,7 @@ class GrowingFile:
     name = "growing.ts"
 
     def demux(self, _stream: object) -> Iterator[SimpleNamespace]:
-        yield SimpleNamespace(size=3)
+        yield SimpleNamespace(size=3, has_sidedata=lambda _kind: False)
         raise IndexError("list index out of range")
 
 

@@ -1,10 +1,8 @@
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.transcript import Hearing, Span, WindowReader, cut
-from tests.features.sounds import random_whisper
+from features.transcript import Hearing, Span, cut
 
 T0 = 100  # the first timestamp token of these tests; what is below is text
 
@@ -78,21 +76,3 @@ def test_the_gate_wants_both_signs(
     no_speech_prob: float, language_prob: float | None, is_speech: bool
 ) -> None:
     assert Hearing("en", language_prob, no_speech_prob).is_speech is is_speech
-
-
-def test_reading_leaves_no_hooks_and_repeats_itself() -> None:
-    network = random_whisper(n_text_ctx=40)
-    reader = WindowReader(network)
-    features = torch.randn(1, 1500, 64, generator=torch.Generator().manual_seed(3))
-    readings = [reader.read(features, n_frames=700, last=True, language=None) for _ in range(2)]
-    assert readings[0] == readings[1]
-    assert 0 < readings[0].n_frames_read <= 700
-    assert not any(module._forward_hooks for module in network.decoder.modules())
-
-
-def test_the_reader_s_memory_layout_changes_no_value() -> None:
-    network = random_whisper(n_text_ctx=40)
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    WindowReader(network)
-    after = network.state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before if "heads" not in name)

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from features import waveform as waveform_module
 from features.errors import Absent, MissingInput, NoAudioTrack, TooShort, Undecodable
 from features.waveform import SAMPLE_RATE_HZ, read_waveform
 from tests.features.sounds import ffmpeg, write_wav
@@ -20,7 +21,8 @@ def test_a_16_khz_file_is_passed_through_sample_by_sample(tmp_path: Path) -> Non
     waveform = read_waveform(write_wav(tmp_path / "ramp.wav", samples))
     np.testing.assert_array_equal(waveform.samples, samples.astype(np.float32) / 32768)
     assert waveform.samples.dtype == np.float32
-    assert (waveform.duration_s, waveform.truncated, waveform.n_nonfinite) == (0.5, False, 0)
+    assert (waveform.duration_s, waveform.promised_s, waveform.n_nonfinite) == (0.5, 0.5, 0)
+    assert (waveform.status, waveform.fraction_read) == ("ok", 1.0)
 
 
 def test_a_video_s_stereo_track_becomes_mono_at_16_khz(tmp_path: Path) -> None:
@@ -41,15 +43,20 @@ def test_the_level_is_measured_against_full_scale(tmp_path: Path) -> None:
     assert level_dbfs == pytest.approx(20 * math.log10(0.5 / math.sqrt(2)), abs=0.01)
     silence = write_wav(tmp_path / "silence.wav", np.zeros(SAMPLE_RATE_HZ, np.int16))
     assert read_waveform(silence).level_dbfs == -math.inf
+    assert read_waveform(silence).status == "silent"
+    for decibels, status in ((-59, "ok"), (-61, "silent")):
+        faint = (math.sqrt(2) * 10 ** (decibels / 20) * 2 * sine).astype(np.float32)
+        assert read_waveform(write_wav(tmp_path / "faint.wav", faint)).status == status
 
 
 def test_only_the_first_seconds_of_a_long_file_are_read(tmp_path: Path) -> None:
     samples = ramp(3 * SAMPLE_RATE_HZ)
     path = write_wav(tmp_path / "long.wav", samples)
     waveform = read_waveform(path, max_s=1.25)
-    assert (waveform.duration_s, waveform.truncated) == (1.25, True)
+    assert (waveform.duration_s, waveform.capped, waveform.truncated) == (1.25, True, False)
+    assert (waveform.status, waveform.promised_s) == ("capped", 1.25)
     np.testing.assert_array_equal(waveform.samples, samples[:20_000].astype(np.float32) / 32768)
-    assert not read_waveform(path, max_s=3.0).truncated
+    assert read_waveform(path, max_s=3.0).status == "ok"
 
 
 def test_numbers_that_are_none_are_counted_and_become_silence(tmp_path: Path) -> None:
@@ -80,7 +87,7 @@ def test_a_video_without_sound_is_absent_not_failed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("n_samples", [0, 1, 200, 1599])
 def test_less_than_a_tenth_of_a_second_is_too_short(tmp_path: Path, n_samples: int) -> None:
-    with pytest.raises(TooShort, match=r"at least 0\.1 s is needed"):
+    with pytest.raises(TooShort, match=r"of sound, 0\.1 s is needed"):
         read_waveform(write_wav(tmp_path / "blip.wav", ramp(n_samples)))
 
 
@@ -98,17 +105,114 @@ def test_what_is_not_media_is_undecodable(tmp_path: Path) -> None:
             read_waveform(path)
 
 
-def test_a_cut_off_file_gives_what_is_there_or_is_undecodable(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.wav", []),
+        ("a.flac", []),
+        ("a.mp3", []),
+        ("a.webm", ["-c:a", "libopus"]),
+        ("a.mp4", ["-c:a", "aac", "-movflags", "+faststart"]),
+    ],
+)
+def test_a_cut_off_file_gives_what_is_there_and_says_so(
+    tmp_path: Path, name: str, options: list[str]
+) -> None:
+    whole, cut = tmp_path / name, tmp_path / f"cut_{name}"
+    noise = np.random.default_rng(0).normal(0, 3000, 8 * SAMPLE_RATE_HZ).astype(np.int16)
+    ffmpeg("-i", str(write_wav(tmp_path / "noise.wav", noise)), *options, str(whole))
+    content = whole.read_bytes()
+    cut.write_bytes(content[: len(content) // 2])
+    waveform = read_waveform(whole)
+    assert waveform.status == "ok"
+    assert waveform.promised_s == pytest.approx(8.0, abs=0.1)
+    waveform = read_waveform(cut)
+    assert (waveform.status, waveform.truncated, waveform.capped) == ("truncated", True, False)
+    assert waveform.fraction_read == pytest.approx(0.5, abs=0.1)
+    assert waveform.duration_s == pytest.approx(4.0, abs=0.8)
+    # What is asked for is there: nothing is missing.
+    assert read_waveform(cut, max_s=2.0).status == "capped"
+
+
+def test_a_file_whose_table_of_contents_is_cut_off_is_undecodable(tmp_path: Path) -> None:
     whole = write_wav(tmp_path / "whole.wav", ramp(SAMPLE_RATE_HZ))
-    cut = tmp_path / "cut.wav"
-    cut.write_bytes(whole.read_bytes()[: 44 + 16_000])
-    assert read_waveform(cut).duration_s == 0.5
-    # An mp4 keeps its table of contents at the end: without it nothing can be found.
+    # An mp4 keeps it at the end: without it nothing can be found.
     ffmpeg("-i", str(whole), "-c:a", "aac", str(tmp_path / "whole.m4a"))
     packed = (tmp_path / "whole.m4a").read_bytes()
     (tmp_path / "cut.m4a").write_bytes(packed[: len(packed) // 2])
     with pytest.raises(Undecodable):
         read_waveform(tmp_path / "cut.m4a")
+
+
+def test_a_file_of_which_only_the_header_came_is_undecodable_not_short(tmp_path: Path) -> None:
+    whole = write_wav(tmp_path / "whole.wav", ramp(SAMPLE_RATE_HZ))
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes(whole.read_bytes()[: 44 + 100])
+    with pytest.raises(Undecodable, match=r"0\.003 s is left of 1\.0 s"):
+        read_waveform(cut)
+
+
+def test_sound_that_is_shorter_than_the_picture_is_whole(tmp_path: Path) -> None:
+    picture = ["-f", "lavfi", "-i", "testsrc2=s=64x64:r=10:d=4"]
+    sound = ["-f", "lavfi", "-i", "sine=f=440:d=1:r=44100"]
+    for name, codecs in {
+        "short.mp4": ["-c:a", "aac", "-c:v", "mpeg4"],
+        "short.webm": ["-c:a", "libopus", "-c:v", "libvpx"],
+    }.items():
+        ffmpeg(*picture, *sound, *codecs, str(tmp_path / name))
+        waveform = read_waveform(tmp_path / name)
+        assert (waveform.status, waveform.duration_s) == ("ok", pytest.approx(1.0, abs=0.1))
+
+
+def test_a_kept_wav_is_plain_sound_and_is_read_in_place_of_the_file(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).normal(0, 0.5, 20_000).astype(np.float32)
+    samples[7] = np.nan
+    path = write_wav(tmp_path / "video.wav", samples)
+    keep = tmp_path / "audio" / "42.wav"
+    first = read_waveform(path, keep=keep)
+    # Anybody else reads it too: the samples as they are.
+    ffmpeg("-i", str(keep), "-f", "f32le", str(tmp_path / "raw"))
+    heard = np.fromfile(tmp_path / "raw", "<f4")
+    np.testing.assert_array_equal(heard, samples)
+    assert [file.name for file in keep.parent.iterdir()] == ["42.wav"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(waveform_module, "_decode", lambda *_: pytest.fail("decoded again"))
+        again = read_waveform(path, keep=keep)
+    assert again.samples.tobytes() == first.samples.tobytes()
+    assert (again.n_nonfinite, again.duration_s, again.status) == (1, 1.25, "ok")
+
+
+def test_a_kept_wav_that_is_not_right_is_written_anew(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "video.wav", ramp(8000))
+    keep = tmp_path / "42.wav"
+    expected = read_waveform(path, keep=keep).samples
+    whole = keep.read_bytes()
+    changes = [
+        whole[:-4],  # cut off
+        whole + bytes(4),
+        b"",
+        path.read_bytes(),  # somebody else's
+        whole[:44] + b"?" + whole[45:],
+    ]
+    for content in changes:
+        keep.write_bytes(content)
+        np.testing.assert_array_equal(read_waveform(path, keep=keep).samples, expected)
+        assert keep.read_bytes() == whole
+    # Another limit, or another file under the same name, is another sound.
+    assert read_waveform(path, max_s=0.25, keep=keep).duration_s == 0.25
+    assert read_waveform(path, keep=keep).duration_s == 0.5
+    write_wav(path, ramp(8001)[1:])
+    np.testing.assert_array_equal(read_waveform(path, keep=keep).samples[:-1], expected[1:])
+
+
+def test_nothing_is_kept_of_a_file_without_sound(tmp_path: Path) -> None:
+    path = tmp_path / "page.mp4"
+    path.write_bytes(b"<html></html>")
+    with pytest.raises(Undecodable):
+        read_waveform(path, keep=tmp_path / "audio" / "1.wav")
+    with pytest.raises(TooShort):
+        read_waveform(write_wav(tmp_path / "x.wav", ramp(0)), keep=tmp_path / "audio" / "2.wav")
+    assert not (tmp_path / "audio").exists()
 
 
 def test_a_name_that_looks_like_an_option_or_an_address_is_a_name(tmp_path: Path) -> None:

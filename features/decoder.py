@@ -1,0 +1,139 @@
+"""Whisper's decoder on several windows of sound at once, each at its own place in its own text.
+
+Nearly all of a step's time goes into fetching the weights from memory, so eight rows cost little
+more than one. The matrix products always see all rows, empty ones as zeros, and everything else
+is computed row by row: what a row gets does not depend, in any bit, on the rows beside it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - the name the whole world knows it by
+from whisper.model import ResidualAttentionBlock, Whisper
+
+ROWS: Final = 8
+
+#: (ROWS, K) to (ROWS, N).
+Product = Callable[[Tensor], Tensor]
+
+
+class _Layer:
+    """One block, its weights laid out for ROWS rows; self-attention's three projections in one."""
+
+    def __init__(self, block: ResidualAttentionBlock) -> None:
+        self.block = block
+        parts = [block.attn.query, block.attn.key, block.attn.value]
+        biases = [
+            part.weight.new_zeros(len(part.weight)) if part.bias is None else part.bias
+            for part in parts
+        ]
+        self.joined = product(torch.cat([part.weight for part in parts]), torch.cat(biases))
+        self.out = _of(block.attn.out)
+        self.cross_query = _of(block.cross_attn.query)
+        self.cross_out = _of(block.cross_attn.out)
+        self.widen = _of(block.mlp[0])
+        self.narrow = _of(block.mlp[2])
+
+
+@dataclass
+class _Row:
+    """What is remembered of one window: (H, T, E / H) keys and values, one pair a layer."""
+
+    sound: list[tuple[Tensor, Tensor]]
+    text: list[tuple[Tensor, Tensor]]
+    n_tokens: int = 0
+
+
+class RowDecoder:
+    """A decoder with ROWS places; `enter` and `leave` them, `step` those that are taken."""
+
+    def __init__(self, network: Whisper) -> None:
+        self._decoder = network.decoder
+        self._n_heads: int = network.dims.n_text_head
+        self._n_text_ctx: int = network.dims.n_text_ctx
+        self._layers = [_Layer(block) for block in network.decoder.blocks]
+        self._embedding: Tensor = network.decoder.token_embedding.weight
+        self._to_words = product(self._embedding, None)
+        self._rows: dict[int, _Row] = {}
+
+    @property
+    def n_free(self) -> int:
+        """How many more windows can enter."""
+        return ROWS - len(self._rows)
+
+    @torch.inference_mode()
+    def enter(self, features: Tensor) -> int:
+        """Take a place for a window's encoder output, (1, 1500, E) float32; return its number."""
+        place = min(set(range(ROWS)) - self._rows.keys())
+        row = _Row([], [])
+        for layer in self._layers:
+            attention = layer.block.cross_attn
+            keys, values = (self._heads(to(features)[0]) for to in (attention.key, attention.value))
+            row.sound.append((keys, values))
+            room = keys.new_empty(self._n_heads, self._n_text_ctx, keys.shape[-1])
+            row.text.append((room, torch.empty_like(room)))
+        self._rows[place] = row
+        return place
+
+    def leave(self, place: int) -> None:
+        """Free a place."""
+        del self._rows[place]
+
+    @torch.inference_mode()
+    def step(self, tokens: Mapping[int, int]) -> dict[int, Tensor]:
+        """Add one token to each of these places; return what may follow it, (V,) logits each."""
+        rows = {place: self._rows[place] for place in tokens}
+        x = self._embedding.new_zeros(ROWS, self._embedding.shape[1])
+        for place, row in rows.items():
+            position = self._decoder.positional_embedding[row.n_tokens]
+            x[place] = self._embedding[tokens[place]] + position
+            row.n_tokens += 1
+        for number, layer in enumerate(self._layers):
+            block = layer.block
+            joined = layer.joined(block.attn_ln(x))
+            mixed = torch.zeros_like(x)
+            for place, row in rows.items():
+                query, key, value = joined[place].view(3, self._n_heads, 1, -1)
+                keys, values = (kept[:, : row.n_tokens] for kept in row.text[number])
+                keys[:, -1:], values[:, -1:] = key, value
+                mixed[place] = _attend(query, keys, values)
+            x = x + layer.out(mixed)
+            queries = layer.cross_query(block.cross_attn_ln(x))
+            mixed = torch.zeros_like(x)
+            for place, row in rows.items():
+                query = queries[place].view(self._n_heads, 1, -1)
+                mixed[place] = _attend(query, *row.sound[number])
+            x = x + layer.cross_out(mixed)
+            x = x + layer.narrow(F.gelu(layer.widen(block.mlp_ln(x))))
+        logits = self._to_words(self._decoder.ln(x))
+        return {place: logits[place] for place in rows}
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.view(len(x), self._n_heads, -1).transpose(0, 1).contiguous()
+
+
+def product(weight: Tensor, bias: Tensor | None) -> Product:
+    """Make the linear layer for ROWS rows: on a CPU with the weight in the order it is read in.
+
+    That takes a second copy of the weight and half the time; with plain rows, a product with
+    eight of them is no longer bound by memory but by a kernel that is made for more.
+    """
+    reorder = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None)
+    multiply = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    if weight.device.type == "cpu" and reorder is not None and multiply is not None:
+        packed = reorder(weight.detach().contiguous(), ROWS)
+        return lambda x: multiply(x, packed, bias, "none", [], "")
+    return lambda x: F.linear(x, weight, bias)
+
+
+def _of(linear: nn.Linear) -> Product:
+    return product(linear.weight, linear.bias)
+
+
+def _attend(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention of one token. query: (H, 1, E / H), keys, values: (H, T, E / H)  returns: (E,)."""
+    scores = torch.bmm(query * query.shape[-1] ** -0.5, keys.transpose(1, 2))
+    return torch.bmm(scores.softmax(-1), values).flatten()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, case, delete, select
 from sqlalchemy.orm import Session
 
 from catalog.rows import insert_into
@@ -55,22 +55,30 @@ def n_pauses(session: Session, site: str, scope: str) -> int:
 
 
 def set_pause(session: Session, site: str, scope: str, until: datetime, reason: str) -> None:
-    """Leave the scope alone until then; a longer pause that is in force stays."""
+    """Leave the scope alone until then, and count the time; a longer pause in force stays."""
     statement = insert_into(session, SitePause)
-    values = {"until": until, "reason": reason, "n_times": 1, "set_at": utc_now()}
-    new = {
-        "until": statement.excluded.until,
-        "reason": statement.excluded.reason,
-        "n_times": SitePause.n_times + 1,
-        "set_at": statement.excluded.set_at,
-    }
+    new = statement.excluded
+    is_longer = SitePause.until <= new.until
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["site", "scope"],
-            set_=new,
-            where=SitePause.until <= statement.excluded.until,
+            set_={
+                "until": case((is_longer, new.until), else_=SitePause.until),
+                "reason": case((is_longer, new.reason), else_=SitePause.reason),
+                "n_times": SitePause.n_times + 1,
+                "set_at": new.set_at,
+            },
         ),
-        [{"site": site, "scope": scope, **values}],
+        [
+            {
+                "site": site,
+                "scope": scope,
+                "until": until,
+                "reason": reason,
+                "n_times": 1,
+                "set_at": utc_now(),
+            }
+        ],
     )
 
 

@@ -10,29 +10,42 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.errors import BadSetting, IncompatibleFeatures, NotFinite, NothingToTrain
+from model.facts import NO_FACTS, Facts
 
 Ref = TypeVar("Ref")
 Array = Tensor | NDArray[np.floating]
 VisualShape = tuple[int, int, int]
 AudioShape = tuple[int, int]
+ClipShape = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class InputShapes:
-    """What one row's features must look like: visual (C, H, W) and audio (S, E); None: not read."""
+    """What one row's tensors must look like; None: not read.
+
+    visual (C, H, W), audio (S, E), clip (3, D, H, W).
+    """
 
     visual: VisualShape | None = None
     audio: AudioShape | None = None
+    clip: ClipShape | None = None
 
 
 @dataclass(frozen=True)
 class Example:
-    """One video: its features of any float type (None: it has none) and its views if known."""
+    """One video: its features (None: it has none), what its post says, and its views if known.
+
+    visual (C, H, W) and audio (S, E) float; clip (3, D, H, W) uint8 of the depth that the network
+    reads; frames (E,) float, a pooled picture embedding.
+    """
 
     video_id: int
     visual: Array | None = None
     audio: Array | None = None
     views_k: float | None = None
+    clip: Tensor | NDArray[np.uint8] | None = None
+    frames: Array | None = None
+    facts: Facts = NO_FACTS
 
 
 @dataclass(frozen=True)
@@ -41,27 +54,38 @@ class Batch:
 
     visual: (B, C, H, W) float32    has_visual: (B,) bool
     audio: (B, S, E) float32        has_audio: (B,) bool
+    clip: (B, 3, D, H, W) uint8     has_clip: (B,) bool
     views_k: (B,) float64, None unless every row has them
+    examples: the rows themselves, for models that read more than tensors
     """
 
-    video_ids: tuple[int, ...]
+    examples: tuple[Example, ...]
     visual: Tensor
     has_visual: Tensor
     audio: Tensor
     has_audio: Tensor
+    clip: Tensor
+    has_clip: Tensor
     views_k: Tensor | None
 
     def __len__(self) -> int:
-        return len(self.video_ids)
+        return len(self.examples)
+
+    @property
+    def video_ids(self) -> tuple[int, ...]:
+        """The videos' ids in the catalog."""
+        return tuple(example.video_id for example in self.examples)
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
         return Batch(
-            self.video_ids,
+            self.examples,
             self.visual.to(device),
             self.has_visual.to(device),
             self.audio.to(device),
             self.has_audio.to(device),
+            self.clip.to(device),
+            self.has_clip.to(device),
             None if self.views_k is None else self.views_k.to(device),
         )
 
@@ -95,8 +119,10 @@ def collate(examples: Sequence[Example], shapes: InputShapes) -> Batch:
     audio, has_audio = _stack(examples, "audio", shapes.audio)
     known = [e.views_k for e in examples if e.views_k is not None]
     views_k = torch.tensor(known, dtype=torch.float64) if len(known) == len(examples) else None
-    video_ids = tuple(e.video_id for e in examples)
-    return Batch(video_ids, visual, has_visual, audio, has_audio, views_k)
+    clip, has_clip = _stack(examples, "clip", shapes.clip, torch.uint8)
+    return Batch(
+        tuple(examples), visual, has_visual, audio, has_audio, clip, has_clip, views_k
+    )
 
 
 def batches(
@@ -117,14 +143,17 @@ def shuffled(n: int, *, seed: int, epoch: int) -> list[int]:
 
 
 def _stack(
-    examples: Sequence[Example], name: str, shape: tuple[int, ...] | None
+    examples: Sequence[Example],
+    name: str,
+    shape: tuple[int, ...] | None,
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[Tensor, Tensor]:
-    """(B, *shape) float32 with zeros for rows that have none, and (B,) bool who has one."""
+    """(B, *shape) of the type with zeros for rows that have none, and (B,) bool who has one."""
     n = len(examples)
     has = torch.zeros(n, dtype=torch.bool)
     if shape is None:
-        return torch.zeros(n, 0), has
-    stacked = torch.zeros(n, *shape)
+        return torch.zeros(n, 0, dtype=dtype), has
+    stacked = torch.zeros(n, *shape, dtype=dtype)
     for position, example in enumerate(examples):
         value: Array | None = getattr(example, name)
         if value is None:
@@ -134,6 +163,10 @@ def _stack(
             raise IncompatibleFeatures(
                 f"{name} feature of video {example.video_id} has shape {tuple(tensor.shape)}; "
                 f"this network reads {shape}"
+            )
+        if dtype == torch.uint8 and tensor.dtype != torch.uint8:
+            raise IncompatibleFeatures(
+                f"{name} feature of video {example.video_id} is {tensor.dtype}; pixels are uint8"
             )
         stacked[position] = tensor
         has[position] = True

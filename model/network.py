@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,15 +14,34 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """What a network says of B rows, each number on the scale of its target.
+
+    point (B,). low, high (B,): the ends of its 80 % interval, None where it states none.
+    classes (B, 4): scores of the quarters, highest is the one it chooses; None for a regressor.
+    """
+
+    point: Tensor | None = None
+    low: Tensor | None = None
+    high: Tensor | None = None
+    classes: Tensor | None = None
+
+
 class Network(nn.Module, ABC):
-    """A regressor: a batch in, one number per row out, on the scale of its target."""
+    """A batch in, one number (or four class scores) per row out."""
 
     config: "DataclassInstance"
     shapes: InputShapes
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
-        """Prediction of each row on the target's scale, (B,)."""
+        """Prediction of each row on the target's scale, (B,); of a classifier (B, 4)."""
+
+    def outputs(self, batch: Batch) -> Outputs:
+        """All that it says of each row; a network that states intervals says more than this."""
+        predicted = self(batch)
+        return Outputs(classes=predicted) if predicted.ndim == 2 else Outputs(point=predicted)
 
     def prepare(self, train: Iterable[Batch]) -> None:
         """Learn the inputs' scales from the training rows, before the first epoch."""

@@ -1,4 +1,4 @@
-"""`python -m scraper.replica --port … --media …`: serve the replica until SIGTERM."""
+"""`python -m scraper.replica --media …`: serve the replica until SIGTERM, or write it to disk."""
 
 import argparse
 import logging
@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 from scraper.replica.clips import warm
-from scraper.replica.content import ReplicaConfig
+from scraper.replica.collection import write_collection
+from scraper.replica.content import ReplicaConfig, build_content
 from scraper.replica.errors import UnknownFault
 from scraper.replica.faults import FAULTS, parse_fault
 from scraper.replica.messages import Fault
@@ -35,13 +36,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--day", type=float, default=0.0, help="days since the snapshot at start")
     parser.add_argument("--days-per-s", type=float, default=0.0, help="how fast days pass then")
     parser.add_argument("--warm", action="store_true", help="make all clips before serving")
+    parser.add_argument(
+        "--write",
+        type=Path,
+        metavar="FOLDER",
+        help="serve nothing: write ID.mp4 and ID.info.json of every video, for `viewcast import`",
+    )
     parser.add_argument("--verbose", action="store_true", help="log requests to stderr")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.DEBUG if given.verbose else logging.INFO)
+    config = ReplicaConfig(seed=given.seed, videos_per_tag=given.videos_per_tag)
+    if given.write is not None:
+        content = build_content(config)
+        warm(content, given.media)
+        n_videos = write_collection(content, given.write, clips=given.media)
+        sys.stdout.write(f"{n_videos} videos in {given.write}\n")
+        return 0
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    config = ReplicaConfig(seed=given.seed, videos_per_tag=given.videos_per_tag)
     began_s = time.monotonic()
     with Replica(
         config,

@@ -1,4 +1,4 @@
-"""The replica's videos as files on disk, the way yt-dlp leaves them: to be imported, not scraped."""
+"""The replica's videos as files, the way yt-dlp leaves them: to be imported, not scraped."""
 
 import json
 import os

@@ -14,7 +14,8 @@ def test_the_collection_is_read_as_an_export_with_every_count_and_file(tmp_path)
     content = build_content(ReplicaConfig(videos_per_tag=1, topics=tuple(TOPICS)[:2]))
     for _again in range(2):
         n = write_collection(content, tmp_path / "export", clips=tmp_path / "clips")
-    found = {row.sighting.tiktok_id: row for row in read_folder(tmp_path / "export", ImportOptions())}
+    rows = read_folder(tmp_path / "export", ImportOptions())
+    found = {row.sighting.tiktok_id: row for row in rows}
 
     assert n == len(found) == 2
     for video in content.videos:

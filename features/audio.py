@@ -60,8 +60,8 @@ class AudioConfig:
         if self.model not in whisper.available_models():
             names = ", ".join(whisper.available_models())
             raise ValueError(f"model {self.model!r} is not one of Whisper's: {names}")
-        if not self.max_s > 0:
-            raise ValueError(f"max_s is {self.max_s}, it must be positive")
+        if not 0 < self.max_s < math.inf:
+            raise ValueError(f"max_s is {self.max_s}, it must be positive and finite")
         if self.dtype not in get_args(Dtype):
             raise ValueError(f"dtype {self.dtype!r} is none of {', '.join(get_args(Dtype))}")
         if self.dtype == "auto":

@@ -1,27 +1,23 @@
 """Whisper's decoder on several windows of sound at once, each at its own place in its own text.
 
 Nearly all of a step's time goes into fetching the weights from memory, so eight rows cost little
-more than one. The matrix products always see all rows, empty ones as zeros, and everything else
-is computed row by row: what a row gets does not depend, in any bit, on the rows beside it.
+more than one. What a row gets does not depend, in any bit, on the rows beside it: the matrix
+products see to that (`features.products`), and everything else is computed row by row.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name the whole world knows it by
 from whisper.model import ResidualAttentionBlock, Whisper
 
-ROWS: Final = 8
-
-#: (ROWS, K) to (ROWS, N).
-Product = Callable[[Tensor], Tensor]
+from features.products import ROWS, Product, product
 
 
 class _Layer:
-    """One block, its weights laid out for ROWS rows; self-attention's three projections in one."""
+    """One block, its weights laid out for few rows; self-attention's three projections in one."""
 
     def __init__(self, block: ResidualAttentionBlock) -> None:
         self.block = block
@@ -86,47 +82,32 @@ class RowDecoder:
     def step(self, tokens: Mapping[int, int]) -> dict[int, Tensor]:
         """Add one token to each of these places; return what may follow it, (V,) logits each."""
         rows = {place: self._rows[place] for place in tokens}
-        x = self._embedding.new_zeros(ROWS, self._embedding.shape[1])
+        before = []
         for place, row in rows.items():
             position = self._decoder.positional_embedding[row.n_tokens]
-            x[place] = self._embedding[tokens[place]] + position
+            before.append(self._embedding[tokens[place]] + position)
             row.n_tokens += 1
+        x = torch.stack(before)
         for number, layer in enumerate(self._layers):
             block = layer.block
-            joined = layer.joined(block.attn_ln(x))
-            mixed = torch.zeros_like(x)
-            for place, row in rows.items():
-                query, key, value = joined[place].view(3, self._n_heads, 1, -1)
+            joined = layer.joined(block.attn_ln(x)).view(len(x), 3, self._n_heads, 1, -1)
+            mixed = []
+            for row, (query, key, value) in zip(rows.values(), joined, strict=True):
                 keys, values = (kept[:, : row.n_tokens] for kept in row.text[number])
                 keys[:, -1:], values[:, -1:] = key, value
-                mixed[place] = _attend(query, keys, values)
-            x = x + layer.out(mixed)
-            queries = layer.cross_query(block.cross_attn_ln(x))
-            mixed = torch.zeros_like(x)
-            for place, row in rows.items():
-                query = queries[place].view(self._n_heads, 1, -1)
-                mixed[place] = _attend(query, *row.sound[number])
-            x = x + layer.cross_out(mixed)
+                mixed.append(_attend(query, keys, values))
+            x = x + layer.out(torch.stack(mixed))
+            queries = layer.cross_query(block.cross_attn_ln(x)).view(len(x), self._n_heads, 1, -1)
+            mixed = [
+                _attend(query, *row.sound[number])
+                for row, query in zip(rows.values(), queries, strict=True)
+            ]
+            x = x + layer.cross_out(torch.stack(mixed))
             x = x + layer.narrow(F.gelu(layer.widen(block.mlp_ln(x))))
-        logits = self._to_words(self._decoder.ln(x))
-        return {place: logits[place] for place in rows}
+        return dict(zip(rows, self._to_words(self._decoder.ln(x)), strict=True))
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.view(len(x), self._n_heads, -1).transpose(0, 1).contiguous()
-
-
-def product(weight: Tensor, bias: Tensor | None) -> Product:
-    """Make the linear layer for ROWS rows: on a CPU with the weight in the order it is read in.
-
-    That takes a second copy of the weight and half the time; with plain rows, a product with
-    eight of them is no longer bound by memory but by a kernel that is made for more.
-    """
-    reorder = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None)
-    multiply = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-    if weight.device.type == "cpu" and reorder is not None and multiply is not None:
-        packed = reorder(weight.detach().contiguous(), ROWS)
-        return lambda x: multiply(x, packed, bias, "none", [], "")
-    return lambda x: F.linear(x, weight, bias)
 
 
 def _of(linear: nn.Linear) -> Product:

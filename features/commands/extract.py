@@ -1,7 +1,9 @@
 """The commands that compute features and tell how far they are: extract, features."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +27,26 @@ def extract() -> None:
     """Compute features for every video that lacks them."""
 
 
+#: Flags of one kind, each for a setting of it: given, they win over the settings for this call.
+OF_AUDIO = (
+    click.Option(
+        ["--max-seconds", "max_s"],
+        type=click.FloatRange(min=0, min_open=True),
+        help="Of audio: only so much of the sound; else audio.max_s.",
+    ),
+    click.Option(
+        ["--transcript/--no-transcript"],
+        default=None,
+        help="Of audio: whether words are read, too; else audio.transcript.",
+    ),
+    click.Option(
+        ["--keep-wav"],
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Of audio: folder for each video's sound as a .wav; else audio.keep_wav.",
+    ),
+)
+
+
 def _extract_command(kind: str, summary: str) -> click.Command:
     @click.command(kind, help=summary)
     @click.option("--workers", type=click.IntRange(min=0), help="Processes; 0: this one.")
@@ -33,21 +55,48 @@ def _extract_command(kind: str, summary: str) -> click.Command:
     @dry_run_option
     @pass_app
     def command(
-        app: App, workers: int | None, retry_failed: bool, as_json: bool, dry_run: bool
+        app: App,
+        /,
+        workers: int | None,
+        retry_failed: bool,
+        as_json: bool,
+        dry_run: bool,
+        **flags: Any,
     ) -> None:
+        changes = _changes(kind, flags)
         if dry_run:
             from features import steps
 
-            plan, needs = plan_and_input(app, kind)
+            plan, needs = plan_and_input(app, kind, changes)
             n_videos = steps.count_to_extract(app.catalog, plan, needs)
             emit({"dry_run": True, "kind": kind, "n_videos": n_videos}, as_json=as_json)
             return
         outcome = run_extract(
-            app, kind, workers=workers, retry_failed=retry_failed, quiet=as_json
+            app, kind, workers=workers, retry_failed=retry_failed, quiet=as_json, changes=changes
         )
         emit_outcome(outcome, as_json=as_json)
 
+    for flag in OF_AUDIO:
+        # The others know them too, hidden, so that they can say whose they are.
+        command.params.append(flag if kind == "audio" else _hidden(flag))
     return command
+
+
+def _hidden(flag: click.Option) -> click.Option:
+    twin = copy.copy(flag)
+    twin.hidden = True
+    return twin
+
+
+def _changes(kind: str, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that were given as flags. Raises UsageError for another kind's."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    if given and kind != "audio":
+        names = {flag.name: flag.opts[0] for flag in OF_AUDIO}
+        raise click.UsageError(
+            f"{', '.join(names[name] for name in given)}: only of `extract audio`, not of {kind}"
+        )
+    return given
 
 
 extract.add_command(_extract_command("clip", "Sample frames of each media file (every Nth)."))
@@ -88,12 +137,16 @@ def run_extract(
     retry_failed: bool = False,
     quiet: bool = False,
     parent_id: int | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> "Outcome":
-    """Extract with the application's settings; what `extract`, `nightly` and `demo` call."""
+    """Extract with the application's settings; what `extract`, `nightly` and `demo` call.
+
+    changes: settings of the kind that this call has instead.
+    """
     from catalog.progress import progress
     from features import steps
 
-    plan, needs = plan_and_input(app, kind)
+    plan, needs = plan_and_input(app, kind, changes)
     settings = app.settings.extract
     if retry_failed:
         steps.retry(app.catalog, plan)

@@ -1,6 +1,6 @@
 """How each kind of feature is made, by the application's settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from catalog.console import App
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 Config = TypeVar("Config")
 
 
-def plan_of(app: App, kind: str) -> "Plan":
-    """The plan of one kind by the application's settings."""
+def plan_of(app: App, kind: str, changes: Mapping[str, Any] | None = None) -> "Plan":
+    """The plan of one kind by the application's settings; `changes` of them are audio's only."""
+    if kind == "audio":
+        return audio_plan(app, changes)
     plans: dict[str, Callable[[App], Plan]] = {
         "clip": clip_plan,
         "visual": visual_plan,
-        "audio": audio_plan,
         "frames": frames_plan,
     }
     return plans[kind](app)
@@ -43,12 +44,12 @@ def frames_plan(app: App) -> "FramesPlan":
     return FramesPlan(config, store_root(app))
 
 
-def audio_plan(app: App) -> "AudioPlan":
-    """The audio feature set of the application's settings."""
+def audio_plan(app: App, changes: Mapping[str, Any] | None = None) -> "AudioPlan":
+    """The audio feature set of the application's settings, some of them changed for this call."""
     from features.audio import AudioConfig, fastest_dtype
     from features.plan import AudioPlan
 
-    settings = app.settings.audio
+    settings = app.settings.audio.model_copy(update=dict(changes or {}))
     dtype = fastest_dtype(settings.device) if settings.dtype == "auto" else settings.dtype
     values = {"model": settings.model, "max_s": settings.max_s, "dtype": dtype}
     config = _config(AudioConfig, "audio", {**values, "transcript": settings.transcript})
@@ -76,12 +77,14 @@ def store_root(app: App) -> str:
     return app.settings.features_root or str(app.settings.data_folder / "features")
 
 
-def plan_and_input(app: App, kind: str) -> "tuple[Plan, FeatureSetFacts | None]":
+def plan_and_input(
+    app: App, kind: str, changes: Mapping[str, Any] | None = None
+) -> "tuple[Plan, FeatureSetFacts | None]":
     """The plan of a kind, and the feature set that it is made from."""
     from features import steps
 
     needs = steps.find_set(app.catalog, clip_plan(app)) if kind == "visual" else None
-    return plan_of(app, kind), needs
+    return plan_of(app, kind, changes), needs
 
 
 def _config(kind: Callable[..., Config], section: str, values: dict[str, Any]) -> Config:

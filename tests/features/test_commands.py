@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from catalog.console import App
 from catalog.session import upgrade
 from cli import main
+from features.commands.plans import audio_plan
+from features.plan import AudioPlan
 
 
 @pytest.fixture
@@ -58,3 +61,46 @@ def test_random_weights_are_verified_by_their_fingerprint(data: Path) -> None:
     )
     assert first["files"] == []
     assert first["fingerprint"] == again["fingerprint"] != other["fingerprint"]
+
+
+def test_flags_of_audio_win_over_its_settings(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def count(_catalog: object, plan: AudioPlan, _needs: object) -> int:
+        seen.append((plan.config.max_s, plan.config.transcript, plan.keep_wav, plan.config.dtype))
+        return 0
+
+    monkeypatch.setattr("features.steps.count_to_extract", count)
+    settings = {"VIEWCAST_AUDIO__MAX_S": "90", "VIEWCAST_AUDIO__TRANSCRIPT": "false"}
+    for flags in (
+        [],
+        ["--max-seconds", "5", "--transcript"],
+        ["--no-transcript", "--keep-wav", "sound"],
+    ):
+        result = viewcast(data, "extract", "audio", *flags, "--dry-run", **settings)
+        assert result.exit_code == 0, result.output
+    assert seen == [
+        (90.0, False, None, "float32"),
+        (5.0, True, None, "float32"),
+        (90.0, False, Path("sound"), "float32"),
+    ]
+    app = App(flags={"data": data})
+    audio_plan(app, {"max_s": 1.0})
+    assert app.settings.audio.max_s == 600
+
+
+@pytest.mark.parametrize("kind", ["clip", "visual", "frames"])
+@pytest.mark.parametrize("flag", ["--max-seconds=5", "--no-transcript", "--keep-wav=x"])
+def test_flags_of_audio_are_refused_for_another_kind(data: Path, kind: str, flag: str) -> None:
+    result = viewcast(data, "extract", kind, flag, "--dry-run")
+    assert result.exit_code == 2
+    assert f"{flag.split('=')[0].replace('no-', '')}" in result.output
+    assert f"only of `extract audio`, not of {kind}" in result.output
+    assert "max-seconds" not in viewcast(data, "extract", kind, "--help").output
+
+
+@pytest.mark.parametrize("seconds", ["0", "-3", "nan", "inf", "a minute"])
+def test_seconds_that_make_no_sense_are_refused(data: Path, seconds: str) -> None:
+    result = viewcast(data, "extract", "audio", "--max-seconds", seconds, "--dry-run")
+    assert result.exit_code in (2, 3)
+    assert seconds in result.output

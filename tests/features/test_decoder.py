@@ -6,7 +6,8 @@ from torch import Tensor
 from whisper.model import Whisper
 
 from features import decoder as decoder_module
-from features.decoder import ROWS, Product, RowDecoder
+from features.decoder import ROWS, RowDecoder
+from features.products import Product
 from tests.features.sounds import random_whisper
 
 

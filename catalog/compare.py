@@ -1,6 +1,7 @@
 """Differences between a database and what its tables and view files say it should be."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
@@ -9,11 +10,16 @@ from sqlalchemy import CheckConstraint, Connection, inspect, text
 
 from catalog.tables import Base
 
+SEARCH = "transcript_search"
+
 
 def is_ours(name: str | None, kind: str) -> bool:
-    """Say whether a table found in the database is one that migrations answer for."""
-    # Views are compared by their text; a job store's table is not ours to drop.
-    return kind != "table" or not (name or "").startswith(("v_", "apscheduler_"))
+    """Say whether a table or index found in the database is one that is compared with `tables`."""
+    if kind not in ("table", "index"):
+        return True
+    # Views and what words are looked up in, with the tables FTS5 keeps it in, are compared by
+    # their files; a job store's table is not ours to drop.
+    return not (name or "").startswith(("v_", "apscheduler_", SEARCH))
 
 
 def newest_views(folder: Path, dialect: str = "sqlite") -> dict[str, str]:
@@ -21,8 +27,20 @@ def newest_views(folder: Path, dialect: str = "sqlite") -> dict[str, str]:
 
     A file in the folder named after the dialect stands in for the one beside that folder.
     """
-    newest = sorted(entry for entry in folder.iterdir() if any(entry.glob("*.sql")))[-1]
-    files = [*sorted(newest.glob("*.sql")), *sorted((newest / dialect).glob("*.sql"))]
+    newest = _newest(folder)
+    return _texts([*sorted(newest.glob("*.sql")), *sorted((newest / dialect).glob("*.sql"))])
+
+
+def newest_search(folder: Path, dialect: str) -> dict[str, str]:
+    """Return what words are looked up in: on SQLite a table and its triggers, else an index."""
+    return _texts(sorted((_newest(folder) / "search" / dialect).glob("*.sql")))
+
+
+def _newest(folder: Path) -> Path:
+    return sorted(entry for entry in folder.iterdir() if any(entry.glob("*.sql")))[-1]
+
+
+def _texts(files: Iterable[Path]) -> dict[str, str]:
     return {file.stem: file.read_text("utf-8") for file in files}
 
 
@@ -36,9 +54,9 @@ def differences(connection: Connection, views: Path) -> list[str]:
         },
     )
     found = [f"schema: {difference!r}" for difference in compare_metadata(context, Base.metadata)]
-    return found + _rules(connection) + _views(
-        connection, newest_views(views, connection.dialect.name)
-    )
+    dialect = connection.dialect.name
+    found += _rules(connection) + _views(connection, newest_views(views, dialect))
+    return found + _search(connection, newest_search(views, dialect))
 
 
 def _rules(connection: Connection) -> list[str]:
@@ -67,6 +85,21 @@ def _views(connection: Connection, wanted: dict[str, str]) -> list[str]:
     ]
 
 
+def _search(connection: Connection, wanted: dict[str, str]) -> list[str]:
+    """Compare by the text on SQLite; PostgreSQL's is another than was given: there by the name."""
+    if connection.dialect.name == "sqlite":
+        statement = "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'trigger')"
+    else:
+        statement = "SELECT indexname, NULL FROM pg_indexes WHERE schemaname = CURRENT_SCHEMA"
+    present: dict[str, str | None] = dict(connection.execute(text(statement)).all())
+    lines = [f"search missing: {name}" for name in sorted(wanted.keys() - present.keys())]
+    return lines + [
+        f"search differs from its file: {name}"
+        for name in sorted(wanted.keys() & present.keys())
+        if (found := present[name]) is not None and _plain(found) != _plain(wanted[name])
+    ]
+
+
 def _same_text(connection: Connection, name: str, wanted: str) -> bool:
     found = connection.execute(
         text("SELECT sql FROM sqlite_master WHERE type = 'view' AND name = :name"), {"name": name}
@@ -88,4 +121,4 @@ def _same_definition(connection: Connection, name: str, wanted: str) -> bool:
 
 def _plain(sql: str) -> str:
     # SQLite keeps the statement's text, but not what stands before it.
-    return re.sub(r"\s+", " ", sql[sql.index("CREATE VIEW") :]).strip().rstrip(";")
+    return re.sub(r"\s+", " ", sql[sql.index("CREATE ") :]).strip().rstrip(";")

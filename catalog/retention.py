@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import Busy
 from catalog.rows import chunks, insert_into
+from catalog.search import forget_deleted
 from catalog.tables import (
     Account,
     DatasetSplit,
@@ -91,6 +92,8 @@ def purge(
     buried |= {("video", tiktok_id): files.get(video_id) for video_id, tiktok_id in videos.items()}
     _bury(session, platform, buried, reason)
     purged = _delete(session, videos)
+    if purged.n_features:
+        forget_deleted(session)
     session.execute(
         delete(Account).where(Account.platform == platform, Account.author_key.in_(author_keys))
     )

@@ -421,6 +421,12 @@ class Prediction(Base):
     __table_args__ = (
         _finite("predicted_k"),
         _finite("actual_k"),
+        _finite("low_k"),
+        _finite("high_k"),
+        CheckConstraint(
+            "(low_k IS NULL) = (high_k IS NULL) AND (low_k IS NULL OR low_k <= high_k)",
+            name="interval_whole",
+        ),
         _part("part", "train", "val", "holdout", "new"),
         Index(None, "video_id", "run_id"),
     )
@@ -433,6 +439,8 @@ class Prediction(Base):
     pred_quartile: Mapped[int | None]
     actual_quartile: Mapped[int | None]
     inputs_sha256: Mapped[str] = mapped_column(String(64))
+    low_k: Mapped[float | None] = mapped_column(comment="low end of the 80 % interval; NULL: none")
+    high_k: Mapped[float | None] = mapped_column(comment="high end of it")
 
 
 class JobLease(Base):

@@ -17,12 +17,12 @@ from tests.postgres_server import PostgresServer, start_server
 
 # Altering a column makes SQLite build the table anew and drop the old one with its children.
 NEXT = '''
-"""Let captions be missing. Revises: 0002"""
+"""Let captions be missing. Revises: 0003"""
 from pathlib import Path
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "9999", "0002"
+revision, down_revision = "9999", "0003"
 branch_labels = depends_on = None
 from importlib.util import module_from_spec, spec_from_file_location
 
@@ -34,17 +34,14 @@ def load(name):
     return module
 
 
-newest = load("0002_collecting")
-VIEWS = load("0001_tables").VIEWS + newest.NEW_VIEWS
+newest = load("0003_words")
 
 
 def change(nullable):
-    for view in reversed(VIEWS):
-        op.execute(f"DROP VIEW {view}")
+    newest._drop(newest.VIEWS)
     with op.batch_alter_table("video") as batch:
         batch.alter_column("caption", existing_type=sa.Text(), nullable=nullable)
-    for view in VIEWS:
-        op.execute(newest._view_file(view).read_text("utf-8"))
+    newest._make("0003", newest.VIEWS)
 
 
 def upgrade():

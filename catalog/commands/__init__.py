@@ -6,7 +6,8 @@ from catalog.commands.daemon import daemon
 from catalog.commands.reading import export, leaderboard_table, report, sql
 from catalog.commands.runs import errors, runs
 from catalog.commands.schema import db
+from catalog.commands.search import search
 
 __all__ = ["COMMANDS", "leaderboard_table"]
 
-COMMANDS: list[click.Command] = [db, sql, report, export, runs, errors, daemon]
+COMMANDS: list[click.Command] = [db, sql, search, report, export, runs, errors, daemon]

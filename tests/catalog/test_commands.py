@@ -50,12 +50,12 @@ def say(catalog: Catalog, tmp_path: Path):
 def test_a_new_catalog_is_made_checked_and_taken_down(tmp_path):
     url = f"sqlite:///{tmp_path / 'catalog.db'}"
     planned = json.loads(call(url, tmp_path, "db", "upgrade", "--dry-run", "--json").stdout)
-    assert (planned["from"], planned["to"], planned["dry_run"]) == (None, "0002", True)
+    assert (planned["from"], planned["to"], planned["dry_run"]) == (None, "0003", True)
     assert not (tmp_path / "catalog.db").exists()
-    assert "went from nothing to 0002" in call(url, tmp_path, "db", "upgrade").output
-    assert "is at schema 0002" in call(url, tmp_path, "db", "upgrade").output
+    assert "went from nothing to 0003" in call(url, tmp_path, "db", "upgrade").output
+    assert "is at schema 0003" in call(url, tmp_path, "db", "upgrade").output
     assert call(url, tmp_path, "db", "check").exit_code == 0
-    assert json.loads(call(url, tmp_path, "db", "current", "--json").stdout)["revision"] == "0002"
+    assert json.loads(call(url, tmp_path, "db", "current", "--json").stdout)["revision"] == "0003"
 
     refused = call(url, tmp_path, "db", "downgrade", "base")
     assert refused.exit_code == 1

@@ -1,0 +1,150 @@
+"""Look words up in what is said in the videos; the index is kept by the database itself."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from catalog.errors import BadQuery
+
+#: What parts words: everything but letters and digits.
+_BETWEEN: Final = r"[\W_]+"
+#: Of that, what PostgreSQL's parser would find a meaning in: host names, compounds, numbers.
+_MARKS: Final = r"[!-/:-@\[-`{-~]+"
+#: As in the index, or it would not be used.
+_WORDS: Final = f"REGEXP_REPLACE(f.detail ->> 'text', '{_MARKS}', ' ', 'g')"
+
+# Of a video that was heard in several ways the newest feature set counts.
+_SHOWN: Final = """
+SELECT s.tiktok_id, s.video_id, s.feature_set_id, s.language, s.speech_s, s.text
+FROM (
+    SELECT
+        t.*,
+        h.badness,
+        ROW_NUMBER() OVER (PARTITION BY t.video_id ORDER BY t.feature_set_id DESC) AS place
+    FROM hits h
+    JOIN v_transcript t ON t.feature_set_id = h.feature_set_id AND t.video_id = h.video_id
+) s
+WHERE s.place = 1
+ORDER BY s.badness, s.video_id DESC
+LIMIT :limit
+"""
+_SQLITE: Final = f"""
+WITH hits AS MATERIALIZED (
+    SELECT
+        rowid >> 40 AS feature_set_id,
+        rowid & 1099511627775 AS video_id,
+        rank AS badness
+    FROM transcript_search
+    WHERE transcript_search MATCH :phrases
+)
+{_SHOWN}
+"""
+_POSTGRES: Final = f"""
+WITH hits AS MATERIALIZED (
+    SELECT
+        f.feature_set_id,
+        f.video_id,
+        -TS_RANK_CD(TO_TSVECTOR('simple', {_WORDS}), q.wanted) AS badness
+    FROM feature f
+    CROSS JOIN (SELECT {{wanted}} AS wanted) q
+    WHERE f.status = 'done'
+        AND f.detail ->> 'text' <> ''
+        AND TO_TSVECTOR('simple', {_WORDS}) @@ q.wanted
+)
+{_SHOWN}
+"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A video in which the words are said. snippet: the place, the words in square brackets."""
+
+    tiktok_id: str
+    video_id: int
+    feature_set_id: int
+    language: str | None
+    speech_s: float | None
+    snippet: str
+    text: str
+
+
+def search(session: Session, phrases: Sequence[str], *, limit: int) -> list[Said]:
+    """Return the videos in which every phrase is said, the best first.
+
+    A phrase is one word, or several that follow each other. Upper and lower case are the same (of
+    letters beyond ASCII on PostgreSQL as the database's locale has it), accents are not. A star at
+    its end lets its last word go on. Nothing else has a meaning.
+    Raises BadQuery for a phrase without a letter or digit.
+    """
+    phrases = [_readable(phrase) for phrase in phrases]
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    statement, values = (_for_sqlite if is_sqlite else _for_postgres)(phrases)
+    rows = session.execute(text(statement), {**values, "limit": limit})
+    said = re.compile("|".join(map(_pattern, phrases)), re.IGNORECASE)
+    return [
+        Said(tiktok_id, video_id, set_id, language, speech_s, snippet(whole, said), whole)
+        for tiktok_id, video_id, set_id, language, speech_s, whole in rows
+    ]
+
+
+def forget_deleted(session: Session) -> None:
+    """Take the words of deleted rows out of the index's file, where only their rows are gone.
+
+    On SQLite FTS5 notes a deletion beside the old words until it merges them; PostgreSQL's vacuum
+    does the same by itself.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        statement = "INSERT INTO transcript_search (transcript_search) VALUES ('optimize')"
+        session.execute(text(statement))
+
+
+def snippet(whole: str, said: re.Pattern[str], *, n_around: int = 45) -> str:
+    """Cut out the first place of a text that matches, with so many characters on either side."""
+    found = said.search(whole)
+    if found is None:  # the database folds more letters into one than a pattern does
+        return whole if len(whole) <= 2 * n_around else whole[: 2 * n_around].rstrip() + "…"
+    start, end = max(0, found.start() - n_around), min(len(whole), found.end() + n_around)
+    # Not in the midst of a word.
+    start = whole.rfind(" ", 0, start) + 1 if start else 0
+    end = end if end == len(whole) else (whole.find(" ", end) + 1 or len(whole) + 1) - 1
+    marked = said.sub(lambda place: f"[{place[0]}]", whole[start:end])
+    return ("…" if start else "") + marked + ("…" if end < len(whole) else "")
+
+
+def _readable(phrase: str) -> str:
+    if not any(map(str.isalnum, phrase)):
+        raise BadQuery(f"nothing to look for in {phrase!r}: give words of letters or digits")
+    # What came in as bytes that are no text cannot go out as text.
+    return phrase.encode("utf-8", "replace").decode()
+
+
+def _for_sqlite(phrases: Sequence[str]) -> tuple[str, dict[str, str]]:
+    # In quotation marks nothing has a meaning but the quotation mark.
+    quoted = ['"' + phrase.replace('"', " ") + '"' for phrase in phrases]
+    stars = [" *" if _goes_on(phrase) else "" for phrase in phrases]
+    return _SQLITE, {"phrases": " AND ".join(map(str.__add__, quoted, stars))}
+
+
+def _for_postgres(phrases: Sequence[str]) -> tuple[str, dict[str, str]]:
+    parts = []
+    for number, phrase in enumerate(phrases):
+        part = f"PHRASETO_TSQUERY('simple', :phrase{number})"
+        if _goes_on(phrase):
+            part = f"CAST(NULLIF(CAST({part} AS text), '') || ':*' AS tsquery)"
+        parts.append(part)
+    values = {f"phrase{n}": re.sub(_MARKS, " ", phrase) for n, phrase in enumerate(phrases)}
+    return _POSTGRES.replace("{wanted}", " && ".join(parts)), values
+
+
+def _pattern(phrase: str) -> str:
+    words = (re.escape(word) for word in re.split(_BETWEEN, phrase) if word)
+    tail = "" if _goes_on(phrase) else r"(?![^\W_])"
+    return r"(?<![^\W_])" + _BETWEEN.join(words) + tail
+
+
+def _goes_on(phrase: str) -> bool:
+    return phrase.rstrip().endswith("*")

@@ -6,10 +6,19 @@ import pytest
 import torch
 from safetensors import torch as safetensors_torch
 
+from features import weights
 from features.convlstm import KIND, ConvLstmAutoencoder, ConvLstmConfig
 from features.errors import WeightsMismatch, WeightsMissing
 from features.visual import load_autoencoder
-from features.weights import FORMAT, load_foreign, load_weights, save_weights, weights_sha256
+from features.weights import (
+    ALIGNMENT,
+    FORMAT,
+    load_foreign,
+    load_weights,
+    map_tensors,
+    save_weights,
+    weights_sha256,
+)
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(7), "c": torch.zeros(0, 4)}
 
@@ -68,15 +77,42 @@ def test_a_network_comes_back_with_equal_output(tmp_path):
             assert torch.equal(left, right)
 
 
+def test_others_read_our_files(tmp_path):
+    tensors = {**TENSORS, "yes": torch.tensor([True, False]), "b16": torch.ones(3).bfloat16()}
+    save_weights(tmp_path / "w", "toy", {}, tensors)
+    found = safetensors_torch.load_file(tmp_path / "w")
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert torch.equal(found[name], tensor)
+        assert found[name].dtype == tensor.dtype
+
+
+def test_tensors_lie_where_torch_would_put_them(tmp_path):
+    odd = {f"{name}.{size}": torch.rand(size) for name in "ab" for size in (1, 3, 16, 33, 64)}
+    save_weights(tmp_path / "w", "toy", {}, odd)
+    safetensors_torch.save_file(odd, tmp_path / "foreign")
+    for path in (tmp_path / "w", tmp_path / "foreign"):
+        for name, tensor in map_tensors(path).items():
+            assert tensor.data_ptr() % ALIGNMENT == 0
+            assert torch.equal(tensor, odd[name])
+
+
+def test_what_is_mapped_and_changed_does_not_change_the_file(tmp_path):
+    sha256 = save_weights(tmp_path / "w", "toy", {}, {"a": torch.zeros(64)})
+    map_tensors(tmp_path / "w")["a"].fill_(1.0)
+    assert weights_sha256(tmp_path / "w") == sha256
+    assert map_tensors(tmp_path / "w")["a"].sum() == 0
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "w"
     sha256 = save_weights(path, "toy", {}, TENSORS)
 
-    def write_half(_tensors, target, _metadata):
+    def write_half(target, _tensors, _metadata):
         target.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(safetensors_torch, "save_file", write_half)
+    monkeypatch.setattr(weights, "write_tensors", write_half)
     with pytest.raises(OSError, match="disk full"):
         save_weights(path, "toy", {"new": 1}, TENSORS)
     assert weights_sha256(path) == sha256
@@ -121,6 +157,11 @@ def test_files_of_others_are_refused(tmp_path):
     for name in ("plain", "noise", "empty", "cut"):
         with pytest.raises(WeightsMismatch, match="not a weights file"):
             load_weights(tmp_path / name)
+    for name in ("noise", "empty", "cut"):
+        with pytest.raises(WeightsMismatch, match="no file of tensors"):
+            map_tensors(tmp_path / name)
+    with pytest.raises(WeightsMissing, match="nowhere"):
+        map_tensors(tmp_path / "nowhere")
 
 
 class Trap:

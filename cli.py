@@ -177,7 +177,7 @@ def demo(app: App, per_topic: int, as_json: bool) -> None:
         app.flags["site"] = {"base_url": replica.url}
         session.upgrade(app.settings.db_url)
         add_hashtags(app.catalog, {name: tags[:1] for name, tags in DEFAULT_TOPICS.items()})
-        stages = _stages(app, quiet=as_json, also_train=("mean", "median"))
+        stages = _stages(app, quiet=as_json, also_train=("fused", "mean", "median"))
         outcome, lines = _run(app, stages, quiet=as_json)
     _close_demo(app, outcome, lines, as_json=as_json)
 

@@ -119,7 +119,10 @@ class FeatureSetFacts:
 
 @dataclass(frozen=True)
 class PredictionFacts:
-    """One predicted count, in thousands, with the truth as far as it was known."""
+    """One predicted count, in thousands, with the truth as far as it was known.
+
+    low_k, high_k: the ends of the model's 80 % interval; None where it states none.
+    """
 
     video_id: int
     predicted_k: float
@@ -129,6 +132,8 @@ class PredictionFacts:
     actual_quartile: int | None
     inputs_sha256: str
     part: str
+    low_k: float | None = None
+    high_k: float | None = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +177,25 @@ class FeatureRef:
 
 
 @dataclass(frozen=True)
+class PostFacts:
+    """What is known of a video beside how it did; None: nobody said.
+
+    heard: the facts of its audio feature, such as `text` and `language`; None: not listened to.
+    """
+
+    tiktok_id: str
+    caption: str
+    hashtags: tuple[str, ...]
+    account_id: int | None
+    posted_at: datetime | None
+    first_seen_at: datetime
+    duration_s: float | None
+    width_px: int | None
+    height_px: int | None
+    heard: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingRow:
     """One labelled video of a split with its features by kind."""
 
@@ -180,7 +204,6 @@ class TrainingRow:
     part: str
     views_k: float
     features: Mapping[str, FeatureRef]
-    hashtags: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -193,6 +216,18 @@ class ScoreRow:
     actual_k: float | None
     observation_id: int | None
     part: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRow:
+    """One prediction and the truth, in thousands, as its run knew both."""
+
+    part: str
+    actual_k: float
+    predicted_k: float
+    low_k: float | None
+    high_k: float | None
+    pred_quartile: int | None
 
 
 @dataclass(frozen=True)

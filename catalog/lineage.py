@@ -225,6 +225,8 @@ def store_predictions(session: Session, run_id: int, predictions: Sequence[Predi
                 "video_id": fact.video_id,
                 "part": fact.part,
                 "predicted_k": float(fact.predicted_k),
+                "low_k": fact.low_k,
+                "high_k": fact.high_k,
                 "actual_k": None if fact.actual_k is None else float(fact.actual_k),
                 "observation_id": fact.observation_id,
                 "pred_quartile": fact.pred_quartile,

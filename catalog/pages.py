@@ -1,18 +1,18 @@
 """The report as one self-contained HTML page: no script, no network, nothing to install."""
 
 import base64
-import html
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from catalog import reports
 from catalog.charts import scatter
+from catalog.html_tables import Columns, section, text
 from catalog.processes import code_version
 from catalog.runs import Outcome, record_run
 from catalog.session import Catalog
@@ -21,8 +21,6 @@ from catalog.types import utc_now
 
 if TYPE_CHECKING:
     from catalog.console import App
-
-Columns = Sequence[tuple[str, str]]
 
 # More points than this are one blot, and a page that no mail program opens.
 MAX_POINTS = 2_000
@@ -79,6 +77,21 @@ GAPS: Columns = (
     ("ratio", "ratio"),
     ("verdict", "ran"),
 )
+IMPORTANCE: Columns = (
+    ("block", "block"),
+    ("present", "share of videos"),
+    ("log_mae", "log-MAE rises by"),
+    ("log_mae_low", "from"),
+    ("log_mae_high", "to"),
+    ("spearman", "Spearman falls by"),
+)
+EFFECTS: Columns = (
+    ("what", "what"),
+    ("n", "videos"),
+    ("factor", "factor"),
+    ("low", "from"),
+    ("high", "to"),
+)
 PRETRAIN_FIGURES = (
     ("reconstructions.png", "Clips that it was not trained on, and their reconstructions."),
     ("epochs.png", "One clip after several epochs."),
@@ -133,9 +146,9 @@ def _page(session: Session, data_folder: Path | None) -> Iterable[str]:
     yield "<!doctype html><html lang='en'><meta charset='utf-8'>"
     yield "<meta name='viewport' content='width=device-width'>"
     yield f"<title>viewcast report</title><style>{STYLE}</style>"
-    yield f"<h1>viewcast report</h1><p class='note'>Made {_text(made)}"
-    yield f" by viewcast {_text(code_version())}. Views are in thousands (k).</p>"
-    yield _section("Models beside the constants", LEADERBOARD, reports.leaderboard(session, 30))
+    yield f"<h1>viewcast report</h1><p class='note'>Made {text(made)}"
+    yield f" by viewcast {text(code_version())}. Views are in thousands (k).</p>"
+    yield section("Models beside the constants", LEADERBOARD, reports.leaderboard(session, 30))
     yield (
         "<p class='note'>A model is called better only where the paired 95 % bootstrap intervals of"
         " its MSE and its MAE exclude zero, beside always answering the train mean and beside"
@@ -143,14 +156,15 @@ def _page(session: Session, data_folder: Path | None) -> Iterable[str]:
         " not trained on; otherwise there is no evidence.</p>"
     )
     yield from _scatter(session)
-    yield _section("Widest gaps between prediction and count", GAPS, reports.gaps(session, 12))
+    yield section("Widest gaps between prediction and count", GAPS, reports.gaps(session, 12))
+    yield from _explained(session)
     if data_folder is not None:
         yield from _figures(session, data_folder)
-    yield _section("Newest runs", RUNS, reports.runs(session, limit=25))
-    yield _section("Feature coverage", COVERAGE, reports.coverage(session))
-    yield _section("Failures", FAILURES, reports.failure_counts(session))
+    yield section("Newest runs", RUNS, reports.runs(session, limit=25))
+    yield section("Feature coverage", COVERAGE, reports.coverage(session))
+    yield section("Failures", FAILURES, reports.failure_counts(session))
     counted = [{"table": name, "n": n} for name, n in reports.totals(session).items()]
-    yield _section("Rows", (("table", "table"), ("n", "n")), counted)
+    yield section("Rows", (("table", "table"), ("n", "n")), counted)
     yield "</html>\n"
 
 
@@ -176,6 +190,22 @@ def _scatter(session: Session) -> Iterable[str]:
     yield scatter(pairs, x_label="shown (thousand views)", y_label="predicted (thousand views)")
 
 
+def _explained(session: Session) -> Iterable[str]:
+    """What the newest `explain` found to drive a model's forecasts."""
+    found = reports.explained(session)
+    if found is None:
+        return
+    yield f"<h2>What drives the forecasts of {text(found.model)}</h2>"
+    yield (
+        "<p class='note'>How much worse they get when a block of inputs changes places between"
+        " videos, and by what factor a hashtag or an hour of posting (UTC) moves them, each with"
+        " its 95 % interval. It is about the model: it does not say what would cause views.</p>"
+    )
+    yield section("Blocks of inputs", IMPORTANCE, found.importances)
+    yield section("Hashtags", EFFECTS, found.hashtags)
+    yield section("Hours", EFFECTS, found.hours)
+
+
 def _figures(session: Session, data_folder: Path) -> Iterable[str]:
     """Show the pictures that the newest finished pre-training has left (paper, Fig. 3 to 6)."""
     newest = select(Run.id).where(Run.kind == "pretrain", Run.status == "ok", Run.n_done > 0)
@@ -185,59 +215,10 @@ def _figures(session: Session, data_folder: Path) -> Iterable[str]:
     if run_id is None or not pictures:
         return
     yield f"<h2>What the autoencoder of run {run_id} makes of clips</h2>"
-    yield f"<p class='note'>With its loss curves in {_text(folder / 'figures.html')}.</p>"
+    yield f"<p class='note'>With its loss curves in {text(folder / 'figures.html')}.</p>"
     words = dict(PRETRAIN_FIGURES)
     for picture in pictures:
         # In the page itself, which may be mailed.
         content = base64.b64encode(picture.read_bytes()).decode("ascii")
-        yield f"<p class='note'>{_text(words[picture.name])}</p>"
-        yield f"<img src='data:image/png;base64,{content}' alt='{_text(words[picture.name])}'>"
-
-
-def _section(title: str, columns: Columns, rows: Sequence[dict[str, Any]]) -> str:
-    head = "".join(f"<th>{_text(label)}</th>" for _, label in columns)
-    if not rows:
-        return f"<h2>{_text(title)}</h2><p class='note'>Nothing yet.</p>"
-    body = "".join(
-        "<tr>" + "".join(_cell(name, row[name]) for name, _ in columns) + "</tr>" for row in rows
-    )
-    return (
-        f"<h2>{_text(title)}</h2><div class='wide'>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _cell(name: str, value: object) -> str:
-    if name in SHOWN and value is not None:
-        return SHOWN[name](value)
-    if value is None:
-        return "<td>–</td>"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"<td>{_text(value)}</td>"
-    if name.endswith("id") or isinstance(value, int):
-        return f"<td class='n'>{value}</td>"
-    return f"<td class='n'>{value:,.{'3g' if abs(value) < 100 else '0f'}}</td>"
-
-
-def _verdict(value: object) -> str:
-    tone = "good" if value == "better" else ""
-    return f"<td class='{tone}'>{_text(value)}</td>"
-
-
-def _status(value: object) -> str:
-    tone = "bad" if value in ("failed", "lost", "dead") else ""
-    return f"<td class='{tone}'>{_text(value)}</td>"
-
-
-SHOWN: dict[str, Callable[[object], str]] = {
-    "verdict": _verdict,
-    "status": _status,
-    "started_at": lambda value: f"<td>{_text(str(value)[:16])}</td>",
-    "finished_at": lambda value: f"<td>{_text(str(value)[:16])}</td>",
-    "config_hash": lambda value: f"<td>{_text(str(value)[:12])}</td>",
-}
-
-
-def _text(value: object) -> str:
-    # Captions, handles and error texts come from strangers.
-    return html.escape(str(value), quote=True)
+        yield f"<p class='note'>{text(words[picture.name])}</p>"
+        yield f"<img src='data:image/png;base64,{content}' alt='{text(words[picture.name])}'>"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, exists, or_, select
+from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from catalog.errors import NotFound
@@ -19,6 +19,7 @@ from catalog.facts import (
     HashtagTodo,
     ModelFacts,
     RefreshTodo,
+    ScoredRow,
     ScoreRow,
     SplitCandidate,
     SplitFacts,
@@ -31,7 +32,7 @@ from catalog.lookup import (
     find_split,
     model_feature_sets,
 )
-from catalog.paging import Page, by_video_id, features_of, hashtags_of
+from catalog.paging import Page, by_video_id, features_of
 from catalog.record import plain_hashtag
 from catalog.rows import chunks
 from catalog.stale import count_to_refresh, hashtags_to_refresh, videos_to_refresh
@@ -56,6 +57,7 @@ __all__ = [
     "ModelFacts",
     "RefreshTodo",
     "ScoreRow",
+    "ScoredRow",
     "SplitCandidate",
     "SplitFacts",
     "TrainingRow",
@@ -68,7 +70,7 @@ __all__ = [
     "hashtags_to_list",
     "hashtags_to_refresh",
     "model_feature_sets",
-    "scored_pairs",
+    "scored_rows",
     "split_rows",
     "videos_to_refresh",
     "videos_to_score",
@@ -142,8 +144,8 @@ def split_rows(
     feature_set_ids: Mapping[str, int],
     *,
     parts: Sequence[str],
-) -> list[TrainingRow]:
-    """Return the labelled videos of these parts with what there is of each feature."""
+) -> Iterator[TrainingRow]:
+    """Yield the labelled videos of these parts with what there is of each feature."""
     page = (
         select(Video.id, Video.tiktok_id, SplitMember.part, ViewObservation.views_k)
         .join(SplitMember, SplitMember.video_id == Video.id)
@@ -154,23 +156,10 @@ def split_rows(
             ViewObservation.views_k.is_not(None),
         )
     )
-    rows: list[TrainingRow] = []
     for members in chunks(by_video_id(session, page)):
-        ids = [member[0] for member in members]
-        features = features_of(session, feature_set_ids, ids)
-        hashtags = hashtags_of(session, ids)
-        rows += [
-            TrainingRow(
-                video_id,
-                tiktok_id,
-                part,
-                views_k,
-                features[video_id],
-                tuple(hashtags.get(video_id, ())),
-            )
-            for video_id, tiktok_id, part, views_k in members
-        ]
-    return rows
+        features = features_of(session, feature_set_ids, [member[0] for member in members])
+        for video_id, tiktok_id, part, views_k in members:
+            yield TrainingRow(video_id, tiktok_id, part, views_k, features[video_id])
 
 
 def videos_to_score(
@@ -181,15 +170,19 @@ def videos_to_score(
     required: Sequence[str],
     run_id: int,
     rescore: bool,
+    optional: bool = False,
+    parts: Sequence[str] | None = None,
     after: int = 0,
 ) -> Iterator[ScoreRow]:
     """Yield each video that this model version can score and has not, in the order of its id.
 
-    after: begin behind this video id, to read page by page in short transactions.
+    after: begin behind this video id, to read page by page in short transactions. parts: only
+    these of the model's split, "new" being outside of it; None: every video.
 
     A video is ready when no feature of the sets is still to come and each required kind is
-    there. Scored means by any run of the version that did not fail; with `rescore`, by this run.
-    The truth given is the newest readable count; for a member of the model's split, the label.
+    there; with `optional`, one that was never enrolled counts as absent. Scored means by any run
+    of the version that did not fail; with `rescore`, by this run. The truth given is the newest
+    readable count; for a member of the model's split, the label.
     """
     split_id = session.scalar(
         select(ModelVersion.split_id).where(ModelVersion.id == model_version_id)
@@ -215,12 +208,16 @@ def videos_to_score(
         .outerjoin(latest, latest.id == Video.latest_observation_id)
         .where(~_scored(run_id if rescore else None, model_version_id))
     )
+    if parts is not None:
+        page = page.where(func.coalesce(SplitMember.part, "new").in_(parts))
     for kind, set_id in sorted(feature_set_ids.items()):
         feature = aliased(Feature, name=f"ready_{kind}")
-        enough = ("done",) if kind in required else SETTLED
-        page = page.join(
-            feature, and_(feature.feature_set_id == set_id, feature.video_id == Video.id)
-        ).where(feature.status.in_(enough))
+        enough = feature.status.in_(("done",) if kind in required else SETTLED)
+        same = and_(feature.feature_set_id == set_id, feature.video_id == Video.id)
+        if optional and kind not in required:
+            page = page.outerjoin(feature, same).where(or_(enough, feature.status.is_(None)))
+        else:
+            page = page.join(feature, same).where(enough)
     for videos in chunks(by_video_id(session, page, after)):
         features = features_of(session, feature_set_ids, [video[0] for video in videos])
         for video_id, tiktok_id, part, label_id, label_k, latest_id, latest_k in videos:
@@ -237,14 +234,20 @@ def videos_to_score(
             )
 
 
-def scored_pairs(session: Session, run_id: int) -> Iterator[tuple[str, float, float]]:
-    """Yield (part, actual_k, predicted_k) of each prediction of a run whose truth is known."""
+def scored_rows(session: Session, run_id: int) -> Iterator[ScoredRow]:
+    """Yield each prediction of a run whose truth is known."""
     page = select(
-        Prediction.video_id, Prediction.part, Prediction.actual_k, Prediction.predicted_k
+        Prediction.video_id,
+        Prediction.part,
+        Prediction.actual_k,
+        Prediction.predicted_k,
+        Prediction.low_k,
+        Prediction.high_k,
+        Prediction.pred_quartile,
     ).join(Video, Video.id == Prediction.video_id)
     page = page.where(Prediction.run_id == run_id, Prediction.actual_k.is_not(None))
-    for _video_id, part, actual_k, predicted_k in by_video_id(session, page):
-        yield part, actual_k, predicted_k
+    for row in by_video_id(session, page):
+        yield ScoredRow(*row[1:])
 
 
 def clip_refs(session: Session, feature_set_id: int, *, split_id: int | None) -> list[ClipRef]:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from catalog.errors import NotFound
 from catalog.readonly import read_only_rows
 from catalog.session import Catalog
-from catalog.tables import Base, Event, Run, RunMetric
+from catalog.tables import Base, Event, ModelVersion, Run, RunMetric
 
 Row = dict[str, Any]
 
@@ -156,6 +156,43 @@ def runs(session: Session, *, kind: str | None = None, limit: int = 20) -> list[
     if kind is not None:
         wanted = wanted.where(Run.kind == kind)
     return [_plain(row._mapping) for row in session.execute(wanted.limit(limit))]
+
+
+@dataclass(frozen=True)
+class ExplainedRows:
+    """What an explain run found, as report rows."""
+
+    model: str
+    importances: list[Row]
+    hashtags: list[Row]
+    hours: list[Row]
+
+
+def explained(session: Session) -> ExplainedRows | None:
+    """Return what the newest finished `explain` found; None where there is none."""
+    newest = session.execute(
+        select(Run.id, ModelVersion.name, ModelVersion.version)
+        .join(ModelVersion, ModelVersion.id == Run.model_version_id)
+        .where(Run.kind == "explain", Run.status == "ok")
+        .order_by(Run.id.desc())
+        .limit(1)
+    ).first()
+    if newest is None:
+        return None
+    run_id, name, version = newest
+    rows: dict[str, list[Row]] = {"importance": [], "hashtag_effect": [], "hour_effect": []}
+    events = session.execute(
+        select(Event.code, Event.detail).where(Event.run_id == run_id).order_by(Event.id)
+    )
+    for code, detail in events:
+        if code not in rows:
+            continue
+        prefix, ends = ("log_mae_", detail.get("log_mae_interval")) if code == "importance" else (
+            "", detail.get("interval")
+        )
+        low, high = ends or (None, None)
+        rows[code].append({**detail, f"{prefix}low": low, f"{prefix}high": high})
+    return ExplainedRows(f"{name} {version}", *rows.values())
 
 
 def run_details(session: Session, run_id: int) -> Row:

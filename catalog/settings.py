@@ -167,14 +167,18 @@ class SplitSettings(_Section):
 class TrainSettings(_Section):
     """What `train` trains when no flag says otherwise."""
 
-    preset: str = "default"
+    preset: str = "modern"
     seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="fp32", description="auto: bf16 where the machine computes in it"
+    )
 
 
 class ScoreSettings(_Section):
     """Which model scores: NAME (the newest version), NAME:VERSION or NAME@ALIAS."""
 
-    model: str = "fused"
+    model: str = "modern"
 
 
 class NightlySettings(_Section):

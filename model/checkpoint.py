@@ -13,21 +13,25 @@ from model.baselines import Constants
 from model.errors import BadCheckpoint, IncompatibleFeatures, UnknownKind
 from model.network import Network
 from model.registry import find_kind
-from model.targets import QuartileEdges, TargetTransform
+from model.targets import Objective, QuartileEdges, TargetTransform
 
 
 @dataclass(frozen=True)
 class ModelCard:
     """What a checkpoint knows about itself beside its weights and its network's config.
 
+    medians_k: median views of the training rows in each quarter, what a classifier's choice means.
     feature_sets: hash of each feature set it was trained on, by kind. fit: settings of the
-    training, empty for constants. metrics: those of the validation part at the end of training.
+    training, empty for what is solved. metrics: those of the validation part at the end of
+    training.
     """
 
     kind: str
     target: TargetTransform
     edges: QuartileEdges
     constants: Constants
+    objective: Objective = "regression"
+    medians_k: tuple[float, float, float, float] | None = None
     feature_sets: Mapping[str, str] = field(default_factory=dict)
     split_sha256: str | None = None
     seed: int = 0
@@ -51,6 +55,8 @@ class ModelCard:
             "target": self.target.to_json(),
             "edges": self.edges.to_json(),
             "constants": asdict(self.constants),
+            "objective": self.objective,
+            "medians_k": None if self.medians_k is None else list(self.medians_k),
             "feature_sets": dict(self.feature_sets),
             "split_sha256": self.split_sha256,
             "seed": self.seed,
@@ -64,11 +70,13 @@ class ModelCard:
         """From `to_json`'s document; BadCheckpoint for anything else."""
         try:
             rest = dict(document)
+            medians_k = rest.pop("medians_k", None)
             return cls(
                 kind=kind,
                 target=TargetTransform.from_json(rest.pop("target")),
                 edges=QuartileEdges.from_json(rest.pop("edges")),
                 constants=Constants(**rest.pop("constants")),
+                medians_k=None if medians_k is None else tuple(medians_k),
                 **rest,
             )
         except (KeyError, TypeError, AttributeError) as error:
@@ -86,10 +94,9 @@ class Checkpoint:
 
 def save_checkpoint(path: Path, network: Network, card: ModelCard) -> str:
     """Write one file, atomically; returns its sha256."""
-    tensors = {
-        name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
-    }
-    return save_weights(path, card.kind, asdict(network.config), tensors, card.to_json())
+    return save_weights(
+        path, card.kind, asdict(network.config), network.state_dict(), card.to_json()
+    )
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
@@ -100,14 +107,12 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
     except (FeatureError, UnknownKind) as error:
         raise BadCheckpoint(f"{path} holds no model: {error}") from error
     card = ModelCard.from_json(held.kind, held.extra)
-    # On the meta device nothing is allocated or drawn at random; the file's tensors move in.
+    # On the meta device nothing is allocated or drawn at random; the file's tensors move in, and
+    # stay in the file: on a CPU a network of any size takes no memory that others could not have.
     with torch.device("meta"):
         network = kind.build(kind.config_from_json(held.config))
-    # Copied, because a file packs tensors at any address, and matrix products over unaligned
-    # weights differ in the last digits from those of the network that was trained.
-    tensors = {name: value.clone() for name, value in held.tensors.items()}
     try:
-        network.load_state_dict(tensors, strict=True, assign=True)
+        network.load_state_dict(held.tensors, strict=True, assign=True)
     except RuntimeError as error:
         raise BadCheckpoint(
             f"tensors of {path} do not fit a {held.kind} network: {error}"

@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from model.batches import Batch, InputShapes
-from model.errors import BadSetting
-from model.network import Moments, Network, Standardiser
+from model.errors import BadSetting, IncompatibleFeatures
+from model.network import N_OUTPUTS, Moments, Network, Standardiser
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,9 @@ class FusedConfig:
     standardise: scale inputs per channel as the training rows ask for, cut at ±clip_at.
     norm_first: normalise before each sub-layer and leave the sum alone. The paper normalises the
     sum, which takes the level of every token (how bright, how loud) out of what follows.
+    modalities: what it looks and listens with; one alone is an ablation.
+    head: "deep" is the five-layer one that the paper built, counted and never used.
+    outputs: 1, or 4 class scores.
     """
 
     height_px: int = 128
@@ -41,6 +44,9 @@ class FusedConfig:
     standardise: bool = False
     clip_at: float = 5.0
     norm_first: bool = False
+    modalities: Literal["both", "visual", "audio"] = "both"
+    head: Literal["shallow", "deep"] = "shallow"
+    outputs: int = 1
 
     def __post_init__(self) -> None:
         inputs = (self.height_px, self.width_px, self.channels, self.audio_states)
@@ -58,6 +64,38 @@ class FusedConfig:
             )
         if self.missing not in ("zeros", "token"):
             raise BadSetting(f"missing {self.missing!r} must be 'zeros' or 'token'")
+        if self.modalities not in ("both", "visual", "audio"):
+            raise BadSetting(f"modalities {self.modalities!r} must be 'both', 'visual' or 'audio'")
+        if self.head not in ("shallow", "deep"):
+            raise BadSetting(f"head {self.head!r} must be 'shallow' or 'deep'")
+        if self.outputs not in N_OUTPUTS:
+            raise BadSetting(f"outputs {self.outputs} must be 1, or 4 for the quarters")
+
+    @property
+    def reads(self) -> tuple[Literal["visual", "audio"], ...]:
+        """The features that it looks and listens with."""
+        return ("visual", "audio") if self.modalities == "both" else (self.modalities,)
+
+    @property
+    def needs(self) -> tuple[Literal["visual", "audio"], ...]:
+        """Those without which a row has no score."""
+        # A video without a sound track is a video; one without a picture is not.
+        return self.reads[:1]
+
+    def sized(self, shapes: InputShapes) -> "FusedConfig":
+        """The same for features of these shapes; IncompatibleFeatures without those it reads."""
+        config = self
+        if "visual" in self.reads:
+            if shapes.visual is None:
+                raise IncompatibleFeatures(f"it reads visual features; given were {shapes}")
+            channels, height_px, width_px = shapes.visual
+            config = replace(config, channels=channels, height_px=height_px, width_px=width_px)
+        if "audio" in self.reads:
+            if shapes.audio is None:
+                raise IncompatibleFeatures(f"it reads audio features; given were {shapes}")
+            states, width = shapes.audio
+            config = replace(config, audio_states=states, audio_width=width)
+        return config
 
     @property
     def visual_width(self) -> int:
@@ -107,6 +145,20 @@ def sinusoids(n_tokens: int, width: int) -> Tensor:
     return torch.stack((angle.sin(), angle.cos()), dim=2).reshape(n_tokens, width)
 
 
+# No activation in between: the paper has none.
+def shallow_head(width: int, outputs: int = 1) -> nn.Sequential:
+    """The head that the paper used: two layers."""
+    return nn.Sequential(nn.Linear(width, width), nn.Linear(width, outputs))
+
+
+def deep_head(width: int, outputs: int = 1) -> nn.Sequential:
+    """The head that the paper built and counted, and never used: six layers."""
+    return nn.Sequential(*(nn.Linear(width, width) for _ in range(5)), nn.Linear(width, outputs))
+
+
+HEADS = {"shallow": shallow_head, "deep": deep_head}
+
+
 class FusedRegressor(Network):
     """The paper's dual transformer with late fusion, at any clip size its heads divide.
 
@@ -118,35 +170,43 @@ class FusedRegressor(Network):
     def __init__(self, config: FusedConfig) -> None:
         super().__init__()
         self.config = config
+        visual = (config.channels, config.height_px, config.width_px)
+        audio = (config.audio_states, config.audio_width)
         self.shapes = InputShapes(
-            visual=(config.channels, config.height_px, config.width_px),
-            audio=(config.audio_states, config.audio_width),
+            visual=visual if "visual" in config.reads else None,
+            audio=audio if "audio" in config.reads else None,
         )
+        if "visual" in config.reads:
+            self.visual = Branch(config.channels, config.visual_width, config)
+        if "audio" in config.reads:
+            self.audio = Branch(config.audio_states, config.audio_width, config)
         width = config.branch_width
-        self.visual = Branch(config.channels, config.visual_width, config)
-        self.audio = Branch(config.audio_states, config.audio_width, config)
-        # No activation in between: the paper has none.
-        self.head = nn.Sequential(nn.Linear(2 * width, 2 * width), nn.Linear(2 * width, 1))
+        self.head = HEADS[config.head](len(config.reads) * width, config.outputs)
         self.missing = nn.ParameterDict()
         if config.missing == "token":
             self.missing = nn.ParameterDict(
-                {name: nn.Parameter(torch.zeros(width)) for name in ("visual", "audio")}
+                {name: nn.Parameter(torch.zeros(width)) for name in config.reads}
             )
         self.scalers = nn.ModuleDict()
         if config.standardise:
-            clip_at = config.clip_at
-            self.scalers["visual"] = Standardiser((config.channels, 1, 1), clip_at=clip_at)
-            self.scalers["audio"] = Standardiser(
-                (config.audio_states, config.audio_width), clip_at=clip_at
+            scales = {"visual": (config.channels, 1, 1), "audio": audio}
+            self.scalers = nn.ModuleDict(
+                {name: Standardiser(scales[name], clip_at=config.clip_at) for name in config.reads}
             )
 
     def forward(self, batch: Batch) -> Tensor:
-        """Prediction of each row on the target's scale, (B,)."""
-        has_visual, has_audio = self._hide(batch.has_visual), self._hide(batch.has_audio)
-        seen = self._vector("visual", batch.visual, has_visual, lambda v: self.visual(v.flatten(2)))
-        heard = self._vector("audio", batch.audio, has_audio, self.audio)
-        predicted: Tensor = self.head(torch.cat((seen, heard), dim=1)).squeeze(1)
-        return predicted
+        """Prediction of each row on the target's scale, (B,), or class scores (B, 4)."""
+        vectors = []
+        if "visual" in self.config.reads:
+            vectors.append(self._vector("visual", batch.visual, batch.has_visual, self._see))
+        if "audio" in self.config.reads:
+            vectors.append(self._vector("audio", batch.audio, batch.has_audio, self.audio))
+        predicted: Tensor = self.head(torch.cat(vectors, dim=1))
+        return predicted.squeeze(1) if self.config.outputs == 1 else predicted
+
+    def _see(self, visual: Tensor) -> Tensor:
+        vector: Tensor = self.visual(visual.flatten(2))
+        return vector
 
     def prepare(self, train: Iterable[Batch]) -> None:
         """Learn the inputs' scales from the training rows, before the first epoch."""
@@ -157,8 +217,10 @@ class FusedRegressor(Network):
             assert isinstance(scaler, Standardiser)
             moments[name] = Moments(tuple(scaler.mean.shape))
         for batch in train:
-            moments["visual"].add(batch.visual[batch.has_visual])
-            moments["audio"].add(batch.audio[batch.has_audio])
+            if "visual" in moments:
+                moments["visual"].add(batch.visual[batch.has_visual])
+            if "audio" in moments:
+                moments["audio"].add(batch.audio[batch.has_audio])
         for name, scaler in self.scalers.items():
             assert isinstance(scaler, Standardiser)
             moments[name].store(scaler)
@@ -167,6 +229,7 @@ class FusedRegressor(Network):
         self, name: str, value: Tensor, has: Tensor, branch: Callable[[Tensor], Tensor]
     ) -> Tensor:
         """Branch output (B, branch_width), or its stand-in for rows that have no such feature."""
+        has = self._hide(has)
         if name in self.scalers:
             value = self.scalers[name](value)
         # A scaler turns the zeros of an absent row into something; absent must stay neutral.
@@ -177,14 +240,10 @@ class FusedRegressor(Network):
         return torch.where(has.unsqueeze(1), vector, self.missing[name])
 
     def _hide(self, has: Tensor) -> Tensor:
-        if not self.training or self.config.modality_drop == 0:
+        # Alone, a modality is needed, so its token would never be used.
+        if not self.training or self.config.modality_drop == 0 or self.config.modalities != "both":
             return has
         return has & (torch.rand(has.shape, device=has.device) >= self.config.modality_drop)
-
-
-def deep_head(width: int = 512) -> nn.Sequential:
-    """The five-layer head the paper builds, counts and never uses; for its arithmetic only."""
-    return nn.Sequential(*(nn.Linear(width, width) for _ in range(5)), nn.Linear(width, 1))
 
 
 def describe(config: FusedConfig) -> dict[str, object]:
@@ -194,13 +253,9 @@ def describe(config: FusedConfig) -> dict[str, object]:
     """
     with torch.device("meta"):
         network = FusedRegressor(config)
-        unused = _count(deep_head(2 * config.branch_width))
-    parts = {
-        "visual": _count(network.visual),
-        "audio": _count(network.audio),
-        "head": _count(network.head),
-        "missing_tokens": _count(network.missing),
-    }
+        unused = _count(deep_head(2 * config.branch_width)) if config.head == "shallow" else 0
+    parts = {name: _count(part) for name, part in network.named_children() if name != "scalers"}
+    parts["missing_tokens"] = parts.pop("missing")
     total = sum(parts.values())
     return {
         "total": total,

@@ -1,17 +1,23 @@
 """What every network of this package promises, and the scaling of inputs they share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from model.batches import Batch, InputShapes
+from model.batches import Batch, Example, InputShapes
+from model.targets import TargetTransform
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+
+#: How many numbers a network may say of a row: one, or the scores of the four quarters.
+N_OUTPUTS = (1, 4)
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,29 @@ class Network(nn.Module, ABC):
 
     def prepare(self, train: Iterable[Batch]) -> None:
         """Learn the inputs' scales from the training rows, before the first epoch."""
+
+
+@dataclass(frozen=True)
+class SolveRequest:
+    """What a model that is solved, and not trained by gradient, is given.
+
+    train, val: rows with their views, read anew by every pass over them; val may be empty.
+    target: fitted on train. scratch: a folder for files that nobody needs afterwards.
+    note: something the run has to say, a code and its details, such as a fallback.
+    progress: a short text for the progress bar.
+    """
+
+    train: Iterable[Example]
+    val: Iterable[Example]
+    target: TargetTransform
+    seed: int
+    scratch: Path
+    note: Callable[[str, Mapping[str, object]], None]
+    progress: Callable[[str], None]
+
+
+#: A config of the kind, and what it is solved from, to the finished network.
+Solve = Callable[[Any, SolveRequest], Network]
 
 
 class Standardiser(nn.Module):

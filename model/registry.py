@@ -1,94 +1,53 @@
-"""Every kind of model by its name, and the presets that say how to build and train one."""
+"""The presets by name, what they build, and the kinds of models they are made of."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, cast
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, cast
 
-from numpy.typing import ArrayLike
+import torch
 
-from model.baselines import SOLVERS, ConstantConfig, ConstantRegressor
+from model.baselines import CONSTANTS, AuthorMeanConfig, ConstantConfig, HashtagMeanConfig
 from model.batches import InputShapes
-from model.errors import BadCheckpoint, IncompatibleFeatures, UnknownKind
-from model.fit import FitConfig
-from model.fused import FusedConfig, FusedRegressor
+from model.boosted import BoostedConfig
+from model.cnn3d import Cnn3dConfig
+from model.errors import UnknownKind
+from model.fit_config import FitConfig
+from model.fused import FusedConfig
 from model.fused import describe as describe_fused
-from model.network import Network
-from model.targets import TargetKind
+from model.kinds import KINDS, Kind, Modality, find_kind
+from model.modern_net import ModernConfig
+from model.presets import Preset, with_overrides
+from model.ridge import RidgeConfig
+from model.swin3d import Swin3dConfig
 
-Modality = Literal["visual", "audio"]
-NetworkConfig = FusedConfig | ConstantConfig
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
+__all__ = [
+    "KINDS",
+    "PRESETS",
+    "Kind",
+    "Modality",
+    "Preset",
+    "describe",
+    "describe_preset",
+    "find_kind",
+    "find_preset",
+    "with_overrides",
+]
 
-@dataclass(frozen=True)
-class Kind:
-    """One kind of model.
-
-    reads: feature kinds it uses. needs: those without which a row is not scored at all.
-    solve: for constants, gets the finished network from the training rows' views; None: `fit`.
-    """
-
-    name: str
-    config: type[NetworkConfig]
-    build: Callable[[Any], Network]
-    reads: tuple[Modality, ...] = ()
-    needs: tuple[Modality, ...] = ()
-    solve: Callable[[ArrayLike], Network] | None = None
-
-    def config_from_json(self, document: Mapping[str, Any]) -> NetworkConfig:
-        """Config of a stored model; BadCheckpoint where it has other settings than this kind."""
-        known = {field.name for field in fields(self.config)}
-        if set(document) != known:
-            raise BadCheckpoint(
-                f"config of a {self.name} model has {sorted(document)}; it must have "
-                f"{sorted(known)}"
-            )
-        return self.config(**document)
-
-
-KINDS: dict[str, Kind] = {
-    # A video without a sound track is a video; one without a picture is not.
-    "fused": Kind("fused", FusedConfig, FusedRegressor, ("visual", "audio"), ("visual",)),
-    **{
-        name: Kind(name, ConstantConfig, ConstantRegressor, solve=solve)
-        for name, solve in SOLVERS.items()
-    },
-}
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A kind with its settings, how to train it, and the scale of its target."""
-
-    name: str
-    kind: str
-    network: NetworkConfig
-    fit: FitConfig | None
-    target: TargetKind
-    summary: str
-
-    def sized(self, shapes: InputShapes) -> NetworkConfig:
-        """The network's config for features of these shapes; BadSetting if it cannot have them."""
-        if not isinstance(self.network, FusedConfig):
-            return self.network
-        if shapes.visual is None or shapes.audio is None:
-            raise IncompatibleFeatures(
-                f"preset {self.name} reads visual and audio features; it was given {shapes}"
-            )
-        channels, height_px, width_px = shapes.visual
-        audio_states, audio_width = shapes.audio
-        return replace(
-            self.network,
-            channels=channels,
-            height_px=height_px,
-            width_px=width_px,
-            audio_states=audio_states,
-            audio_width=audio_width,
-        )
-
+#: How the paper trained its networks: Adam, the absolute error, every epoch, no cutting.
+PAPER_FIT = FitConfig(
+    optimiser="adam",
+    loss="mae",
+    patience=None,
+    clip_norm=None,
+    warmup_epochs=0.0,
+    decay="none",
+)
 
 PRESETS: dict[str, Preset] = {
-    "default": Preset(
-        "default",
+    "fused": Preset(
+        "fused",
         "fused",
         FusedConfig(missing="token", modality_drop=0.1, standardise=True, norm_first=True),
         FitConfig(),
@@ -100,33 +59,88 @@ PRESETS: dict[str, Preset] = {
         "paper",
         "fused",
         FusedConfig(),
-        FitConfig(
-            epochs=7,
-            batch=4,
-            lr=1e-9,
-            weight_decay=1e-3,
-            optimiser="adam",
-            loss="mae",
-            patience=None,
-            clip_norm=None,
-            warmup_epochs=0.0,
-            decay="none",
-        ),
+        replace(PAPER_FIT, epochs=7, batch=4, lr=1e-9, weight_decay=1e-3),
         "standard",
         "exactly the paper's settings (Table II); its learning rate of 1e-9 does not train",
     ),
+    "paper-swin": Preset(
+        "paper-swin",
+        "swin3d",
+        Swin3dConfig(final_relu=True),
+        replace(
+            PAPER_FIT,
+            epochs=20,
+            batch=20,
+            lr=1e-4,
+            weight_decay=1e-4,
+            warmup_epochs=10.0,
+            warmup_from=1 / 3,
+            lr_every="epoch",
+        ),
+        "raw",
+        "the paper's Swin network on thousands of views as they are",
+    ),
+    "paper-swin-scaled": Preset(
+        "paper-swin-scaled",
+        "swin3d",
+        Swin3dConfig(),
+        replace(PAPER_FIT, epochs=20, batch=15, lr=1e-5, weight_decay=1e-4),
+        "standard",
+        "the paper's Swin network on standardised views",
+    ),
+    "paper-cnn3d": Preset(
+        "paper-cnn3d",
+        "cnn3d",
+        Cnn3dConfig(),
+        replace(PAPER_FIT, epochs=20, batch=10, lr=1e-5, weight_decay=0.9),
+        "raw",
+        "the paper's small network of one convolution; it showed it clips of 1024x576",
+    ),
+    "modern": Preset(
+        "modern",
+        "modern",
+        ModernConfig(),
+        None,
+        "log1p",
+        "networks, trees and neighbours on all that is known of a post, with an interval",
+    ),
+    "ridge": Preset(
+        "ridge",
+        "ridge",
+        RidgeConfig(use_author=True),
+        None,
+        "log1p",
+        "a weighted sum of all that is known of a post: for few rows",
+    ),
+    "boosted": Preset(
+        "boosted",
+        "boosted",
+        BoostedConfig(use_author=True),
+        None,
+        "log1p",
+        "many small trees on all that is known of a post",
+    ),
+    "hashtag_mean": Preset(
+        "hashtag_mean",
+        "hashtag_mean",
+        HashtagMeanConfig(),
+        None,
+        "log1p",
+        "what posts with the same hashtags got",
+    ),
+    "author_mean": Preset(
+        "author_mean",
+        "author_mean",
+        AuthorMeanConfig(),
+        None,
+        "log1p",
+        "what the author's earlier posts got",
+    ),
     **{
         name: Preset(name, name, ConstantConfig(), None, "raw", f"the {name} of the training rows")
-        for name in SOLVERS
+        for name in CONSTANTS
     },
 }
-
-
-def find_kind(name: str) -> Kind:
-    """The kind of that name; UnknownKind lists them all."""
-    if name not in KINDS:
-        raise UnknownKind(f"model kind {name!r} is none of {', '.join(KINDS)}")
-    return KINDS[name]
 
 
 def find_preset(name: str) -> Preset:
@@ -137,28 +151,46 @@ def find_preset(name: str) -> Preset:
 
 
 def describe(name: str, shapes: InputShapes | None = None) -> dict[str, object]:
+    """What the preset of that name builds, as `describe_preset` tells it."""
+    return describe_preset(find_preset(name), shapes)
+
+
+def describe_preset(preset: Preset, shapes: InputShapes | None = None) -> dict[str, object]:
     """What a preset builds, without building it: sizes, settings, trainable parameters by part.
 
-    `shapes` None: the sizes of the paper.
+    `shapes` None: those that it names. What is solved has no parameter that training changes.
     """
-    preset = find_preset(name)
     config = preset.network if shapes is None else preset.sized(shapes)
-    counts: dict[str, object] = {"total": 0, "parts": {}}
+    counts: dict[str, object]
     if isinstance(config, FusedConfig):
         counts = describe_fused(config)
-    kind = find_kind(preset.kind)
+    else:
+        parts = {} if preset.fit is None else _parts(preset, config)
+        counts = {"total": sum(parts.values()), "parts": parts}
     return {
-        "preset": name,
+        "preset": preset.name,
         "kind": preset.kind,
         "summary": preset.summary,
         "target": preset.target,
-        "reads": list(kind.reads),
-        "needs": list(kind.needs),
+        "objective": preset.objective,
+        "reads": list(preset.reads),
+        "needs": list(preset.needs),
         "network": _settings(config),
         "fit": None if preset.fit is None else _settings(preset.fit),
         **counts,
     }
 
 
-def _settings(config: NetworkConfig | FitConfig) -> dict[str, object]:
+def _parts(preset: Preset, config: "DataclassInstance") -> dict[str, int]:
+    # On the meta device: no memory, no random number.
+    with torch.device("meta"):
+        network = find_kind(preset.kind).build(config)
+    counts = {
+        name: sum(parameter.numel() for parameter in part.parameters())
+        for name, part in network.named_children()
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def _settings(config: "DataclassInstance") -> dict[str, object]:
     return {field.name: cast(object, getattr(config, field.name)) for field in fields(config)}

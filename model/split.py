@@ -1,10 +1,11 @@
 """Who trains, who validates and who is held out: a pure function of the candidates."""
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from model.errors import BadSetting
 
@@ -23,12 +24,15 @@ class SplitConfig:
     time: the newest are held out, the next newest validate; scoring always looks ahead.
     author: no account is in two parts. hash: seeded, by the video's own id.
     paper: 800/200/100 in order of id, scaled to however many there are (fractions are not used).
+    label_age_s: a video's label is the first readable count seen at least so long after it was
+    posted, and a video without such a count is left out; None: the latest count there is.
     """
 
     strategy: Strategy = "time"
     val: float = 0.15
     holdout: float = 0.15
     seed: int = 0
+    label_age_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
@@ -38,6 +42,15 @@ class SplitConfig:
                 f"val {self.val} and holdout {self.holdout} must be fractions that leave "
                 "something to train on (their sum below 1)"
             )
+        if self.label_age_s is not None and not 0 <= self.label_age_s < float("inf"):
+            raise BadSetting(f"label age {self.label_age_s} s must be 0 or more")
+
+    def to_json(self) -> dict[str, Any]:
+        """As the catalog keeps it; a split made without a label age keeps the name it has."""
+        settings = asdict(self)
+        if self.label_age_s is None:
+            del settings["label_age_s"]
+        return settings
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,20 @@ def uploaded_at(candidate: Candidate) -> datetime:
             if told <= candidate.first_seen_at + timedelta(days=1):
                 return told
     return candidate.first_seen_at
+
+
+def label_place(
+    candidate: Candidate, seen_at: Sequence[datetime], label_age_s: float | None
+) -> int | None:
+    """Place of the label among the times of a video's readable counts, the oldest first.
+
+    None where no count is old enough yet. A video whose upload time nobody knows counts from its
+    first sight, so that its label is never younger than asked for.
+    """
+    if label_age_s is None:
+        return len(seen_at) - 1 if seen_at else None
+    place = bisect_left(seen_at, uploaded_at(candidate) + timedelta(seconds=label_age_s))
+    return place if place < len(seen_at) else None
 
 
 def _by_time(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, Part]:

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from model.errors import BadCheckpoint, BadSetting, NotFinite, NothingToTrain
 
 TargetKind = Literal["raw", "standard", "log1p"]
+Objective = Literal["regression", "quartile"]
+OBJECTIVES: tuple[Objective, ...] = ("regression", "quartile")
 TARGET_KINDS: tuple[TargetKind, ...] = ("raw", "standard", "log1p")
 Floats = NDArray[np.float64]
 
@@ -114,6 +116,20 @@ class QuartileEdges:
     def classify(self, views_k: ArrayLike) -> NDArray[np.int64]:
         """Quarter of each count, 0 (fewest views) to 3; a border belongs to the quarter above."""
         return np.searchsorted(self.edges, np.asarray(views_k, dtype=np.float64), side="right")
+
+    def medians(self, views_k: ArrayLike) -> tuple[float, float, float, float]:
+        """Median of the training rows in each quarter: what a chosen quarter means in views.
+
+        A quarter without a row, where many counts are equal, stands at its lower border.
+        """
+        views = train_views(views_k)
+        quarters = self.classify(views)
+        borders = (float(views.min()), *self.edges)
+        first, second, third, fourth = (
+            float(np.median(views[quarters == quarter])) if (quarters == quarter).any() else border
+            for quarter, border in enumerate(borders)
+        )
+        return first, second, third, fourth
 
     def to_json(self) -> list[float]:
         """As a JSON list."""

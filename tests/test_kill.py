@@ -104,7 +104,7 @@ def many_rows(tmp_path):
         create_split(catalog, SplitConfig())
         train(
             catalog,
-            TrainRequest("default", fit={"epochs": 1}),
+            TrainRequest("fused", fit={"epochs": 1}),
             sets.__getitem__,
             store=store,
             data=tmp_path,

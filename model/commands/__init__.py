@@ -2,10 +2,25 @@
 
 import click
 
+from model.commands.compare import compare
+from model.commands.experiment import experiment
+from model.commands.explain import explain
 from model.commands.models import models
+from model.commands.predict import predict
 from model.commands.pretraining import pretrain, run_pretrain
-from model.commands.training import run_score, run_split, run_train, score, split, train
+from model.commands.splits import run_split, split
+from model.commands.training import run_score, run_train, score, train
 
 __all__ = ["COMMANDS", "run_pretrain", "run_score", "run_split", "run_train"]
 
-COMMANDS: list[click.Command] = [pretrain, split, train, score, models]
+COMMANDS: list[click.Command] = [
+    pretrain,
+    split,
+    train,
+    score,
+    predict,
+    compare,
+    explain,
+    experiment,
+    models,
+]

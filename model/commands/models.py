@@ -27,8 +27,32 @@ def models_list(app: App, as_json: bool) -> None:
     emit({"models": rows}, as_json=as_json, text=table(columns, cells) if rows else "no model yet")
 
 
+@models.command("presets")
+@json_option
+def models_presets(as_json: bool) -> None:
+    """List what `train` can train, with what each reads."""
+    from model.registry import PRESETS, find_kind
+
+    rows: list[dict[str, Any]] = [
+        {
+            "preset": preset.name,
+            "kind": preset.kind,
+            "reads": list(preset.reads),
+            "all_optional": find_kind(preset.kind).optional,
+            "target": preset.target,
+            "summary": preset.summary,
+        }
+        for preset in PRESETS.values()
+    ]
+    cells = [
+        [row["preset"], ", ".join(row["reads"]) or "–", row["target"], row["summary"]]
+        for row in rows
+    ]
+    emit({"presets": rows}, as_json=as_json, text=table(["preset", "reads", "target", ""], cells))
+
+
 @models.command("describe")
-@click.option("--preset", default="default", show_default=True)
+@click.option("--preset", default="paper", show_default=True)
 @json_option
 def models_describe(preset: str, as_json: bool) -> None:
     """Tell a preset's settings and its parameters by part, at the paper's sizes."""

@@ -1,6 +1,5 @@
-"""The commands that part, train and score: split, train, score."""
+"""The commands that train and score: train, score."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,156 +9,130 @@ from model.commands.choices import again_option, feature_set_of, find_model_name
 
 if TYPE_CHECKING:
     from catalog.runs import Outcome
-
-
-@click.group()
-def split() -> None:
-    """Frozen splits: who trains, validates and is held out."""
-
-
-@split.command("create")
-@click.option("--name", help="Default: the strategy and the run's number.")
-@click.option("--strategy", type=click.Choice(["time", "author", "hash", "paper"]))
-@click.option("--val", type=float, help="Fraction that validates.")
-@click.option("--holdout", type=float, help="Fraction that is held out.")
-@click.option("--seed", type=int, help="Of the strategies that draw.")
-@json_option
-@dry_run_option
-@pass_app
-def split_create(
-    app: App,
-    name: str | None,
-    strategy: str | None,
-    val: float | None,
-    holdout: float | None,
-    seed: int | None,
-    as_json: bool,
-    dry_run: bool,
-) -> None:
-    """Freeze a split of all videos with a readable count; the label is the latest count now."""
-    given = {"strategy": strategy, "val": val, "holdout": holdout, "seed": seed}
-    changed = {name: value for name, value in given.items() if value is not None}
-    if dry_run:
-        settings = {**app.settings.split.model_dump(), **changed}
-        emit({"dry_run": True, "settings": settings}, as_json=as_json)
-        return
-    emit_outcome(run_split(app, changed, name=name), as_json=as_json)
+    from model.steps import TrainRequest
 
 
 @click.command()
 @click.argument("preset", required=False)
 @click.option("--split", "split_name", help="Default: the newest.")
+@click.option("--name", help="Register under this name. Default: the preset and what differs.")
+@click.option("--objective", type=click.Choice(["regression", "quartile"]))
+@click.option("--target", type=click.Choice(["raw", "standard", "log1p"]), help="Scale learnt on.")
+@click.option("--loss", type=click.Choice(["mse", "mae", "huber", "pinball"]))
 @click.option("--seed", type=int)
 @click.option("--epochs", type=click.IntRange(min=1))
+@click.option("--batch", type=click.IntRange(min=1))
 @click.option("--lr", type=float)
+@click.option("--weight-decay", type=float)
 @click.option("--max-minutes", type=float, help="Stop after the epoch that passes this.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]))
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]))
+@click.option(
+    "--set",
+    "network",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="One setting of the network, such as modalities=visual; repeatable.",
+)
+@click.option(
+    "--shuffle-labels",
+    is_flag=True,
+    help="Give the training videos each other's counts: what then still beats a constant is luck.",
+)
 @again_option
 @json_option
 @dry_run_option
 @pass_app
 def train(
     app: App,
+    /,
     preset: str | None,
     split_name: str | None,
+    name: str | None,
+    objective: str | None,
+    target: str | None,
     seed: int | None,
-    epochs: int | None,
-    lr: float | None,
-    max_minutes: float | None,
+    network: tuple[str, ...],
+    shuffle_labels: bool,
     again: bool,
     as_json: bool,
     dry_run: bool,
+    **fit: Any,
 ) -> None:
-    """Train PRESET (default, paper, mean, median, geometric_mean) and evaluate it by part."""
-    from model.registry import describe
+    """Train PRESET and evaluate it by part; `models presets` lists them."""
+    from model.registry import describe_preset
 
     preset = preset or app.settings.train.preset
+    asked: dict[str, Any] = {
+        "fit": {name: value for name, value in fit.items() if value is not None},
+        "network": _parsed(network),
+        "objective": objective,
+        "target": target,
+        "name": name,
+        "split": split_name,
+        "shuffle_labels": shuffle_labels,
+        "again": again,
+    }
     if dry_run:
-        emit({"dry_run": True, **describe(preset)}, as_json=as_json)
+        settled = _request(app, preset, seed=seed, **asked).settled()
+        emit({"dry_run": True, **describe_preset(settled)}, as_json=as_json)
         return
-    given = {"epochs": epochs, "lr": lr, "max_minutes": max_minutes}
-    changed = {name: value for name, value in given.items() if value is not None}
-    outcome = run_train(
-        app,
-        preset,
-        changed,
-        split_name=split_name,
-        seed=seed,
-        again=again,
-        quiet=as_json,
-    )
-    emit_outcome(outcome, as_json=as_json)
+    emit_outcome(run_train(app, preset, seed=seed, quiet=as_json, **asked), as_json=as_json)
 
 
 @click.command()
 @click.option("--model", "model_name", help="NAME, NAME:VERSION or NAME@ALIAS.")
 @click.option("--rescore", is_flag=True, help="Also videos that this version has scored before.")
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    type=click.Choice(["train", "val", "holdout", "new"]),
+    help="Only this part of the model's split, new: outside of it; repeatable.",
+)
 @json_option
 @dry_run_option
 @pass_app
 def score(
-    app: App, model_name: str | None, rescore: bool, as_json: bool, dry_run: bool
+    app: App,
+    model_name: str | None,
+    rescore: bool,
+    parts: tuple[str, ...],
+    as_json: bool,
+    dry_run: bool,
 ) -> None:
     """Predict the views of every ready video that the model has not scored yet."""
+    asked: dict[str, Any] = {"rescore": rescore, "parts": parts or None}
     if dry_run:
         from model import steps
 
         model = find_model_named(app, model_name or app.settings.score.model)
-        n_videos = steps.count_to_score(app.catalog, model, rescore=rescore)
+        n_videos = steps.count_to_score(app.catalog, model, **asked)
         payload = {"dry_run": True, "model": model.name, "version": model.version}
         emit({**payload, "n_videos": n_videos}, as_json=as_json)
         return
-    emit_outcome(run_score(app, model_name, rescore=rescore, quiet=as_json), as_json=as_json)
-
-
-def run_split(
-    app: App,
-    changed: Mapping[str, Any] | None = None,
-    *,
-    name: str | None = None,
-    if_missing: bool = False,
-    quiet: bool = False,  # noqa: ARG001 (every stage takes it; this one is over at once)
-    parent_id: int | None = None,
-) -> "Outcome":
-    """Create a split with the application's settings; if_missing: only where there is none."""
-    from model import steps
-    from model.split import SplitConfig
-
-    config = SplitConfig(**{**app.settings.split.model_dump(), **(changed or {})})
-    outcome, _split = steps.create_split(
-        app.catalog, config, name=name, if_missing=if_missing, parent_id=parent_id
-    )
-    return outcome
+    emit_outcome(run_score(app, model_name, quiet=as_json, **asked), as_json=as_json)
 
 
 def run_train(
     app: App,
     preset: str,
-    fit: Mapping[str, Any] | None = None,
     *,
-    split_name: str | None = None,
-    seed: int | None = None,
-    again: bool = False,
-    if_missing: bool = False,
     quiet: bool = False,
     parent_id: int | None = None,
+    **asked: Any,
 ) -> "Outcome":
-    """Train with the application's settings; if_missing: any version of the model will do."""
+    """Train with the application's settings; `asked` are fields of a TrainRequest.
+
+    if_missing: any version of the model will do.
+    """
     from catalog.progress import progress
     from model import steps
 
-    settings = app.settings.train
-    request = steps.TrainRequest(
-        preset=preset,
-        seed=settings.seed if seed is None else seed,
-        fit=fit or {},
-        split=split_name,
-        again=again,
-        if_missing=if_missing,
-    )
     with progress(f"train {preset}", quiet=quiet) as bar:
         outcome, _model = steps.train(
             app.catalog,
-            request,
+            _request(app, preset, **asked),
             lambda kind: feature_set_of(app, kind),
             store=store_of(app),
             data=app.settings.data_folder,
@@ -169,11 +142,41 @@ def run_train(
     return outcome
 
 
+def _request(app: App, preset: str, *, seed: int | None = None, **asked: Any) -> "TrainRequest":
+    """What is asked for; the settings say what no flag does."""
+    from model import steps
+
+    settings = app.settings.train
+    return steps.TrainRequest(
+        preset=preset,
+        seed=settings.seed if seed is None else seed,
+        machine={"device": settings.device, "precision": settings.precision},
+        **asked,
+    )
+
+
+def _parsed(pairs: tuple[str, ...]) -> dict[str, object]:
+    """Read NAME=VALUE, a number or a truth value where it looks like one."""
+    import json
+
+    found: dict[str, object] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not (name and equals):
+            raise click.UsageError(f"--set {pair!r}: write NAME=VALUE, such as modalities=visual")
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found
+
+
 def run_score(
     app: App,
     model_name: str | None = None,
     *,
     rescore: bool = False,
+    parts: tuple[str, ...] | None = None,
     quiet: bool = False,
     parent_id: int | None = None,
 ) -> "Outcome":
@@ -189,5 +192,6 @@ def run_score(
             data=app.settings.data_folder,
             progress=bar,
             rescore=rescore,
+            parts=parts,
             parent_id=parent_id,
         )

@@ -1,19 +1,37 @@
-"""» The model's door to the catalog: pretrain, split, train, score."""
+"""» The model's door to the catalog: every step of training and scoring."""
 
+from model.steps.compare import ComparedModels, compare
+from model.steps.experiment import ExperimentRequest, run_experiment
+from model.steps.explain import Explained, explain
 from model.steps.figures import compare_autoencoders
+from model.steps.predict import Predicted, predict
+from model.steps.predict_request import PredictRequest
 from model.steps.pretrain import assist_pretraining, import_autoencoder, pretrain_autoencoder
-from model.steps.score import count_to_score, score
-from model.steps.split import create_split
-from model.steps.train import TrainRequest, train
+from model.steps.request import TrainRequest
+from model.steps.score import count_to_score, load_model, reader_of, score
+from model.steps.split import create_split, show_split
+from model.steps.train import train
 
 __all__ = [
+    "ComparedModels",
+    "ExperimentRequest",
+    "Explained",
+    "PredictRequest",
+    "Predicted",
     "TrainRequest",
     "assist_pretraining",
+    "compare",
     "compare_autoencoders",
     "count_to_score",
     "create_split",
+    "explain",
     "import_autoencoder",
+    "load_model",
+    "predict",
     "pretrain_autoencoder",
+    "reader_of",
+    "run_experiment",
     "score",
+    "show_split",
     "train",
 ]

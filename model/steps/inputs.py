@@ -1,79 +1,113 @@
-"""From the catalog's rows to the tensors a network reads, and the hash that names them all."""
+"""From the catalog's rows to the examples a model reads, and the hash that names them all."""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.facts import FeatureRef, TrainingRow
+from catalog.facts import FeatureRef, PostFacts
+from features.depth import pad_to_depth
 from features.store import FeatureStore
-from model.batches import AudioShape, Dataset, Example, InputShapes, VisualShape
-from model.fused import FusedConfig
-from model.registry import Preset
+from model.batches import Example
+from model.facts import NO_FACTS, Facts
+from model.split import Candidate, uploaded_at
 
 WEIGHTS_FOLDER = "weights"
+WAITING = ("pending", "leased", "failed")
 SETTLED = ("done", "skipped", "dead")
-# Which tensor of a feature a preset reads. The paper averages over speech only (section 3.2).
-TENSORS = {"visual": "embedding", "audio": "pooled_audio"}
-PAPER_TENSORS = {"visual": "embedding", "audio": "pooled_speech"}
+# Which tensors of a feature are read, joined end to end where there are several.
+TENSORS = {
+    "visual": ("embedding",),
+    "audio": ("pooled_audio",),
+    "clip": ("frames",),
+    "frames": ("mean", "std", "max"),
+}
+# The paper averages over speech only (section 3.2).
+PAPER_TENSORS = {**TENSORS, "audio": ("pooled_speech",)}
 
 
-def read_example(
-    video_id: int,
-    features: Mapping[str, FeatureRef],
-    views_k: float | None,
-    store: FeatureStore,
-    tensors: Mapping[str, str],
-) -> Example:
-    """Read one row's tensors; a feature that is absent is None, never zeros."""
+@dataclass(frozen=True)
+class Reader:
+    """Makes an example of what the catalog knows of a video.
 
-    def read(feature: str) -> NDArray[np.floating] | None:
-        ref = features.get(feature)
-        if ref is None or ref.status != "done":
+    tensors: which of each feature. clip_depth: frames of a clip that the network reads; shorter
+    ones get black frames behind them. A feature that is absent stays None, never zeros.
+    """
+
+    store: FeatureStore
+    tensors: Mapping[str, Sequence[str]]
+    clip_depth: int | None = None
+
+    def __call__(
+        self,
+        video_id: int,
+        features: Mapping[str, FeatureRef],
+        views_k: float | None = None,
+        facts: Facts = NO_FACTS,
+    ) -> Example:
+        """Read one row's tensors. Raises FeatureError."""
+        found = {feature: self._read(feature, ref) for feature, ref in features.items()}
+        clip = found.get("clip")
+        if clip is not None and self.clip_depth is not None:
+            clip = pad_to_depth([clip], self.clip_depth)[0][0].numpy()
+        return Example(
+            video_id,
+            found.get("visual"),
+            found.get("audio"),
+            views_k,
+            clip,
+            found.get("frames"),
+            facts,
+        )
+
+    def _read(self, feature: str, ref: FeatureRef) -> NDArray[Any] | None:
+        if ref.status != "done":
             return None
         uri, row = location(ref)
-        return store.read(uri, row)[tensors[feature]]
+        tensors = self.store.read(uri, row)
+        wanted = [tensors[name] for name in self.tensors[feature]]
+        return wanted[0] if len(wanted) == 1 else np.concatenate(wanted)
 
-    return Example(video_id, read("visual"), read("audio"), views_k)
 
-
-def dataset_of(
-    rows: Sequence[TrainingRow], store: FeatureStore, tensors: Mapping[str, str]
-) -> Dataset[TrainingRow]:
-    return Dataset(
-        rows, lambda row: read_example(row.video_id, row.features, row.views_k, store, tensors)
+def facts_of(post: PostFacts) -> Facts:
+    """Take from a post what a model may read of it."""
+    heard = post.heard or {}
+    seen = post.first_seen_at
+    told = uploaded_at(Candidate(0, post.tiktok_id, post.account_id, post.posted_at, seen))
+    # Where neither the page nor the id says it, the first sight is no time of posting.
+    is_known = post.posted_at is not None or told != seen
+    return Facts(
+        caption=post.caption,
+        hashtags=post.hashtags,
+        author=post.account_id,
+        posted_at=told if is_known else None,
+        duration_s=post.duration_s,
+        width_px=post.width_px,
+        height_px=post.height_px,
+        transcript=heard.get("text"),
+        language=heard.get("language"),
+        speech_s=heard.get("speech_s"),
     )
 
 
-def lacks(features: Mapping[str, FeatureRef], needs: Sequence[str]) -> str | None:
-    """Say why a row cannot be trained on, None when it can."""
+def lacks(
+    features: Mapping[str, FeatureRef], needs: Sequence[str], *, optional: bool = False
+) -> str | None:
+    """Say why a row cannot be trained on, None when it can.
+
+    optional: a feature that nobody has begun to make is absent and not still to come.
+    """
     for feature, ref in features.items():
-        if ref.status not in SETTLED:
+        waits = ref.status in WAITING if optional else ref.status not in SETTLED
+        if waits:
             return f"{feature}_not_yet"
         if feature in needs and ref.status != "done":
             return f"no_{feature}"
     return None
-
-
-def shapes_of(dataset: Dataset[TrainingRow], preset: Preset) -> InputShapes:
-    """Find what the features look like from the first rows that have them."""
-    visual: VisualShape | None = None
-    audio: AudioShape | None = None
-    for example in dataset:
-        if visual is None and example.visual is not None:
-            channels, height, width = example.visual.shape
-            visual = channels, height, width
-        if audio is None and example.audio is not None:
-            states, width = example.audio.shape
-            audio = states, width
-        if visual is not None and audio is not None:
-            break
-    if audio is None and isinstance(preset.network, FusedConfig):
-        # Where no training video has a sound track, the network keeps the size its preset names.
-        audio = preset.network.audio_states, preset.network.audio_width
-    return InputShapes(visual, audio)
 
 
 def location(ref: FeatureRef) -> tuple[str, int]:

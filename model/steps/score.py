@@ -1,11 +1,14 @@
 """Score in batch: predict what was not predicted, and measure it where the truth is known."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from catalog.facts import ModelFacts, PredictionFacts, ScoreRow
-from catalog.pending import model_feature_sets, scored_pairs, videos_to_score
+from catalog.facts import FeatureSetFacts, ModelFacts, PredictionFacts, ScoreRow
+from catalog.pending import model_feature_sets, scored_rows, videos_to_score
+from catalog.posts import posts_of
 from catalog.progress import Progress
 from catalog.record import store_predictions
 from catalog.runs import Outcome, Run, record_run
@@ -14,10 +17,11 @@ from features.errors import FeatureError
 from features.store import FeatureStore
 from model.checkpoint import Checkpoint, ModelCard, load_checkpoint
 from model.errors import BadCheckpoint, IncompatibleFeatures, NotFinite
-from model.fit import Scorer
-from model.metrics import evaluate
-from model.registry import find_kind
-from model.steps.inputs import hash_of, read_example
+from model.facts import NO_FACTS, Facts
+from model.registry import Kind, find_kind
+from model.scoring import Forecast, Scorer
+from model.steps.inputs import Reader, facts_of, hash_of
+from model.steps.judging import Judged
 
 SCORE_PAGE, SCORE_BATCH = 1_000, 64  # rows read, and predictions written, at once
 
@@ -30,44 +34,48 @@ def score(
     data: Path,
     progress: Progress,
     rescore: bool = False,
+    parts: Sequence[str] | None = None,
     parent_id: int | None = None,
 ) -> Outcome:
     """Predict every ready video that this model version has not scored. Safe to stop and repeat.
+
+    parts: only these of the model's split, such as holdout; "new" is what it does not hold.
 
     A run that was killed goes on as itself, so that its metrics cover all of its rows: by part
     (`new` are the videos that the model's split does not hold), beside the constants of the
     training rows.
     """
-    checkpoint = _load(data, model)
+    checkpoint = load_model(data, model)
     card = checkpoint.card
     with catalog.read() as session:
         sets = model_feature_sets(session, model.id)
     card.require_features({feature: facts.config_hash for feature, facts in sets.items()})
     kind = find_kind(card.kind)
-    scorer = Scorer(checkpoint.network, card.target)
-    tensors: Mapping[str, str] = model.hyper["tensors"]
+    scorer = Scorer(checkpoint.network, card.target, card.edges, card.medians_k)
+    reader = reader_of(model, store)
     with record_run(
         catalog,
         "score",
-        params={"rescore": rescore},
+        params={"rescore": rescore, **({} if parts is None else {"parts": list(parts)})},
         model_version_id=model.id,
         parent_id=parent_id,
         resume=True,
     ) as run:
-        ids = {feature: facts.id for feature, facts in sets.items()}
-        n_ready = _count(catalog, model, ids, kind.needs, run.id, rescore=rescore)
+        todo = _Todo(catalog, model, kind, sets, run.id, rescore, parts)
+        n_ready = todo.count()
         run.expect(n_ready)
         progress.expect(n_ready)
-        for rows in _pages(catalog, model, ids, kind.needs, run, rescore=rescore):
+        for rows in todo.pages():
             predictions = []
+            facts = todo.facts(rows)
             for row in rows:
+                said = facts.get(row.video_id, NO_FACTS)
                 try:
-                    example = read_example(row.video_id, row.features, None, store, tensors)
-                    predicted_k = scorer(example)
+                    forecast = scorer(reader(row.video_id, row.features, None, said))
                 except (FeatureError, IncompatibleFeatures, NotFinite) as error:
                     run.failed(row.tiktok_id, error.code, str(error))
                 else:
-                    predictions.append(_prediction(row, predicted_k, model, card))
+                    predictions.append(_prediction(row, said, forecast, model, card))
             with catalog.write() as session:
                 n_new = store_predictions(session, run.id, predictions)
             run.done(n_new)
@@ -76,101 +84,17 @@ def score(
     return run.outcome
 
 
-def count_to_score(catalog: Catalog, model: ModelFacts, *, rescore: bool) -> int:
+def count_to_score(
+    catalog: Catalog, model: ModelFacts, *, rescore: bool, parts: Sequence[str] | None = None
+) -> int:
     """Count the videos that `score` would predict now."""
     with catalog.read() as session:
         sets = model_feature_sets(session, model.id)
-    ids = {feature: facts.id for feature, facts in sets.items()}
-    return _count(catalog, model, ids, find_kind(model.model_kind).needs, 0, rescore=rescore)
+    return _Todo(catalog, model, find_kind(model.model_kind), sets, 0, rescore, parts).count()
 
 
-def _count(
-    catalog: Catalog,
-    model: ModelFacts,
-    set_ids: Mapping[str, int],
-    needs: Sequence[str],
-    run_id: int,
-    *,
-    rescore: bool,
-) -> int:
-    with catalog.read() as session:
-        ready = videos_to_score(
-            session,
-            model_version_id=model.id,
-            feature_set_ids=set_ids,
-            required=needs,
-            run_id=run_id,
-            rescore=rescore,
-        )
-        return sum(1 for _ in ready)
-
-
-def _pages(
-    catalog: Catalog,
-    model: ModelFacts,
-    set_ids: Mapping[str, int],
-    needs: Sequence[str],
-    run: Run,
-    *,
-    rescore: bool,
-) -> Iterator[Sequence[ScoreRow]]:
-    """Give what is to score, a page read in one short transaction, in batches to be written."""
-    last = 0
-    while True:
-        with catalog.read() as session:
-            page = list(
-                islice(
-                    videos_to_score(
-                        session,
-                        model_version_id=model.id,
-                        feature_set_ids=set_ids,
-                        required=needs,
-                        run_id=run.id,
-                        rescore=rescore,
-                        after=last,
-                    ),
-                    SCORE_PAGE,
-                )
-            )
-        for start in range(0, len(page), SCORE_BATCH):
-            yield page[start : start + SCORE_BATCH]
-        if len(page) < SCORE_PAGE:
-            return
-        last = page[-1].video_id
-
-
-def _record_scores(catalog: Catalog, run: Run, card: ModelCard) -> None:
-    """Store the metrics of all rows of the run whose truth is known, by part."""
-    pairs: dict[str, tuple[list[float], list[float]]] = {}
-    with catalog.read() as session:
-        for part, actual_k, predicted_k in scored_pairs(session, run.id):
-            actual, predicted = pairs.setdefault(part, ([], []))
-            actual.append(actual_k)
-            predicted.append(predicted_k)
-    for part, (actual, predicted) in pairs.items():
-        metrics = evaluate(actual, predicted, constants=card.constants, edges=card.edges)
-        for metric, value in metrics.items():
-            run.metric(part, metric, value)
-
-
-def _prediction(
-    row: ScoreRow, predicted_k: float, model: ModelFacts, card: ModelCard
-) -> PredictionFacts:
-    inputs = [model.sha256, *(ref.sha256 for _, ref in sorted(row.features.items()))]
-    quartiles = card.edges.classify([predicted_k, row.actual_k or 0.0]).tolist()
-    return PredictionFacts(
-        video_id=row.video_id,
-        predicted_k=predicted_k,
-        actual_k=row.actual_k,
-        observation_id=row.observation_id,
-        pred_quartile=quartiles[0],
-        actual_quartile=None if row.actual_k is None else quartiles[1],
-        inputs_sha256=hash_of(*inputs),
-        part=row.part,
-    )
-
-
-def _load(data: Path, model: ModelFacts) -> Checkpoint:
+def load_model(data: Path, model: ModelFacts) -> Checkpoint:
+    """Load a registered version. Raises BadCheckpoint where its file is not the registered one."""
     path = data / model.artifact_uri
     checkpoint = load_checkpoint(path)
     if checkpoint.sha256 != model.sha256:
@@ -179,3 +103,99 @@ def _load(data: Path, model: ModelFacts) -> Checkpoint:
             f"registered with {model.sha256}"
         )
     return checkpoint
+
+
+def reader_of(model: ModelFacts, store: FeatureStore) -> Reader:
+    """Make what reads rows the way they were read in the model's training."""
+    tensors: Mapping[str, str | Sequence[str]] = model.hyper["tensors"]
+    named = {kind: (one,) if isinstance(one, str) else one for kind, one in tensors.items()}
+    return Reader(store, named, model.hyper.get("clip_depth"))
+
+
+@dataclass(frozen=True)
+class _Todo:
+    """The videos that one run of one model version has to score."""
+
+    catalog: Catalog
+    model: ModelFacts
+    kind: Kind
+    sets: Mapping[str, FeatureSetFacts]
+    run_id: int
+    rescore: bool
+    parts: Sequence[str] | None
+
+    def count(self) -> int:
+        with self.catalog.read() as session:
+            return sum(1 for _ in self._ready(session))
+
+    def pages(self) -> Iterator[Sequence[ScoreRow]]:
+        """Give what is to score, a page read in one short transaction, in batches to be written."""
+        last = 0
+        while True:
+            with self.catalog.read() as session:
+                page = list(islice(self._ready(session, after=last), SCORE_PAGE))
+            for start in range(0, len(page), SCORE_BATCH):
+                yield page[start : start + SCORE_BATCH]
+            if len(page) < SCORE_PAGE:
+                return
+            last = page[-1].video_id
+
+    def facts(self, rows: Sequence[ScoreRow]) -> dict[int, Facts]:
+        """What the posts say, for a model that reads it."""
+        if self.kind.solve is None:
+            return {}
+        audio = self.sets.get("audio")
+        with self.catalog.read() as session:
+            posts = posts_of(
+                session,
+                [row.video_id for row in rows],
+                audio_set_id=None if audio is None else audio.id,
+            )
+        return {video_id: facts_of(post) for video_id, post in posts.items()}
+
+    @property
+    def _ready(self) -> "partial[Iterator[ScoreRow]]":
+        return partial(
+            videos_to_score,
+            model_version_id=self.model.id,
+            feature_set_ids={feature: facts.id for feature, facts in self.sets.items()},
+            required=self.model.hyper.get("needs", self.kind.needs),
+            run_id=self.run_id,
+            rescore=self.rescore,
+            optional=self.kind.optional,
+            parts=self.parts,
+        )
+
+
+def _record_scores(catalog: Catalog, run: Run, card: ModelCard) -> None:
+    """Store the metrics of all rows of the run whose truth is known, by part."""
+    parts: dict[str, Judged] = {}
+    with catalog.read() as session:
+        for row in scored_rows(session, run.id):
+            parts.setdefault(row.part, Judged()).add(
+                row.actual_k, row.predicted_k, row.low_k, row.high_k, row.pred_quartile
+            )
+    for part, judged in parts.items():
+        for metric, value in judged.metrics(card).items():
+            run.metric(part, metric, value)
+
+
+def _prediction(
+    row: ScoreRow, said: Facts, forecast: Forecast, model: ModelFacts, card: ModelCard
+) -> PredictionFacts:
+    inputs: list[object] = [model.sha256]
+    inputs += [ref.sha256 for _, ref in sorted(row.features.items())]
+    if said is not NO_FACTS:
+        inputs.append(asdict(said))
+    return PredictionFacts(
+        video_id=row.video_id,
+        predicted_k=forecast.views_k,
+        actual_k=row.actual_k,
+        observation_id=row.observation_id,
+        pred_quartile=forecast.quartile,
+        actual_quartile=None if row.actual_k is None else int(card.edges.classify(row.actual_k)),
+        inputs_sha256=hash_of(*inputs),
+        part=row.part,
+        low_k=forecast.low_k,
+        high_k=forecast.high_k,
+    )

@@ -1,55 +1,56 @@
 """Train a preset on a frozen split, evaluate every part, register the model version."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
+from catalog.errors import NotFound
 from catalog.facts import FeatureSetFacts, ModelFacts, SplitFacts, TrainingRow
 from catalog.lookup import find_model_by_inputs, find_split, newest_model
-from catalog.pending import split_rows
 from catalog.progress import Progress
 from catalog.record import add_model_version
 from catalog.runs import Outcome, Run, record_run
 from catalog.session import Catalog
+from features.errors import WeightsMissing
 from features.store import FeatureStore
 from model.baselines import Constants
-from model.batches import Dataset, InputShapes
+from model.batches import Dataset, Example
 from model.checkpoint import ModelCard, save_checkpoint
 from model.errors import NothingToTrain
-from model.fit import fit, predict
-from model.metrics import evaluate
-from model.network import Network
-from model.registry import Preset, find_kind, find_preset
-from model.steps.inputs import (
-    PAPER_TENSORS,
-    TENSORS,
-    artifact_uris,
-    dataset_of,
-    hash_of,
-    lacks,
-    shapes_of,
-)
+from model.fit import fit
+from model.network import Network, SolveRequest
+from model.registry import Kind, Preset, find_kind
+from model.scoring import Scorer
+from model.steps.inputs import PAPER_TENSORS, TENSORS, Reader, artifact_uris, hash_of
+from model.steps.judging import Judged
+from model.steps.request import TrainRequest
+from model.steps.rows import PARTS, Part, PartRows, Wanted, read_parts
+from model.steps.sizes import clip_depth_of, shapes_of
 from model.targets import QuartileEdges, TargetTransform
 from model.training_state import EpochReport
 
-PARTS = ("train", "val", "holdout")
-Rows = Mapping[str, Sequence[TrainingRow]]  # by part
+SCRATCH_FOLDER = "scratch"
+IN_SAMPLE_ROWS = 2_000  # of train are measured
 
 
 @dataclass(frozen=True)
-class TrainRequest:
-    """What to train; `fit` replaces single settings of the preset's training."""
+class _Training:
+    """One training as it was settled: what `train` hands to its paragraphs."""
 
-    preset: str
-    seed: int = 0
-    fit: Mapping[str, Any] = field(default_factory=dict)
-    split: str | None = None  # None: the newest
-    again: bool = False  # even if exactly this training has been done
-    if_missing: bool = False  # only if the model has no version yet
+    preset: Preset
+    kind: Kind
+    sets: Mapping[str, FeatureSetFacts]
+    split: SplitFacts
+    parts: Mapping[str, Part]
+    rows: Mapping[str, PartRows]
+    judged_on: Mapping[str, PartRows]
+    card: ModelCard
+    data: Path
+    progress: Progress
 
 
 def train(
@@ -68,21 +69,34 @@ def train(
     are still to come is left out and counted; one that has no sound is not left out. A killed
     training goes on from its last epoch.
     """
-    preset = find_preset(request.preset)
-    if preset.fit is not None:
-        preset = replace(preset, fit=replace(preset.fit, seed=request.seed, **request.fit))
+    preset = request.settled()
     kind = find_kind(preset.kind)
-    sets = {str(feature): feature_set(feature) for feature in kind.reads}
-    name = model_name(preset)
+    sets = _sets(preset, kind, feature_set)
+    name = request.model_name(preset)
     with catalog.read() as session:
         split = find_split(session, request.split)
-        ids = {feature: facts.id for feature, facts in sets.items()}
-        rows = split_rows(session, split.id, ids, parts=PARTS)
-    params = {"preset": preset.name, "split": split.name, "seed": request.seed, **request.fit}
+    wanted = Wanted(
+        split.id,
+        {feature: facts.id for feature, facts in sets.items()},
+        preset.needs,
+        kind.optional,
+        with_facts=kind.solve is not None,
+    )
+    params = {**request.params(), "split": split.name}
     with record_run(catalog, "train", params=params, parent_id=parent_id) as run:
-        usable = _usable(run, rows, kind.needs)
+        parts, contents = read_parts(catalog, run, wanted, keep_refs=kind.solve is None)
+        _require_rows(run, parts["train"])
+        if request.shuffle_labels:
+            parts |= {part: parts[part].permuted(request.seed) for part in ("train", "val")}
         hashes = {feature: facts.config_hash for feature, facts in sets.items()}
-        inputs = hash_of(split.sha256, hashes, asdict(preset), request.seed, _contents(usable))
+        inputs = hash_of(
+            split.sha256,
+            hashes,
+            asdict(preset),
+            request.seed,
+            contents,
+            *(["shuffled"] if request.shuffle_labels else []),
+        )
         with catalog.read() as session:
             model = find_model_by_inputs(session, name, inputs)
             if model is None and request.if_missing:
@@ -90,17 +104,24 @@ def train(
         if model is not None and not request.again:
             run.skipped(f"{name} {model.version}", "trained_before")
         else:
-            card = _card(usable["train"], preset, hashes, split, request.seed)
             tensors = PAPER_TENSORS if preset.name == "paper" else TENSORS
-            parts = {part: dataset_of(usable[part], store, tensors) for part in PARTS}
+            reader = Reader(store, tensors, clip_depth_of(preset))
+            training = _Training(
+                preset=preset,
+                kind=kind,
+                sets=sets,
+                split=split,
+                parts=parts,
+                rows={part: PartRows(catalog, parts[part], wanted, reader) for part in PARTS},
+                judged_on=_judged_on(catalog, parts, wanted, reader),
+                card=_card(parts["train"], preset, hashes, split, request.seed),
+                data=data,
+                progress=progress,
+            )
             artifact, state = artifact_uris(name, inputs, run.id if model else None)
-            state_file = data / state
-            network = _fitted(run, preset, parts, usable["train"], card, state_file, progress)
-            scores = {part: _evaluate(network, parts[part], usable[part], card) for part in PARTS}
-            for part, metrics in scores.items():
-                for metric, value in metrics.items():
-                    run.metric(part, metric, value)
-            card = replace(card, metrics=scores["val"])
+            network = _fitted(run, training, reader, data / state)
+            scores = _evaluated(run, training, network)
+            card = replace(training.card, metrics=scores["val"])
             sha256 = save_checkpoint(data / artifact, network, card)
             with catalog.write() as session:
                 model = add_model_version(
@@ -111,10 +132,14 @@ def train(
                     sha256=sha256,
                     hyper={
                         "preset": preset.name,
+                        "objective": preset.objective,
                         "network": asdict(network.config),
                         "fit": dict(card.fit),
                         "seed": request.seed,
-                        "tensors": {feature: tensors[feature] for feature in kind.reads},
+                        "tensors": {feature: list(tensors[feature]) for feature in sets},
+                        "needs": list(preset.needs),
+                        "clip_depth": reader.clip_depth,
+                        **({"shuffled_labels": True} if request.shuffle_labels else {}),
                     },
                     target=card.target.to_json(),
                     quartile_edges=card.edges.to_json(),
@@ -123,48 +148,47 @@ def train(
                     feature_set_ids=[facts.id for facts in sets.values()],
                     inputs_hash=inputs,
                 )
-            state_file.unlink(missing_ok=True)
+            (data / state).unlink(missing_ok=True)
             run.done()
     return run.outcome, model
 
 
-def model_name(preset: Preset) -> str:
-    """Name under which a preset's versions are registered."""
-    return preset.kind if preset.name == "default" else preset.name
+def _sets(
+    preset: Preset, kind: Kind, feature_set: Callable[[str], FeatureSetFacts]
+) -> dict[str, FeatureSetFacts]:
+    found = {}
+    for feature in preset.reads:
+        # What is not there, or cannot even be named without its weights, is done without.
+        with suppress(*((NotFound, WeightsMissing) if kind.optional else ())):
+            found[str(feature)] = feature_set(feature)
+    return found
 
 
-def _usable(
-    run: Run, rows: Sequence[TrainingRow], needs: Sequence[str]
-) -> dict[str, list[TrainingRow]]:
-    usable: dict[str, list[TrainingRow]] = {part: [] for part in PARTS}
-    for row in rows:
-        reason = lacks(row.features, needs)
-        if reason is None:
-            usable[row.part].append(row)
-        else:
-            run.skipped(row.tiktok_id, reason)
-    if not usable["train"]:
+def _require_rows(run: Run, part: Part) -> None:
+    if not len(part):
         raise NothingToTrain(
-            f"no training video has its features: {dict(run.outcome.codes)} of {len(rows)} in the "
-            "split; run the extract commands, or `split create` anew"
+            f"no training video has its features: {dict(run.outcome.codes)} of "
+            f"{run.outcome.n_skipped} in the split; run the extract commands, or `split create` "
+            "anew"
         )
-    return usable
 
 
 def _card(
-    rows: Sequence[TrainingRow],
+    part: Part,
     preset: Preset,
     feature_sets: Mapping[str, str],
     split: SplitFacts,
     seed: int,
 ) -> ModelCard:
     """Fit whatever comes from the training rows alone: scales, quartiles, constants."""
-    views_k = np.array([row.views_k for row in rows])
+    edges = QuartileEdges.fit(part.views_k)
     return ModelCard(
         kind=preset.kind,
-        target=TargetTransform.fit(views_k, preset.target),
-        edges=QuartileEdges.fit(views_k),
-        constants=Constants.fit(views_k),
+        target=TargetTransform.fit(part.views_k, preset.target),
+        edges=edges,
+        constants=Constants.fit(part.views_k),
+        objective=preset.objective,
+        medians_k=edges.medians(part.views_k) if preset.objective == "quartile" else None,
         feature_sets=feature_sets,
         split_sha256=split.sha256,
         seed=seed,
@@ -172,63 +196,85 @@ def _card(
     )
 
 
-def _fitted(
-    run: Run,
-    preset: Preset,
-    parts: Mapping[str, Dataset[TrainingRow]],
-    train_rows: Sequence[TrainingRow],
-    card: ModelCard,
-    state_file: Path,
-    progress: Progress,
-) -> Network:
-    kind = find_kind(preset.kind)
+def _fitted(run: Run, training: _Training, reader: Reader, state_file: Path) -> Network:
     run.expect(1)
-    if kind.solve is not None:
-        return kind.solve([row.views_k for row in train_rows])
-    assert preset.fit is not None  # whatever is not solved has settings to be trained with
-    progress.expect(preset.fit.epochs)
+    solve = training.kind.solve
+    if solve is not None:
+        scratch = training.data / SCRATCH_FOLDER / state_file.stem
+        # What a killed training has left there is of no use to this one.
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        try:
+            return solve(
+                training.preset.network,
+                SolveRequest(
+                    train=training.rows["train"],
+                    val=training.rows["val"],
+                    target=training.card.target,
+                    seed=training.card.seed,
+                    scratch=scratch,
+                    note=lambda code, detail: run.note(training.preset.name, code, detail),
+                    progress=training.progress.note,
+                ),
+            )
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    config = training.preset.fit
+    assert config is not None  # whatever is not solved has settings to be trained with
+    training.progress.expect(config.epochs)
 
     def on_epoch(report: EpochReport) -> None:
         run.metric("train", "loss", report.train_loss, step=report.epoch)
         if report.val_loss is not None:
             run.metric("val", "loss", report.val_loss, step=report.epoch)
-        progress.advance()
-        progress.note(f"loss {report.loss:.3f}")
+        training.progress.advance()
+        training.progress.note(f"loss {report.loss:.3f}")
 
-    network = _initial(preset, shapes_of(parts["train"], preset), card.seed)
+    def read(row: TrainingRow) -> Example:
+        return reader(row.video_id, row.features, row.views_k)
+
+    train_rows = Dataset(training.parts["train"].refs, read)
+    network = _initial(training.preset, train_rows, training.card.seed)
     fit(
         network,
-        parts["train"],
-        parts["val"],
-        preset.fit,
-        card.target,
+        train_rows,
+        Dataset(training.parts["val"].refs, read),
+        config,
+        training.card.target,
+        edges=training.card.edges,
         on_epoch=on_epoch,
         state_file=state_file,
     )
     return network
 
 
-def _initial(preset: Preset, shapes: InputShapes, seed: int) -> Network:
+def _initial(preset: Preset, rows: Iterable[Example], seed: int) -> Network:
     # Forked, so that the seed decides this network and nothing else.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return find_kind(preset.kind).build(preset.sized(shapes))
+        return find_kind(preset.kind).build(preset.sized(shapes_of(rows, preset)))
 
 
-def _evaluate(
-    network: Network, dataset: Dataset[Any], rows: Sequence[TrainingRow], card: ModelCard
-) -> dict[str, float]:
-    if not rows:
-        return {}
-    predicted_k = [views_k for _video_id, views_k in predict(network, dataset, card.target)]
-    actual_k = [row.views_k for row in rows]
-    return evaluate(actual_k, predicted_k, constants=card.constants, edges=card.edges)
+def _judged_on(
+    catalog: Catalog, parts: Mapping[str, Part], wanted: Wanted, reader: Reader
+) -> dict[str, PartRows]:
+    """All of val and holdout; of train, which proves nothing, no more than tells an overfit."""
+    thinned = {**parts, "train": parts["train"].thinned(IN_SAMPLE_ROWS)}
+    return {part: PartRows(catalog, thinned[part], wanted, reader) for part in PARTS}
 
 
-def _contents(usable: Rows) -> list[list[object]]:
-    """List what the rows hold, so that a feature made anew makes another training."""
-    return [
-        [part, row.video_id, row.views_k, *(ref.sha256 for _, ref in sorted(row.features.items()))]
-        for part in PARTS
-        for row in usable[part]
-    ]
+def _evaluated(run: Run, training: _Training, network: Network) -> dict[str, dict[str, float]]:
+    """Measure every part beside the constants, and record it."""
+    card = training.card
+    scorer = Scorer(network, card.target, card.edges, card.medians_k)
+    scores = {}
+    for part in PARTS:
+        judged = Judged()
+        for example in training.judged_on[part]:
+            assert example.views_k is not None  # the rows of a split are labelled
+            said = scorer(example)
+            judged.add(example.views_k, said.views_k, said.low_k, said.high_k, said.quartile)
+        scores[part] = judged.metrics(card)
+        for metric, value in scores[part].items():
+            run.metric(part, metric, value)
+    return scores

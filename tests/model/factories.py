@@ -3,7 +3,9 @@
 import torch
 
 from model.batches import Batch, Dataset, Example, InputShapes, collate
+from model.cnn3d import Cnn3dConfig
 from model.fused import FusedConfig, FusedRegressor
+from model.swin3d import Swin3dConfig
 
 SHAPES = InputShapes(visual=(8, 4, 4), audio=(3, 8))
 TINY = FusedConfig(
@@ -22,6 +24,19 @@ TINY_PAPER = FusedConfig(
     height_px=4, width_px=4, channels=8, audio_states=3, audio_width=8, branch_width=16
 )
 
+CLIP_SHAPES = InputShapes(clip=(3, 6, 20, 12))
+TINY_CNN3D = Cnn3dConfig(height_px=20, width_px=12, depth=6, channels=4, reduce=4)
+TINY_SWIN3D = Swin3dConfig(
+    height_px=20,
+    width_px=12,
+    depth=6,
+    patch_depth=2,
+    window_px=3,
+    embed=8,
+    depths=(1, 2),
+    heads=(2, 4),
+)
+
 
 def examples(n: int = 8, *, seed: int = 0) -> list[Example]:
     """Rows whose views follow from what they hold; every fourth has no audio."""
@@ -38,6 +53,18 @@ def examples(n: int = 8, *, seed: int = 0) -> list[Example]:
                 views_k=float(10.0 * 3.0 ** float(visual.mean())),
             )
         )
+    return rows
+
+
+def watched_examples(n: int = 8, *, seed: int = 0) -> list[Example]:
+    """Rows with a clip alone, whose views follow from how bright it is and becomes."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = []
+    for video_id in range(1, n + 1):
+        clip = torch.randint(0, 64, (3, 6, 20, 12), generator=generator)
+        clip[:, video_id % 6] += 20 * video_id  # each row is bright at another time
+        views_k = 10.0 * 3.0 ** (video_id / n)
+        rows.append(Example(video_id, views_k=views_k, clip=clip.to(torch.uint8)))
     return rows
 
 

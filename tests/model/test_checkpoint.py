@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -8,7 +10,8 @@ from features.weights import load_weights, save_weights
 from model.baselines import Constants, solve_constant
 from model.checkpoint import ModelCard, load_checkpoint, save_checkpoint
 from model.errors import BadCheckpoint, IncompatibleFeatures
-from model.fit import FitConfig, predict
+from model.fit_config import FitConfig
+from model.scoring import Scorer, predict
 from model.targets import QuartileEdges, TargetTransform
 from tests.model.factories import TINY, TINY_PAPER, batch_of, dataset, examples, network
 
@@ -39,6 +42,56 @@ def test_what_is_read_back_scores_equal_to_the_last_bit(tmp_path: Path, config):
     assert not held.network.training
     rows = dataset(examples())
     assert list(predict(held.network, rows, CARD.target)) == list(predict(fused, rows, CARD.target))
+
+
+READ_AND_SCORE = """
+import sys, torch
+from pathlib import Path
+from model.batches import Example
+from model.checkpoint import load_checkpoint
+from model.scoring import Scorer
+
+def own_mb():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1e3
+
+def score(path):
+    held = load_checkpoint(path)
+    row = Example(1, torch.zeros(held.network.shapes.visual), torch.zeros(3, 8))
+    Scorer(held.network, held.card.target)(row)
+    return held
+
+small = score(Path(sys.argv[1]))  # what torch loads at the first use is not the model's
+before = own_mb()
+held = score(Path(sys.argv[2]))
+sys.stdout.write(str(own_mb() - before))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells it in /proc")
+def test_a_large_model_is_read_where_it_lies(tmp_path: Path):
+    large = replace(TINY_PAPER, height_px=32, width_px=32, channels=24, branch_width=1024)
+    for name, config in (("small", TINY_PAPER), ("large", large)):
+        save_checkpoint(tmp_path / name, network(config), CARD)
+    assert (tmp_path / "large").stat().st_size > 100e6
+    done = subprocess.run(
+        [sys.executable, "-c", READ_AND_SCORE, str(tmp_path / "small"), str(tmp_path / "large")],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(done.stdout) < 15
+
+
+def test_a_classifier_knows_what_its_quarters_mean(tmp_path: Path):
+    medians_k = CARD.edges.medians(VIEWS_K)
+    card = replace(CARD, objective="quartile", medians_k=medians_k)
+    save_checkpoint(tmp_path / "model.safetensors", network(replace(TINY, outputs=4)), card)
+    held = load_checkpoint(tmp_path / "model.safetensors")
+    assert held.card == card
+    said = Scorer(held.network, card.target, card.edges, held.card.medians_k)(examples(1)[0])
+    assert said.views_k == medians_k[said.quartile]
 
 
 def test_a_model_read_back_can_be_trained_further(tmp_path: Path):

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model.batches import Example, batches
+from model.batches import Example, batches, collate
 from model.errors import BadSetting
 from model.fused import FusedConfig, FusedRegressor, describe, sinusoids
 from tests.model.factories import (
@@ -45,6 +45,30 @@ def test_works_at_other_clip_sizes(height_px, width_px, token):
     assert built(batch).shape == (1,)
     counted = sum(parameter.numel() for parameter in built.parameters())
     assert describe(config)["total"] == counted
+
+
+def test_the_deep_head_is_the_one_that_was_counted():
+    found = describe(FusedConfig(head="deep"))
+    assert found["parts"]["head"] == 1_313_793
+    assert (found["unused_deep_head"], found["published"]) == (0, found["total"])
+
+
+@pytest.mark.parametrize(("alone", "branch"), [("visual", 831_818_048), ("audio", 3_089_728)])
+def test_an_ablation_has_one_branch_and_half_a_head(alone, branch):
+    found = describe(FusedConfig(modalities=alone))
+    head = 256 * 256 + 256 + 256 + 1
+    assert found["parts"] == {alone: branch, "head": head, "missing_tokens": 0}
+    assert found["total"] == branch + head
+
+
+def test_an_ablation_is_blind_to_the_other_modality():
+    looking = network(replace(TINY, modalities="visual"))
+    assert looking.shapes.audio is None
+    row = examples()[0]
+    with torch.inference_mode():
+        heard = looking(collate([row], looking.shapes))
+        unheard = looking(collate([replace(row, audio=None)], looking.shapes))
+    assert torch.equal(heard, unheard)
 
 
 def test_missing_tokens_are_counted_apart():
@@ -138,6 +162,9 @@ def test_positions_are_sines_and_cosines_of_falling_rates():
         {"channels": 0},
         {"dropout": 1.0},
         {"missing": "ignore"},
+        {"modalities": "smell"},
+        {"head": "wide"},
+        {"outputs": 3},
     ],
 )
 def test_refuses_sizes_it_cannot_have(settings):

@@ -3,13 +3,12 @@ import math
 import numpy as np
 import pytest
 
-from model import metrics
 from model.baselines import Constants
 from model.errors import NotFinite, NothingToTrain
 from model.metrics import evaluate
 from model.targets import QuartileEdges
 
-CONSTANTS = Constants(train_mean_k=40.0, train_median_k=10.0)
+CONSTANTS = Constants(train_mean_k=40.0, train_median_k=10.0, geometric_mean_k=20.0)
 EDGES = QuartileEdges((5.0, 10.0, 50.0))
 
 
@@ -34,6 +33,9 @@ def test_the_constants_stand_beside_the_model():
     assert found["mae_k.train_mean"] == pytest.approx((39 + 30 + 60) / 3)
     assert found["mse_k2.train_median"] == pytest.approx((9**2 + 0 + 90**2) / 3)
     assert found["mae_k.train_median"] == pytest.approx((9 + 0 + 90) / 3)
+    assert found["mae_k.geometric_mean"] == pytest.approx((19 + 10 + 80) / 3)
+    logs = math.log(21 / 2) + math.log(21 / 11) + math.log(101 / 21)
+    assert found["log_mae.geometric_mean"] == pytest.approx(logs / 3)
 
 
 def test_a_perfect_score_explains_everything():
@@ -62,8 +64,8 @@ def test_a_model_that_is_better_has_an_interval_below_zero():
     generator = np.random.default_rng(0)
     actual = generator.lognormal(2, 1.5, 200)
     found = score(actual, actual * generator.lognormal(0, 0.1, 200))
-    for metric in ("mae_k_diff", "mse_k2_diff"):
-        for constant in ("train_mean", "train_median"):
+    for metric in ("mae_k_diff", "mse_k2_diff", "log_mae_diff"):
+        for constant in ("train_mean", "train_median", "geometric_mean"):
             assert found[f"{metric}.{constant}.low"] < found[f"{metric}.{constant}.high"] < 0
 
 
@@ -72,13 +74,58 @@ def test_a_model_that_is_the_constant_is_not_better_than_it():
     assert found["mae_k_diff.train_median.low"] == found["mae_k_diff.train_median.high"] == 0.0
 
 
-def test_intervals_are_the_same_every_time_and_for_any_memory(monkeypatch):
+def test_intervals_are_the_same_every_time():
     actual, predicted = np.arange(1.0, 30.0), np.arange(30.0, 1.0, -1.0)
     assert score(actual, predicted) == score(actual, predicted)
     assert score(actual, predicted) != score(actual, predicted, seed=1)
-    once = score(actual, predicted)
-    monkeypatch.setattr(metrics, "RESAMPLE_CELLS", 100)
-    assert score(actual, predicted) == pytest.approx(once)
+
+
+def test_a_metric_lies_inside_its_own_interval():
+    generator = np.random.default_rng(1)
+    actual = generator.lognormal(2, 1.5, 300)
+    found = score(actual, actual * generator.lognormal(0, 1.0, 300))
+    for metric in ("mse_k2", "mae_k", "log_mae", "spearman"):
+        assert found[f"{metric}.low"] < found[metric] < found[f"{metric}.high"]
+
+
+def test_quarters_are_counted_by_what_was_shown_and_what_was_predicted():
+    # Quarters of the truth: 0, 0, 0, 1, 3; of the predictions: 0, 1, 0, 1, 2.
+    found = score([1.0, 2.0, 3.0, 7.0, 90.0], [2.0, 6.0, 4.0, 8.0, 20.0])
+    assert found["confusion.0.0"] == 2
+    assert found["confusion.0.1"] == 1
+    assert found["confusion.3.2"] == 1
+    assert sum(found[f"confusion.{i}.{j}"] for i in range(4) for j in range(4)) == 5
+    assert found["quartile_accuracy"] == pytest.approx(3 / 5)
+    assert found["balanced_accuracy"] == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert found["majority_accuracy"] == pytest.approx(3 / 5)
+
+
+def test_a_classifier_is_judged_by_the_quarter_it_chose():
+    found = score([1.0, 90.0], [1.0, 1.0], predicted_quartile=[0, 3])
+    assert found["quartile_accuracy"] == 1.0
+    assert found["mae_k"] == pytest.approx(89 / 2)
+
+
+def test_intervals_of_a_model_are_measured_by_what_they_hold():
+    found = score([1.0, 10.0, 100.0, 4.0], [2.0] * 4, low_k=[0, 1, 1, 3], high_k=[1, 20, 99, 3.9])
+    assert found["coverage_80"] == 0.5
+    widths = [math.log(2), math.log(21 / 2), math.log(100 / 2), math.log(4.9 / 4)]
+    assert found["interval_width_log"] == pytest.approx(sum(widths) / 4)
+    assert "coverage_80" not in score([1.0], [1.0])
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"predicted_quartile": [0]},
+        {"predicted_quartile": [0, 4]},
+        {"low_k": [2.0, 1.0], "high_k": [1.0, 2.0]},
+        {"low_k": [1.0], "high_k": [1.0]},
+    ],
+)
+def test_what_is_no_quarter_and_no_interval_is_refused(keywords):
+    with pytest.raises(NotFinite):
+        score([1.0, 2.0], [1.0, 2.0], **keywords)
 
 
 def test_no_rows_cannot_be_evaluated():

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors import torch as safetensors_torch
 
+from features import weights
 from features.convlstm import ConvLstmAutoencoder, reconstruction_loss
 from features.errors import WeightsMismatch
 from features.visual import load_autoencoder, pad
@@ -175,18 +175,18 @@ def test_another_kind_of_file_is_not_overwritten(tmp_path, undisturbed):
 
 def test_a_failed_checkpoint_leaves_the_last_one(tmp_path, monkeypatch, undisturbed):
     checkpoint = tmp_path / "c"
-    save, n_saved = safetensors_torch.save_file, 0
+    save, n_saved = weights.write_tensors, 0
 
-    def fail_third(tensors, target, metadata):
+    def fail_third(target, tensors, metadata):
         nonlocal n_saved
         n_saved += 1
         if n_saved == 3:
             target.write_bytes(b"half")
             raise OSError("disk full")
-        save(tensors, target, metadata)
+        return save(target, tensors, metadata)
 
     with monkeypatch.context() as patch:
-        patch.setattr(safetensors_torch, "save_file", fail_third)
+        patch.setattr(weights, "write_tensors", fail_third)
         with pytest.raises(OSError, match="disk full"):
             train(checkpoint)
     assert list(tmp_path.iterdir()) == [checkpoint]

@@ -1,27 +1,53 @@
+import json
 from dataclasses import asdict
 
 import pytest
+import torch
 
 from model.batches import InputShapes
 from model.errors import BadCheckpoint, BadSetting, IncompatibleFeatures, UnknownKind
 from model.fused import FusedConfig
-from model.registry import KINDS, PRESETS, describe, find_kind, find_preset
+from model.registry import (
+    KINDS,
+    PRESETS,
+    describe,
+    describe_preset,
+    find_kind,
+    find_preset,
+    with_overrides,
+)
 from tests.model.factories import SHAPES
+
+ALL_SHAPES = InputShapes(SHAPES.visual, SHAPES.audio, clip=(3, 9, 16, 12))
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_of_a_kind_that_can_build_it(name):
     preset = find_preset(name)
     kind = find_kind(preset.kind)
-    network = kind.build(preset.sized(SHAPES))
     assert (kind.solve is None) == (preset.fit is not None)
-    assert network.shapes == (SHAPES if kind.reads else InputShapes())
+    if kind.solve is not None:
+        return
+    with torch.device("meta"):
+        network = kind.build(preset.sized(ALL_SHAPES))
+    read = {name for name in ("visual", "audio", "clip") if getattr(network.shapes, name)}
+    assert read == set(preset.reads) == set(kind.reads)
+
+
+@pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset.fit])
+def test_every_network_is_described_by_the_parameters_it_has(name):
+    preset = find_preset(name)
+    found = describe(name, ALL_SHAPES)
+    network = KINDS[preset.kind].build(preset.sized(ALL_SHAPES))
+    assert found["total"] == sum(parameter.numel() for parameter in network.parameters())
+    assert found["total"] == sum(found["parts"].values())
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_config_of_every_preset_survives_json(name):
     preset = PRESETS[name]
-    assert KINDS[preset.kind].config_from_json(asdict(preset.network)) == preset.network
+    document = json.loads(json.dumps(asdict(preset.network)))
+    assert KINDS[preset.kind].config_from_json(document) == preset.network
 
 
 def test_the_paper_is_the_paper():
@@ -41,9 +67,56 @@ def test_describes_the_paper_by_its_published_count():
     assert found["network"]["layers"] == 2
 
 
+def test_the_paper_s_baselines_are_the_paper_s():
+    swin, scaled, cnn3d = (
+        find_preset(f"paper-{name}") for name in ("swin", "swin-scaled", "cnn3d")
+    )
+    settings = [
+        (p.fit.lr, p.fit.weight_decay, p.fit.epochs, p.fit.batch, p.fit.optimiser, p.fit.loss)
+        for p in (swin, scaled, cnn3d)
+        if p.fit is not None
+    ]
+    assert settings == [
+        (1e-4, 1e-4, 20, 20, "adam", "mae"),
+        (1e-5, 1e-4, 20, 15, "adam", "mae"),
+        (1e-5, 0.9, 20, 10, "adam", "mae"),
+    ]
+    assert [p.target for p in (swin, scaled, cnn3d)] == ["raw", "standard", "raw"]
+    assert swin.network.final_relu
+    assert not scaled.network.final_relu
+
+
+def test_the_swin_network_s_rate_rises_by_epochs_as_the_paper_s():
+    fit = find_preset("paper-swin").fit
+    theirs = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-4)
+    schedule = torch.optim.lr_scheduler.LinearLR(theirs, 1 / 3, 1.0, 10)
+    rates = []
+    for _ in range(20):
+        rates.append(theirs.param_groups[0]["lr"])
+        theirs.step()
+        schedule.step()
+    assert fit.lr_every == "epoch"
+    assert [fit.lr_at(epoch) for epoch in range(20)] == pytest.approx(rates)
+
+
+@pytest.mark.parametrize(
+    ("name", "total"),
+    [("paper", 835_170_945), ("paper-swin", 27_625_903), ("paper-cnn3d", 415_951)],
+)
+def test_describes_each_network_of_the_paper_by_its_count(name, total):
+    assert describe(name)["total"] == total
+
+
+def test_describes_a_preset_with_what_was_changed():
+    changed = with_overrides(find_preset("paper"), network={"head": "deep"}, objective="quartile")
+    found = describe_preset(changed)
+    assert found["parts"]["head"] == 1_313_793 + 3 * 513
+    assert (found["objective"], found["fit"]["loss"]) == ("quartile", "cross_entropy")
+
+
 def test_describes_a_preset_at_the_size_of_the_clips():
     shapes = InputShapes(visual=(64, 32, 18), audio=(7, 512))
-    assert describe("default", shapes)["network"]["height_px"] == 32
+    assert describe("fused", shapes)["network"]["height_px"] == 32
     assert describe("median")["total"] == 0
 
 
@@ -65,6 +138,6 @@ def test_refuses_the_config_of_another_kind():
 
 def test_refuses_features_the_network_cannot_have():
     with pytest.raises(BadSetting, match="heads"):
-        find_preset("default").sized(InputShapes(visual=(64, 5, 5), audio=(7, 512)))
+        find_preset("fused").sized(InputShapes(visual=(64, 5, 5), audio=(7, 512)))
     with pytest.raises(IncompatibleFeatures):
-        find_preset("default").sized(InputShapes(visual=(64, 32, 18)))
+        find_preset("fused").sized(InputShapes(visual=(64, 32, 18)))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.errors import BadSetting
-from model.split import Candidate, SplitConfig, assign_parts, uploaded_at
+from model.split import Candidate, SplitConfig, assign_parts, label_place, uploaded_at
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -112,3 +112,91 @@ def test_an_id_without_a_time_falls_back_to_first_sight(tiktok_id):
 def test_refuses_a_split_that_cannot_be(settings):
     with pytest.raises(BadSetting):
         SplitConfig(**settings)
+
+
+# --- what must not cross parts
+
+ages = st.floats(0, 30 * 86_400)
+seen_after_h = st.lists(st.integers(0, 2_000), max_size=6, unique=True).map(sorted)
+posts = st.lists(
+    st.tuples(st.none() | st.integers(1, 5), st.integers(0, 5_000), st.booleans()),
+    min_size=1,
+    max_size=60,
+)
+
+
+def posted(rows) -> list[Candidate]:
+    """Videos of (author, hours after START, whether the page told the time)."""
+    return [
+        Candidate(
+            video_id=i,
+            tiktok_id=str((int((START + timedelta(hours=hours)).timestamp()) << 32) + i),
+            author_id=author,
+            posted_at=START + timedelta(hours=hours) if is_told else None,
+            first_seen_at=START + timedelta(hours=hours + 5),
+        )
+        for i, (author, hours, is_told) in enumerate(rows)
+    ]
+
+
+@given(
+    posts,
+    st.sampled_from(["time", "author", "hash", "paper"]),
+    st.floats(0, 0.45),
+    st.floats(0, 0.45),
+    st.integers(0, 3),
+)
+def test_every_video_has_exactly_one_part_and_no_author_crosses_where_that_is_promised(
+    rows, strategy, val, holdout, seed
+):
+    videos = posted(rows)
+    config = SplitConfig(strategy=strategy, val=val, holdout=holdout, seed=seed)
+    parts = assign_parts(videos, config)
+    assert parts.keys() == {video.video_id for video in videos}
+    if strategy == "author":
+        of_author: dict[int, set[str]] = {}
+        for video in videos:
+            if video.author_id is not None:
+                of_author.setdefault(video.author_id, set()).add(parts[video.video_id])
+        assert all(len(found) == 1 for found in of_author.values())
+
+
+@given(posts)
+def test_the_time_split_never_trains_on_what_was_posted_after_a_held_out_video(rows):
+    videos = posted(rows)
+    parts = assign_parts(videos, SplitConfig())
+    at = {
+        part: [uploaded_at(video) for video in videos if parts[video.video_id] == part]
+        for part in ("train", "val", "holdout")
+    }
+    for earlier, later in (("train", "val"), ("train", "holdout"), ("val", "holdout")):
+        if at[earlier] and at[later]:
+            assert max(at[earlier]) <= min(at[later])
+
+
+@given(posts.map(lambda rows: rows[:1]), seen_after_h, ages)
+def test_a_label_is_the_first_count_that_is_old_enough_and_none_is_better_than_a_later_guess(
+    rows, hours, label_age_s
+):
+    [video] = posted(rows)
+    due = uploaded_at(video) + timedelta(seconds=label_age_s)
+    seen_at = [uploaded_at(video) + timedelta(hours=h) for h in hours]
+    place = label_place(video, seen_at, label_age_s)
+    if place is None:
+        assert all(at < due for at in seen_at)
+    else:
+        assert seen_at[place] >= due
+        assert all(at < due for at in seen_at[:place])
+
+
+def test_without_a_label_age_the_latest_count_is_the_label():
+    [video] = posted([(1, 0, True)])
+    assert label_place(video, [START, START + timedelta(days=3)], None) == 1
+    assert label_place(video, [], None) is None
+
+
+def test_a_label_age_is_part_of_the_settings_and_its_absence_is_not():
+    assert "label_age_s" not in SplitConfig().to_json()
+    assert SplitConfig(label_age_s=60.0).to_json()["label_age_s"] == 60.0
+    with pytest.raises(BadSetting, match="label age"):
+        SplitConfig(label_age_s=-1.0)

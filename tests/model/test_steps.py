@@ -54,8 +54,8 @@ class Study:
     def split(self, **more):
         return create_split(self.catalog, SplitConfig(), **more)
 
-    def train(self, preset="default", **more):
-        fit = QUICK if preset == "default" else {}
+    def train(self, preset="fused", **more):
+        fit = QUICK if preset == "fused" else {}
         return train(
             self.catalog,
             TrainRequest(preset, **{"fit": fit, **more}),
@@ -304,7 +304,7 @@ def test_training_needs_a_split(study):
         study.train()
 
 
-@pytest.mark.parametrize("preset", ["default", "mean", "median"])
+@pytest.mark.parametrize("preset", ["fused", "mean", "median"])
 def test_every_part_is_measured_beside_the_constants(study, preset):
     study.split()
 
@@ -317,7 +317,7 @@ def test_every_part_is_measured_beside_the_constants(study, preset):
             assert found[part, name] > 0
             assert found[part, f"{name}.train_mean"] > 0
             assert found[part, f"{name}.train_median"] > 0
-            if preset != "default":
+            if preset != "fused":
                 assert found[part, name] == found[part, f"{name}.train_{preset}"]
     assert (model.split_id, model.train_run_id) == (1, outcome.run_id)
 

@@ -97,3 +97,15 @@ def test_edges_survive_json():
 def test_refuses_edges_that_are_none(document):
     with pytest.raises(BadCheckpoint):
         QuartileEdges.from_json(document)
+
+
+def test_a_quarter_means_the_median_of_its_training_rows():
+    views_k = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 80.0]
+    edges = QuartileEdges.fit(views_k)
+    assert edges.medians(views_k) == (1.5, 3.5, 5.5, 43.5)
+
+
+def test_a_quarter_without_a_row_stands_at_its_border():
+    views_k = [5.0, 5.0, 5.0, 5.0]
+    edges = QuartileEdges.fit(views_k)
+    assert edges.medians(views_k) == (5.0, 5.0, 5.0, 5.0)

@@ -1,0 +1,228 @@
+"""Features of one media file by given plans, in memory: nothing is stored, nothing is recorded.
+
+The extractors are those of `extract`, so a file's numbers are the very ones that a video of the
+catalog with this file would have.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from features.aside import Aside, Timed
+from features.decode import Damage, decode_all
+from features.demux import decoders_reason, read_index
+from features.errors import FeatureError, MissingInput, Undecodable
+from features.extractor import Extracted, Extractor, Source
+from features.plan import Plan
+from features.store import FeatureStore
+
+log = logging.getLogger(__name__)
+
+#: Kinds that are made of another kind, which is then made first.
+MADE_OF: Final[Mapping[str, str]] = {"visual": "clip"}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a media file says of itself; sizes are as it is shown, upright.
+
+    duration_s: how long the pictures last, None where the file does not say.
+    """
+
+    duration_s: float | None
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """One kind of feature of one file, and how long that took.
+
+    tensors: by name, as the kind's extractor describes them; None where the file has nothing of
+    this kind or it cannot be read, and then `error` says why.
+    """
+
+    seconds: float
+    tensors: Mapping[str, NDArray[Any]] | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    error: FeatureError | None = None
+
+
+@dataclass(frozen=True)
+class MadeFeatures:
+    """All that was asked for of one file. probe_s: seconds that looking at it took."""
+
+    probe: Probe
+    probe_s: float
+    made: Mapping[str, Made]
+
+
+class HeldStore(FeatureStore):
+    """A store of what is held in memory: the uri is the kind, and there is one row."""
+
+    def __init__(self) -> None:
+        super().__init__("memory:")
+        self.held: dict[str, Mapping[str, NDArray[Any]]] = {}
+
+    def read(
+        self,
+        uri: str,
+        row: int,
+        *,
+        sha256: str | None = None,  # noqa: ARG002 (what never was on a disk needs no checksum)
+    ) -> dict[str, NDArray[Any]]:
+        """Give what is held of a kind. Raises MissingInput."""
+        if row != 0 or uri not in self.held:
+            raise MissingInput(f"no {uri} is held; there are: {', '.join(self.held) or 'none'}")
+        return dict(self.held[uri])
+
+
+class OneOff:
+    """Extractors by kind, each loaded once.
+
+    load_s: seconds that loading each took, so far as it is loaded.
+    """
+
+    def __init__(
+        self, plans: Mapping[str, Plan], asides: Mapping[str, Aside] | None = None
+    ) -> None:
+        """plans: by kind; a kind that is made of another needs the plan of that one too.
+
+        asides: processes for some of the kinds, which begin to load now; the caller closes them.
+        """
+        for kind in plans:
+            if MADE_OF.get(kind, kind) not in plans:
+                raise MissingInput(f"{kind} is made of {MADE_OF[kind]}: its plan must be given")
+        self.load_s: dict[str, float] = {}
+        self._asides = {kind: aside for kind, aside in (asides or {}).items() if kind in plans}
+        for kind, aside in self._asides.items():
+            aside.load(plans[kind])
+        here = {kind: plan for kind, plan in plans.items() if kind not in self._asides}
+        self._plans = dict(sorted(here.items(), key=lambda item: item[0] in MADE_OF))
+        self._extractors: dict[str, Extractor] = {}
+        self._clips = HeldStore()
+
+    def __call__(self, path: Path) -> MadeFeatures:
+        """Make every kind of one file.
+
+        What is wrong with one part costs that part. Raises a FeatureError that is the file's own:
+        it is not there, no video, or no frame of it can be decoded; and WeightsMissing,
+        WeightsMismatch, which concern every file.
+        """
+        start = time.perf_counter()
+        found = probe(path)
+        probe_s = time.perf_counter() - start
+        source = Source(0, path.name, path=str(path))
+        waiting = {kind: aside.extract(source) for kind, aside in self._asides.items()}
+        made: dict[str, Made] = {}
+        for kind in self._plans:  # what another kind is made of stands before it
+            before = made.get(MADE_OF.get(kind, ""))
+            if before is not None and before.error is not None:
+                made[kind] = Made(0.0, error=before.error)
+            else:
+                made[kind] = self._make(kind, source)
+        made |= {kind: self._made_aside(kind, result) for kind, result in waiting.items()}
+        for kind, part in made.items():
+            if part.error is not None:
+                log.info("%s: no %s: %s", path, kind, part.error)
+        return MadeFeatures(found, probe_s, made)
+
+    def _make(self, kind: str, source: Source) -> Made:
+        extractor = self._extractor(kind)
+        start = time.perf_counter()
+        if kind in MADE_OF:
+            source = Source(0, source.tiktok_id, uri=MADE_OF[kind], row=0)
+        (result,) = extractor([source])
+        made = _made(time.perf_counter() - start, result)
+        if made.tensors is not None:
+            self._clips.held = {kind: made.tensors}
+        return made
+
+    def _made_aside(self, kind: str, waiting: "Future[Timed]") -> Made:
+        made = _made(*self._asides[kind].result_of(waiting))
+        self.load_s[kind] = self._asides[kind].load_s()
+        return made
+
+    def _extractor(self, kind: str) -> Extractor:
+        if kind not in self._extractors:
+            start = time.perf_counter()
+            extractor = self._plans[kind].build()
+            if kind in MADE_OF:
+                _read_from(extractor, self._clips)
+            self._extractors[kind] = extractor
+            self.load_s[kind] = time.perf_counter() - start
+        return self._extractors[kind]
+
+
+def probe(path: Path) -> Probe:
+    """Look at a media file and decode its first frame.
+
+    Raises MissingInput, NoVideoStream, and Undecodable for whatever else holds no pictures.
+    """
+    _require_file(path)
+    # An absolute name behind an explicit protocol: no file name can be taken for a URL.
+    url = f"file:{path.resolve()}"
+    try:
+        index = read_index(url)
+        first = next(decode_all(url, Damage()), None)
+    except FileNotFoundError as error:
+        raise MissingInput(f"no file {path}") from error
+    except (av.error.FFmpegError, UnicodeError) as error:
+        raise Undecodable(f"{path} cannot be decoded: {_reason(url) or error}") from error
+    if first is None:
+        raise Undecodable(
+            f"{path} holds no frame that can be decoded: "
+            f"{_reason(url) or 'the decoder does not say why'}"
+        )
+    duration_s = index.timeline.end_s if len(index.shown) else index.header_end_s
+    is_sideways = round(first.rotation / 90) % 2 == 1
+    width_px, height_px = first.width, first.height
+    if is_sideways:
+        width_px, height_px = height_px, width_px
+    return Probe(
+        duration_s if np.isfinite(duration_s) and duration_s > 0 else None, width_px, height_px
+    )
+
+
+def _made(seconds: float, result: Extracted | FeatureError) -> Made:
+    if isinstance(result, FeatureError):
+        return Made(seconds, error=result)
+    return Made(seconds, result.tensors, result.detail)
+
+
+def _require_file(path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise Undecodable(f"{path} is a folder; give the video files in it")
+        if not path.exists():
+            raise MissingInput(f"no file {path}")
+        if not path.is_file():  # a pipe or a device never ends
+            raise Undecodable(f"{path} is no regular file")
+        if not path.stat().st_size:
+            raise Undecodable(f"{path} is empty")
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise MissingInput(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _reason(url: str) -> str:
+    try:
+        return decoders_reason(url)
+    except FeatureError as error:
+        return str(error)
+
+
+def _read_from(extractor: Extractor, store: FeatureStore) -> None:
+    """Let an extractor of stored features read them from another store."""
+    if not isinstance(getattr(extractor, "store", None), FeatureStore):
+        raise MissingInput(f"{type(extractor).__name__} reads no stored feature")
+    vars(extractor)["store"] = store

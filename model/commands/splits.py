@@ -1,0 +1,183 @@
+"""The commands about frozen splits: split create, split list, split show."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import click
+
+from catalog.console import App, dry_run_option, emit, emit_outcome, json_option, pass_app, table
+
+if TYPE_CHECKING:
+    from catalog.runs import Outcome
+    from catalog.splits import SplitRow
+    from model.split_summary import SplitSummary
+
+N_SHA = 12  # characters of a hash that a person compares
+
+
+class Age(click.ParamType[float]):
+    """A length of time with its unit, 12h, 7d, 2w; in seconds."""
+
+    name = "age"
+    UNITS: ClassVar = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read it. Raises BadParameter."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?)([smhdw])", str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is no length of time: 90s, 30m, 12h, 7d, 2w", param, ctx)
+        return float(match[1]) * self.UNITS[match[2]]
+
+
+@click.group()
+def split() -> None:
+    """Frozen splits: who trains, validates and is held out."""
+
+
+@split.command("create")
+@click.option("--name", help="Default: the strategy and the run's number.")
+@click.option("--strategy", type=click.Choice(["time", "author", "hash", "paper"]))
+@click.option("--val", type=float, help="Fraction that validates.")
+@click.option("--holdout", type=float, help="Fraction that is held out.")
+@click.option("--seed", type=int, help="Of the strategies that draw.")
+@click.option(
+    "--label-age",
+    type=Age(),
+    help="Label: the first count seen at least so long after posting, such as 7d.",
+)
+@json_option
+@dry_run_option
+@pass_app
+def split_create(
+    app: App,
+    name: str | None,
+    strategy: str | None,
+    val: float | None,
+    holdout: float | None,
+    seed: int | None,
+    label_age: float | None,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Freeze a split of all videos with a readable count; the label is the latest count now.
+
+    With --label-age, every label is of about the same age, and a video without a count that old
+    is left out: young videos are not taken for unpopular ones.
+    """
+    given = {
+        "strategy": strategy,
+        "val": val,
+        "holdout": holdout,
+        "seed": seed,
+        "label_age_s": label_age,
+    }
+    changed = {name: value for name, value in given.items() if value is not None}
+    if dry_run:
+        settings = {**app.settings.split.model_dump(), **changed}
+        emit({"dry_run": True, "settings": settings}, as_json=as_json)
+        return
+    emit_outcome(run_split(app, changed, name=name), as_json=as_json)
+
+
+@split.command("list")
+@json_option
+@pass_app
+def split_list(app: App, as_json: bool) -> None:
+    """List every split, the newest first."""
+    from catalog.splits import all_splits
+
+    with app.catalog.read() as session:
+        rows = [_listed(row) for row in all_splits(session)]
+    columns = ["name", "strategy", "created_at", "train", "val", "holdout", "sha256"]
+    cells = [
+        [
+            row["name"],
+            row["strategy"],
+            row["created_at"][:16],
+            *(row["n_by_part"].get(part) for part in ("train", "val", "holdout")),
+            row["sha256"][:N_SHA],
+        ]
+        for row in rows
+    ]
+    emit({"splits": rows}, as_json=as_json, text=table(columns, cells) if rows else "no split yet")
+
+
+@split.command("show")
+@click.argument("name", required=False)
+@json_option
+@pass_app
+def split_show(app: App, name: str | None, as_json: bool) -> None:
+    """Tell how a split was made, its parts, label ages, and what crosses parts.
+
+    NAME: default, the newest split.
+    """
+    from model import steps
+    from model.split_summary import explain
+
+    row, summary = steps.show_split(app.catalog, name)
+    payload = {
+        **_listed(row),
+        "parts": {
+            part: {name: _plain(value) for name, value in asdict(found).items()}
+            for part, found in summary.parts.items()
+        },
+        "shared_authors": [asdict(shared) for shared in summary.shared],
+        "n_labels_later": summary.n_labels_later,
+        "notes": explain(summary),
+    }
+    emit(payload, as_json=as_json, text=_shown(row, summary, payload["notes"]))
+
+
+def run_split(
+    app: App,
+    changed: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    if_missing: bool = False,
+    quiet: bool = False,  # noqa: ARG001 (every stage takes it; this one is over at once)
+    parent_id: int | None = None,
+) -> "Outcome":
+    """Create a split with the application's settings; if_missing: only where there is none."""
+    from model import steps
+    from model.split import SplitConfig
+
+    config = SplitConfig(**{**app.settings.split.model_dump(), **(changed or {})})
+    outcome, _split = steps.create_split(
+        app.catalog, config, name=name, if_missing=if_missing, parent_id=parent_id
+    )
+    return outcome
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _listed(row: "SplitRow") -> dict[str, Any]:
+    return {**asdict(row), "created_at": row.created_at.isoformat()}
+
+
+def _shown(row: "SplitRow", summary: "SplitSummary", notes: list[str]) -> str:
+    settings = ", ".join(f"{name} {value}" for name, value in sorted(row.params.items()))
+    columns = ["part", "n", "posted from", "to", "label age (days)", "labels seen to", "authors"]
+    cells = [
+        [
+            part,
+            found.n,
+            f"{found.posted_from:%Y-%m-%d %H:%M}",
+            f"{found.posted_to:%Y-%m-%d %H:%M}",
+            f"{found.label_age_d_min:.1f} to {found.label_age_d_max:.1f}, "
+            f"median {found.label_age_d_median:.1f}",
+            f"{found.labels_seen_to:%Y-%m-%d %H:%M}",
+            found.n_authors,
+        ]
+        for part, found in summary.parts.items()
+    ]
+    head = f"{row.name} ({settings}), sha256 {row.sha256}"
+    return "\n".join([head, table(columns, cells), *(f"- {note}" for note in notes)])

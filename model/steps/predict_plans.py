@@ -1,0 +1,98 @@
+"""How the features of a file must be made so that they are those a model was trained on."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from catalog.facts import FeatureSetFacts, ModelFacts
+from catalog.lookup import all_models, find_feature_set, find_model
+from catalog.session import Catalog
+from features.extractor import FeatureSetSpec
+from features.plan import AUTOENCODER, Plan, VisualPlan
+from model.errors import IncompatibleFeatures
+
+DIFFERENCES_SHOWN = 4
+
+
+def settled_plans(
+    catalog: Catalog,
+    sets: Mapping[str, FeatureSetFacts],
+    plan_of: Callable[[str], Plan],
+    data: Path,
+) -> dict[str, Plan]:
+    """The plans of a model's feature sets, and of what they are made of, by kind.
+
+    plan_of: what the settings say. The autoencoder is the one of the model's training, which need
+    not be the newest. Raises IncompatibleFeatures, which names the section of the settings.
+    """
+    plans: dict[str, Plan] = {}
+    for kind, wanted in sets.items():
+        if kind == "visual":
+            clip_hash = str(wanted.config.get("clip_set"))
+            with catalog.read() as session:
+                clip_set = find_feature_set(session, "clip", clip_hash)
+            clips = plan_of("clip")
+            _require_same(clips.spec(), clip_hash, clip_set)
+            plans["clip"] = clips
+            plan: Plan = _visual_plan(catalog, wanted, clips, clip_hash, data)
+        else:
+            plan = plan_of(kind)
+        _require_same(plan.spec(), wanted.config_hash, wanted)
+        plans[kind] = plan
+    return plans
+
+
+def _visual_plan(
+    catalog: Catalog, wanted: FeatureSetFacts, clips: Plan, clip_hash: str, data: Path
+) -> VisualPlan:
+    found = _autoencoder(catalog, wanted.weights_sha256)
+    if found is None:
+        raise IncompatibleFeatures(
+            f"the model's visual features were made by an autoencoder (sha256 "
+            f"{str(wanted.weights_sha256)[:12]}) that the catalog has no more; train a model on "
+            "features that can still be made"
+        )
+    return VisualPlan(clip_hash, data / found.artifact_uri, found.sha256, clips.store_root)
+
+
+def _autoencoder(catalog: Catalog, sha256: str | None) -> ModelFacts | None:
+    with catalog.read() as session:
+        versions = [row["version"] for row in all_models(session) if row["name"] == AUTOENCODER]
+        for version in reversed(versions):
+            found = find_model(session, name=AUTOENCODER, version=version)
+            if found.sha256 == sha256:
+                return found
+    return None
+
+
+def _require_same(spec: FeatureSetSpec, wanted: str, trained_on: FeatureSetFacts | None) -> None:
+    if spec.hash == wanted:
+        return
+    differences = [] if trained_on is None else _differences(spec, trained_on)
+    said = "; ".join(differences[:DIFFERENCES_SHOWN]) or "the settings differ"
+    raise IncompatibleFeatures(
+        f"the model was trained on {spec.kind} features {wanted[:12]}, the settings make "
+        f"{spec.hash[:12]}: {said}. Look at the section [{spec.kind}] of the settings, or name a "
+        "model trained with them"
+    )
+
+
+def _differences(spec: FeatureSetSpec, trained_on: FeatureSetFacts) -> list[str]:
+    def line(name: str, now: Any, then: Any) -> str:
+        return f"{spec.kind}.{name} is {now!r}, in training it was {then!r}"
+
+    names = [*trained_on.config, *(name for name in spec.config if name not in trained_on.config)]
+    nothing = "not set"
+    lines = [
+        line(name, spec.config.get(name, nothing), trained_on.config.get(name, nothing))
+        for name in names
+        if spec.config.get(name, nothing) != trained_on.config.get(name, nothing)
+    ]
+    if spec.extractor_version != trained_on.extractor_version:
+        lines.append(
+            f"this program makes them by version {spec.extractor_version} of {spec.extractor}, in "
+            f"training it was {trained_on.extractor_version}"
+        )
+    if spec.weights_sha256 != trained_on.weights_sha256:
+        lines.append("the weights are others")
+    return lines

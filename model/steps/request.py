@@ -1,0 +1,74 @@
+"""What `train` is asked for: a preset, and what shall be otherwise."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from model.registry import Preset, find_preset, with_overrides
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What to train; what is None or empty stays as the preset has it.
+
+    fit, network: single settings of the training and of the network. machine: where and in what
+    to compute, for presets that are trained step by step. name: what the version is registered
+    under; None: the preset's name and what differs from it.
+    """
+
+    preset: str
+    seed: int = 0
+    fit: Mapping[str, Any] = field(default_factory=dict)
+    network: Mapping[str, Any] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    objective: str | None = None
+    target: str | None = None
+    name: str | None = None
+    split: str | None = None  # None: the newest
+    shuffle_labels: bool = False  # of train and val: what is then learned is chance
+    again: bool = False  # even if exactly this training has been done
+    if_missing: bool = False  # only if the model has no version yet
+
+    def params(self) -> dict[str, Any]:
+        """What the run was asked for, without what was left to the preset."""
+        given = {
+            "target": self.target,
+            "objective": self.objective,
+            "name": self.name,
+            "shuffle_labels": self.shuffle_labels or None,
+        }
+        return {
+            "preset": self.preset,
+            "seed": self.seed,
+            **{name: value for name, value in given.items() if value is not None},
+            **self.network,
+            **self.fit,
+        }
+
+    def settled(self) -> Preset:
+        """The preset with everything that is asked for otherwise.
+
+        Raises UnknownKind, and BadSetting for a setting that it does not have.
+        """
+        preset = find_preset(self.preset)
+        machine = {} if preset.fit is None else self.machine
+        return with_overrides(
+            preset,
+            fit={**machine, "seed": self.seed, **self.fit},
+            network=self.network,
+            objective=self.objective,
+            target=self.target,
+        )
+
+    def model_name(self, preset: Preset) -> str:
+        """Name that the versions are registered under: the preset's, and what differs from it."""
+        if self.name is not None:
+            return self.name
+        changed = [
+            self.target,
+            None if preset.objective == "regression" else preset.objective,
+            self.fit.get("loss"),
+            self.network.get("modalities"),
+            "shuffled" if self.shuffle_labels else None,
+        ]
+        return "-".join([preset.name, *(str(word) for word in changed if word is not None)])

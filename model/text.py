@@ -1,0 +1,99 @@
+"""Text as numbers in any language: hashed words and letters, weighed by rarity, then a few axes."""
+
+import re
+import unicodedata
+import zlib
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from sklearn.utils.extmath import randomized_svd
+from torch import Tensor, nn
+
+# Bounds the time of one row; a transcript of half an hour says what it is about well before.
+READ_CHARACTERS: Final = 1_500
+# A word, or one sign that is neither space nor punctuation of a sentence: mostly emoji.
+_TOKEN: Final = re.compile(r"\w+|[^\w\s.,;:!?'\"()\-]")
+_LOG_COUNTS: Final = 1.0 + np.log(np.arange(1, 257))
+
+
+def ngrams(text: str) -> list[str]:
+    """Words, pairs of neighbours and three-letter pieces of longer words, with repeats.
+
+    The pieces find kinship between inflections, and read languages that put no spaces.
+    """
+    plain = unicodedata.normalize("NFKC", text[:READ_CHARACTERS]).lower()
+    tokens: list[str] = _TOKEN.findall(plain)
+    found = [f"w {token}" for token in tokens]
+    found += [f"p {one} {two}" for one, two in pairwise(tokens)]
+    for token in tokens:
+        if len(token) > 4 or not token.isascii():
+            padded = f"<{token}>"
+            found += [f"c {padded[i : i + 3]}" for i in range(len(padded) - 2)]
+    return found
+
+
+def counted(grams: Sequence[str], buckets: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Buckets that a text's grams fall into, ascending, and how many fall into each."""
+    # CRC-32 because it is the same in every process and version; `hash` is not.
+    found = [zlib.crc32(gram.encode()) % buckets for gram in grams]
+    return np.unique(np.array(found, dtype=np.int64), return_counts=True)
+
+
+class TextAxes(nn.Module):
+    """Weights of a hashed vocabulary and the axes along which training texts differ most."""
+
+    idf: Tensor
+    axes: Tensor
+
+    def __init__(self, buckets: int, width: int) -> None:
+        super().__init__()
+        self.buckets = buckets
+        self.width = width
+        self.register_buffer("idf", torch.zeros(buckets))
+        self.register_buffer("axes", torch.zeros(buckets, width))
+
+    @classmethod
+    def fit(
+        cls, texts: Sequence[Sequence[str]], *, buckets: int, width: int, seed: int
+    ) -> "TextAxes":
+        """From the grams of n training texts; width must be at most n.
+
+        A gram of a single text weighs nothing: no other row can share it.
+        """
+        fitted = cls(buckets, width)
+        rows = [counted(grams, buckets) for grams in texts]
+        n_with = np.bincount(np.concatenate([row for row, _ in rows]), minlength=buckets)
+        idf = np.where(n_with > 1, np.log((1 + len(rows)) / (1 + n_with)) + 1, 0.0)
+        fitted.idf.copy_(torch.from_numpy(idf))
+        rarity = fitted.idf.numpy()
+        weighed = csr_array(
+            (
+                np.concatenate([_weighed(counts, rarity[row]) for row, counts in rows]),
+                np.concatenate([row for row, _ in rows]),
+                np.cumsum([0, *(len(row) for row, _ in rows)]),
+            ),
+            shape=(len(rows), buckets),
+        )
+        _, _, axes = randomized_svd(weighed, width, n_iter=4, random_state=seed)
+        fitted.axes.copy_(torch.from_numpy(np.ascontiguousarray(axes.T)))
+        return fitted
+
+    def read(self, grams: Sequence[str]) -> NDArray[np.float64]:
+        """Place of a text on the axes, (width,); a text of unknown grams lies at zero."""
+        row, counts = counted(grams, self.buckets)
+        weights = _weighed(counts, self.idf.numpy()[row])
+        # A plain sum over one row: a matrix product of many would depend on the rows beside it.
+        placed: NDArray[np.float64] = (weights[:, None] * self.axes.numpy()[row]).sum(axis=0)
+        return placed
+
+
+def _weighed(counts: NDArray[np.int64], idf: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Log counts times rarity, of length 1 unless nothing in it is known."""
+    weights: NDArray[np.float64] = _LOG_COUNTS[np.minimum(counts, len(_LOG_COUNTS)) - 1] * idf
+    length = float(np.sqrt(np.square(weights).sum()))
+    return weights / length if length > 0 else weights

@@ -12,7 +12,18 @@ from bench.measure import ONE_THREAD, Row, markdown
 # Before torch is loaded, which reads them once: a shared machine gives no second core reliably.
 os.environ.update(ONE_THREAD)
 
-from bench import audio, autoencoder, catalog, clip, frames, full_size, imports, listing
+from bench import (
+    audio,
+    autoencoder,
+    catalog,
+    clip,
+    frames,
+    full_size,
+    imports,
+    listing,
+    modern,
+    predict,
+)
 
 MODULES = {
     "catalog": catalog,
@@ -22,6 +33,8 @@ MODULES = {
     "frames": frames,
     "autoencoder": autoencoder,
     "audio": audio,
+    "modern": modern,
+    "predict": predict,
     "full_size": full_size,
 }
 ON_REQUEST = {"full_size"}

@@ -202,6 +202,8 @@ class AuthorRows:
         """The history that was added."""
         self._pack()
         keys = np.concatenate(self._packed_keys)
+        if not len(keys):  # no row has both an author and a time
+            return AuthorHistory(0, prior)
         order = np.lexsort((keys[:, 1], keys[:, 0]))
         keys, labels = keys[order], np.concatenate(self._packed_labels)[order]
         running = labels.copy()

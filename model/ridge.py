@@ -147,7 +147,7 @@ def solve_ridge(config: RidgeConfig, request: SolveRequest) -> Ridge:
         for x, y, fold in zip(chunk.x, chunk.y, chunk.fold, strict=True):
             sample.add((x, float(y), int(fold)))
     request.progress("choosing the penalties")
-    by_group = _penalties(sums, group, config.penalty)
+    by_group = chosen_penalties(sums, group, config.penalty)
     penalties = by_group[group]
     weights, mean, centre = sums.solve(penalties)
     settings = replace(resolved(config, encoder), n_columns=len(group))
@@ -193,10 +193,13 @@ def _groups(encoder: BlockEncoder) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     return groups, np.array([groups.index(name) for name in of_column], dtype=np.int64)
 
 
-def _penalties(sums: FoldSums, group: NDArray[np.int64], fixed: float | None) -> Floats:
+def chosen_penalties(
+    sums: FoldSums, group: NDArray[np.int64], fixed: float | None = None
+) -> Floats:
     """Penalty of each group: one for all first, then each in turn while it lowers the error.
 
     One for all would weigh a block of three telling columns like one of thirty vague ones.
+    group: (columns,), the number of each column's group    returns: (groups,)
     """
     n_groups = int(group.max()) + 1
     if fixed is not None or not sums.folds():

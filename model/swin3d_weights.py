@@ -93,8 +93,8 @@ def _published_and_whole(name: str) -> Path:
     file = published_file(name)
     if not file.is_file():
         raise WeightsMissing(
-            f"no weights {name} on this machine: fetch them, or put torchvision's {file.name} into "
-            f"{file.parent}, or name a file of such weights"
+            f"no weights {name} on this machine: run `viewcast models fetch {name}`, or put "
+            f"torchvision's {file.name} into {file.parent}, or name a file of such weights"
         )
     # torch.hub checks what it downloads and trusts whatever lies in its cache afterwards.
     if not (sha256 := weights_sha256(file)).startswith(_sha256_prefix(file)):

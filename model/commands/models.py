@@ -61,6 +61,24 @@ def models_describe(preset: str, as_json: bool) -> None:
     emit(describe(preset), as_json=as_json)
 
 
+@models.command("fetch")
+@click.argument("name", metavar="NETWORK:WEIGHTS")
+@json_option
+@dry_run_option
+def models_fetch(name: str, as_json: bool, dry_run: bool) -> None:
+    """Download a video network's published weights into torchvision's cache; needs internet.
+
+    Such as swin3d_t:KINETICS400_V1, to start from with `train paper-swin --set weights=NAME`.
+    """
+    from model.errors import BadSetting
+    from model.swin3d_weights import fetch, published, published_file
+
+    if name not in published():
+        raise BadSetting(f"weights {name!r} are none of {', '.join(published())}")
+    file = published_file(name) if dry_run else fetch(name)
+    emit({"weights": name, "file": str(file), "dry_run": dry_run}, as_json=as_json)
+
+
 @models.command("promote")
 @click.argument("model_name", metavar="NAME:VERSION")
 @click.option("--alias", default="production", show_default=True)

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from bench.measure import REPEATS, Row
 from features.convlstm import ConvLstmAutoencoder, ConvLstmConfig, reconstruction_loss
-from model.world import World, resolved
+from model.training.world import World, resolved
 
 HEIGHT_PX, WIDTH_PX = 128, 72
 EQUAL, MIXED = (3, 3, 3, 3), (4, 3, 2, 1)  # frames of the four clips of a batch

@@ -19,13 +19,13 @@ from pathlib import Path
 import torch
 
 from bench.measure import ROOT, Row, peak_memory_mb
-from model.baselines import Constants
 from model.batches import Dataset, Example
 from model.checkpoint import ModelCard, load_checkpoint, save_checkpoint
-from model.fit import fit
 from model.registry import PRESETS, find_kind
 from model.scoring import Scorer
+from model.solved.baselines import Constants
 from model.targets import QuartileEdges, TargetTransform
+from model.training.fit import fit
 
 N_PARAMETERS = 835_170_945
 WEIGHTS_MB = 4 * N_PARAMETERS / 1e6

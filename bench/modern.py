@@ -22,8 +22,8 @@ import numpy as np
 
 from model.batches import Example
 from model.facts import Facts
-from model.modern_net import ModernConfig
-from model.modern_solve import solve_modern
+from model.modern.solve import solve_modern
+from model.modern.tower import ModernConfig
 from model.network import SolveRequest
 from model.targets import TargetTransform
 

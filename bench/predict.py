@@ -44,10 +44,10 @@ from features.plan import AUTOENCODER, clip_alias
 from features.store import FeatureStore
 from features.waveform import SAMPLE_RATE_HZ, read_waveform
 from features.weights import save_weights
-from model.pretraining import save_autoencoder
 from model.registry import PRESETS
 from model.split import SplitConfig
 from model.steps import TrainRequest, create_split, train
+from model.training.pretraining import save_autoencoder
 
 LIMIT_S = 10.0
 DURATION_S = 15

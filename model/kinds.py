@@ -5,7 +5,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
-from model.baselines import (
+from model.batches import InputShapes
+from model.errors import BadCheckpoint, UnknownKind
+from model.modern.network import ModernNetwork
+from model.modern.solve import solve_modern
+from model.modern.tower import ModernConfig
+from model.network import Network, Solve, SolveRequest
+from model.networks.cnn3d import Cnn3d, Cnn3dConfig
+from model.networks.fused import FusedConfig, FusedRegressor
+from model.networks.swin3d import Swin3d, Swin3dConfig
+from model.solved.baselines import (
     CONSTANTS,
     AuthorMean,
     AuthorMeanConfig,
@@ -18,17 +27,8 @@ from model.baselines import (
     solve_constant,
     solve_hashtag_mean,
 )
-from model.batches import InputShapes
-from model.boosted import BoostedConfig, BoostedTrees, solve_boosted
-from model.cnn3d import Cnn3d, Cnn3dConfig
-from model.errors import BadCheckpoint, UnknownKind
-from model.fused import FusedConfig, FusedRegressor
-from model.modern import ModernNetwork
-from model.modern_net import ModernConfig
-from model.modern_solve import solve_modern
-from model.network import Network, Solve, SolveRequest
-from model.ridge import Ridge, RidgeConfig, solve_ridge
-from model.swin3d import Swin3d, Swin3dConfig
+from model.solved.boosted import BoostedConfig, BoostedTrees, solve_boosted
+from model.solved.ridge import Ridge, RidgeConfig, solve_ridge
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from model.batches import InputShapes
 from model.errors import BadSetting
-from model.fit_config import FitConfig
 from model.kinds import Modality, find_kind
-from model.losses import CLASS_LOSS
 from model.targets import OBJECTIVES, TARGET_KINDS, Objective, TargetKind
+from model.training.fit_config import FitConfig
+from model.training.losses import CLASS_LOSS
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

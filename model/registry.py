@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from model.baselines import CONSTANTS, AuthorMeanConfig, ConstantConfig, HashtagMeanConfig
 from model.batches import InputShapes
-from model.boosted import BoostedConfig
-from model.cnn3d import Cnn3dConfig
 from model.errors import UnknownKind
-from model.fit_config import FitConfig
-from model.fused import FusedConfig
-from model.fused import describe as describe_fused
 from model.kinds import KINDS, Kind, Modality, find_kind
-from model.modern_net import ModernConfig
+from model.modern.tower import ModernConfig
+from model.networks.cnn3d import Cnn3dConfig
+from model.networks.fused import FusedConfig
+from model.networks.fused import describe as describe_fused
+from model.networks.swin3d import Swin3dConfig
 from model.presets import Preset, with_overrides
-from model.ridge import RidgeConfig
-from model.swin3d import Swin3dConfig
+from model.solved.baselines import CONSTANTS, AuthorMeanConfig, ConstantConfig, HashtagMeanConfig
+from model.solved.boosted import BoostedConfig
+from model.solved.ridge import RidgeConfig
+from model.training.fit_config import FitConfig
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

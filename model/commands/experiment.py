@@ -53,7 +53,7 @@ def experiment_paper(
     """
     from catalog.progress import progress
     from model import steps
-    from model.experiment import choose
+    from model.experiment.table import choose
 
     rows = choose(only)
     if dry_run:

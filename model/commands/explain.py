@@ -9,7 +9,7 @@ from catalog.console import App, emit, json_option, pass_app, table
 from model.commands.choices import find_model_named, store_of
 
 if TYPE_CHECKING:
-    from model.intervals import Interval
+    from model.evaluation.intervals import Interval
     from model.steps import Explained
 
 

@@ -71,7 +71,7 @@ def models_fetch(name: str, as_json: bool, dry_run: bool) -> None:
     Such as swin3d_t:KINETICS400_V1, to start from with `train paper-swin --set weights=NAME`.
     """
     from model.errors import BadSetting
-    from model.swin3d_weights import fetch, published, published_file
+    from model.networks.swin3d_weights import fetch, published, published_file
 
     if name not in published():
         raise BadSetting(f"weights {name!r} are none of {', '.join(published())}")

@@ -93,8 +93,8 @@ def _asides(app: App, model: "ModelFacts") -> "list[Aside]":
 
 
 def _show(predicted: "Predicted", total_s: float, *, as_json: bool) -> None:
-    from model.forecast_card import ForecastCard, card_document, refused_document
-    from model.forecast_text import card_text, refused_text
+    from model.forecast.card import ForecastCard, card_document, refused_document
+    from model.forecast.text import card_text, refused_text
 
     cards = [
         (card_document(one), card_text(one))

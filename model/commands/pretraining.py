@@ -86,8 +86,8 @@ def run_pretrain(
     """
     from catalog.progress import progress
     from model import steps
-    from model.pretraining import PretrainConfig
-    from model.world import join
+    from model.training.pretraining import PretrainConfig
+    from model.training.world import join
 
     config = PretrainConfig(**{**app.settings.pretrain.model_dump(), **(changed or {})})
     with join(config.device) as world:

@@ -9,9 +9,9 @@ from catalog.comparing import newest_predictions, train_labels
 from catalog.errors import NotFound
 from catalog.facts import ModelFacts
 from catalog.session import Catalog
-from model.baselines import Constants
-from model.comparing import Comparison, compare_models
 from model.errors import BadSetting, NothingToTrain
+from model.evaluation.comparing import Comparison, compare_models
+from model.solved.baselines import Constants
 from model.targets import Floats
 
 WIDTH = 3  # video, actual, predicted

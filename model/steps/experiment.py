@@ -18,8 +18,8 @@ from catalog.session import Catalog
 from features.errors import FeatureError
 from features.store import atomic_file
 from model.errors import ModelError
-from model.experiment import PART, Planned, Result, table_row
-from model.experiment_page import MOST_POINTS, csv_text, page
+from model.experiment.page import MOST_POINTS, csv_text, page
+from model.experiment.table import PART, Planned, Result, table_row
 from model.registry import find_preset
 from model.steps.figures import run_folder
 from model.steps.request import TrainRequest

@@ -8,10 +8,10 @@ from catalog.pending import model_feature_sets
 from catalog.progress import Progress
 from catalog.runs import Outcome, record_run
 from catalog.session import Catalog
-from model.ablation import forecaster_of
 from model.checkpoint import Checkpoint
 from model.errors import NothingToTrain
-from model.explain import Effect, Importance, hashtag_effects, hour_effects, importances
+from model.forecast.ablation import forecaster_of
+from model.forecast.explain import Effect, Importance, hashtag_effects, hour_effects, importances
 from model.registry import find_kind
 from model.steps.inputs import Reader
 from model.steps.rows import PartRows, Wanted, read_parts

@@ -27,8 +27,8 @@ from model.figures import (
     some_frames,
     write_page,
 )
-from model.pretraining import Pretrained
 from model.steps.inputs import location
+from model.training.pretraining import Pretrained
 
 PAGE: Final = "figures.html"
 Y_LABEL: Final = "mean squared error of a pixel"

@@ -4,7 +4,7 @@ from array import array
 from dataclasses import dataclass, field
 
 from model.checkpoint import ModelCard
-from model.metrics import evaluate
+from model.evaluation.metrics import evaluate
 
 
 @dataclass

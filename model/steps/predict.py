@@ -27,12 +27,11 @@ from features.aside import Aside
 from features.errors import FeatureError, WeightsMismatch, WeightsMissing
 from features.oneoff import HeldStore, MadeFeatures, OneOff
 from features.plan import Plan
-from model.baselines import ConstantRegressor
 from model.batches import Example
 from model.checkpoint import Checkpoint
 from model.errors import IncompatibleFeatures, NotFinite
 from model.facts import Facts
-from model.forecast_card import (
+from model.forecast.card import (
     ForecastCard,
     ModelLine,
     Refused,
@@ -44,10 +43,11 @@ from model.forecast_card import (
     percentile_of,
     plain,
 )
-from model.leaving_out import moves_of
-from model.neighbours import Neighbour
+from model.forecast.leaving_out import moves_of
+from model.modern.neighbours import Neighbour
 from model.registry import Kind, find_kind
 from model.scoring import Scorer
+from model.solved.baselines import ConstantRegressor
 from model.steps.inputs import Reader
 from model.steps.predict_plans import settled_plans
 from model.steps.predict_request import PredictRequest, utc_text

@@ -20,10 +20,10 @@ from features.plan import AUTOENCODER, clip_alias
 from features.store import FeatureStore
 from features.visual import load_foreign_autoencoder
 from features.weights import weights_sha256
-from model.pretraining import Epoch, PretrainConfig, Pretrained, pretrain, save_autoencoder
 from model.steps.figures import TrainingAlbum, run_folder
 from model.steps.inputs import artifact_uris, hash_of, location
-from model.world import World, resolved
+from model.training.pretraining import Epoch, PretrainConfig, Pretrained, pretrain, save_autoencoder
+from model.training.world import World, resolved
 
 VAL_EVERY = 5  # every fifth clip validates
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from model.batches import AudioShape, ClipShape, Example, InputShapes, VisualShape
-from model.fused import FusedConfig
+from model.networks.fused import FusedConfig
 from model.registry import Preset
 
 

@@ -17,21 +17,21 @@ from catalog.runs import Outcome, Run, record_run
 from catalog.session import Catalog
 from features.errors import WeightsMissing
 from features.store import FeatureStore
-from model.baselines import Constants
 from model.batches import Dataset, Example
 from model.checkpoint import ModelCard, save_checkpoint
 from model.errors import NothingToTrain
-from model.fit import fit
 from model.network import Network, SolveRequest
 from model.registry import Kind, Preset, find_kind
 from model.scoring import Scorer
+from model.solved.baselines import Constants
 from model.steps.inputs import PAPER_TENSORS, TENSORS, Reader, artifact_uris, hash_of
 from model.steps.judging import Judged
 from model.steps.request import TrainRequest
 from model.steps.rows import PARTS, Part, PartRows, Wanted, read_parts
 from model.steps.sizes import clip_depth_of, shapes_of
 from model.targets import QuartileEdges, TargetTransform
-from model.training_state import EpochReport
+from model.training.fit import fit
+from model.training.training_state import EpochReport
 
 SCRATCH_FOLDER = "scratch"
 IN_SAMPLE_ROWS = 2_000  # of train are measured

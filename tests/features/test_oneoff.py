@@ -24,7 +24,7 @@ from features.oneoff import HeldStore, OneOff, probe
 from features.plan import ClipPlan, VisualPlan
 from features.store import FeatureStore
 from features.weights import weights_sha256
-from model.pretraining import save_autoencoder
+from model.training.pretraining import save_autoencoder
 from tests.features.media import make_media
 from tests.features.toys import ToyHearingPlan
 

@@ -18,7 +18,7 @@ from features.errors import WeightsMismatch, WeightsMissing
 from features.frames import FramesConfig, FramesExtractor
 from features.plan import AudioPlan, ClipPlan, FramesPlan, Plan, VisualPlan
 from features.visual import VisualExtractor
-from model.pretraining import save_autoencoder
+from model.training.pretraining import save_autoencoder
 
 CLIPS = ClipPlan(ClipConfig(), "store")
 VISUAL = VisualPlan("c" * 64, Path("autoencoder.safetensors"), "0" * 64, "store")

@@ -15,7 +15,7 @@ from features.extractor import Extractor, FeatureSetSpec
 from features.plan import ClipPlan, VisualPlan
 from features.steps import count_to_extract, drop_from_shard, extract, find_set, retry
 from features.store import FeatureStore
-from model.pretraining import Epoch, save_autoencoder
+from model.training.pretraining import Epoch, save_autoencoder
 from tests.catalog.factories import seen, video_facts
 from tests.features.media import make_media
 from tests.features.plans import ToyExtractor

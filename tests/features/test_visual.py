@@ -24,7 +24,7 @@ from features.visual import (
     pad,
 )
 from features.weights import save_weights, weights_sha256
-from model.pretraining import save_autoencoder
+from model.training.pretraining import save_autoencoder
 
 H, W, HIDDEN = 8, 6, 4
 LENGTHS = (1, 5, 3)

@@ -3,9 +3,9 @@
 import torch
 
 from model.batches import Batch, Dataset, Example, InputShapes, collate
-from model.cnn3d import Cnn3dConfig
-from model.fused import FusedConfig, FusedRegressor
-from model.swin3d import Swin3dConfig
+from model.networks.cnn3d import Cnn3dConfig
+from model.networks.fused import FusedConfig, FusedRegressor
+from model.networks.swin3d import Swin3dConfig
 
 SHAPES = InputShapes(visual=(8, 4, 4), audio=(3, 8))
 TINY = FusedConfig(

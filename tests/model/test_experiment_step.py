@@ -15,7 +15,7 @@ from catalog.record import store_predictions, store_sightings
 from catalog.runs import record_run
 from cli import main
 from model.errors import BadSetting, NothingToTrain
-from model.experiment import choose
+from model.experiment.table import choose
 from model.split import SplitConfig
 from model.steps import (
     ExperimentRequest,

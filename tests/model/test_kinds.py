@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from model.baselines import Constants
 from model.batches import Example, batches, collate
 from model.checkpoint import ModelCard, load_checkpoint, save_checkpoint
-from model.cnn3d import Cnn3dConfig
 from model.errors import IncompatibleFeatures
-from model.fit import FitConfig, fit
 from model.kinds import KINDS, find_kind
 from model.network import Network
+from model.networks.cnn3d import Cnn3dConfig
 from model.scoring import Scorer, forecast, predict
+from model.solved.baselines import Constants
 from model.targets import QuartileEdges, TargetTransform
+from model.training.fit import FitConfig, fit
 from tests.model.factories import (
     TINY,
     TINY_CNN3D,

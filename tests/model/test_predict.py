@@ -27,13 +27,13 @@ from features.extractor import Source
 from features.plan import AUTOENCODER, ClipPlan, VisualPlan
 from features.store import FeatureStore
 from model.errors import IncompatibleFeatures
-from model.forecast_card import ForecastCard, Refused
-from model.pretraining import save_autoencoder
+from model.forecast.card import ForecastCard, Refused
 from model.scoring import Scorer
 from model.split import SplitConfig
 from model.steps import PredictRequest, TrainRequest, create_split, predict, train
 from model.steps.inputs import Reader
 from model.steps.score import load_model
+from model.training.pretraining import save_autoencoder
 from tests.catalog.factories import add_media, add_videos, seen, video_facts
 from tests.features.media import make_media
 from tests.features.toys import ToyHearingPlan

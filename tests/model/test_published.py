@@ -8,9 +8,9 @@ every single view count, which are not published: the three MAE cannot be worked
 import numpy as np
 import pytest
 
-from model.baselines import Constants
-from model.experiment import TABLE
-from model.metrics import evaluate
+from model.evaluation.metrics import evaluate
+from model.experiment.table import TABLE
+from model.solved.baselines import Constants
 from model.targets import QuartileEdges
 
 TEST_VARIANCE_M = 70.2017  # million k²: what always answering the test mean scores

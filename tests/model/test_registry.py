@@ -6,7 +6,7 @@ import torch
 
 from model.batches import InputShapes
 from model.errors import BadCheckpoint, BadSetting, IncompatibleFeatures, UnknownKind
-from model.fused import FusedConfig
+from model.networks.fused import FusedConfig
 from model.registry import (
     KINDS,
     PRESETS,

@@ -1,0 +1,152 @@
+"""How good a set of predictions is, with the constants it has to beat beside it."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from model.errors import NotFinite, NothingToTrain
+from model.evaluation.intervals import mean_intervals, rank_intervals
+from model.solved.baselines import Constants
+from model.targets import Floats, QuartileEdges
+
+N_QUARTERS = 4
+#: The metrics that have intervals of their own and paired differences to each constant.
+ERRORS = ("mse_k2", "mae_k", "log_mae")
+CONSTANT_NAMES = ("train_mean", "train_median", "geometric_mean")
+
+
+def evaluate(
+    actual_k: ArrayLike,
+    predicted_k: ArrayLike,
+    *,
+    constants: Constants,
+    edges: QuartileEdges,
+    low_k: ArrayLike | None = None,
+    high_k: ArrayLike | None = None,
+    predicted_quartile: ArrayLike | None = None,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Metrics by the names the catalog stores; what is not defined is left out, never NaN.
+
+    n, mse_k2 (thousands squared), mae_k, median_ae_k, log_mae (natural log of 1 + thousands),
+    r2_log, spearman. Of the quarters that `edges` parts the training rows into:
+    quartile_accuracy; balanced_accuracy, the mean of the share found of each quarter that occurs;
+    `confusion.<actual>.<predicted>`; and majority_accuracy, what always naming one quarter can
+    reach: that of the quarter most frequent among *these* rows, as the paper's 29 to 30 % are. (In
+    training all four are equally frequent, so nobody can know beforehand which that will be.)
+    With low_k and high_k, the ends of the model's 80 % intervals: coverage_80, the share of rows
+    inside, and interval_width_log, the mean width on the scale of log_mae.
+    predicted_quartile: a classifier's choice; without it, the quarter of each predicted count.
+
+    `mae_k.low`/`.high` are 95 % bootstrap ends, the same for mse_k2, log_mae and spearman (for
+    which see rank_intervals: beyond 20,000 rows by a normal approximation). `mse_k2.train_mean` …
+    are the errors of the constants on the same rows, and `mae_k_diff.train_median.low`/`.high`
+    the interval of model minus constant: below zero on both ends means better.
+    Raises NothingToTrain for no row, NotFinite for what is no count, no interval or no quarter.
+    """
+    actual, predicted = _checked(actual_k, "actual"), _checked(predicted_k, "predicted")
+    if actual.shape != predicted.shape:
+        raise NotFinite(f"{actual.size} actual counts for {predicted.size} predicted ones")
+    if actual.size == 0:
+        raise NothingToTrain("there is no row with both a prediction and a readable view count")
+    errors = errors_of(actual, predicted)
+    found = {
+        "n": float(actual.size),
+        **{name: float(rows.mean()) for name, rows in errors.items()},
+        "median_ae_k": float(np.median(errors["mae_k"])),
+        **_ranking(actual, predicted, seed),
+        **_quarters(edges, actual, predicted, predicted_quartile),
+        **_coverage(actual, low_k, high_k),
+    }
+    columns, rows = list(errors), list(errors.values())
+    for name, constant_k in named_constants(constants).items():
+        for metric, beside in errors_of(actual, np.full_like(actual, constant_k)).items():
+            found[f"{metric}.{name}"] = float(beside.mean())
+            columns.append(f"{metric}_diff.{name}")
+            rows.append(errors[metric] - beside)
+    if actual.size > 1:  # one row can be drawn in one way only
+        intervals = mean_intervals(np.stack(rows), seed=seed)
+        for name, (low, high) in zip(columns, intervals, strict=True):
+            found |= {f"{name}.low": low, f"{name}.high": high}
+    return found
+
+
+def errors_of(actual: Floats, predicted: Floats) -> dict[str, Floats]:
+    """The error of each row, by the name of its mean: squared, absolute, absolute of logs."""
+    gap = predicted - actual
+    log_gap = np.log1p(predicted) - np.log1p(actual)
+    return dict(zip(ERRORS, (np.square(gap), np.abs(gap), np.abs(log_gap)), strict=True))
+
+
+def named_constants(constants: Constants) -> dict[str, float]:
+    """The constants in thousands of views, by the names that metrics give them."""
+    values = (constants.train_mean_k, constants.train_median_k, constants.geometric_mean_k)
+    return dict(zip(CONSTANT_NAMES, values, strict=True))
+
+
+def _checked(values: ArrayLike, what: str) -> Floats:
+    found = np.asarray(values, dtype=np.float64).reshape(-1)
+    bad = ~np.isfinite(found) | (found < 0)
+    if bad.any():
+        raise NotFinite(
+            f"{int(bad.sum())} of {found.size} {what} counts are not numbers of 0 or more"
+        )
+    return found
+
+
+def _ranking(actual: Floats, predicted: Floats, seed: int) -> dict[str, float]:
+    # np.ptp of equal floats is exactly 0; a standard deviation of them need not be.
+    if actual.size < 2 or np.ptp(actual) == 0:
+        return {}
+    log_actual, log_predicted = np.log1p(actual), np.log1p(predicted)
+    found = {}
+    scatter = float(np.square(log_actual - log_actual.mean()).sum())
+    if scatter > 0:  # counts that differ in the last digit may have equal logs
+        found["r2_log"] = 1.0 - float(np.square(log_predicted - log_actual).sum()) / scatter
+    [spearman], [ends], _none = rank_intervals(actual, [predicted], seed=seed)
+    if spearman is not None:  # a constant ranks nothing
+        found["spearman"] = spearman
+    if ends is not None:
+        found |= {"spearman.low": ends.low, "spearman.high": ends.high}
+    return found
+
+
+def _quarters(
+    edges: QuartileEdges, actual: Floats, predicted: Floats, chosen: ArrayLike | None
+) -> dict[str, float]:
+    truth = edges.classify(actual)
+    named = edges.classify(predicted) if chosen is None else _quartiles(chosen, actual.size)
+    counts = np.zeros((N_QUARTERS, N_QUARTERS), dtype=np.int64)
+    np.add.at(counts, (truth, named), 1)
+    of_quarter = counts.sum(axis=1)
+    occurs = of_quarter > 0
+    found = {
+        "quartile_accuracy": float(np.trace(counts) / actual.size),
+        "balanced_accuracy": float((np.diag(counts)[occurs] / of_quarter[occurs]).mean()),
+        "majority_accuracy": float(of_quarter.max() / actual.size),
+    }
+    for (i, j), count in np.ndenumerate(counts):
+        found[f"confusion.{i}.{j}"] = float(count)
+    return found
+
+
+def _quartiles(chosen: ArrayLike, n: int) -> NDArray[np.int64]:
+    found = np.asarray(chosen).reshape(-1)
+    if found.size != n or not np.isin(found, range(N_QUARTERS)).all():
+        raise NotFinite(f"{found.size} chosen quarters for {n} rows; each must be 0, 1, 2 or 3")
+    return found.astype(np.int64)
+
+
+def _coverage(
+    actual: Floats, low_k: ArrayLike | None, high_k: ArrayLike | None
+) -> dict[str, float]:
+    if low_k is None or high_k is None:
+        return {}
+    low, high = _checked(low_k, "lower"), _checked(high_k, "upper")
+    if low.shape != actual.shape or high.shape != actual.shape or (low > high).any():
+        raise NotFinite(
+            f"{low.size} lower and {high.size} upper ends are no {actual.size} intervals"
+        )
+    return {
+        "coverage_80": float(((low <= actual) & (actual <= high)).mean()),
+        "interval_width_log": float((np.log1p(high) - np.log1p(low)).mean()),
+    }

@@ -1,0 +1,188 @@
+"""What drives a model's forecasts: importance of each block, effects of hashtags and hours.
+
+All of it is about the model, over rows it is asked about; none of it says what would cause views.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.batches import Example
+from model.blocks.encoder import Encoded
+from model.errors import NothingToTrain
+from model.evaluation.intervals import Interval, mean_intervals, rank_intervals
+from model.forecast.ablation import ONE_VIEW_K, BlockForecaster, Floats
+from model.targets import TargetTransform
+
+HOURS: Final = 24
+
+
+@dataclass(frozen=True)
+class Importance:
+    """How much worse the forecasts get when a block's contents change places between rows.
+
+    log_mae: rise of the mean absolute error of log(1 + thousands), over the repeats. spearman:
+    fall of the rank correlation, of the first repeat; None where it is not defined. Each with its
+    95 % bootstrap interval over rows; an interval that holds 0 says that it may be nothing.
+    present: share of the rows that have the block.
+    """
+
+    block: str
+    present: float
+    log_mae: float
+    log_mae_interval: Interval
+    spearman: float | None
+    spearman_interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Mean factor on the forecast views, over n rows, with its 95 % bootstrap interval.
+
+    what: a hashtag, with it over without it; or an hour of the day (UTC), over the mean hour.
+    """
+
+    what: str
+    n: int
+    factor: float
+    interval: Interval
+
+
+def importances(
+    model: BlockForecaster,
+    examples: Sequence[Example],
+    target: TargetTransform,
+    *,
+    seed: int,
+    repeats: int = 5,
+) -> list[Importance]:
+    """Grouped permutation importance of each block, the highest first.
+
+    examples: rows with views that the model has not learned from, two or more; NothingToTrain
+    for fewer. A block and whether a row has it move together.
+    """
+    if len(examples) < 2 or any(example.views_k is None for example in examples):
+        raise NothingToTrain("importance needs at least two rows, each with its views")
+    encoded = model.encode_rows(examples)
+    actual = np.log1p(np.array([example.views_k for example in examples], dtype=np.float64))
+    base = _log_of_1_and(model.forecast_encoded(encoded), target)
+    error = np.abs(base - actual)
+    generator = np.random.default_rng(seed)
+    rises, firsts = [], []
+    for name in model.block_names:
+        rise = np.zeros(len(actual))
+        for repeat in range(repeats):
+            order = generator.permutation(len(actual))
+            mixed = _log_of_1_and(model.forecast_encoded(_mixed(encoded, name, order)), target)
+            rise += (np.abs(mixed - actual) - error) / repeats
+            if repeat == 0:
+                firsts.append(mixed)
+        rises.append(rise)
+    ends = mean_intervals(np.stack(rises), seed=seed)
+    ranked, _, falls = rank_intervals(actual, [base, *firsts], seed=seed)
+    found = [
+        Importance(
+            name,
+            float(encoded.present[name].mean()),
+            float(rises[at].mean()),
+            ends[at],
+            _difference(ranked[0], ranked[at + 1]),
+            falls.get((0, at + 1)),
+        )
+        for at, name in enumerate(model.block_names)
+    ]
+    return sorted(found, key=lambda one: (-one.log_mae, one.block))
+
+
+def hashtag_effects(
+    model: BlockForecaster,
+    examples: Sequence[Example],
+    target: TargetTransform,
+    *,
+    seed: int,
+    at_most: int = 20,
+    fewest: int = 5,
+) -> list[Effect]:
+    """What each of the most used hashtags does to the forecasts of rows that have it.
+
+    Only hashtags of `fewest` rows or more; highest factor first. A hashtag is also taken out of
+    the caption.
+    """
+    used = Counter(tag.lower() for e in examples for tag in dict.fromkeys(e.facts.hashtags))
+    common = sorted(used.items(), key=lambda item: (-item[1], item[0]))[:at_most]
+    found = []
+    for tag, n in common:
+        if n < max(2, fewest):
+            continue
+        having = [e for e in examples if tag in map(str.lower, e.facts.hashtags)]
+        with_it = _log(model.forecast_encoded(model.encode_rows(having)), target)
+        stripped = [_without_tag(example, tag) for example in having]
+        without_it = _log(model.forecast_encoded(model.encode_rows(stripped)), target)
+        found.append(_effect(tag, with_it - without_it, seed))
+    return sorted(found, key=lambda one: (-one.factor, one.what))
+
+
+def hour_effects(
+    model: BlockForecaster, examples: Sequence[Example], target: TargetTransform, *, seed: int
+) -> list[Effect]:
+    """What each hour of posting (UTC) does to the forecasts, 0 to 23; [] where no hour is known.
+
+    Every row is forecast at each hour of its day. Only its own numbers move: what its account did
+    before, and which videos are like it, stay as they were.
+    """
+    timed = [example for example in examples if example.facts.posted_at is not None]
+    if len(timed) < 2 or "meta" not in model.block_names:
+        return []
+    encoded = model.encode_rows(timed)
+    by_hour = []
+    for hour in range(HOURS):
+        moved = model.encode_rows([_at_hour(example, hour) for example in timed])
+        values = {**encoded.values, "meta": moved.values["meta"]}
+        there = Encoded(values, encoded.present)
+        by_hour.append(_log(model.forecast_encoded(there), target))
+    apart = np.stack(by_hour) - np.mean(by_hour, axis=0)
+    return [_effect(f"{hour:02d}", changes, seed) for hour, changes in enumerate(apart)]
+
+
+def _mixed(encoded: Encoded, block: str, order: NDArray[np.int64]) -> Encoded:
+    return Encoded(
+        {**encoded.values, block: encoded.values[block][order]},
+        {**encoded.present, block: encoded.present[block][order]},
+    )
+
+
+def _without_tag(example: Example, tag: str) -> Example:
+    facts = example.facts
+    kept = tuple(one for one in facts.hashtags if one.lower() != tag)
+    words = [w for w in facts.caption.split(" ") if w.lower() != f"#{tag}"]
+    return replace(example, facts=replace(facts, hashtags=kept, caption=" ".join(words)))
+
+
+def _at_hour(example: Example, hour: int) -> Example:
+    posted_at = example.facts.posted_at
+    assert posted_at is not None  # the caller chose those
+    moved = posted_at.astimezone(UTC).replace(hour=hour)
+    return replace(example, facts=replace(example.facts, posted_at=moved))
+
+
+def _effect(what: str, changes: Floats, seed: int) -> Effect:
+    low, high = mean_intervals(changes[None, :], seed=seed)[0]
+    ends = Interval(float(np.exp(low)), float(np.exp(high)))
+    return Effect(what, len(changes), float(np.exp(changes.mean())), ends)
+
+
+def _difference(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first - second
+
+
+def _log_of_1_and(scaled: Floats, target: TargetTransform) -> Floats:
+    return np.log1p(target.score(scaled))
+
+
+def _log(scaled: Floats, target: TargetTransform) -> Floats:
+    return np.log(np.maximum(target.score(scaled), ONE_VIEW_K))

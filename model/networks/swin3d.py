@@ -1,0 +1,131 @@
+"""The paper's large baseline: torchvision's video Swin transformer over the whole clip."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from torch import Tensor, nn
+from torchvision.models.video import SwinTransformer3d
+
+from model.batches import Batch, InputShapes
+from model.errors import BadSetting
+from model.network import Network
+from model.networks.clips import ClipConfig, clip_size, watched
+from model.networks.swin3d_weights import SCRATCH, fill, starting_weights
+
+HEADS = ("flat", "pooled")
+
+
+@dataclass(frozen=True)
+class Swin3dConfig(ClipConfig):
+    """Sizes and rules of the network; every default is the paper's.
+
+    patch_depth, patch_px: frames and pixels of a token. window_depth, window_px: tokens that see
+    each other. depths, heads: layers of each stage and their heads; each stage is twice as wide.
+    head: "flat" reads every place of the last stage, which gives the published 27,625,903
+    parameters at the default clip; "pooled" their mean, as torchvision does it.
+    final_relu: no prediction below zero (the paper, where the target is in raw views).
+    weights: what it starts from: "scratch", a torchvision name such as
+    "swin3d_t:KINETICS400_V1", or a file of such a network's weights; all but its head.
+    """
+
+    patch_depth: int = 4
+    patch_px: int = 4
+    window_depth: int = 2
+    window_px: int = 7
+    embed: int = 96
+    depths: tuple[int, ...] = (2, 2, 6, 2)
+    heads: tuple[int, ...] = (3, 6, 12, 24)
+    dropout: float = 0.1
+    attention_dropout: float = 0.0
+    stochastic_depth: float = 0.1
+    head: Literal["flat", "pooled"] = "flat"
+    final_relu: bool = False
+    weights: str = SCRATCH
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "depths", tuple(self.depths))  # JSON knows lists only
+        object.__setattr__(self, "heads", tuple(self.heads))
+        patch = (self.patch_depth, self.patch_px, self.window_depth, self.window_px)
+        if min(*patch, self.embed, *self.depths, *self.heads) < 1:
+            raise BadSetting(f"every size of the Swin network must be 1 or more: {self}")
+        if len(self.depths) != len(self.heads) or sum(self.depths) < 2:
+            raise BadSetting(
+                f"depths {self.depths} and heads {self.heads} must be of the same stages, with two "
+                "layers or more in all"
+            )
+        for stage, heads in enumerate(self.heads):
+            if self.embed * 2**stage % heads:
+                raise BadSetting(
+                    f"width {self.embed * 2**stage} of stage {stage} must be a multiple of its "
+                    f"{heads} heads"
+                )
+        drops = (self.dropout, self.attention_dropout, self.stochastic_depth)
+        if not all(0 <= drop < 1 for drop in drops):
+            raise BadSetting(
+                f"dropout, attention_dropout and stochastic_depth must be in [0, 1): {drops}"
+            )
+        if self.head not in HEADS:
+            raise BadSetting(f"head {self.head!r} must be one of {', '.join(HEADS)}")
+
+    @property
+    def places(self) -> int:
+        """Tokens after the last stage; each stage after the first halves height and width."""
+        height, width = (-(-side // self.patch_px) for side in (self.height_px, self.width_px))
+        for _ in self.depths[1:]:
+            height, width = -(-height // 2), -(-width // 2)
+        return -(-self.depth // self.patch_depth) * height * width
+
+    def sized(self, shapes: InputShapes) -> "Swin3dConfig":
+        """The same for clips of that height and width."""
+        height_px, width_px = clip_size(shapes)
+        return replace(self, height_px=height_px, width_px=width_px)
+
+
+class Swin3d(Network):
+    """Windows of a clip that shift from layer to layer, and one linear layer at the end."""
+
+    config: Swin3dConfig
+
+    def __init__(self, config: Swin3dConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.shapes = config.shapes
+        self.swin = SwinTransformer3d(
+            patch_size=[config.patch_depth, config.patch_px, config.patch_px],
+            embed_dim=config.embed,
+            depths=list(config.depths),
+            num_heads=list(config.heads),
+            window_size=[config.window_depth, config.window_px, config.window_px],
+            dropout=config.dropout,
+            attention_dropout=config.attention_dropout,
+            stochastic_depth_prob=config.stochastic_depth,
+        )
+        # Its own end is a mean over all places and a classifier of 400 actions.
+        del self.swin.avgpool, self.swin.head
+        width = self.swin.num_features * (config.places if config.head == "flat" else 1)
+        self.head = nn.Linear(width, config.outputs)
+        nn.init.trunc_normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+        if config.final_relu:
+            # Clips look alike to an untrained network. Where it began below zero for one, it would
+            # for all, and never learn; so it begins just above, with the same for each.
+            nn.init.zeros_(self.head.weight)
+            nn.init.ones_(self.head.bias)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Prediction of each row on the target's scale, (B,), or class scores (B, 4)."""
+        swin = self.swin
+        tokens = swin.pos_drop(swin.patch_embed(watched(batch, self.config.pixels)))
+        places = swin.norm(swin.features(tokens)).flatten(1, 3)  # (B, places, C)
+        vector = places.flatten(1) if self.config.head == "flat" else places.mean(1)
+        predicted: Tensor = self.head(vector)
+        if self.config.outputs > 1:
+            return predicted
+        return (predicted.relu() if self.config.final_relu else predicted).squeeze(1)
+
+    def prepare(self, train: Iterable[Batch]) -> None:  # noqa: ARG002 - its scales are fixed
+        """Start from the weights that the config names. Raises WeightsMissing, WeightsMismatch."""
+        if self.config.weights != SCRATCH:
+            fill(self.swin, starting_weights(self.config.weights), self.config.weights)

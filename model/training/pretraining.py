@@ -1,0 +1,238 @@
+"""Train the autoencoder on clips without labels (paper, section 3.1)."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from features.convlstm import KIND, ConvLstmAutoencoder, ConvLstmConfig, reconstruction_loss
+from features.depth import DEPTHS, Depth
+from features.visual import pad
+from features.weights import save_weights
+from model.batches import shuffled
+from model.errors import BadSetting, NotFinite, NothingToTrain
+from model.training.pretraining_state import (
+    Epoch,
+    PretrainingState,
+    identity,
+    load_state,
+    save_state,
+)
+from model.training.world import Device, Precision, World
+
+__all__ = [
+    "Epoch",
+    "PretrainConfig",
+    "Pretrained",
+    "ReadClip",
+    "pretrain",
+    "save_autoencoder",
+]
+
+ReadClip = Callable[[int], NDArray[np.uint8]]
+PIXEL_MAX = 255
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """How the autoencoder is trained. The sizes and rates are the paper's (Table II).
+
+    batch: clips per step, of all processes together. patience: stop after so many epochs without
+    a better validation loss; None: never (the paper's way). normalised: pixels of 0..1. depth,
+    depth_frames: how clips of different length become one batch, see `features.depth`.
+    precision: of the convolutions, the weights are always fp32; "auto" is bf16 where the device
+    computes in it. device: where; changes nothing but rounding.
+    """
+
+    hidden: int = 64
+    epochs: int = 200
+    batch: int = 4
+    lr: float = 1e-4
+    patience: int | None = 20
+    seed: int = 0
+    normalised: bool = False
+    depth: Depth = "longest"
+    depth_frames: int = 16
+    precision: Precision = "auto"
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot train."""
+        patience = 1 if self.patience is None else self.patience
+        if min(self.hidden, self.epochs, self.batch, patience) < 1 or not self.lr > 0:
+            raise BadSetting(f"hidden, epochs, batch, lr and patience must be above 0: {self}")
+        if self.depth not in DEPTHS or self.depth_frames < 1:
+            raise BadSetting(
+                f"depth {self.depth!r} of {self.depth_frames} frames must be one of "
+                f"{', '.join(DEPTHS)}, of 1 or more"
+            )
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise BadSetting(f"precision {self.precision!r} must be auto, fp32 or bf16")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise BadSetting(f"device {self.device!r} must be auto, cpu or cuda")
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What a training left: the networks of its best and its last epoch, in eval mode, on the CPU.
+
+    Without a train clip and an epoch there is none, so `curve` is never empty.
+    """
+
+    best: ConvLstmAutoencoder
+    last: ConvLstmAutoencoder
+    curve: tuple[Epoch, ...]
+
+    @property
+    def best_epoch(self) -> Epoch:
+        """The first epoch of the lowest validation loss."""
+        return min(self.curve, key=lambda epoch: epoch.val_mse)
+
+
+def pretrain(
+    read_clip: ReadClip,
+    train: Sequence[int],
+    val: Sequence[int],
+    config: PretrainConfig,
+    *,
+    checkpoint: Path,
+    on_epoch: Callable[[Epoch], None],
+    on_network: Callable[[int, ConvLstmAutoencoder], None] | None = None,
+    world: World | None = None,
+) -> Pretrained:
+    """Train on clips (3, D, H, W) of any length and keep the best and the last epoch.
+
+    Every epoch is kept in `checkpoint`; a call that finds one of the same settings and clips goes
+    on from it along the same curve. on_epoch hears of each epoch, those of an earlier call too;
+    on_network sees the network after each new one and leaves it as it is. In a world of several
+    processes each calls this, and only the first writes and tells.
+    Raises NothingToTrain, NotFinite (the last good checkpoint stays).
+    """
+    if not train or not val:
+        raise NothingToTrain(
+            f"{len(train)} clips to train on and {len(val)} to validate, both must be 1 or more"
+        )
+    world = world or World()
+    settings = identity(config, train, val)
+    state = _start(config, world)
+    load_state(state, settings, checkpoint)
+    session = _Session(state, read_clip, config, world)
+    world.wait()  # all have read the checkpoint before one writes the next
+    if world.rank == 0:
+        for epoch in state.curve:
+            on_epoch(epoch)
+    while not _is_finished(state, config):
+        number = len(state.curve) + 1
+        order = [train[i] for i in shuffled(len(train), seed=config.seed, epoch=number)]
+        train_mse = session.run(order, learn=True)
+        epoch = Epoch(number, train_mse, val_mse=session.run(val, learn=False))
+        state.add(epoch)
+        if world.rank == 0:
+            save_state(state, settings, checkpoint)
+            on_epoch(epoch)
+            if on_network is not None:
+                on_network(number, state.network.eval())
+    last = state.network.cpu().eval()
+    best = copy.deepcopy(last)  # a new one would draw random numbers
+    best.load_state_dict(state.best)
+    return Pretrained(best, last, tuple(state.curve))
+
+
+def save_autoencoder(path: Path, network: ConvLstmAutoencoder, extra: Mapping[str, Any]) -> str:
+    """Write the network as a weights file that `extract visual` reads; return its sha256."""
+    return save_weights(path, KIND, asdict(network.config), network.state_dict(), extra)
+
+
+@dataclass(frozen=True)
+class _Session:
+    state: PretrainingState
+    read_clip: ReadClip
+    config: PretrainConfig
+    world: World
+
+    def run(self, order: Sequence[int], *, learn: bool) -> float:
+        """One pass over the clips; returns the mean squared error, each frame counting the same."""
+        network = self.state.network.train(learn)
+        total, n_frames = 0.0, 0
+        with torch.set_grad_enabled(learn):
+            for clips in self._batches(order):
+                squared, n = self._step(network, clips, learn=learn)
+                total += squared
+                n_frames += n
+        # By frames, not by batches: what a clip weighs must not depend on its neighbours.
+        return total / n_frames * (PIXEL_MAX**2 if self.config.normalised else 1)
+
+    def _step(
+        self, network: ConvLstmAutoencoder, clips: list[NDArray[np.uint8]], *, learn: bool
+    ) -> tuple[float, int]:
+        """Sum of the frames' squared errors and their number, over all processes."""
+        device = self.world.device
+        # In a small last batch a process may have no clip; it must still add its zeros.
+        n_mine = 0
+        sums = torch.zeros(2, dtype=torch.float64, device=device)
+        loss: torch.Tensor | None = None
+        if clips:
+            padded, lengths = pad(clips, network.config)
+            padded, n_mine = padded.to(device), int(lengths.sum())
+            with self.world.computing(self.config.precision):
+                _embedding, reconstruction = network(padded, lengths)
+            loss = reconstruction_loss(reconstruction, padded, lengths)
+            sums[0], sums[1] = loss.detach() * n_mine, n_mine
+        self.world.add_up([sums])
+        squared, n_frames = sums.tolist()
+        if not math.isfinite(squared):
+            raise NotFinite(
+                f"the autoencoder's loss became {squared / n_frames} in epoch "
+                f"{len(self.state.curve) + 1}; lower lr {self.config.lr}"
+            )
+        if learn:
+            self.state.optimiser.zero_grad()
+            if loss is not None:
+                # Weighed by frames, so that the sum over processes is the whole batch's gradient.
+                (loss * (n_mine / n_frames)).backward()
+            self.world.add_up(_gradients(network))
+            self.state.optimiser.step()
+        return squared, int(n_frames)
+
+    def _batches(self, order: Sequence[int]) -> Iterator[list[NDArray[np.uint8]]]:
+        for start in range(0, len(order), self.config.batch):
+            batch = order[start : start + self.config.batch]
+            yield [self.read_clip(index) for index in self.world.share(batch)]
+
+
+def _start(config: PretrainConfig, world: World) -> PretrainingState:
+    # Forked, so that building a network here leaves the caller's random numbers as they were.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        sizes = ConvLstmConfig(
+            hidden=config.hidden,
+            normalised=config.normalised,
+            depth=config.depth,
+            depth_frames=config.depth_frames,
+        )
+        network = ConvLstmAutoencoder(sizes)
+    network = network.to(world.device)
+    if world.device.type == "cuda":
+        # On a CPU it costs: each gate is then a slice of 64 numbers at a time.
+        network = network.to(memory_format=torch.channels_last)
+    optimiser = torch.optim.Adam(network.parameters(), lr=config.lr)
+    return PretrainingState(network, optimiser)
+
+
+def _gradients(network: ConvLstmAutoencoder) -> Iterator[torch.Tensor]:
+    for parameter in network.parameters():
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        yield parameter.grad
+
+
+def _is_finished(state: PretrainingState, config: PretrainConfig) -> bool:
+    n_done = len(state.curve)
+    is_stale = config.patience is not None and n_done - state.best_epoch >= config.patience
+    return n_done >= config.epochs or (n_done > 0 and is_stale)

@@ -1,0 +1,233 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from features.weights import load_weights
+from model.batches import Dataset, Example
+from model.errors import BadCheckpoint, BadSetting, NotFinite, NothingToTrain
+from model.registry import PRESETS
+from model.targets import QuartileEdges, TargetTransform
+from model.training.fit import FitConfig, FitResult, fit, predict
+from model.training.training_state import EpochReport
+from tests.model.factories import TINY, TINY_PAPER, dataset, examples, network
+
+QUICK = FitConfig(epochs=3, batch=4, lr=1e-3, patience=None, device="cpu")
+ROWS = examples(8)
+VAL = examples(4, seed=1)
+TARGET = TargetTransform.fit([row.views_k or 0.0 for row in ROWS], "log1p")
+
+
+class Interrupted(Exception):
+    pass
+
+
+def train(config: FitConfig = QUICK, **keywords: object) -> tuple[FitResult, list[float]]:
+    fused = network()
+    result = fit(fused, dataset(ROWS), dataset(VAL), config, TARGET, **keywords)
+    return result, [views_k for _, views_k in predict(fused, dataset(VAL), TARGET)]
+
+
+def test_the_paper_settings_do_not_train():
+    settings = PRESETS["paper"].fit
+    assert settings is not None
+    target = TargetTransform.fit([row.views_k or 0.0 for row in ROWS], "standard")
+    fused, untouched = network(TINY_PAPER), network(TINY_PAPER)
+    fit(fused, dataset(ROWS), dataset(VAL), settings, target)
+    for learnt, drawn in zip(fused.parameters(), untouched.parameters(), strict=True):
+        torch.testing.assert_close(learnt, drawn, atol=1e-7, rtol=0)
+
+
+def test_the_same_seed_trains_the_same_network():
+    assert train()[1] == train()[1]
+    assert train()[1] != train(replace(QUICK, seed=1))[1]
+
+
+def test_leaves_the_global_random_state_alone():
+    before = torch.get_rng_state()
+    train()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_keeps_the_weights_of_the_best_epoch():
+    seen: list[EpochReport] = []
+    wild = replace(QUICK, epochs=12, lr=0.05, clip_norm=None, decay="none")
+    fused = network()
+    result = fit(fused, dataset(ROWS), dataset(VAL), wild, TARGET, on_epoch=seen.append)
+    losses = [report.loss for report in seen]
+    assert result.best_loss == min(losses)
+    assert losses[result.best_epoch - 1] == min(losses)
+    scaled = TARGET.apply([views_k for _, views_k in predict(fused, dataset(VAL), TARGET)])
+    gaps = np.abs(scaled - TARGET.apply([row.views_k for row in VAL]))
+    huber = np.where(gaps < 1, gaps**2 / 2, gaps - 0.5).mean()
+    if max(scaled) < TARGET.apply(TARGET.ceiling_k):  # else the ceiling moved a score
+        assert huber == pytest.approx(result.best_loss, rel=1e-3)
+
+
+def test_stops_when_validation_no_longer_gets_better():
+    wild = replace(QUICK, epochs=100, lr=0.05, patience=2, decay="none")
+    result, _ = train(wild)
+    assert result.stopped == "patience"
+    assert len(result.curve) == result.best_epoch + 2
+
+
+def test_stops_when_its_minutes_are_over():
+    result, _ = train(replace(QUICK, epochs=1000, max_minutes=0.0))
+    assert (result.stopped, len(result.curve)) == ("minutes", 1)
+
+
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_a_training_that_was_stopped_goes_on_along_the_same_curve(tmp_path: Path, stop_after):
+    whole, whole_scores = train()
+
+    def stop(report: EpochReport) -> None:
+        if report.epoch == stop_after:
+            raise Interrupted
+
+    state_file = tmp_path / "state.safetensors"
+    with pytest.raises(Interrupted):
+        train(on_epoch=stop, state_file=state_file)
+    resumed: list[int] = []
+    rest, scores = train(on_epoch=lambda r: resumed.append(r.epoch), state_file=state_file)
+    assert resumed == list(range(stop_after + 1, 4))
+    assert [r.loss for r in rest.curve] == [r.loss for r in whole.curve]
+    assert scores == whole_scores
+
+
+def test_a_finished_training_is_not_done_again(tmp_path: Path):
+    state_file = tmp_path / "state.safetensors"
+    first = train(state_file=state_file)
+    again = train(state_file=state_file)
+    assert again == first
+
+
+def test_refuses_to_go_on_from_another_training(tmp_path: Path):
+    state_file = tmp_path / "state.safetensors"
+    train(state_file=state_file)
+    with pytest.raises(BadCheckpoint, match="another training"):
+        train(replace(QUICK, lr=0.1), state_file=state_file)
+
+
+def test_refuses_to_go_on_from_a_file_that_is_no_state(tmp_path: Path):
+    state_file = tmp_path / "state.safetensors"
+    state_file.write_bytes(b"half a file")
+    with pytest.raises(BadCheckpoint):
+        train(state_file=state_file)
+
+
+def test_a_loss_that_is_no_number_stops_the_training():
+    fused = network()
+    fused.head[1].weight.data.fill_(float("inf"))
+    with pytest.raises(NotFinite, match="videos"):
+        fit(fused, dataset(ROWS), dataset(VAL), QUICK, TARGET)
+
+
+def test_no_rows_cannot_be_trained_on():
+    with pytest.raises(NothingToTrain):
+        fit(network(), dataset([]), dataset(VAL), QUICK, TARGET)
+    unlabelled = [replace(row, views_k=None) for row in ROWS]
+    with pytest.raises(NothingToTrain, match="no view count"):
+        fit(network(), dataset(unlabelled), dataset(VAL), QUICK, TARGET)
+
+
+def test_reads_rows_when_it_needs_them():
+    held: list[int] = []
+
+    def load(row: Example) -> Example:
+        held.append(row.video_id)
+        return row
+
+    fit(network(), Dataset(ROWS, load), dataset([]), replace(QUICK, epochs=2), TARGET)
+    assert len(held) == 3 * len(ROWS)  # once for the scales, once an epoch
+
+
+@pytest.mark.parametrize("tau", [0.1, 0.9])
+def test_pinball_learns_the_quantile_that_it_is_asked_for(tau):
+    same = [replace(row, visual=ROWS[0].visual, audio=None) for row in examples(20)]
+    settings = replace(QUICK, epochs=60, batch=20, lr=3e-3, loss="pinball", tau=tau)
+    fused = network(replace(TINY_PAPER, dropout=0.0))
+    fit(fused, dataset(same), dataset([]), settings, TARGET)
+    learnt = [views_k for _, views_k in predict(fused, dataset(same), TARGET)]
+    below = np.mean([row.views_k <= k for row, k in zip(same, learnt, strict=True)])
+    assert below == pytest.approx(tau, abs=0.1)
+
+
+def test_classes_are_learnt_by_quarters_of_the_training_rows():
+    edges = QuartileEdges.fit([row.views_k or 0.0 for row in ROWS])
+    fused = network(replace(TINY, outputs=4))
+    settings = replace(QUICK, loss="cross_entropy")
+    result = fit(fused, dataset(ROWS), dataset(VAL), settings, TARGET, edges=edges)
+    assert result.curve[-1].train_loss < result.curve[0].train_loss
+
+
+def test_a_classifier_without_borders_cannot_be_trained():
+    settings = replace(QUICK, loss="cross_entropy")
+    with pytest.raises(BadSetting, match="edges"):
+        fit(network(replace(TINY, outputs=4)), dataset(ROWS), dataset(VAL), settings, TARGET)
+
+
+def test_a_loss_must_be_of_what_the_network_says():
+    edges = QuartileEdges((1.0, 2.0, 3.0))
+    with pytest.raises(BadSetting, match="cross_entropy is for classes"):
+        fit(network(replace(TINY, outputs=4)), dataset(ROWS), dataset(VAL), QUICK, TARGET)
+    settings = replace(QUICK, loss="cross_entropy")
+    with pytest.raises(BadSetting, match="one number"):
+        fit(network(), dataset(ROWS), dataset(VAL), settings, TARGET, edges=edges)
+
+
+def test_in_bf16_it_learns_about_the_same():
+    exact, _ = train()
+    rounded, _ = train(replace(QUICK, precision="bf16"))
+    assert rounded.curve != exact.curve
+    assert rounded.best_loss == pytest.approx(exact.best_loss, rel=0.05)
+
+
+def test_weights_stay_in_full_precision():
+    fused = network()
+    fit(fused, dataset(ROWS), dataset(VAL), replace(QUICK, precision="bf16"), TARGET)
+    assert {parameter.dtype for parameter in fused.parameters()} == {torch.float32}
+
+
+def test_the_last_weights_can_be_kept_instead_of_the_best():
+    wild = replace(QUICK, epochs=12, lr=0.05, clip_norm=None, decay="none")
+    best, last = network(), network()
+    result = fit(best, dataset(ROWS), dataset(VAL), wild, TARGET)
+    fit(last, dataset(ROWS), dataset(VAL), replace(wild, keep="last"), TARGET)
+    assert result.best_epoch < 12
+    assert not torch.equal(best.head[1].weight, last.head[1].weight)
+    until = replace(wild, keep="last", epochs=result.best_epoch)
+    again = network()
+    fit(again, dataset(ROWS), dataset(VAL), until, TARGET)
+    assert torch.equal(best.head[1].weight, again.head[1].weight)
+
+
+def test_the_best_weights_are_in_the_state_file_and_not_in_memory(tmp_path: Path):
+    wild = replace(QUICK, epochs=12, lr=0.05, clip_norm=None, decay="none")
+    kept, from_file = network(), network()
+    result = fit(kept, dataset(ROWS), dataset(VAL), wild, TARGET)
+    state_file = tmp_path / "state.safetensors"
+    fit(from_file, dataset(ROWS), dataset(VAL), wild, TARGET, state_file=state_file)
+    assert result.best_epoch < 12
+    for ours, theirs in zip(kept.parameters(), from_file.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    held = load_weights(state_file).tensors
+    assert torch.equal(held["best.head.1.weight"], kept.head[1].weight)
+    assert not torch.equal(held["last.head.1.weight"], kept.head[1].weight)
+
+
+def test_a_gpu_that_is_not_there_is_not_replaced_by_something_else(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BadSetting, match="finds no GPU"):
+        train(replace(QUICK, device="cuda"))
+
+
+@pytest.mark.gpu
+def test_trains_on_a_gpu_as_on_a_cpu():
+    fused = network(replace(TINY, dropout=0.0, modality_drop=0.0))
+    settings = replace(QUICK, device="cuda")
+    result = fit(fused, dataset(ROWS), dataset(VAL), settings, TARGET)
+    plain = network(replace(TINY, dropout=0.0, modality_drop=0.0))
+    same = fit(plain, dataset(ROWS), dataset(VAL), QUICK, TARGET)
+    assert result.best_loss == pytest.approx(same.best_loss, rel=1e-3)

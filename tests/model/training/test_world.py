@@ -1,0 +1,65 @@
+"""Where a training computes: what "auto" means, and who does which part."""
+
+import pytest
+import torch
+
+from model.errors import BadSetting
+from model.training import world
+from model.training.world import World, has_bf16, join, resolved
+
+
+@pytest.mark.parametrize(
+    ("cpu_info", "expected"),
+    [
+        ("processor : 0\nflags\t\t: fpu avx512f avx512_bf16 sha\n", True),
+        ("flags : avx512f amx_bf16 amx_tile\n", True),
+        ("Features\t: fp asimd bf16 i8mm\n", True),
+        ("flags : fpu avx2 avx512f avx512bw\n", False),
+        ("model name : a bf16 machine\n", False),
+        ("", False),
+    ],
+)
+def test_a_processor_says_whether_it_computes_in_bfloat16(cpu_info, expected):
+    assert has_bf16(cpu_info) is expected
+
+
+def test_auto_follows_the_processor_and_a_wish_does_not(monkeypatch, tmp_path):
+    cpu_info = tmp_path / "cpuinfo"
+    monkeypatch.setattr(world, "CPU_INFO", cpu_info)
+    cpu = torch.device("cpu")
+    assert resolved("auto", cpu) == "fp32"  # a system that does not tell
+    cpu_info.write_text("flags : avx512_bf16\n")
+    assert resolved("auto", cpu) == "bf16"
+    assert resolved("fp32", cpu) == "fp32"
+
+
+def test_convolutions_have_the_precision_that_was_asked_for():
+    value = torch.ones(1, 1, 3, 3)
+    with World().computing("bf16"):
+        assert torch.nn.functional.conv2d(value, value).dtype == torch.bfloat16
+    with World().computing("fp32"):
+        assert torch.nn.functional.conv2d(value, value).dtype == torch.float32
+
+
+def test_alone_one_does_everything():
+    with join("cpu") as found:
+        assert found == World(torch.device("cpu"), rank=0, size=1)
+        tensor = torch.ones(2)
+        found.add_up([tensor])
+        found.wait()
+        assert tensor.tolist() == [1, 1]
+        assert found.tell({"a": 1}) == {"a": 1}
+
+
+def test_every_clip_of_a_batch_has_one_place():
+    batch = [10, 11, 12]
+    shares = [list(World(rank=rank, size=4).share(batch)) for rank in range(4)]
+    assert shares == [[10], [11], [12], []]
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BadSetting, match="finds no GPU"), join("cuda"):
+        pass
+    with join("auto") as found:
+        assert found.device.type == "cpu"

@@ -1,6 +1,7 @@
 """How the features of a file must be made so that they are those a model was trained on."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from catalog.facts import FeatureSetFacts, ModelFacts
 from catalog.lookup import all_models, find_feature_set, find_model
 from catalog.session import Catalog
 from features.extractor import FeatureSetSpec
-from features.plan import AUTOENCODER, Plan, VisualPlan
+from features.plan import AUTOENCODER, AudioPlan, ClipPlan, FramesPlan, Plan, VisualPlan
 from model.errors import IncompatibleFeatures
 
 DIFFERENCES_SHOWN = 4
@@ -22,8 +23,9 @@ def settled_plans(
 ) -> dict[str, Plan]:
     """The plans of a model's feature sets, and of what they are made of, by kind.
 
-    plan_of: what the settings say. The autoencoder is the one of the model's training, which need
-    not be the newest. Raises IncompatibleFeatures, which names the section of the settings.
+    plan_of: what the settings say; where they are others now, the set's own take their place. The
+    autoencoder is the one of the model's training, which need not be the newest. Raises
+    IncompatibleFeatures where this program makes such features no more.
     """
     plans: dict[str, Plan] = {}
     for kind, wanted in sets.items():
@@ -31,15 +33,29 @@ def settled_plans(
             clip_hash = str(wanted.config.get("clip_set"))
             with catalog.read() as session:
                 clip_set = find_feature_set(session, "clip", clip_hash)
-            clips = plan_of("clip")
+            clips = _as_trained(plan_of("clip"), clip_set)
             _require_same(clips.spec(), clip_hash, clip_set)
             plans["clip"] = clips
             plan: Plan = _visual_plan(catalog, wanted, clips, clip_hash, data)
         else:
-            plan = plan_of(kind)
+            plan = _as_trained(plan_of(kind), wanted)
         _require_same(plan.spec(), wanted.config_hash, wanted)
         plans[kind] = plan
     return plans
+
+
+def _as_trained(plan: Plan, wanted: FeatureSetFacts | None) -> Plan:
+    """The plan with the settings that the feature set was made with."""
+    if wanted is None or not isinstance(plan, ClipPlan | AudioPlan | FramesPlan):
+        return plan
+    kind = type(plan.config)
+    names = [field.name for field in fields(plan.config) if field.init]
+    try:
+        config = kind(**{name: wanted.config[name] for name in names if name in wanted.config})
+    except (TypeError, ValueError):
+        return plan  # of another version of this program: the difference is named later
+    changed: dict[str, Any] = {"config": config}  # of the plan's own kind, which a union forgets
+    return replace(plan, **changed)
 
 
 def _visual_plan(

@@ -335,7 +335,8 @@ def _close_demo(
         f"\n{leaderboard_table(board)}\n\n{videos} videos in {app.settings.db_url}\n"
         f"Open next: {page}\n"
         f"Ask in SQL: viewcast --data {app.settings.data_folder} sql"
-        " 'select * from v_run_leaderboard'"
+        " 'select * from v_run_leaderboard'\n"
+        f"Forecast a file: viewcast --data {app.settings.data_folder} predict FILE.mp4"
     )
     payload = {"stages": lines, "leaderboard": board, "n_videos": videos, "report": str(page)}
     emit(payload, as_json=as_json, text=text)

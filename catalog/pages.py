@@ -77,6 +77,17 @@ GAPS: Columns = (
     ("ratio", "ratio"),
     ("verdict", "ran"),
 )
+WEEKS: Columns = (
+    ("week", "week of"),
+    ("model_name", "model"),
+    ("part", "part"),
+    ("n", "n"),
+    ("mae_k", "MAE (k)"),
+    ("bias_k", "bias (k)"),
+    ("log_mae", "log-MAE"),
+    ("bias_log", "log bias"),
+    ("coverage", "in 80 % interval"),
+)
 IMPORTANCE: Columns = (
     ("block", "block"),
     ("present", "share of videos"),
@@ -157,6 +168,8 @@ def _page(session: Session, data_folder: Path | None) -> Iterable[str]:
     )
     yield from _scatter(session)
     yield section("Widest gaps between prediction and count", GAPS, reports.gaps(session, 12))
+    title = "Errors by week of posting, of the model that scored last"
+    yield section(title, WEEKS, reports.weeks(session))
     yield from _explained(session)
     if data_folder is not None:
         yield from _figures(session, data_folder)

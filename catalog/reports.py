@@ -128,6 +128,23 @@ def gaps(session: Session, limit: int = 10) -> list[Row]:
     )
 
 
+def weeks(session: Session, limit: int = 24) -> list[Row]:
+    """Return the errors of the model that scored last, by week of posting, the newest first.
+
+    Of videos that it was not trained on.
+    """
+    return _rows(
+        session,
+        "SELECT w.* FROM v_error_by_week w JOIN model_version m"
+        " ON m.name = w.model_name AND m.version = w.model_version"
+        " WHERE w.part <> 'train' AND m.id = (SELECT r.model_version_id FROM run r"
+        " WHERE r.kind = 'score' AND r.status <> 'failed' AND r.n_done > 0"
+        " ORDER BY r.id DESC LIMIT 1)"
+        " ORDER BY w.week DESC, w.part LIMIT :n",
+        n=limit,
+    )
+
+
 def totals(session: Session) -> dict[str, int]:
     """Return how many rows each table has."""
     return {

@@ -14,7 +14,7 @@ from tests.catalog.factories import SHA, add_model, add_videos, seen, video_fact
 def test_an_empty_catalog_makes_a_page(catalog, tmp_path):
     path = write_report(catalog, tmp_path / "deep" / "report.html")
     page = path.read_text("utf-8")
-    assert page.count("Nothing yet.") == 5
+    assert page.count("Nothing yet.") == 6
     assert list(path.parent.iterdir()) == [path]
 
 

@@ -8,6 +8,7 @@ from catalog.facts import PredictionFacts
 from catalog.record import store_predictions
 from catalog.reports import (
     coverage,
+    explained,
     failure_counts,
     failures,
     gaps,
@@ -17,6 +18,7 @@ from catalog.reports import (
     runs,
     totals,
     verdict,
+    weeks,
 )
 from catalog.runs import record_run
 from catalog.session import Catalog
@@ -206,6 +208,31 @@ def test_the_widest_gaps_come_first(scored):
     assert [row["video_id"] for row in rows] == [1, 2]
     assert rows[0]["verdict"] == "under"
     assert verdicts == {"under", "as predicted"}
+
+
+def test_the_errors_of_a_week_are_of_the_model_that_scored_last_and_not_in_sample(scored):
+    with scored.read() as session:
+        found = weeks(session)
+    # Eight of the ten predictions are of videos that it was trained on.
+    assert [(row["part"], row["n"]) for row in found] == [("new", 2)]
+    assert found[0]["mae_k"] == 45.0
+
+
+def test_what_explains_a_model_is_read_back_as_it_was_noted(scored):
+    with scored.read() as session:
+        assert explained(session) is None
+        version = session.execute(text("SELECT MAX(id) FROM model_version")).scalar_one()
+    importance = {"block": "tags", "present": 1.0, "log_mae": 0.2, "log_mae_interval": [0.1, 0.3]}
+    effect = {"what": "dance", "n": 9, "factor": 2.0, "interval": [1.5, 2.5]}
+    with record_run(scored, "explain", params={}, model_version_id=version) as run:
+        run.note("tags", "importance", {**importance, "spearman": 0.1})
+        run.note("dance", "hashtag_effect", effect)
+        run.done()
+    with scored.read() as session:
+        found = explained(session)
+    assert [row["log_mae_low"] for row in found.importances] == [0.1]
+    assert [(row["what"], row["high"]) for row in found.hashtags] == [("dance", 2.5)]
+    assert found.hours == []
 
 
 def test_the_hashtag_view_counts_videos_once(scored):

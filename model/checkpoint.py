@@ -80,7 +80,9 @@ class ModelCard:
                 **rest,
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise BadCheckpoint(f"the model's card is not complete: {error!r}") from error
+            raise BadCheckpoint(
+                f"the model's card is not one of this version of viewcast: {error}"
+            ) from error
 
 
 @dataclass(frozen=True)

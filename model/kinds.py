@@ -76,9 +76,11 @@ class Kind:
         """Config of a stored model; BadCheckpoint where it has other settings than this kind."""
         known = {field.name for field in fields(self.config)}
         if set(document) != known:
+            other = [f"has {name}" for name in sorted(set(document) - known)]
+            other += [f"lacks {name}" for name in sorted(known - set(document))]
             raise BadCheckpoint(
-                f"config of a {self.name} model has {sorted(document)}; it must have "
-                f"{sorted(known)}"
+                f"its settings are those of another version of viewcast: the {self.name} model "
+                f"{', '.join(other)}"
             )
         return self.config(**document)
 

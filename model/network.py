@@ -1,10 +1,10 @@
 """What every network of this package promises, and the scaling of inputs they share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -53,18 +53,26 @@ class Network(nn.Module, ABC):
         """Learn the inputs' scales from the training rows, before the first epoch."""
 
 
+class Rows(Protocol):
+    """Rows of a part, read anew by every pass over them; how many is known before."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Example]: ...
+
+
 @dataclass(frozen=True)
 class SolveRequest:
     """What a model that is solved, and not trained by gradient, is given.
 
-    train, val: rows with their views, read anew by every pass over them; val may be empty.
+    train, val: rows with their views; val may be empty.
     target: fitted on train. scratch: a folder for files that nobody needs afterwards.
     note: something the run has to say, a code and its details, such as a fallback.
     progress: a short text for the progress bar.
     """
 
-    train: Iterable[Example]
-    val: Iterable[Example]
+    train: Rows
+    val: Rows
     target: TargetTransform
     seed: int
     scratch: Path

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from sys import float_info
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from model.batches import InputShapes
 from model.errors import BadSetting
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Config = TypeVar("Config", bound="DataclassInstance")
+
+#: What solving writes into a config; set by hand it would be overwritten, or be wrong.
+LEARNED: Final = (
+    *("n_tags", "n_history", "visual_size", "frames_size", "audio_size"),
+    *("n_columns", "n_trees", "n_nodes", "n_members", "n_store", "has_interval"),
+)
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,9 @@ def with_overrides(
             training.setdefault(
                 "loss", preset.fit.loss if wanted == preset.objective else default_loss
             )
+    if find_kind(preset.kind).solve is not None:
+        _require_free(preset.kind, asked)
+    _require_no_less(preset.kind, asked)
     settings = preset.fit
     if settings is not None:
         settings = _changed("training", settings, training)
@@ -109,25 +120,53 @@ def _one_of(what: str, value: str, choices: tuple[Choice, ...]) -> Choice:
 
 
 def _changed(what: str, config: Config, changes: Mapping[str, Any]) -> Config:
+    kinds = get_type_hints(type(config))
     known = [field.name for field in fields(config)]
     for name, value in changes.items():
         if name not in known:
-            raise BadSetting(f"{what} has no setting {name!r}; it has {', '.join(known)}")
-        _require_like(what, name, value, getattr(config, name))
-    try:
-        return replace(config, **changes)
-    except TypeError as error:
-        raise BadSetting(f"{what} cannot have {dict(changes)}: {error}") from error
+            raise BadSetting(f"{what} has no setting {name!r}; it has {', '.join(known) or 'none'}")
+        if not _is_of(value, kinds[name]):
+            held = getattr(config, name)
+            raise BadSetting(
+                f"{name} of {what} is {value!r}; it must be {_named(kinds[name])}, like {held!r}"
+            )
+    return replace(config, **changes)
 
 
-def _require_like(what: str, name: str, value: object, held: object) -> None:
-    """Refuse a word for a number and the like; what is None now may become anything."""
-    if held is None or value is None:
-        return
-    like: type | tuple[type, ...] = type(held)
-    if isinstance(held, int | float) and not isinstance(held, bool):
-        like = (int, float)
-    elif isinstance(held, tuple):
-        like = (tuple, list)
-    if not isinstance(value, like) or isinstance(value, bool) != isinstance(held, bool):
-        raise BadSetting(f"{name} of {what} is {value!r}; it must be like {held!r}")
+def _is_of(value: object, kind: Any) -> bool:
+    """Whether a value that came as JSON is one of that type; a whole number is a number too."""
+    if isinstance(kind, UnionType):
+        return any(_is_of(value, one) for one in get_args(kind))
+    if get_origin(kind) is Literal:
+        return isinstance(value, str)  # which of them, the config says better
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple | list)
+    if isinstance(value, bool):
+        return kind is bool
+    if kind is int:
+        return isinstance(value, int) and abs(value) < 2**63
+    if kind is float:
+        return isinstance(value, int | float) and abs(value) <= float_info.max
+    return isinstance(value, kind)
+
+
+def _named(kind: Any) -> str:
+    if isinstance(kind, UnionType):
+        return " or ".join(_named(one) for one in get_args(kind))
+    names = {float: "a number", int: "a whole number", bool: "true or false", NoneType: "null"}
+    return "a list" if get_origin(kind) is tuple else names.get(kind, "a word")
+
+
+def _require_free(what: str, changes: Mapping[str, Any]) -> None:
+    for name in changes:
+        if name == "seed":
+            raise BadSetting(f"seed of a {what} model is that of the training: give --seed")
+        if name in LEARNED:
+            raise BadSetting(f"{name} of a {what} model is found in training and cannot be set")
+
+
+def _require_no_less(what: str, changes: Mapping[str, Any]) -> None:
+    """Refuse what is below nothing: every number of every network is a size, a share or a rate."""
+    for name, value in changes.items():
+        if isinstance(value, int | float) and value < 0:
+            raise BadSetting(f"{name} of {what} is {value}; it must be 0 or more")

@@ -57,7 +57,8 @@ class Scorer:
 
         Raises IncompatibleFeatures or NotFinite, which concern this row and no other.
         """
-        self.network.eval()  # whoever trained it further may have left dropout on
+        if self.network.training:  # whoever trained it further may have left dropout on
+            self.network.eval()
         with torch.inference_mode():
             said = self.network.outputs(collate([example], self.network.shapes).to(self.device))
         if said.classes is not None:

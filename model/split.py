@@ -37,7 +37,8 @@ class SplitConfig:
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
             raise BadSetting(f"split strategy {self.strategy!r} is none of {', '.join(STRATEGIES)}")
-        if self.val < 0 or self.holdout < 0 or self.val + self.holdout >= 1:
+        # Said so that NaN fails it.
+        if not (self.val >= 0 and self.holdout >= 0 and self.val + self.holdout < 1):
             raise BadSetting(
                 f"val {self.val} and holdout {self.holdout} must be fractions that leave "
                 "something to train on (their sum below 1)"
@@ -96,7 +97,9 @@ def label_place(
     """
     if label_age_s is None:
         return len(seen_at) - 1 if seen_at else None
-    place = bisect_left(seen_at, uploaded_at(candidate) + timedelta(seconds=label_age_s))
+    uploaded = uploaded_at(candidate)
+    # Ages and not times are compared: an age of centuries would be a time beyond the calendar.
+    place = bisect_left(seen_at, label_age_s, key=lambda at: (at - uploaded).total_seconds())
     return place if place < len(seen_at) else None
 
 

@@ -43,7 +43,13 @@ def leaderboard_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 @click.command()
 @click.argument("statement")
-@click.option("--limit", default=1000, show_default=True, help="Rows at most; 0: all of them.")
+@click.option(
+    "--limit",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Rows at most; 0: all of them.",
+)
 @json_option
 @pass_app
 def sql(app: App, statement: str, limit: int, as_json: bool) -> None:
@@ -62,7 +68,13 @@ def sql(app: App, statement: str, limit: int, as_json: bool) -> None:
 
 @click.command()
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write the page.")
-@click.option("--limit", default=20, show_default=True, help="Rows of the leaderboard.")
+@click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Rows of the leaderboard.",
+)
 @json_option
 @pass_app
 def report(app: App, output: Path | None, limit: int, as_json: bool) -> None:

@@ -177,15 +177,28 @@ def tag_grams(facts: Facts) -> list[str]:
     return [f"t {tag.lower()}" for tag in facts.hashtags]
 
 
+def written(facts: Facts) -> list[str]:
+    """Grams of the caption."""
+    return ngrams(facts.caption)
+
+
+GRAMS: Final[dict[str, Callable[[Facts], list[str]]]] = {
+    "text": written,
+    "words": spoken,
+    "tags": tag_grams,
+}
+
+
 def _fitted(asked: BlockConfig, gathered: Gathered) -> BlockEncoder:
     """The encoder of what was gathered; NothingToTrain where no row says anything of itself."""
     sample = gathered.sample.items
+    facts = [sampled.example.facts for sampled in sample]
     texts = {
-        "text": [ngrams(s.example.facts.caption) for s in sample if s.example.facts.caption],
-        "words": [spoken(s.example.facts) for s in sample if s.example.facts.transcript],
-        "tags": [tag_grams(s.example.facts) for s in sample if s.example.facts.hashtags],
+        "text": [one for one in facts if one.caption],
+        "words": [one for one in facts if one.transcript],
+        "tags": [one for one in facts if one.hashtags],
     }
-    axes = {name: _columns(asked.text_widths()[name], len(grams)) for name, grams in texts.items()}
+    axes = {name: _columns(asked.text_widths()[name], len(rows)) for name, rows in texts.items()}
     sizes = {name: kept.items[0].size for name, kept in gathered.wide.items()}
     wide = {
         name: min(sizes[name], _columns(asked.wide_sizes()[name][1], len(kept.items)))
@@ -220,8 +233,10 @@ def _fitted(asked: BlockConfig, gathered: Gathered) -> BlockEncoder:
     if authors is not None:
         encoder.authors = authors
     for name in encoder.texts:
+        # Grams of one text at a time: those of 20,000 transcripts would take a gigabyte.
+        grams = map(GRAMS[name], texts[name])
         encoder.texts[name] = TextAxes.fit(
-            texts[name], buckets=config.text_buckets, width=axes[name], seed=config.seed
+            grams, buckets=config.text_buckets, width=axes[name], seed=config.seed
         )
     for name in encoder.wide:
         kept = np.stack(gathered.wide[name].items)

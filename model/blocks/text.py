@@ -3,7 +3,7 @@
 import re
 import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -59,14 +59,17 @@ class TextAxes(nn.Module):
 
     @classmethod
     def fit(
-        cls, texts: Sequence[Sequence[str]], *, buckets: int, width: int, seed: int
+        cls, texts: Iterable[Sequence[str]], *, buckets: int, width: int, seed: int
     ) -> "TextAxes":
         """From the grams of n training texts; width must be at most n.
 
         A gram of a single text weighs nothing: no other row can share it.
         """
         fitted = cls(buckets, width)
-        rows = [counted(grams, buckets) for grams in texts]
+        rows = [
+            (row.astype(np.int32), counts.astype(np.int32))
+            for row, counts in (counted(grams, buckets) for grams in texts)
+        ]
         n_with = np.bincount(np.concatenate([row for row, _ in rows]), minlength=buckets)
         idf = np.where(n_with > 1, np.log((1 + len(rows)) / (1 + n_with)) + 1, 0.0)
         fitted.idf.copy_(torch.from_numpy(idf))
@@ -92,7 +95,7 @@ class TextAxes(nn.Module):
         return placed
 
 
-def _weighed(counts: NDArray[np.int64], idf: NDArray[np.float32]) -> NDArray[np.float64]:
+def _weighed(counts: NDArray[np.integer], idf: NDArray[np.float32]) -> NDArray[np.float64]:
     """Log counts times rarity, of length 1 unless nothing in it is known."""
     weights: NDArray[np.float64] = _LOG_COUNTS[np.minimum(counts, len(_LOG_COUNTS)) - 1] * idf
     length = float(np.sqrt(np.square(weights).sum()))

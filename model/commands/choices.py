@@ -1,5 +1,6 @@
 """What the commands of this stage name or need: a model, a feature set, the store."""
 
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from catalog.facts import FeatureSetFacts, ModelFacts
     from features.store import FeatureStore
 
+VERSION = re.compile("[0-9]{1,9}")  # what the catalog's integers hold
+
 again_option = click.option("--again", is_flag=True, help="Even if exactly this was done before.")
 
 
@@ -19,7 +22,7 @@ def find_model_named(app: App, text: str) -> "ModelFacts":
 
     name, _, alias = text.partition("@")
     name, _, version = name.partition(":")
-    if version and not version.isdigit():
+    if not name or (version and VERSION.fullmatch(version) is None):
         raise click.UsageError(f"{text!r} is no model: write NAME, NAME:VERSION or NAME@ALIAS")
     with app.catalog.read() as session:
         return find_model(

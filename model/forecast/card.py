@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from model.evaluation.comparing import MIN_EVIDENCE
+
 Verdict = Literal["better", "unclear", "not_better", "constant", "unmeasured"]
 
 CONSTANTS = ("train_mean", "train_median", "geometric_mean")
@@ -125,7 +127,8 @@ class Refused:
 def judge(metrics: Mapping[str, Mapping[str, float]], *, is_constant: bool = False) -> TrackRecord:
     """Say how a model did by the metrics of its training, by part: its holdout, else validation.
 
-    "better" only where the whole 95 % interval of its lead over the best constant says so.
+    "better" only where the whole 95 % interval of its lead over the best constant says so, on
+    enough videos.
     """
     part = next((name for name in ("holdout", "val") if metrics.get(name, {}).get("n")), None)
     if part is None:
@@ -142,7 +145,8 @@ def judge(metrics: Mapping[str, Mapping[str, float]], *, is_constant: bool = Fal
         if log_mae >= beside[best]:
             verdict = "not_better"
         else:
-            verdict = "better" if max(ends) < 0 else "unclear"
+            is_clear = max(ends) < 0 and found["n"] >= MIN_EVIDENCE
+            verdict = "better" if is_clear else "unclear"
     return TrackRecord(
         verdict=verdict,
         part=part,

@@ -72,6 +72,8 @@ class ModernConfig(BlockConfig):
             raise BadSetting(
                 f"dropout {self.dropout} and modality_drop {self.modality_drop} must be in [0, 1)"
             )
+        if not self.lr > 0 or self.leaves < 2:
+            raise BadSetting(f"lr {self.lr} must be above 0, leaves {self.leaves} 2 or more")
         if not 0 < self.calibration < 1:
             raise BadSetting(f"calibration {self.calibration} must be a share between 0 and 1")
 

@@ -20,7 +20,7 @@ from model.blocks.history import (
     TagSums,
     fold_of,
 )
-from model.errors import NothingToTrain
+from model.errors import BadSetting, NothingToTrain
 from model.network import Network, SolveRequest
 from model.targets import Floats, train_views
 
@@ -103,6 +103,10 @@ class HashtagMeanConfig:
     prior: float = 5.0
     n_tags: int = 0
 
+    def __post_init__(self) -> None:
+        if not self.prior > 0:
+            raise BadSetting(f"prior {self.prior} must be above 0")
+
 
 class HashtagMean(Network):
     """What posts with the same hashtags got, each tag shrunk to the mean of all posts."""
@@ -140,6 +144,10 @@ class AuthorMeanConfig:
 
     prior: float = 3.0
     n_history: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.prior > 0:
+            raise BadSetting(f"prior {self.prior} must be above 0")
 
 
 class AuthorMean(Network):

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from model.batches import Batch, InputShapes
@@ -15,6 +14,7 @@ from model.blocks.encoder import BlockConfig, BlockEncoder
 from model.errors import BadSetting
 from model.network import Network, Outputs, SolveRequest
 from model.solved.trees import Trees
+from model.threads import one_thread
 
 FEW_ROWS = 5_000  # up to here every fold is held out in turn; above, one says enough
 VAL_ROWS = 10_000
@@ -75,6 +75,7 @@ class BoostedTrees(Network):
         return Outputs(point, point + self.offsets[0], point + self.offsets[1])
 
 
+@one_thread()
 def solve_boosted(config: BoostedConfig, request: SolveRequest) -> BoostedTrees:
     """Fit blocks, number of trees, trees and interval; two passes over train, one over val.
 
@@ -135,10 +136,7 @@ def _grow(
         random_state=seed,
     )
     chosen = slice(None) if kept is None else kept
-    # One thread: on a busy machine its threads spend their time waiting for each other (measured
-    # on 2 shared cores, six times 500 rows: 5 to 10 s with one thread, 95 to 115 s with two).
-    with threadpool_limits(limits=1):
-        return grower.fit(rows.x[chosen], rows.y[chosen])
+    return grower.fit(rows.x[chosen], rows.y[chosen])
 
 
 def _held_out(

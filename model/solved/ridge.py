@@ -13,7 +13,9 @@ from model.blocks.chunks import ENOUGH_ROWS, Chunk, Floats, chunks, offsets, res
 from model.blocks.encoder import BlockConfig, BlockEncoder
 from model.blocks.history import TAG_COLUMNS
 from model.blocks.parts import Reservoir
+from model.errors import BadSetting
 from model.network import Network, Outputs, SolveRequest
+from model.threads import one_thread
 
 PENALTIES: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 1e5, 1e7)
 KEPT_ROWS: Final = 5_000
@@ -30,6 +32,11 @@ class RidgeConfig(BlockConfig):
     tag_width: int = 64
     penalty: float | None = None
     n_columns: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.penalty is not None and not self.penalty > 0:
+            raise BadSetting(f"penalty {self.penalty} must be above 0, or null")
 
 
 class Ridge(Network):
@@ -125,6 +132,7 @@ class FoldSums:
         return filled if len(filled) > 1 else []
 
 
+@one_thread()
 def solve_ridge(config: RidgeConfig, request: SolveRequest) -> Ridge:
     """Fit blocks, penalties, weights and interval; two passes over train, one over val.
 

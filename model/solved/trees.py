@@ -77,19 +77,20 @@ class Trees(nn.Module):
     def read(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Prediction for each row of x (n, columns), NaN where unknown; (n,)"""
         arrays = (self.column, self.threshold, self.nan_left, self.left, self.right, self.value)
-        column, threshold, nan_left, left, right, value = (a.cpu().numpy() for a in arrays)
-        tree = np.arange(len(column))
+        # Nodes of all trees behind each other: one number to look a node up by, not two.
+        column, threshold, nan_left, left, right, value = (a.cpu().numpy().ravel() for a in arrays)
+        n_trees, n_nodes = self.column.shape
+        roots = np.arange(0, n_trees * n_nodes, n_nodes)
+        left, right = (side + np.repeat(roots, n_nodes) for side in (left, right))
         predicted = np.full(len(x), float(self.start[0]))
         for row, numbers in enumerate(x.astype(np.float64)):
-            node = np.zeros(len(column), dtype=np.int64)
+            node = roots
             while True:
-                asked = numbers[column[tree, node]]
-                goes_left = (asked <= threshold[tree, node]) | (
-                    np.isnan(asked) & nan_left[tree, node]
-                )
-                below = np.where(goes_left, left[tree, node], right[tree, node])
-                if np.array_equal(below, node):
+                asked = numbers[column[node]]
+                goes_left = (asked <= threshold[node]) | (np.isnan(asked) & nan_left[node])
+                below = np.where(goes_left, left[node], right[node])
+                if (below == node).all():
                     break
                 node = below
-            predicted[row] += value[tree, node].sum()
+            predicted[row] += value[node].sum()
         return predicted

@@ -63,10 +63,14 @@ def run_experiment(
 
     Safe to stop and to repeat: `train_one` does not train again what was trained on the same
     inputs. A row that fails costs that row. The table is written anew after each row, so that a
-    long experiment shows what it has. Raises NotFound where there is no split.
+    long experiment shows what it has. Raises NotFound where there is no split, BadSetting for a
+    seed or a time that none can be trained with.
     """
     with catalog.read() as session:
         split = find_split(session, request.split)
+    for planned in request.rows:
+        # What no row can be trained with is said before the first one, and not once for each.
+        training_of(planned, request, split.name).settled()
     params = {
         "experiment": "paper",
         "split": split.name,
@@ -90,8 +94,7 @@ def run_experiment(
 
 
 def training_of(planned: Planned, request: ExperimentRequest, split: str) -> TrainRequest:
-    """What `train` is asked for to fill one row. Raises UnknownKind for a preset that is not there.
-    """
+    """What `train` is asked for to fill one row. UnknownKind: no such preset."""
     fit: dict[str, Any] = {}
     if find_preset(planned.preset).fit is not None:  # what is solved has no epochs
         given = {

@@ -14,6 +14,7 @@ from model.forecast.ablation import forecaster_of
 from model.forecast.explain import Effect, Importance, hashtag_effects, hour_effects, importances
 from model.registry import find_kind
 from model.steps.inputs import Reader
+from model.steps.request import require_seed
 from model.steps.rows import PartRows, Wanted, read_parts
 
 
@@ -45,6 +46,7 @@ def explain(
     at_most: so many videos, evenly spread over the part. Raises BadSetting for a model that reads
     no blocks, NothingToTrain for fewer than two labelled videos.
     """
+    require_seed(seed)
     forecaster = forecaster_of(checkpoint.network)
     kind = find_kind(model.model_kind)
     with catalog.read() as session:
@@ -60,7 +62,9 @@ def explain(
         parts, _contents = read_parts(catalog, run, wanted, keep_refs=False)
         rows = list(PartRows(catalog, parts[part].thinned(at_most), wanted, reader))
         if len(rows) < 2:
-            raise NothingToTrain(f"the {part} part has {len(rows)} such videos; it takes 2 or more")
+            raise NothingToTrain(
+                f"the {part} part has {len(rows)} usable videos with a count; it takes 2 or more"
+            )
         run.expect(3)
         target = checkpoint.card.target
         progress.expect(3)

@@ -1,10 +1,16 @@
 """What `train` is asked for: a preset, and what shall be otherwise."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from model.errors import BadSetting
 from model.registry import Preset, find_preset, with_overrides
+
+# A version's file is named after it, and NAME:VERSION and NAME@ALIAS have to be readable.
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+MOST_SEED = 2**32 - 1  # what every library that draws here takes
 
 
 @dataclass(frozen=True)
@@ -48,9 +54,16 @@ class TrainRequest:
     def settled(self) -> Preset:
         """The preset with everything that is asked for otherwise.
 
-        Raises UnknownKind, and BadSetting for a setting that it does not have.
+        Raises UnknownKind, and BadSetting for a setting that it does not have, for a seed that
+        cannot be drawn from, and for a name that no model can have.
         """
         preset = find_preset(self.preset)
+        require_seed(self.seed)
+        if self.name is not None and MODEL_NAME.fullmatch(self.name) is None:
+            raise BadSetting(
+                f"{self.name!r} is no name of a model: up to 80 letters (a to z), digits and any "
+                "of . _ -, beginning with a letter or a digit"
+            )
         machine = {} if preset.fit is None else self.machine
         return with_overrides(
             preset,
@@ -72,3 +85,9 @@ class TrainRequest:
             "shuffled" if self.shuffle_labels else None,
         ]
         return "-".join([preset.name, *(str(word) for word in changed if word is not None)])
+
+
+def require_seed(seed: int) -> None:
+    """Raise BadSetting for a seed that not every generator takes."""
+    if not 0 <= seed <= MOST_SEED:
+        raise BadSetting(f"seed {seed} must be from 0 to {MOST_SEED}")

@@ -4,7 +4,7 @@ import hashlib
 import json
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,6 +132,6 @@ def _facts(catalog: Catalog, wanted: Wanted, ids: Sequence[int]) -> dict[int, Fa
 
 def _content(row: TrainingRow, facts: Facts | None) -> bytes:
     hashes = [ref.sha256 for _, ref in sorted(row.features.items())]
-    said = None if facts is None else asdict(facts)
+    said = None if facts is None else vars(facts)  # `asdict` copies, at ten times the cost
     document = [row.part, row.video_id, row.views_k, hashes, said]
     return json.dumps(document, sort_keys=True, default=str).encode()

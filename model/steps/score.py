@@ -18,10 +18,11 @@ from features.store import FeatureStore
 from model.checkpoint import Checkpoint, ModelCard, load_checkpoint
 from model.errors import BadCheckpoint, IncompatibleFeatures, NotFinite
 from model.facts import NO_FACTS, Facts
-from model.registry import Kind, find_kind
+from model.registry import PRESETS, Kind, find_kind
 from model.scoring import Forecast, Scorer
 from model.steps.inputs import Reader, facts_of, hash_of
 from model.steps.judging import Judged
+from model.threads import threads_for
 
 SCORE_PAGE, SCORE_BATCH = 1_000, 64  # rows read, and predictions written, at once
 
@@ -53,14 +54,17 @@ def score(
     kind = find_kind(card.kind)
     scorer = Scorer(checkpoint.network, card.target, card.edges, card.medians_k)
     reader = reader_of(model, store)
-    with record_run(
-        catalog,
-        "score",
-        params={"rescore": rescore, **({} if parts is None else {"parts": list(parts)})},
-        model_version_id=model.id,
-        parent_id=parent_id,
-        resume=True,
-    ) as run:
+    with (
+        record_run(
+            catalog,
+            "score",
+            params={"rescore": rescore, **({} if parts is None else {"parts": list(parts)})},
+            model_version_id=model.id,
+            parent_id=parent_id,
+            resume=True,
+        ) as run,
+        threads_for(is_solved=kind.solve is not None),
+    ):
         todo = _Todo(catalog, model, kind, sets, run.id, rescore, parts)
         n_ready = todo.count()
         run.expect(n_ready)
@@ -96,7 +100,16 @@ def count_to_score(
 def load_model(data: Path, model: ModelFacts) -> Checkpoint:
     """Load a registered version. Raises BadCheckpoint where its file is not the registered one."""
     path = data / model.artifact_uri
-    checkpoint = load_checkpoint(path)
+    try:
+        checkpoint = load_checkpoint(path)
+    except BadCheckpoint as error:
+        preset = model.hyper.get("preset")
+        preset = preset if preset in PRESETS else model.model_kind  # an old one may be no more
+        raise BadCheckpoint(
+            f"{model.name} version {model.version} cannot be used: {error}; train a "
+            f"new version (`viewcast train {preset} --name {model.name} --again`), or restore the "
+            "file that was registered"
+        ) from error
     if checkpoint.sha256 != model.sha256:
         raise BadCheckpoint(
             f"{path} has sha256 {checkpoint.sha256}; {model.name} version {model.version} was "

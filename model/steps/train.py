@@ -1,8 +1,9 @@
 """Train a preset on a frozen split, evaluate every part, register the model version."""
 
+import logging
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -19,19 +20,24 @@ from features.errors import WeightsMissing
 from features.store import FeatureStore
 from model.batches import Dataset, Example
 from model.checkpoint import ModelCard, save_checkpoint
-from model.errors import NothingToTrain
+from model.errors import BadCheckpoint, NothingToTrain
 from model.network import Network, SolveRequest
 from model.registry import Kind, Preset, find_kind
 from model.scoring import Scorer
 from model.solved.baselines import Constants
+from model.steps.alone import alone
 from model.steps.inputs import PAPER_TENSORS, TENSORS, Reader, artifact_uris, hash_of
 from model.steps.judging import Judged
 from model.steps.request import TrainRequest
 from model.steps.rows import PARTS, Part, PartRows, Wanted, read_parts
+from model.steps.score import load_model
 from model.steps.sizes import clip_depth_of, shapes_of
 from model.targets import QuartileEdges, TargetTransform
+from model.threads import threads_for
 from model.training.fit import fit
 from model.training.training_state import EpochReport
+
+log = logging.getLogger(__name__)
 
 SCRATCH_FOLDER = "scratch"
 IN_SAMPLE_ROWS = 2_000  # of train are measured
@@ -67,7 +73,8 @@ def train(
 
     feature_set: gives the feature set of each kind that the preset reads. A video whose features
     are still to come is left out and counted; one that has no sound is not left out. A killed
-    training goes on from its last epoch.
+    training goes on from its last epoch. A version whose file is gone is trained anew, as another
+    version. Raises Busy while another process is at the very same training.
     """
     preset = request.settled()
     kind = find_kind(preset.kind)
@@ -83,7 +90,10 @@ def train(
         with_facts=kind.solve is not None,
     )
     params = {**request.params(), "split": split.name}
-    with record_run(catalog, "train", params=params, parent_id=parent_id) as run:
+    with (
+        ExitStack() as stack,
+        record_run(catalog, "train", params=params, parent_id=parent_id) as run,
+    ):
         parts, contents = read_parts(catalog, run, wanted, keep_refs=kind.solve is None)
         _require_rows(run, parts["train"])
         if request.shuffle_labels:
@@ -97,11 +107,15 @@ def train(
             contents,
             *(["shuffled"] if request.shuffle_labels else []),
         )
+        stack.enter_context(alone(data / SCRATCH_FOLDER / f"{name}-{inputs[:16]}.lock", name))
         with catalog.read() as session:
             model = find_model_by_inputs(session, name, inputs)
             if model is None and request.if_missing:
                 model = newest_model(session, name)
-        if model is not None and not request.again:
+        is_lost = model is not None and _is_lost(data, model, read=request.if_missing)
+        if model is not None and is_lost:
+            log.warning("%s cannot be used: %s is trained again", data / model.artifact_uri, name)
+        if model is not None and not (request.again or is_lost):
             run.skipped(f"{name} {model.version}", "trained_before")
         else:
             tensors = PAPER_TENSORS if preset.name == "paper" else TENSORS
@@ -120,7 +134,8 @@ def train(
             )
             artifact, state = artifact_uris(name, inputs, run.id if model else None)
             network = _fitted(run, training, reader, data / state)
-            scores = _evaluated(run, training, network)
+            with threads_for(is_solved=kind.solve is not None):
+                scores = _evaluated(run, training, network)
             card = replace(training.card, metrics=scores["val"])
             sha256 = save_checkpoint(data / artifact, network, card)
             with catalog.write() as session:
@@ -151,6 +166,17 @@ def train(
             (data / state).unlink(missing_ok=True)
             run.done()
     return run.outcome, model
+
+
+def _is_lost(data: Path, model: ModelFacts, *, read: bool) -> bool:
+    """Tell whether a version's file is gone or (read) is no model of this program any more."""
+    if not read:
+        return not (data / model.artifact_uri).is_file()
+    try:
+        load_model(data, model)
+    except BadCheckpoint:
+        return True
+    return False
 
 
 def _sets(

@@ -63,8 +63,13 @@ class FitConfig:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
             raise BadSetting(f"epochs {self.epochs} and batch {self.batch} must be 1 or more")
-        if not (self.lr > 0 and self.weight_decay >= 0):
-            raise BadSetting(f"lr {self.lr} must be above 0, weight_decay {self.weight_decay} not")
+        if not (0 < self.lr < math.inf and 0 <= self.weight_decay < math.inf):
+            raise BadSetting(
+                f"lr {self.lr} must be a number above 0, weight_decay {self.weight_decay} one of 0 "
+                "or more"
+            )
+        if self.max_minutes is not None and not self.max_minutes >= 0:
+            raise BadSetting(f"max_minutes {self.max_minutes} must be 0 or more, or None")
         if self.patience is not None and self.patience < 1:
             raise BadSetting(f"patience {self.patience} must be 1 or more, or None")
         if not (0 < self.tau < 1 and 0 <= self.warmup_from <= 1 and self.warmup_epochs >= 0):

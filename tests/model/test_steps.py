@@ -154,6 +154,19 @@ def set_status(study, kind, video_ids, status):
             )
 
 
+def test_a_model_whose_file_is_gone_is_trained_again(study):
+    study.split()
+    _outcome, first = study.train("median")
+    (study.data / first.artifact_uri).unlink()
+
+    outcome, second = study.train("median")
+    again, same = study.train("median")
+
+    assert (outcome.n_done, second.version) == (1, first.version + 1)
+    assert (study.data / second.artifact_uri).is_file()
+    assert (again.codes, same.version) == ({"trained_before": 1}, second.version)
+
+
 # --- pretrain
 
 

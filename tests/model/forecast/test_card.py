@@ -143,6 +143,7 @@ def test_what_a_model_does_not_say_is_said_to_be_missing():
     [
         ({}, "better", "It beats every constant"),
         ({"log_mae_diff.geometric_mean.high": 0.01}, "unclear", "chance may give as much"),
+        ({"n": 29}, "unclear", "chance may give as much"),
         ({"log_mae": 1.0}, "not_better", "It does not beat a constant"),
         ({"log_mae": 1.3}, "not_better", "1.000 for the geometric mean of the training videos"),
     ],

@@ -51,6 +51,15 @@ def solved(rows, folder, config=TINY, *, seed=0):
     return solve_modern(config, request), request.target, notes
 
 
+def solved_beside(rows, val, folder, *, notes=None):
+    """The tensors of a small model with validation rows."""
+    request, told = request_for(rows, folder)
+    network = solve_modern(replace(TINY, epochs=2, trees=10), replace(request, val=val))
+    if notes is not None:
+        notes |= told
+    return network.state_dict()
+
+
 def forecasts(network, target, rows):
     scorer = Scorer(network, target)
     return [scorer(row) for row in rows]
@@ -194,6 +203,29 @@ def test_a_handful_of_rows_gives_a_forecast_without_an_interval(tmp_path):
     said = forecasts(network, target, rows[:1])[0]
     assert np.isfinite(said.views_k)
     assert said.low_k is None
+
+
+def test_validation_rows_move_the_interval_and_nothing_else(world, tmp_path):
+    train, later = world
+    told, misled = (
+        solved_beside(train, [replace(row, views_k=views_k) for row in later], tmp_path)
+        for views_k in (5.0, 500.0)
+    )
+    assert told.keys() == misled.keys()
+    differs = {name for name, value in told.items() if not torch.equal(value, misled[name])}
+    assert differs == {"members.offsets"}
+
+
+def test_the_interval_is_of_validation_rows_from_first_to_last(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("model.modern.solve.MOST_VAL", 50)
+    monkeypatch.setattr("model.modern.solve.ENOUGH_VAL", 50)
+    train, later = world
+    notes = {}
+    # As if an export of far more seen videos had been imported last.
+    val = [*later[:100], *(replace(row, views_k=9e5) for row in later[100:])]
+    offsets = solved_beside(train, val, tmp_path, notes=notes)["members.offsets"]
+    assert notes["calibration"] == {"val_rows": 50, "rehearsed_rows": 0, "has_interval": True}
+    assert offsets[1] > 5
 
 
 def test_no_row_is_no_training(tmp_path):

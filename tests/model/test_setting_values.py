@@ -1,0 +1,94 @@
+"""Settings, seeds and names that nobody can train with are refused in one line."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from catalog.errors import Busy
+from model.errors import BadCheckpoint, BadSetting
+from model.kinds import find_kind
+from model.presets import with_overrides
+from model.registry import PRESETS, find_preset
+from model.split import Candidate, SplitConfig, label_place
+from model.steps import TrainRequest
+from model.steps.alone import alone
+from model.training.fit_config import FitConfig
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 10**20])
+def test_a_seed_that_not_every_generator_takes_is_refused(seed):
+    with pytest.raises(BadSetting, match="from 0 to 4294967295"):
+        TrainRequest("modern", seed=seed).settled()
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../../x", "a:b", "a@b", "a/b", "x y", "n" * 81]
+)
+def test_a_name_that_is_a_path_or_cannot_be_asked_for_is_refused(name):
+    with pytest.raises(BadSetting, match="no name of a model"):
+        TrainRequest("median", name=name).settled()
+
+
+@pytest.mark.parametrize(
+    ("preset", "setting", "value"),
+    [
+        ("ridge", "text_width", None),
+        ("ridge", "text_width", 1.5),
+        ("ridge", "text_width", -1),
+        ("ridge", "penalty", "x"),
+        ("ridge", "penalty", 0),
+        ("ridge", "tag_prior", float("nan")),
+        pytest.param("ridge", "tag_prior", 10**400, id="more than a float"),
+        ("ridge", "n_tags", 3),
+        ("boosted", "max_trees", 1e30),
+        ("boosted", "l2", -1),
+        ("modern", "seed", 3),
+        ("modern", "n_members", 0),
+        ("modern", "leaves", 0),
+        ("modern", "use_tags", None),
+        ("hashtag_mean", "prior", 0),
+        ("author_mean", "prior", -1),
+    ],
+)
+def test_a_setting_of_another_type_or_range_is_refused(preset, setting, value):
+    with pytest.raises(BadSetting):
+        with_overrides(find_preset(preset), network={setting: value})
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_takes_the_settings_that_it_has(preset):
+    with_overrides(find_preset(preset), fit={}, network={})
+
+
+@pytest.mark.parametrize(
+    "settings", [{"lr": float("inf")}, {"max_minutes": float("nan")}, {"max_minutes": -1.0}]
+)
+def test_a_training_that_cannot_be_is_refused(settings):
+    with pytest.raises(BadSetting):
+        FitConfig(**settings)
+
+
+def test_a_share_that_is_no_number_is_refused():
+    with pytest.raises(BadSetting):
+        SplitConfig(val=float("nan"))
+
+
+def test_no_count_is_thousands_of_years_old():
+    at = datetime(2024, 1, 1, tzinfo=UTC)
+    assert label_place(Candidate(1, "1", None, at, at), [at], 999_999 * 604_800.0) is None
+
+
+def test_a_model_of_another_version_says_what_is_other():
+    with pytest.raises(
+        BadCheckpoint, match="has old, lacks n_tags"
+    ):
+        find_kind("hashtag_mean").config_from_json({"prior": 5.0, "old": 1})
+
+
+def test_one_training_at_a_time_and_no_lock_stays(tmp_path):
+    lock = tmp_path / "scratch" / "m.lock"
+    with alone(lock, "m"), pytest.raises(Busy, match="m is being trained"), alone(lock, "m"):
+        pass
+    assert not lock.exists()
+    with alone(lock, "m"):
+        pass

@@ -17,7 +17,7 @@ from tests.programs import ROOT, SETTINGS, ask, count, run
 pytestmark = [pytest.mark.chromium, pytest.mark.ffmpeg, pytest.mark.whisper]
 
 N = 12  # one video of each topic
-VIEWS = sorted(file.stem for file in (ROOT / "migrations" / "views" / "0002").glob("*.sql"))
+VIEWS = sorted(file.stem for file in (ROOT / "migrations" / "views" / "0003").glob("*.sql"))
 STAGES = (
     "scrape",
     "fetch",
@@ -26,7 +26,7 @@ STAGES = (
     "extract visual",
     "extract audio",
     "split create",
-    "train default",
+    "train modern",
     "score",
     "report",
 )
@@ -131,14 +131,14 @@ def test_the_sql_command_shows_the_leaderboard(night):
     assert {row["part"]: row["n"] for row in answer["rows"]} == {"train": 8, "val": 2, "holdout": 2}
 
 
-def test_there_are_twelve_views():
-    assert len(VIEWS) == 12
+def test_there_are_fourteen_views():
+    assert len(VIEWS) == 14
 
 
 def test_the_report_is_there_and_shows_the_model(night):
     folder, _said = night
 
-    assert "fused" in (folder / "report.html").read_text("utf-8")
+    assert "modern" in (folder / "report.html").read_text("utf-8")
 
 
 def test_a_second_night_does_nothing_twice(night):

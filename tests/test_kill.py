@@ -91,6 +91,8 @@ def test_a_killed_extract_goes_on_and_every_row_is_done_once(many_files):
 
 # --- score
 
+MODEL = ("--model", "fused")
+
 
 @pytest.fixture
 def many_rows(tmp_path):
@@ -118,11 +120,11 @@ def many_rows(tmp_path):
 
 def test_a_killed_score_goes_on_as_the_same_run_and_measures_all_its_rows(many_rows):
     folder = many_rows
-    kill_when(folder, lambda: count(folder, "prediction") >= 300, "score")
+    kill_when(folder, lambda: count(folder, "prediction") >= 300, "score", *MODEL)
     before = ask(folder, "SELECT run_id, video_id, predicted_k FROM prediction")
     assert 300 <= len(before) < N_SCORES
 
-    last = run(folder, "score")
+    last = run(folder, "score", *MODEL)
 
     assert (last["status"], last["n_done"], last["n_total"]) == ("ok", N_SCORES, N_SCORES)
     assert ask(folder, "SELECT id, status FROM run WHERE kind = 'score'") == [

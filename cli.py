@@ -1,5 +1,7 @@
 """viewcast on the command line: the root group, the settings it reads, and what spans stages."""
 
+import atexit
+import gc
 import logging
 import os
 import signal
@@ -92,6 +94,7 @@ def main(
     ctx.obj.start_nightly = lambda slot, due: _start_nightly(ctx.obj, slot, due)
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s")
+    _collect_rarely()
     # SIGTERM raises nothing by itself: without this, what is recorded on leaving would be lost.
     signal.signal(signal.SIGTERM, _terminate)
 
@@ -359,6 +362,15 @@ def _start_nightly(app: App, slot: str, scheduled_for: str) -> "subprocess.Popen
 for _commands in (catalog, scraper, features, model):
     for _command in _commands.commands.COMMANDS:
         main.add_command(_command)
+
+
+def _collect_rarely() -> None:
+    """Do not look for garbage among what loading torch makes, all of which stays.
+
+    Looking while it is loaded, and once more at the end, takes a second of a command (measured).
+    """
+    gc.set_threshold(100_000, 20, 100)
+    atexit.register(gc.freeze)
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

@@ -4,6 +4,7 @@ A single file is waited for: what is imported and loaded before costs more than 
 and two processes do it on two cores.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -103,6 +104,7 @@ _extractor: Extractor | None = None  # the process's own; the pool offers no oth
 
 
 def _prepare() -> None:
+    gc.set_threshold(100_000, 20, 100)  # what loading makes stays: looking through it is in vain
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 

@@ -1,13 +1,15 @@
 """The plumbing that every commands.py shares: the application object, --json, tables, outcomes."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
@@ -22,6 +24,31 @@ DEMO_FOLDER = Path("demo-data")
 CATALOG_FILE = "catalog.db"
 
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
+
+
+class Duration(click.ParamType[timedelta]):
+    """A length of time with its unit: 90s, 30m, 12h, 1d, 2w."""
+
+    name = "duration"
+    MOST_S: ClassVar = 20 * 365 * 86_400
+    UNITS: ClassVar = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Read it. Raises BadParameter."""
+        if isinstance(value, timedelta):
+            return value
+        match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?)([smhdw])", str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is no length of time: 90s, 30m, 12h, 1d, 7d, 2w", param, ctx)
+        seconds = float(match[1]) * self.UNITS[match[2]]
+        if seconds > self.MOST_S:
+            self.fail(f"{value!r} is longer than 20 years: 1d, 12h, 30m", param, ctx)
+        return timedelta(seconds=seconds)
+
+
+DURATION = Duration()
 
 
 @dataclass

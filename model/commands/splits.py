@@ -1,14 +1,22 @@
 """The commands about frozen splits: split create, split list, split show."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from catalog.console import App, dry_run_option, emit, emit_outcome, json_option, pass_app, table
+from catalog.console import (
+    DURATION,
+    App,
+    dry_run_option,
+    emit,
+    emit_outcome,
+    json_option,
+    pass_app,
+    table,
+)
 
 if TYPE_CHECKING:
     from catalog.runs import Outcome
@@ -16,24 +24,6 @@ if TYPE_CHECKING:
     from model.split_summary import SplitSummary
 
 N_SHA = 12  # characters of a hash that a person compares
-
-
-class Age(click.ParamType[float]):
-    """A length of time with its unit, 12h, 7d, 2w; in seconds."""
-
-    name = "age"
-    UNITS: ClassVar = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Read it. Raises BadParameter."""
-        if isinstance(value, float):
-            return value
-        match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?)([smhdw])", str(value).strip())
-        if match is None:
-            self.fail(f"{value!r} is no length of time: 90s, 30m, 12h, 7d, 2w", param, ctx)
-        return float(match[1]) * self.UNITS[match[2]]
 
 
 @click.group()
@@ -49,7 +39,7 @@ def split() -> None:
 @click.option("--seed", type=int, help="Of the strategies that draw.")
 @click.option(
     "--label-age",
-    type=Age(),
+    type=DURATION,
     help="Label: the first count seen at least so long after posting, such as 7d.",
 )
 @json_option
@@ -62,7 +52,7 @@ def split_create(
     val: float | None,
     holdout: float | None,
     seed: int | None,
-    label_age: float | None,
+    label_age: timedelta | None,
     as_json: bool,
     dry_run: bool,
 ) -> None:
@@ -76,7 +66,7 @@ def split_create(
         "val": val,
         "holdout": holdout,
         "seed": seed,
-        "label_age_s": label_age,
+        "label_age_s": None if label_age is None else label_age.total_seconds(),
     }
     changed = {name: value for name, value in given.items() if value is not None}
     if dry_run:

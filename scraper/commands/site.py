@@ -1,12 +1,11 @@
 """The commands that visit the site: scrape, refresh, fetch; and its replica."""
 
-import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 import click
 
-from catalog.console import App, dry_run_option, emit, emit_outcome, json_option, pass_app
+from catalog.console import DURATION, App, dry_run_option, emit, emit_outcome, json_option, pass_app
 
 if TYPE_CHECKING:
     from catalog.runs import Outcome
@@ -14,31 +13,6 @@ if TYPE_CHECKING:
     from scraper.download import DownloadLimits
     from scraper.politeness import Site
     from scraper.steps import RefreshRequest, RefreshResult, ScrapeRequest, ScrapeResult
-
-
-class Duration(click.ParamType[timedelta]):
-    """A length of time with its unit: 90s, 30m, 12h, 1d, 2w."""
-
-    name = "duration"
-    MOST_S: ClassVar = 20 * 365 * 86_400
-    UNITS: ClassVar = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        """Read it. Raises BadParameter."""
-        if isinstance(value, timedelta):
-            return value
-        match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?)([smhdw])", str(value).strip())
-        if match is None:
-            self.fail(f"{value!r} is no length of time: 90s, 30m, 12h, 1d, 2w", param, ctx)
-        seconds = float(match[1]) * self.UNITS[match[2]]
-        if seconds > self.MOST_S:
-            self.fail(f"{value!r} is longer than the site exists: 1d, 12h, 30m", param, ctx)
-        return timedelta(seconds=seconds)
-
-
-DURATION = Duration()
 
 
 @click.command()

@@ -7,9 +7,9 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from catalog.console import DURATION
 from catalog.session import upgrade
 from cli import main
-from scraper.commands.site import DURATION
 
 
 def viewcast(data: Path, *words: str, **environment: str) -> Result:

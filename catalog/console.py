@@ -41,7 +41,7 @@ class Duration(click.ParamType[timedelta]):
             return value
         match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?)([smhdw])", str(value).strip())
         if match is None:
-            self.fail(f"{value!r} is no length of time: 90s, 30m, 12h, 1d, 7d, 2w", param, ctx)
+            self.fail(f"{value!r} is no length of time: 90s, 30m, 12h, 7d, 2w", param, ctx)
         seconds = float(match[1]) * self.UNITS[match[2]]
         if seconds > self.MOST_S:
             self.fail(f"{value!r} is longer than 20 years: 1d, 12h, 30m", param, ctx)

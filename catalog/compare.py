@@ -22,25 +22,29 @@ def is_ours(name: str | None, kind: str) -> bool:
     return not (name or "").startswith(("v_", "apscheduler_", SEARCH))
 
 
-def newest_views(folder: Path, dialect: str = "sqlite") -> dict[str, str]:
-    """Return the text of each view of the newest revision that has views, by name.
+def newest_views(folder: Path, dialect: str = "sqlite", at: str | None = None) -> dict[str, str]:
+    """Return the text of each view as it is at revision `at` (None: the newest), by name.
 
-    A file in the folder named after the dialect stands in for the one beside that folder.
+    A view has a file in the revisions that change it only. One in the folder named after the
+    dialect stands in for the one beside that folder.
     """
-    newest = _newest(folder)
-    return _texts([*sorted(newest.glob("*.sql")), *sorted((newest / dialect).glob("*.sql"))])
+    return _newest(folder, ("", dialect), at)
 
 
 def newest_search(folder: Path, dialect: str) -> dict[str, str]:
     """Return what words are looked up in: on SQLite a table and its triggers, else an index."""
-    return _texts(sorted((_newest(folder) / "search" / dialect).glob("*.sql")))
+    return _newest(folder, (f"search/{dialect}",), None)
 
 
-def _newest(folder: Path) -> Path:
-    return sorted(entry for entry in folder.iterdir() if any(entry.glob("*.sql")))[-1]
-
-
-def _texts(files: Iterable[Path]) -> dict[str, str]:
+def _newest(folder: Path, places: Iterable[str], at: str | None) -> dict[str, str]:
+    revisions = sorted(entry for entry in folder.iterdir() if at is None or entry.name <= at)
+    files = [
+        file
+        for revision in revisions
+        for place in places
+        for file in sorted((revision / place).glob("*.sql"))
+    ]
+    # A later file of a name takes the place of the earlier one.
     return {file.stem: file.read_text("utf-8") for file in files}
 
 

@@ -1,11 +1,14 @@
 """Run migrations on the connection handed in, or on the one named by `-x url=…`."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from alembic import context
+from alembic.operations import MigrateOperation, Operations
 from sqlalchemy import Connection
 
-from catalog.compare import is_ours
+from catalog.compare import is_ours, newest_views
 from catalog.session import migration_connection
 from catalog.tables import Base
 from catalog.types import BigId, JsonDoc, UtcDateTime
@@ -16,6 +19,30 @@ PLAIN = {
     BigId: "BIG_ID",
     JsonDoc: "JSON_DOC",
 }
+
+
+@Operations.register_operation("make_views")
+@Operations.register_operation("drop_views")
+class Views(MigrateOperation):
+    """What revisions do with views: they name them in an order in which each finds those it reads.
+
+    Each view's text is its newest at or before a revision, so that a revision brings a file only
+    for the views that it changes.
+    """
+
+    @classmethod
+    def make_views(cls, operations: Operations, at: str, names: Sequence[str]) -> None:
+        """Make views as they are at a revision."""
+        dialect = operations.get_bind().dialect.name
+        texts = newest_views(Path(__file__).with_name("views"), dialect, at)
+        for name in names:
+            operations.execute(texts[name])
+
+    @classmethod
+    def drop_views(cls, operations: Operations, names: Sequence[str]) -> None:
+        """Drop views, those that read others first."""
+        for name in reversed(names):
+            operations.execute(f"DROP VIEW {name}")
 
 
 def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:

@@ -18,30 +18,19 @@ from tests.postgres_server import PostgresServer, start_server
 # Altering a column makes SQLite build the table anew and drop the old one with its children.
 NEXT = '''
 """Let captions be missing. Revises: 0003"""
-from pathlib import Path
 import sqlalchemy as sa
-from alembic import op
+from alembic import context, op
 
 revision, down_revision = "9999", "0003"
 branch_labels = depends_on = None
-from importlib.util import module_from_spec, spec_from_file_location
-
-
-def load(name):
-    spec = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-newest = load("0003_words")
 
 
 def change(nullable):
-    newest._drop(newest.VIEWS)
+    views = context.script.get_revision("0003").module.VIEWS
+    op.drop_views(views)
     with op.batch_alter_table("video") as batch:
         batch.alter_column("caption", existing_type=sa.Text(), nullable=nullable)
-    newest._make("0003", newest.VIEWS)
+    op.make_views("9999", views)
 
 
 def upgrade():
@@ -51,6 +40,9 @@ def upgrade():
 def downgrade():
     change(False)
 '''
+
+
+REVISIONS = ("0001", "0002", "0003")
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +82,14 @@ def execute(url: str, *statements: str) -> None:
         for statement in statements:
             connection.execute(text(statement))
     engine.dispose()
+
+
+def view_texts(url: str) -> dict[str, str]:
+    engine = make_engine(url)
+    inspector = inspect(engine)
+    found = {name: inspector.get_view_definition(name) for name in inspector.get_view_names()}
+    engine.dispose()
+    return found
 
 
 def count(url: str, table: str) -> int:
@@ -242,6 +242,49 @@ def test_a_migration_that_fails_leaves_the_schema_as_it_was(url, next_revision):
         session.upgrade(url)
     assert session.current(url) == "0001"
     assert count(url, "v_video") == 0
+
+
+def test_going_down_leaves_the_views_that_going_up_had_made(url):
+    made = {}
+    for revision in REVISIONS:
+        session.upgrade(url, revision)
+        made[revision] = view_texts(url)
+    for revision in reversed(REVISIONS):
+        session.downgrade(url, revision)
+        assert view_texts(url) == made[revision]
+    assert len(made["0001"]) == 10
+    assert made["0003"].keys() - made["0001"].keys() == {
+        "v_error_by_week", "v_rejected_row", "v_transcript", "v_view_growth",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_a_view_has_a_file_only_where_a_revision_changes_it(dialect):
+    folder = session.migrations_folder() / "views"
+    before: dict[str, str] = {}
+    for revision in REVISIONS:
+        now = newest_views(folder, dialect, revision)
+        for file in [*(folder / revision).glob("*.sql"), *(folder / revision / dialect).glob("*")]:
+            assert now[file.stem] != before.get(file.stem), file
+        before = now
+
+
+def test_a_view_is_its_newest_text_at_or_before_a_revision(tmp_path):
+    for place, said in {
+        "0001/v_a": "a1", "0001/v_b": "b1", "0001/postgresql/v_b": "pg b1",
+        "0002/postgresql/v_a": "pg a2", "0002/search/postgresql/s": "s", "0003/v_b": "b3",
+    }.items():  # fmt: skip
+        file = (tmp_path / place).with_suffix(".sql")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(said)
+    for at, on_sqlite, on_postgresql in (
+        ("0001", "a1 b1", "a1 pg b1"),
+        ("0002", "a1 b1", "pg a2 pg b1"),
+        ("0003", "a1 b3", "pg a2 b3"),
+        (None, "a1 b3", "pg a2 b3"),
+    ):
+        assert " ".join(newest_views(tmp_path, "sqlite", at).values()) == on_sqlite
+        assert " ".join(newest_views(tmp_path, "postgresql", at).values()) == on_postgresql
 
 
 def test_a_revision_imports_none_of_our_code():

@@ -42,6 +42,7 @@ def test_the_wheel_holds_the_migrations_the_views_and_the_speech_but_no_tests(wh
     assert "catalog/migrations/versions/0001_tables.py" in names
     assert "catalog/migrations/views/0001/v_video.sql" in names
     assert "catalog/migrations/views/0002/postgresql/v_view_growth.sql" in names
+    assert "catalog/migrations/views/0003/search/sqlite/transcript_search.sql" in names
     assert any(name.startswith("scraper/replica/speech/") for name in names)
     assert not [name for name in names if name.startswith(("tests", "bench", "docs"))]
 

@@ -12,7 +12,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-VIEWS_FOLDER = Path(__file__).resolve().parents[1] / "views"
+SEARCH_FOLDER = Path(__file__).resolve().parents[1] / "views" / "0003" / "search"
 # Later ones stand on earlier ones.
 OLD_VIEWS = (
     "v_video",
@@ -54,25 +54,25 @@ WHERE f.status = 'done' AND JSON_EXTRACT(f.detail, '$.text') <> ''
 
 def upgrade() -> None:
     is_sqlite = _dialect() == "sqlite"
-    _drop(OLD_VIEWS)
+    op.drop_views(OLD_VIEWS)
     for statement in INTERVAL:
         op.execute(statement.format(number="DOUBLE" if is_sqlite else "DOUBLE PRECISION"))
     if is_sqlite:
-        _run("search/sqlite/transcript_search")
+        _run("sqlite/transcript_search")
         op.execute(FILL)
         for trigger in TRIGGERS:
-            _run(f"search/sqlite/{trigger}")
+            _run(f"sqlite/{trigger}")
     else:
         op.execute(
             "COMMENT ON COLUMN prediction.low_k IS 'low end of the 80 % interval; NULL: none'"
         )
         op.execute("COMMENT ON COLUMN prediction.high_k IS 'high end of it'")
-        _run("search/postgresql/transcript_search")
-    _make("0003", VIEWS)
+        _run("postgresql/transcript_search")
+    op.make_views("0003", VIEWS)
 
 
 def downgrade() -> None:
-    _drop(VIEWS)
+    op.drop_views(VIEWS)
     if _dialect() == "sqlite":
         for trigger in TRIGGERS:
             op.execute(f"DROP TRIGGER {trigger}")
@@ -82,28 +82,12 @@ def downgrade() -> None:
     # The rule on both stands with the second column, and goes with it.
     op.execute("ALTER TABLE prediction DROP COLUMN high_k")
     op.execute("ALTER TABLE prediction DROP COLUMN low_k")
-    _make("0002", OLD_VIEWS)
+    op.make_views("0002", OLD_VIEWS)
 
 
 def _dialect() -> str:
     return op.get_bind().dialect.name
 
 
-def _drop(views: tuple[str, ...]) -> None:
-    for view in reversed(views):
-        op.execute(f"DROP VIEW {view}")
-
-
-def _make(at: str, views: tuple[str, ...]) -> None:
-    folder = VIEWS_FOLDER / at
-    for view in views:
-        own = folder / _dialect() / f"{view}.sql"
-        _execute(own if own.is_file() else folder / f"{view}.sql")
-
-
 def _run(name: str) -> None:
-    _execute(VIEWS_FOLDER / "0003" / f"{name}.sql")
-
-
-def _execute(file: Path) -> None:
-    op.execute(file.read_text("utf-8"))
+    op.execute((SEARCH_FOLDER / f"{name}.sql").read_text("utf-8"))

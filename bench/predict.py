@@ -177,7 +177,6 @@ def _add_features(app: App, store: FeatureStore, kind: str) -> FeatureSetFacts:
             extractor=spec.extractor,
             extractor_version=spec.extractor_version,
             weights_sha256=spec.weights_sha256,
-            dim=None,
         )
         stored = store.write(kind, spec.hash, [_tensors(kind, i) for i in range(N_VIDEOS)])
         session.execute(

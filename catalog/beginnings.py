@@ -58,13 +58,15 @@ def new_row(
 def inserted(session: Session, row: Run) -> Run:
     """Store a new run. Raises AlreadyDone when its slot is running or done."""
     if row.slot is not None:
-        earlier = select(Run).where(Run.kind == row.kind, Run.slot == row.slot)
-        held = session.scalar(earlier.where(Run.status.in_(("running", "ok", "partial"))))
+        held = session.scalar(
+            select(Run).where(
+                Run.kind == row.kind,
+                Run.slot == row.slot,
+                Run.status.in_(("running", "ok", "partial")),
+            )
+        )
         if held is not None:
             raise AlreadyDone(f"{row.kind} {row.slot} is {held.status}: run {held.id}")
-        row.retry_of_id = session.scalar(
-            earlier.order_by(Run.id.desc()).limit(1).with_only_columns(Run.id)
-        )
     session.add(row)
     try:
         session.flush()

@@ -113,7 +113,6 @@ class FeatureSetFacts:
     extractor: str
     extractor_version: str
     weights_sha256: str | None
-    dim: int | None
     input_set_id: int | None
 
 
@@ -163,7 +162,6 @@ class SplitCandidate:
     posted_at: datetime | None
     first_seen_at: datetime
     observation_id: int
-    views_k: float
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,6 @@ def ensure_feature_set(
     extractor: str,
     extractor_version: str,
     weights_sha256: str | None,
-    dim: int | None,
 ) -> int:
     """Return the id of the feature set of that kind and hash, making it when it is new."""
     row = {
@@ -49,7 +48,6 @@ def ensure_feature_set(
         "extractor": extractor,
         "extractor_version": extractor_version,
         "weights_sha256": weights_sha256,
-        "dim": dim,
         "created_at": utc_now(),
     }
     session.execute(insert_into(session, FeatureSet).on_conflict_do_nothing(), [row])
@@ -68,7 +66,6 @@ def feature_set_facts(row: FeatureSet) -> FeatureSetFacts:
         extractor=row.extractor,
         extractor_version=row.extractor_version,
         weights_sha256=row.weights_sha256,
-        dim=row.dim,
         input_set_id=row.input_set_id,
     )
 

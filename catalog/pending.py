@@ -129,7 +129,6 @@ def videos_to_split(session: Session) -> Iterator[SplitCandidate]:
             Video.posted_at,
             Video.first_seen_at,
             ViewObservation.id,
-            ViewObservation.views_k,
         )
         .join(ViewObservation, ViewObservation.id == Video.latest_observation_id)
         .where(Video.gone_at.is_(None), ViewObservation.views_k.is_not(None))

@@ -75,7 +75,7 @@ def _store_batch(
         batch = [(video, seen) for video, seen in batch if video.tiktok_id in known]
     if not batch:
         return SightingCounts(0, 0, 0, n_tombstoned, n_unknown)
-    ids = _upsert_videos(session, platform, batch, run_id)
+    ids = _upsert_videos(session, platform, batch)
     _bring_back(session, batch, ids)
     _link_hashtags(session, batch, ids, listing)
     new_observations = add_observations(session, batch, ids, run_id, repeat_after)
@@ -109,9 +109,7 @@ def _video_ids(session: Session, platform: str, tiktok_ids: Iterable[str]) -> di
     return dict(session.execute(wanted).all())
 
 
-def _upsert_videos(
-    session: Session, platform: str, batch: Sightings, run_id: int | None
-) -> dict[str, int]:
+def _upsert_videos(session: Session, platform: str, batch: Sightings) -> dict[str, int]:
     handles = {v.author_key: v.handle for v, _ in batch if v.author_key}
     accounts = _ensure_accounts(session, platform, handles)
     rows: dict[str, dict[str, Any]] = {}
@@ -130,7 +128,6 @@ def _upsert_videos(
             "width_px": video.width_px,
             "height_px": video.height_px,
             "first_seen_at": min(seen.observed_at, before.get("first_seen_at", seen.observed_at)),
-            "first_run_id": run_id,
         }
         rows[video.tiktok_id] = before | {
             name: fact for name, fact in facts.items() if fact is not None or name not in before

@@ -120,7 +120,6 @@ class Video(Base):
     width_px: Mapped[int | None]
     height_px: Mapped[int | None]
     first_seen_at: Mapped[datetime]
-    first_run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
     latest_observation_id: Mapped[int | None] = mapped_column(
         ForeignKey("view_observation.id", use_alter=True),
         comment="newest readable observation; the newest of all while none is readable",
@@ -219,12 +218,10 @@ class FeatureSet(Base):
     extractor: Mapped[str]
     extractor_version: Mapped[str]
     weights_sha256: Mapped[str | None] = mapped_column(String(64))
-    dim: Mapped[int | None]
     input_set_id: Mapped[int | None] = mapped_column(
         ForeignKey("feature_set.id"), comment="the set it is made from; NULL: the media file"
     )
     created_at: Mapped[datetime]
-    retired_at: Mapped[datetime | None]
 
 
 class Feature(Base):
@@ -377,7 +374,6 @@ class Run(Base):
     status: Mapped[str] = mapped_column(String(20))
     trigger: Mapped[str] = mapped_column(String(40))
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"), index=True)
-    retry_of_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
     slot: Mapped[str | None] = mapped_column(String(100))
     scheduled_for: Mapped[datetime | None]
     started_at: Mapped[datetime]

@@ -64,7 +64,6 @@ def extract(
             extractor=spec.extractor,
             extractor_version=spec.extractor_version,
             weights_sha256=spec.weights_sha256,
-            dim=None,
         )
         enrol_features(
             session, feature_set_id, needs_feature_set_id=None if needs is None else needs.id

@@ -63,7 +63,6 @@ def add_feature_set(
             extractor="synthetic",
             extractor_version="1",
             weights_sha256=weights_sha256,
-            dim=None,
         )
     with catalog.read() as session:
         found = find_feature_set(session, kind, config_hash)

@@ -4,29 +4,43 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    Integer,
+    MetaData,
+    create_engine,
+    inspect,
+    select,
+    text,
+)
 
 from catalog import session
-from catalog.compare import newest_views
+from catalog.compare import is_ours, newest_views
 from catalog.engine import make_engine
 from catalog.errors import CatalogError, NotReady, SchemaBehind
 from tests.postgres_server import PostgresServer, start_server
 
 # Altering a column makes SQLite build the table anew and drop the old one with its children.
 NEXT = '''
-"""Let captions be missing. Revises: 0003"""
+"""Let captions be missing. Revises: 0004"""
 import sqlalchemy as sa
 from alembic import context, op
 
-revision, down_revision = "9999", "0003"
+revision, down_revision = "9999", "0004"
 branch_labels = depends_on = None
 
 
 def change(nullable):
-    views = context.script.get_revision("0003").module.VIEWS
+    views = context.script.get_revision("0004").module.VIEWS
     op.drop_views(views)
     with op.batch_alter_table("video") as batch:
         batch.alter_column("caption", existing_type=sa.Text(), nullable=nullable)
@@ -42,7 +56,26 @@ def downgrade():
 '''
 
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
+DROPPED = {
+    "feature_set": ("dim", "retired_at"),
+    "run": ("retry_of_id",),
+    "video": ("first_run_id",),
+}
+# What rules ask for; every other column gets the row's number, or what its type makes of it.
+WORDS: dict[tuple[str, str], Any] = {
+    ("view_observation", "source"): "dom",
+    ("video_hashtag", "found_by"): "caption",
+    ("media_file", "status"): "leased",
+    ("feature", "status"): "done",
+    ("feature", "lease_owner"): None,
+    ("feature_set", "kind"): "audio",
+    ("split_member", "part"): "train",
+    ("prediction", "part"): "train",
+    ("run", "status"): "ok",
+    ("event", "level"): "info",
+    ("tombstone", "kind"): "video",
+}
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +115,63 @@ def execute(url: str, *statements: str) -> None:
         for statement in statements:
             connection.execute(text(statement))
     engine.dispose()
+
+
+def our_tables(url: str) -> MetaData:
+    engine = make_engine(url)
+    found = MetaData()
+    found.reflect(engine, only=lambda name, _: is_ours(name, "table") and name != "alembic_version")
+    engine.dispose()
+    return found
+
+
+def fill(url: str) -> None:
+    """Put two rows into every table, no column left out."""
+    engine = create_engine(make_engine(url).url)  # keys unchecked: tables point at each other
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SET session_replication_role = replica"))
+        tables = our_tables(url).tables
+        # Features last: whether their words are looked up hangs on their sets.
+        for table in sorted(tables.values(), key=lambda table: table.name == "feature"):
+            for n in (1, 2):
+                row = {column.name: filled(column, n) for column in table.columns}
+                connection.execute(table.insert().values(row))
+    engine.dispose()
+
+
+def filled(column: "Column[Any]", n: int) -> Any:
+    kind = column.type
+    if (column.table.name, column.name) in WORDS:
+        return WORDS[column.table.name, column.name]
+    if isinstance(kind, DateTime):
+        return datetime(2026, 7, n, tzinfo=UTC)
+    if isinstance(kind, JSON):
+        return {"text": ["", "the fox", "the dog"][n]}
+    by_type = {Boolean: bool, Integer: int, Double: float}
+    return next((made for of, made in by_type.items() if isinstance(kind, of)), str)(n)
+
+
+def contents(url: str) -> dict[str, list[dict[str, Any]]]:
+    engine = make_engine(url)
+    with engine.connect() as connection:
+        found = {
+            name: [dict(row) for row in connection.execute(select(table)).mappings()]
+            for name, table in our_tables(url).tables.items()
+        }
+    engine.dispose()
+    return {name: sorted(rows, key=str) for name, rows in found.items()}
+
+
+def without_dropped(table: str, row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in DROPPED.get(table, ())}
+
+
+def searched(url: str) -> int:
+    """Return how many transcripts say fox, by the view; words are looked up on SQLite as well."""
+    if url.startswith("sqlite"):
+        assert count(url, "transcript_search WHERE text MATCH 'fox'") == 1
+    return count(url, "v_transcript WHERE text LIKE '%fox%'")
 
 
 def view_texts(url: str) -> dict[str, str]:
@@ -285,6 +375,26 @@ def test_a_view_is_its_newest_text_at_or_before_a_revision(tmp_path):
     ):
         assert " ".join(newest_views(tmp_path, "sqlite", at).values()) == on_sqlite
         assert " ".join(newest_views(tmp_path, "postgresql", at).values()) == on_postgresql
+
+
+def test_a_full_catalog_loses_no_row_to_0004_and_back(url):
+    session.upgrade(url, "0003")
+    fill(url)
+    before = contents(url)
+    assert [len(rows) for rows in before.values()] == [2] * 24
+    for _twice in range(2):
+        assert session.upgrade(url, "0004") == "0004"
+        assert contents(url) == {
+            name: [without_dropped(name, row) for row in rows] for name, rows in before.items()
+        }
+        assert searched(url) == 1
+        assert session.check(url) == []
+        assert session.downgrade(url, "0003") == "0003"
+        emptied = {name: dict.fromkeys(columns) for name, columns in DROPPED.items()}
+        assert contents(url) == {
+            name: [row | emptied.get(name, {}) for row in rows] for name, rows in before.items()
+        }
+        assert searched(url) == 1
 
 
 def test_a_revision_imports_none_of_our_code():

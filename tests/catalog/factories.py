@@ -87,7 +87,6 @@ def add_feature_set(catalog: Catalog, kind: str = "clip", name: str = "a") -> in
             extractor=kind,
             extractor_version="1",
             weights_sha256=None,
-            dim=None,
         )
 
 

@@ -133,13 +133,6 @@ def test_a_video_heard_twice_is_found_once_by_its_newest_set(catalog, four):
     assert {(said.video_id, said.feature_set_id) for said in found if said.video_id == four[0]} == {
         (four[0], newest)
     }
-    with catalog.write() as session:
-        session.execute(
-            text("UPDATE feature_set SET retired_at = :at WHERE id = :id"),
-            {"at": "2026-07-02 00:00:00", "id": newest},
-        )
-    with catalog.read() as session:
-        assert newest not in {said.feature_set_id for said in search(session, ["dog"], limit=5)}
 
 
 def test_what_changes_is_found_as_it_is(catalog, four):

@@ -161,12 +161,6 @@ def extend(session: Session, owner: str, until: datetime) -> int:
     return n_renewed
 
 
-def release(catalog: Catalog, owner: str) -> int:
-    """Give back what `owner` holds, the attempt unused; return how many units that were."""
-    with catalog.write() as session:
-        return give_back(session, owner, crashed=False)
-
-
 def give_back(session: Session, owner: str, *, crashed: bool) -> int:
     """Make the units of `owner` claimable by others at once; return how many that were.
 

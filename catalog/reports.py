@@ -21,6 +21,7 @@ Row = dict[str, Any]
 
 # With fewer rows a difference between two errors is mostly which rows they are.
 MIN_EVIDENCE = 30
+N_WEEKS = 24
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def gaps(session: Session, limit: int = 10) -> list[Row]:
     )
 
 
-def weeks(session: Session, limit: int = 24) -> list[Row]:
+def weeks(session: Session) -> list[Row]:
     """Return the errors of the model that scored last, by week of posting, the newest first.
 
     Of videos that it was not trained on.
@@ -141,7 +142,7 @@ def weeks(session: Session, limit: int = 24) -> list[Row]:
         " WHERE r.kind = 'score' AND r.status <> 'failed' AND r.n_done > 0"
         " ORDER BY r.id DESC LIMIT 1)"
         " ORDER BY w.week DESC, w.part LIMIT :n",
-        n=limit,
+        n=N_WEEKS,
     )
 
 

@@ -4,12 +4,10 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from catalog import processes
 from catalog.beginnings import inserted, new_row, resumed
 from catalog.errors import BudgetExceeded
 from catalog.journal import Journal
@@ -22,7 +20,6 @@ __all__ = [
     "Outcome",
     "Run",
     "cancel_slot",
-    "current_owner",
     "reap",
     "record_run",
 ]
@@ -31,7 +28,6 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 20.0
 EXIT_CODES = {"running": 0, "ok": 0, "partial": 4, "cancelled": 130}
-_current: ContextVar[str | None] = ContextVar("viewcast_run", default=None)
 
 
 @dataclass(frozen=True)
@@ -190,7 +186,6 @@ def record_run(
         journal.n_total, journal.n_done, journal.n_skipped = None, begun.n_done, begun.n_skipped
         run = Run(begun.id, begun.uid, kind, journal, budget or FailureBudget())
     log.info("run %s: %s", run.id, kind)
-    token = _current.set(run.uid)
     stop = threading.Event()
     heart = threading.Thread(
         target=journal.beat, args=(stop, heartbeat_s), name=f"heartbeat-{run.id}", daemon=True
@@ -211,17 +206,7 @@ def record_run(
         journal.raise_if_lost()
     finally:
         stop.set()
-        _current.reset(token)
         heart.join()
-
-
-def current_owner() -> str:
-    """Return the owner of the leases taken here: the innermost run's uid, else this process."""
-    uid = _current.get()
-    if uid is not None:
-        return uid
-    process = processes.this_process()
-    return f"{process.host} {process.pid} {process.started}"
 
 
 def _verdict(outcome: Outcome, *, has_kept: bool) -> str:

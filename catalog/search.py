@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import BadQuery
 
+N_AROUND: Final = 45  # characters shown on either side of what was looked for
 #: What parts words: everything but letters and digits.
 _BETWEEN: Final = r"[\W_]+"
 #: Of that, what PostgreSQL's parser would find a meaning in: host names, compounds, numbers.
@@ -102,12 +103,12 @@ def forget_deleted(session: Session) -> None:
         session.execute(text(statement))
 
 
-def snippet(whole: str, said: re.Pattern[str], *, n_around: int = 45) -> str:
-    """Cut out the first place of a text that matches, with so many characters on either side."""
+def snippet(whole: str, said: re.Pattern[str]) -> str:
+    """Cut out the first place of a text that matches, with some characters on either side."""
     found = said.search(whole)
     if found is None:  # the database folds more letters into one than a pattern does
-        return whole if len(whole) <= 2 * n_around else whole[: 2 * n_around].rstrip() + "…"
-    start, end = max(0, found.start() - n_around), min(len(whole), found.end() + n_around)
+        return whole if len(whole) <= 2 * N_AROUND else whole[: 2 * N_AROUND].rstrip() + "…"
+    start, end = max(0, found.start() - N_AROUND), min(len(whole), found.end() + N_AROUND)
     # Not in the midst of a word.
     start = whole.rfind(" ", 0, start) + 1 if start else 0
     end = end if end == len(whole) else (whole.find(" ", end) + 1 or len(whole) + 1) - 1

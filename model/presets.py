@@ -60,18 +60,17 @@ def with_overrides(
     *,
     network: Mapping[str, Any] | None = None,
     fit: Mapping[str, Any] | None = None,
-    loss: str | None = None,
     objective: str | None = None,
     target: str | None = None,
 ) -> Preset:
     """The preset with single settings otherwise; its name stays.
 
-    network, fit: settings by name. loss: the same as in `fit`. objective "quartile" makes the
-    network a classifier and its loss cross_entropy. Raises BadSetting for a setting that the
+    network, fit: settings by name. objective "quartile" makes the network a classifier and its
+    loss cross_entropy. Raises BadSetting for a setting that the
     preset does not have, a value that it cannot have, or two that contradict each other.
     """
     asked = {**(network or {})}
-    training = {**(fit or {})} if loss is None else {**(fit or {}), "loss": loss}
+    training = {**(fit or {})}
     wanted = _one_of("objective", objective or preset.objective, OBJECTIVES)
     scale = _one_of("target", target or preset.target, TARGET_KINDS)
     if wanted != preset.objective or "outputs" in asked:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from model.batches import InputShapes
 from model.errors import UnknownKind
 from model.kinds import KINDS, Kind, Modality, find_kind
 from model.modern.tower import ModernConfig
@@ -150,17 +149,17 @@ def find_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def describe(name: str, shapes: InputShapes | None = None) -> dict[str, object]:
+def describe(name: str) -> dict[str, object]:
     """What the preset of that name builds, as `describe_preset` tells it."""
-    return describe_preset(find_preset(name), shapes)
+    return describe_preset(find_preset(name))
 
 
-def describe_preset(preset: Preset, shapes: InputShapes | None = None) -> dict[str, object]:
+def describe_preset(preset: Preset) -> dict[str, object]:
     """What a preset builds, without building it: sizes, settings, trainable parameters by part.
 
-    `shapes` None: those that it names. What is solved has no parameter that training changes.
+    What is solved has no parameter that training changes.
     """
-    config = preset.network if shapes is None else preset.sized(shapes)
+    config = preset.network
     counts: dict[str, object]
     if isinstance(config, FusedConfig):
         counts = describe_fused(config)

@@ -1,14 +1,12 @@
 """Scoring with a trained network, one row at a time."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from model.batches import Dataset, Example, collate
+from model.batches import Example, collate
 from model.errors import BadSetting, NotFinite
 from model.network import Network
 from model.targets import QuartileEdges, TargetTransform
@@ -84,24 +82,3 @@ class Scorer:
         if not math.isfinite(views_k):
             raise NotFinite(f"score of video {example.video_id} is {views_k}, not a number")
         return views_k
-
-
-def forecast(scorer: Scorer, dataset: Dataset[Any]) -> Iterator[tuple[int, Forecast]]:
-    """(video_id, Forecast) of each row, in order; raises at the first row that has no score.
-
-    A caller that wants the others to go on calls the scorer row by row.
-    """
-    for example in dataset:
-        yield example.video_id, scorer(example)
-
-
-def predict(
-    network: Network,
-    dataset: Dataset[Any],
-    target: TargetTransform,
-    *,
-    device: torch.device | str = "cpu",
-) -> Iterator[tuple[int, float]]:
-    """(video_id, predicted_k) of each row for a regressor, as `forecast` does it."""
-    for video_id, said in forecast(Scorer(network, target, device=device), dataset):
-        yield video_id, said.views_k

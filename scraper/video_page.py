@@ -71,8 +71,6 @@ def _rejection(tiktok_id: str, reason: str) -> ScrapeError:
     words = f"video {tiktok_id} is not public: {reason}"
     if reason == "private":
         return PrivateVideo(words)
-    if reason == "region_locked":
-        return RegionLocked(words)
     if reason == "taken_down":
         return VideoUnavailable(words)
     return NoMedia(f"video {tiktok_id} is no plain video: {reason}")

@@ -20,6 +20,9 @@ from model.forecast.ablation import ONE_VIEW_K, BlockForecaster, Floats
 from model.targets import TargetTransform
 
 HOURS: Final = 24
+REPEATS: Final = 5
+N_HASHTAGS: Final = 20
+FEWEST: Final = 5
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,6 @@ def importances(
     target: TargetTransform,
     *,
     seed: int,
-    repeats: int = 5,
 ) -> list[Importance]:
     """Grouped permutation importance of each block, the highest first.
 
@@ -76,10 +78,10 @@ def importances(
     rises, firsts = [], []
     for name in model.block_names:
         rise = np.zeros(len(actual))
-        for repeat in range(repeats):
+        for repeat in range(REPEATS):
             order = generator.permutation(len(actual))
             mixed = _log_of_1_and(model.forecast_encoded(_mixed(encoded, name, order)), target)
-            rise += (np.abs(mixed - actual) - error) / repeats
+            rise += (np.abs(mixed - actual) - error) / REPEATS
             if repeat == 0:
                 firsts.append(mixed)
         rises.append(rise)
@@ -105,19 +107,17 @@ def hashtag_effects(
     target: TargetTransform,
     *,
     seed: int,
-    at_most: int = 20,
-    fewest: int = 5,
 ) -> list[Effect]:
-    """What each of the most used hashtags does to the forecasts of rows that have it.
+    """What each of the N_HASHTAGS most used hashtags does to the forecasts of rows that have it.
 
-    Only hashtags of `fewest` rows or more; highest factor first. A hashtag is also taken out of
+    Only hashtags of FEWEST rows or more; highest factor first. A hashtag is also taken out of
     the caption.
     """
     used = Counter(tag.lower() for e in examples for tag in dict.fromkeys(e.facts.hashtags))
-    common = sorted(used.items(), key=lambda item: (-item[1], item[0]))[:at_most]
+    common = sorted(used.items(), key=lambda item: (-item[1], item[0]))[:N_HASHTAGS]
     found = []
     for tag, n in common:
-        if n < max(2, fewest):
+        if n < FEWEST:
             continue
         having = [e for e in examples if tag in map(str.lower, e.facts.hashtags)]
         with_it = _log(model.forecast_encoded(model.encode_rows(having)), target)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -74,11 +73,6 @@ def solve_constant(name: str, views_k: ArrayLike) -> ConstantRegressor:
     network = ConstantRegressor()
     network.constant_k.fill_(CONSTANTS[name](train_views(views_k)))
     return network.eval()
-
-
-SOLVERS: dict[str, Callable[[ArrayLike], ConstantRegressor]] = {
-    name: partial(solve_constant, name) for name in CONSTANTS
-}
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,7 @@ class ComparedModels:
     constants_of: str
 
 
-def compare(
-    catalog: Catalog, models: Sequence[ModelFacts], *, part: str, seed: int = 0
-) -> ComparedModels:
+def compare(catalog: Catalog, models: Sequence[ModelFacts], *, part: str) -> ComparedModels:
     """Compare the newest predictions of each version for the videos that all of them have.
 
     The constants are of the first model's training labels. Writes nothing. Raises BadSetting for
@@ -67,7 +65,6 @@ def compare(
         {name: table[same, 2] for name, table in aligned.items()},
         constants=_constants(catalog, models[0]),
         part=part,
-        seed=seed,
     )
     return ComparedModels(
         part=part,

@@ -57,7 +57,6 @@ def run_experiment(
     train_one: Train,
     *,
     data: Path,
-    parent_id: int | None = None,
 ) -> tuple[Outcome, Path]:
     """Train each row and write table1.csv and index.html; return the outcome and the folder.
 
@@ -81,9 +80,7 @@ def run_experiment(
     }
     # The rows differ in what they need; that many lack it is no reason to leave out the rest.
     budget = FailureBudget(min_failures=len(request.rows) + 1)
-    with record_run(
-        catalog, "experiment", params=params, parent_id=parent_id, budget=budget
-    ) as run:
+    with record_run(catalog, "experiment", params=params, budget=budget) as run:
         folder = request.out or run_folder(data, run.id)
         run.expect(len(request.rows))
         results: list[Result] = []

@@ -39,7 +39,6 @@ def explain(
     at_most: int,
     seed: int,
     progress: Progress,
-    parent_id: int | None = None,
 ) -> tuple[Outcome, Explained]:
     """Measure what each block of inputs, hashtag and hour does to the forecasts; recorded as a run.
 
@@ -56,9 +55,7 @@ def explain(
     ids = {feature: facts.id for feature, facts in sets.items()}
     wanted = Wanted(model.split_id, ids, kind.needs, kind.optional, with_facts=True)
     params = {"part": part, "at_most": at_most, "seed": seed}
-    with record_run(
-        catalog, "explain", params=params, model_version_id=model.id, parent_id=parent_id
-    ) as run:
+    with record_run(catalog, "explain", params=params, model_version_id=model.id) as run:
         parts, _contents = read_parts(catalog, run, wanted, keep_refs=False)
         rows = list(PartRows(catalog, parts[part].thinned(at_most), wanted, reader))
         if len(rows) < 2:

@@ -105,7 +105,6 @@ def import_autoencoder(
     *,
     data: Path,
     normalised: bool = False,
-    parent_id: int | None = None,
 ) -> tuple[Outcome, ModelFacts]:
     """Make somebody's trained weights the autoencoder for the clips of a feature set.
 
@@ -120,7 +119,7 @@ def import_autoencoder(
         "normalised": normalised,
     }
     inputs = hash_of(clip_set.config_hash, "imported", foreign_sha256, normalised)
-    with record_run(catalog, "pretrain", params=params, parent_id=parent_id) as run:
+    with record_run(catalog, "pretrain", params=params) as run:
         with catalog.read() as session:
             model = find_model_by_inputs(session, AUTOENCODER, inputs)
         if model is not None:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from model.batches import Batch, Dataset, batches, shuffled
 from model.errors import BadSetting, NotFinite, NothingToTrain
 from model.network import Network
-from model.scoring import Forecast, Scorer, forecast, predict
 from model.targets import QuartileEdges, TargetTransform
 from model.training.fit_config import OPTIMISERS, FitConfig
 from model.training.losses import CLASS_LOSS, loss_of
@@ -28,15 +27,7 @@ from model.training.training_state import (
 )
 from model.training.world import Device, World
 
-__all__ = [
-    "FitConfig",
-    "FitResult",
-    "Forecast",
-    "Scorer",
-    "fit",
-    "forecast",
-    "predict",
-]
+__all__ = ["FitConfig", "FitResult", "fit"]
 
 log = logging.getLogger(__name__)
 

@@ -59,7 +59,6 @@ class Document:
         self._buffer = b""
         self._at = 0  # read so far
         self._kept_from: int | None = None  # a row begins here, and is wanted whole
-        self._is_too_large = False
         self._line, self._counted = 1, 0
         self._gap = b""  # what stands before the bracket found last
 
@@ -170,7 +169,7 @@ class Document:
     def _read(self) -> bool:
         """Read on, dropping what is done with; more at a time for a row that is long."""
         if self._kept_from is not None and len(self._buffer) - self._kept_from > MAX_ROW_BYTES:
-            self._kept_from, self._is_too_large = None, True
+            self._kept_from = None
         start = self._at if self._kept_from is None else min(self._kept_from, self._at)
         more = self._file.read(max(READ_BYTES, len(self._buffer) - start))
         if not more:
@@ -192,10 +191,10 @@ class Document:
         return self._line
 
     def _keep(self) -> None:
-        self._kept_from, self._is_too_large = self._at - 1, False
+        self._kept_from = self._at - 1
 
     def _forget(self) -> None:
-        self._kept_from, self._is_too_large = None, False
+        self._kept_from = None
 
     def _key(self) -> bytes:
         match = KEY.search(self._gap[-200:])

@@ -24,7 +24,6 @@ SKIPPED_REASONS = frozenset(
         "photo",
         "playlist",
         "private",
-        "region_locked",
         "taken_down",
     }
 )

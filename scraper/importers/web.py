@@ -19,7 +19,6 @@ WHY = {
     "live": "a live room, not a video",
     "private": "marked private, secret, for friends or under review",
     "taken_down": "taken down by the site",
-    "region_locked": "not shown in the region of whoever collected it",
     "no_video": "without a video (a duration of 0)",
     "emptied": "no counts and no time, as a visitor gets who ought to sign in",
 }

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 # Part of each file's name, so that a change of recipe never serves yesterday's clip.
 RECIPE = 1
 TIMEOUT_S = 120
+WORKERS = 2
 
 
 def make_clip(video: ReplicaVideo, folder: Path) -> Path:
@@ -47,12 +48,11 @@ def clip_path(video: ReplicaVideo, folder: Path) -> Path:
 def warm(
     content: Content,
     folder: Path,
-    workers: int = 2,
     on_clip: Callable[[ReplicaVideo], None] = lambda _: None,
 ) -> int:
-    """Make every clip that is missing, `workers` at a time; returns how many there were to make."""
+    """Make every clip that is missing, some at a time; returns how many there were to make."""
     missing = [v for v in content.videos if not clip_path(v, folder).exists()]
-    with ThreadPoolExecutor(workers, thread_name_prefix="clip") as pool:
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="clip") as pool:
         for video, _ in zip(
             missing, pool.map(lambda v: make_clip(v, folder), missing), strict=True
         ):

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,7 @@ from scraper.replica.clips import make_clip
 from scraper.replica.content import Content, ReplicaVideo
 
 
-def write_collection(
-    content: Content,
-    folder: Path,
-    *,
-    clips: Path,
-    on_video: Callable[[ReplicaVideo], None] = lambda _: None,
-) -> int:
+def write_collection(content: Content, folder: Path, *, clips: Path) -> int:
     """Write ID.mp4 and ID.info.json of every video into `folder`; return how many.
 
     clips: the folder where the clips are made and kept; the mp4 files are links to them where
@@ -30,7 +23,6 @@ def write_collection(
             _place(clip, media)
         described = json.dumps(info_of(video), ensure_ascii=False)
         (folder / f"{video.tiktok_id}.info.json").write_text(described, encoding="utf-8")
-        on_video(video)
     return len(content.videos)
 
 

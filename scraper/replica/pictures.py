@@ -82,7 +82,7 @@ def picture_graph(video: ReplicaVideo) -> str:
     return f"{graph};[b{n_discs}]null[v]"
 
 
-def colour(luma: float, hue_deg: float, chroma: float = CHROMA) -> tuple[int, int, int]:
+def colour(luma: float, hue_deg: float) -> tuple[int, int, int]:
     """R, G, B of 0..255 with this brightness and hue, as colourful as the gamut allows."""
     luma = min(max(luma, 0.01), 0.99)
     angle = math.radians(RED_DEG + hue_deg)
@@ -91,7 +91,7 @@ def colour(luma: float, hue_deg: float, chroma: float = CHROMA) -> tuple[int, in
     direction = (red, -(0.299 * red + 0.114 * blue) / 0.587, blue)
     # How far one can go before a channel leaves 0..1; then brightness and hue stay as asked.
     room = [((1 - luma) if d > 0 else luma) / abs(d) for d in direction if d]
-    reach = min(chroma, *room)
+    reach = min(CHROMA, *room)
     r, g, b = (round(255 * (luma + reach * d)) for d in direction)
     return r, g, b
 

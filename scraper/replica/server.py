@@ -35,7 +35,6 @@ class LoggedRequest:
     target: str
     at_s: float
     status: int
-    client_port: int
     user_agent: str
 
 
@@ -180,7 +179,6 @@ class _Handler(BaseHTTPRequestHandler):
                 self.path,
                 at_s,
                 reply.status,
-                int(self.client_address[1]),
                 headers.get("user-agent", ""),
             )
         )

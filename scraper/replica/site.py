@@ -14,7 +14,6 @@ from urllib.parse import unquote
 from scraper.replica import items, pages
 from scraper.replica.clips import clip_path, make_clip
 from scraper.replica.content import TOPICS, Content, ReplicaVideo
-from scraper.replica.edits import is_struck
 from scraper.replica.faults import make_fault
 from scraper.replica.growth import Timeline
 from scraper.replica.media import (
@@ -115,15 +114,6 @@ class Site:
             self._faults.pop(hashtag, None)
         else:
             self._faults[hashtag] = make_fault(fault) if isinstance(fault, str) else fault
-
-    def struck(self, hashtag: str) -> frozenset[str]:
-        """Give the ids of the videos that a fault of some posts only makes odd ones of."""
-        videos = enumerate(self.content.by_tag.get(hashtag, ()))
-        return frozenset(video.tiktok_id for i, video in videos if is_struck(i))
-
-    def short_link(self, video: ReplicaVideo) -> str:
-        """The path that leads to the video by a redirect, as people share it."""
-        return f"/t/{object_key(video.tiktok_id)[1:]}/"
 
     def _answer(self, request: Request) -> Reply:
         for pattern, route in self._routes:

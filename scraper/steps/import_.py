@@ -72,7 +72,6 @@ def import_path(
     progress: Progress,
     limits: DownloadLimits | None = None,
     dry_run: bool = False,
-    parent_id: int | None = None,
 ) -> ImportResult:
     """Store the videos, counts and files that somebody else collected. Safe to stop and repeat.
 
@@ -88,7 +87,7 @@ def import_path(
         return tally.result(options.format, None)
     name = printable(path.resolve().name)
     params = {"path": name, "format": options.format, "with_media": with_media}
-    with record_run(catalog, "import", params=params, parent_id=parent_id, budget=NO_BUDGET) as run:
+    with record_run(catalog, "import", params=params, budget=NO_BUDGET) as run:
         for batch in batches:
             media = _bring(batch, data / MEDIA_FOLDER, limits or DownloadLimits())
             rows = [_facts(video, salt, keep_handles=keep_handles) for video in batch.videos]

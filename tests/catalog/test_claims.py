@@ -23,12 +23,11 @@ from catalog.claims import (
     enrol_media,
     finish_feature,
     finish_media,
-    release,
     renew,
     retry_failed,
 )
 from catalog.errors import BadValue, NotFound
-from catalog.leases import CLAIMABLE, MAX_CRASHES
+from catalog.leases import CLAIMABLE, MAX_CRASHES, give_back
 from catalog.record import mark_gone
 from catalog.runs import reap, record_run
 from catalog.session import Catalog
@@ -142,9 +141,10 @@ def test_a_lease_that_is_renewed_does_not_end(catalog, clip_set):
     assert len(claim_features(catalog, clip_set, owner="you", limit=10, now=soon + LATER)) == 10
 
 
-def test_what_is_released_is_free_at_once_and_has_all_its_attempts(catalog, clip_set):
+def test_what_is_given_back_is_free_at_once_and_has_all_its_attempts(catalog, clip_set):
     claim_features(catalog, clip_set, owner="me", limit=4)
-    assert release(catalog, "me") == 4
+    with catalog.write() as session:
+        assert give_back(session, "me", crashed=False) == 4
     claims = claim_features(catalog, clip_set, owner="you", limit=10)
     assert {claim.attempt for claim in claims} == {1}
 

@@ -310,7 +310,7 @@ def test_only_tables_and_indexes_are_left_to_their_files():
     ],
 )  # fmt: skip
 def test_a_snippet_shows_the_words_among_others(whole, expected):
-    shown = snippet(whole, re.compile(r"\bdog\b", re.IGNORECASE), n_around=45)
+    shown = snippet(whole, re.compile(r"\bdog\b", re.IGNORECASE))
     if expected is not None:
         assert shown == expected
     assert ("[dog]" in shown.lower()) == ("dog " in whole.lower() + " ")

@@ -1,11 +1,16 @@
 """Small networks and rows that every test of this package starts from."""
 
+from collections.abc import Iterable
+
 import torch
 
 from model.batches import Batch, Dataset, Example, InputShapes, collate
+from model.network import Network
 from model.networks.cnn3d import Cnn3dConfig
 from model.networks.fused import FusedConfig, FusedRegressor
 from model.networks.swin3d import Swin3dConfig
+from model.scoring import Scorer
+from model.targets import TargetTransform
 
 SHAPES = InputShapes(visual=(8, 4, 4), audio=(3, 8))
 TINY = FusedConfig(
@@ -71,6 +76,14 @@ def watched_examples(n: int = 8, *, seed: int = 0) -> list[Example]:
 def dataset(rows: list[Example]) -> Dataset[Example]:
     """The rows as a dataset that hands out what it is given."""
     return Dataset(rows, lambda row: row)
+
+
+def scored_k(
+    network: Network, rows: Iterable[Example], target: TargetTransform
+) -> dict[int, float]:
+    """What a trained network forecasts for each row, in thousands of views, by video."""
+    scorer = Scorer(network, target)
+    return {row.video_id: scorer(row).views_k for row in rows}
 
 
 def network(config: FusedConfig = TINY, *, seed: int = 0) -> FusedRegressor:

@@ -9,11 +9,11 @@ import torch
 from features.weights import load_weights, save_weights
 from model.checkpoint import ModelCard, load_checkpoint, save_checkpoint
 from model.errors import BadCheckpoint, IncompatibleFeatures
-from model.scoring import Scorer, predict
+from model.scoring import Scorer
 from model.solved.baselines import Constants, solve_constant
 from model.targets import QuartileEdges, TargetTransform
 from model.training.fit_config import FitConfig
-from tests.model.factories import TINY, TINY_PAPER, batch_of, dataset, examples, network
+from tests.model.factories import TINY, TINY_PAPER, batch_of, dataset, examples, network, scored_k
 
 VIEWS_K = [1.0, 20.0, 300.0, 4000.0]
 CARD = ModelCard(
@@ -41,7 +41,7 @@ def test_what_is_read_back_scores_equal_to_the_last_bit(tmp_path: Path, config):
     assert held.network.config == config
     assert not held.network.training
     rows = dataset(examples())
-    assert list(predict(held.network, rows, CARD.target)) == list(predict(fused, rows, CARD.target))
+    assert scored_k(held.network, rows, CARD.target) == scored_k(fused, rows, CARD.target)
 
 
 READ_AND_SCORE = """
@@ -108,7 +108,7 @@ def test_a_constant_is_a_model_like_any_other(tmp_path: Path):
     save_checkpoint(path, solve_constant("median", VIEWS_K), card)
     held = load_checkpoint(path)
     assert held.card == card
-    assert [k for _, k in predict(held.network, dataset(examples(2)), card.target)] == [160.0] * 2
+    assert list(scored_k(held.network, examples(2), card.target).values()) == [160.0] * 2
 
 
 def test_the_same_model_is_the_same_file(tmp_path: Path):

@@ -10,7 +10,7 @@ from model.errors import IncompatibleFeatures
 from model.kinds import KINDS, find_kind
 from model.network import Network
 from model.networks.cnn3d import Cnn3dConfig
-from model.scoring import Scorer, forecast, predict
+from model.scoring import Scorer
 from model.solved.baselines import Constants
 from model.targets import QuartileEdges, TargetTransform
 from model.training.fit import FitConfig, fit
@@ -21,6 +21,7 @@ from tests.model.factories import (
     TINY_SWIN3D,
     dataset,
     examples,
+    scored_k,
     watched_examples,
 )
 
@@ -79,7 +80,7 @@ def test_overfits_eight_examples(tried):
         epochs=tried.epochs, batch=8, lr=tried.lr, weight_decay=0.0, patience=None, device="cpu"
     )
     fit(network, rows, dataset([]), settings, target)
-    learnt = [views_k for _, views_k in predict(network, rows, target)]
+    learnt = list(scored_k(network, rows, target).values())
     np.testing.assert_allclose(np.log1p(learnt), np.log1p(views_of(tried.rows)), atol=0.1)
 
 
@@ -99,7 +100,7 @@ def test_a_classifier_learns_the_quarters_of_eight_examples(tried):
     )
     fit(network, rows, dataset([]), settings, target, edges=edges)
     scorer = Scorer(network, target, edges, edges.medians(views_of(tried.rows)))
-    chosen = [said.quartile for _, said in forecast(scorer, rows)]
+    chosen = [scorer(row).quartile for row in rows]
     assert chosen == edges.classify(views_of(tried.rows)).tolist()
 
 
@@ -125,8 +126,8 @@ def test_a_score_does_not_depend_on_its_batch(tried):
 @each_network
 def test_a_score_is_the_same_to_the_last_bit_in_any_order(tried):
     network, target = tried.build(), TargetTransform("standard", 10.0, 3.0)
-    forward = dict(predict(network, dataset(tried.rows), target))
-    assert dict(predict(network, dataset(tried.rows[::-1]), target)) == forward
+    forward = scored_k(network, tried.rows, target)
+    assert scored_k(network, tried.rows[::-1], target) == forward
 
 
 @each_network
@@ -143,8 +144,8 @@ def test_what_is_read_back_scores_equal_to_the_last_bit(tried, tmp_path):
     save_checkpoint(tmp_path / "model.safetensors", network, card)
     again = load_checkpoint(tmp_path / "model.safetensors").network
     assert again.config == network.config
-    before = dict(predict(network, rows, card.target))
-    assert dict(predict(again, rows, card.target)) == before
+    before = scored_k(network, rows, card.target)
+    assert scored_k(again, rows, card.target) == before
 
 
 @each_network

@@ -20,8 +20,7 @@ def test_single_settings_change_and_the_others_stay():
     changed = with_overrides(
         preset,
         network={"modalities": "audio"},
-        fit={"epochs": 3, "max_minutes": 5, "patience": 2},
-        loss="mse",
+        fit={"epochs": 3, "max_minutes": 5, "patience": 2, "loss": "mse"},
         target="log1p",
     )
     assert changed.name == "paper"
@@ -48,7 +47,7 @@ def test_what_is_solved_has_a_seed_and_nothing_else_to_train_with(name):
     with pytest.raises(BadSetting, match="no lr"):
         with_overrides(find_preset(name), fit={"seed": 7, "lr": 1e-3})
     with pytest.raises(BadSetting, match="no loss"):
-        with_overrides(find_preset(name), loss="mse")
+        with_overrides(find_preset(name), fit={"loss": "mse"})
     with pytest.raises(BadSetting, match="no classes"):
         with_overrides(find_preset(name), objective="quartile")
 

@@ -7,9 +7,9 @@ from torch import Tensor
 from model.batches import Batch, Example, InputShapes
 from model.errors import BadSetting, IncompatibleFeatures, NotFinite
 from model.network import Network, Outputs
-from model.scoring import Forecast, Scorer, forecast, predict
+from model.scoring import Forecast, Scorer
 from model.targets import QuartileEdges, TargetTransform
-from tests.model.factories import TINY, dataset, examples, network
+from tests.model.factories import TINY, examples, network, scored_k
 
 ROWS = examples(8)
 VIEWS_K = [row.views_k or 0.0 for row in ROWS]
@@ -41,10 +41,10 @@ class Stating(Network):
 
 def test_a_score_is_the_same_to_the_last_bit_in_any_order():
     fused = network()
-    forward = dict(predict(fused, dataset(ROWS), TARGET))
-    backward = dict(predict(fused, dataset(ROWS[::-1]), TARGET))
+    forward = scored_k(fused, ROWS, TARGET)
+    backward = scored_k(fused, ROWS[::-1], TARGET)
     assert forward == backward
-    assert dict(predict(fused, dataset(ROWS[2:3]), TARGET)).items() <= forward.items()
+    assert scored_k(fused, ROWS[2:3], TARGET).items() <= forward.items()
 
 
 def test_scoring_turns_dropout_off():
@@ -64,9 +64,8 @@ def test_one_row_that_cannot_be_scored_costs_one_row():
 
 
 def test_a_forecast_names_the_quarter_of_its_views():
-    said = dict(forecast(Scorer(network(), TARGET, EDGES), dataset(ROWS)))
-    assert said.keys() == {row.video_id for row in ROWS}
-    for each in said.values():
+    scorer = Scorer(network(), TARGET, EDGES)
+    for each in map(scorer, ROWS):
         assert each.quartile == EDGES.classify(each.views_k)
         assert (each.low_k, each.high_k) == (None, None)
     assert Scorer(network(), TARGET)(ROWS[0]).quartile is None

@@ -50,10 +50,7 @@ def test_a_block_that_a_row_has_not_moves_nothing(network):
 
 
 def test_what_counts_is_important_and_what_does_not_is_not(network):
-    found = {
-        one.block: one
-        for one in importances(forecaster_of(network), LATER, TARGET, seed=0, repeats=3)
-    }
+    found = {one.block: one for one in importances(forecaster_of(network), LATER, TARGET, seed=0)}
     author, form = found["author"], found["form"]
     assert author.log_mae_interval.low > 0
     assert author.log_mae_interval.low < author.log_mae < author.log_mae_interval.high
@@ -84,8 +81,8 @@ def test_rows_without_a_time_have_no_hours(network):
 
 
 def test_hashtags_have_effects_over_the_rows_that_use_them(network):
-    effects = hashtag_effects(forecaster_of(network), LATER, TARGET, seed=0, at_most=4)
-    assert len(effects) == 4
+    effects = hashtag_effects(forecaster_of(network), LATER, TARGET, seed=0)
+    assert 4 <= len(effects) <= 20
     for effect in effects:
         n = sum(effect.what in row.facts.hashtags for row in LATER)
         assert effect.n == n >= 5

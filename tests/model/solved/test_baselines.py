@@ -15,8 +15,7 @@ from model.solved.baselines import (
     solve_hashtag_mean,
 )
 from model.targets import TargetTransform
-from model.training.fit import predict
-from tests.model.factories import dataset, examples
+from tests.model.factories import examples, scored_k
 from tests.model.rows import log_target, told
 from tests.model.solving import Solving, rebuilt, scored
 
@@ -29,7 +28,7 @@ VIEWS_K = [1.0, 3.0, 7.0, 1000.0]
 )
 def test_says_the_same_of_every_row(name, constant_k):
     network = solve_constant(name, VIEWS_K)
-    scores = dict(predict(network, dataset(examples(3)), TargetTransform("raw")))
+    scores = scored_k(network, examples(3), TargetTransform("raw"))
     assert scores == {i: pytest.approx(constant_k, rel=1e-12) for i in (1, 2, 3)}
 
 

@@ -10,9 +10,9 @@ from model.batches import Dataset, Example
 from model.errors import BadCheckpoint, BadSetting, NotFinite, NothingToTrain
 from model.registry import PRESETS
 from model.targets import QuartileEdges, TargetTransform
-from model.training.fit import FitConfig, FitResult, fit, predict
+from model.training.fit import FitConfig, FitResult, fit
 from model.training.training_state import EpochReport
-from tests.model.factories import TINY, TINY_PAPER, dataset, examples, network
+from tests.model.factories import TINY, TINY_PAPER, dataset, examples, network, scored_k
 
 QUICK = FitConfig(epochs=3, batch=4, lr=1e-3, patience=None, device="cpu")
 ROWS = examples(8)
@@ -27,7 +27,7 @@ class Interrupted(Exception):
 def train(config: FitConfig = QUICK, **keywords: object) -> tuple[FitResult, list[float]]:
     fused = network()
     result = fit(fused, dataset(ROWS), dataset(VAL), config, TARGET, **keywords)
-    return result, [views_k for _, views_k in predict(fused, dataset(VAL), TARGET)]
+    return result, list(scored_k(fused, VAL, TARGET).values())
 
 
 def test_the_paper_settings_do_not_train():
@@ -59,7 +59,7 @@ def test_keeps_the_weights_of_the_best_epoch():
     losses = [report.loss for report in seen]
     assert result.best_loss == min(losses)
     assert losses[result.best_epoch - 1] == min(losses)
-    scaled = TARGET.apply([views_k for _, views_k in predict(fused, dataset(VAL), TARGET)])
+    scaled = TARGET.apply(list(scored_k(fused, VAL, TARGET).values()))
     gaps = np.abs(scaled - TARGET.apply([row.views_k for row in VAL]))
     huber = np.where(gaps < 1, gaps**2 / 2, gaps - 0.5).mean()
     if max(scaled) < TARGET.apply(TARGET.ceiling_k):  # else the ceiling moved a score
@@ -149,7 +149,7 @@ def test_pinball_learns_the_quantile_that_it_is_asked_for(tau):
     settings = replace(QUICK, epochs=60, batch=20, lr=3e-3, loss="pinball", tau=tau)
     fused = network(replace(TINY_PAPER, dropout=0.0))
     fit(fused, dataset(same), dataset([]), settings, TARGET)
-    learnt = [views_k for _, views_k in predict(fused, dataset(same), TARGET)]
+    learnt = list(scored_k(fused, same, TARGET).values())
     below = np.mean([row.views_k <= k for row, k in zip(same, learnt, strict=True)])
     assert below == pytest.approx(tau, abs=0.1)
 

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from scraper.replica.content import Content, ReplicaConfig, ReplicaVideo, build_content
+from scraper.replica.edits import is_struck
 from scraper.replica.items import challenge
 from scraper.replica.messages import Reply, Request
 from scraper.replica.server import Replica
@@ -27,8 +28,9 @@ class Visitor:
         self.listed = site.content.by_tag["sports"]
         # The cheapest clips to make: an odd one, and one that is as usual.
         by_cost = sorted(self.listed, key=lambda v: v.duration_s * v.width_px * v.height_px)
-        self.odd = next(v for v in by_cost if v.tiktok_id in site.struck("sports"))
-        self.plain = next(v for v in by_cost if v.tiktok_id not in site.struck("sports"))
+        self.struck = {v.tiktok_id for i, v in enumerate(self.listed) if is_struck(i)}
+        self.odd = next(v for v in by_cost if v.tiktok_id in self.struck)
+        self.plain = next(v for v in by_cost if v.tiktok_id not in self.struck)
 
     def page(self, hashtag: str = "sports") -> Reply:
         return self.site.answer(self.ask(f"/tag/{hashtag}"))

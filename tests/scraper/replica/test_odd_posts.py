@@ -27,11 +27,11 @@ def is_marked(item, fault):
 
 @pytest.mark.parametrize("fault", ["photo_post", "ad", "pinned", "live_room", "private", "removed"])
 def test_one_post_in_five_is_of_another_kind(visitor, fault):
-    assert len(visitor.site.struck("sports")) == 14
+    assert len(visitor.struck) == 14
     visitor.site.set_fault("sports", fault)
     items = [item for cursor in (0, 30, 60) for item in visitor.items(cursor)]
     marked = {item["id"] for item in items if is_marked(item, fault)}
-    assert (len(items), marked) == (70, visitor.site.struck("sports"))
+    assert (len(items), marked) == (70, visitor.struck)
 
 
 @pytest.mark.ffmpeg
@@ -84,7 +84,7 @@ def test_every_number_may_be_text(visitor):
 def test_a_caption_may_be_as_long_as_a_book(visitor):
     visitor.site.set_fault("sports", "huge_caption:5000")
     lengths = {item["id"]: len(item["desc"]) for item in visitor.items()}
-    odd = visitor.site.struck("sports")
+    odd = visitor.struck
     assert all((n >= 5_000) is (tiktok_id in odd) for tiktok_id, n in lengths.items())
 
 
@@ -122,7 +122,7 @@ def test_counts_may_be_no_numbers(visitor):
 
 def test_counts_may_be_beyond_every_type(visitor):
     visitor.site.set_fault("sports", "huge_numbers:40")
-    odd = [i for i in visitor.items() if i["id"] in visitor.site.struck("sports")]
+    odd = [i for i in visitor.items() if i["id"] in visitor.struck]
     counts = [item["stats"]["playCount"] for item in odd]
     assert counts == [10**40 - 1, -5, 2**63, float("inf"), 1.5, True]
     visitor.site.set_fault("sports", "huge_numbers:5000")

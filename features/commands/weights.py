@@ -1,6 +1,5 @@
 """The commands about weights that are not trained here: weights."""
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -47,24 +46,6 @@ def weights_list(app: App, as_json: bool) -> None:
     columns = ["model", "place", "state", "used", "files"]
     cells = [[str(row[name]) for name in columns] for row in rows]
     emit({"weights": rows}, as_json=as_json, text=table(columns, cells) if rows else "none found")
-
-
-@weights.command("convert")
-@click.argument("target", type=click.Path(path_type=Path))
-@json_option
-@dry_run_option
-@pass_app
-def weights_convert(app: App, target: Path, as_json: bool, dry_run: bool) -> None:
-    """Write Whisper's weights to TARGET: a checkpoint if it ends in .pt, else a folder."""
-    from features.whisper_files import convert_weights
-    from features.whisper_weights import WeightsSources
-
-    settings = app.settings.audio
-    payload = {"model": settings.model, "target": str(target), "dry_run": dry_run}
-    if not dry_run:
-        sources = WeightsSources(path=settings.weights)
-        payload["fingerprint"] = convert_weights(settings.model, target, sources)
-    emit(payload, as_json=as_json)
 
 
 @weights.command("verify")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from catalog.compare import newest_views
 from catalog.reports import query
 from catalog.session import open_catalog
 from scraper.replica.content import TOPICS, ReplicaConfig
@@ -17,7 +18,7 @@ from tests.programs import ROOT, SETTINGS, ask, count, run
 pytestmark = [pytest.mark.chromium, pytest.mark.ffmpeg, pytest.mark.whisper]
 
 N = 12  # one video of each topic
-VIEWS = sorted(file.stem for file in (ROOT / "migrations" / "views" / "0003").glob("*.sql"))
+VIEWS = sorted(newest_views(ROOT / "migrations" / "views"))
 STAGES = (
     "scrape",
     "fetch",

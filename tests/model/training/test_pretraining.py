@@ -23,6 +23,7 @@ from model.errors import BadSetting, NotFinite, NothingToTrain
 from model.training.pretraining import Epoch, PretrainConfig, pretrain, save_autoencoder
 from model.training.world import join
 from tests.model import pretrain_process
+from tests.programs import HANG_S
 
 # fp32: "auto" would be another curve on another machine.
 CONFIG = PretrainConfig(hidden=4, epochs=5, batch=2, lr=1e-2, precision="fp32")
@@ -365,7 +366,7 @@ def test_two_processes_train_what_one_does(tmp_path):
         [*command, "-m", "tests.model.pretrain_process", str(folder)],
         cwd=Path(__file__).resolve().parents[3],
         check=True,
-        timeout=300,
+        timeout=HANG_S,
     )
     expected = load_weights(alone / "rank-0")
     for rank in range(2):

@@ -34,21 +34,18 @@ def reap(catalog: Catalog) -> list[int]:
 
 
 def cancel_slot(catalog: Catalog, kind: str, slot: str) -> list[int]:
-    """Mark the running run of a slot and its running children as cancelled; return the ids.
+    """Mark the running runs of a slot, with all below them, as cancelled; return the ids.
 
     Only for who has just ended the process itself.
     """
     with catalog.write() as session:
-        family = list(
-            session.scalars(
-                select(Run).where(Run.kind == kind, Run.slot == slot, Run.status == "running")
-            )
-        )
+        # Also below what has ended: a signal that strikes while a stage begins ends its parent
+        # in good order, but finds the stage's row written and nobody yet to answer for it.
+        family = list(session.scalars(select(Run).where(Run.kind == kind, Run.slot == slot)))
         for run in family:  # grows while it is walked: children of children follow
-            family += session.scalars(
-                select(Run).where(Run.parent_id == run.id, Run.status == "running")
-            )
-        return [run.id for run in family if end_run(session, run, "cancelled")]
+            family += session.scalars(select(Run).where(Run.parent_id == run.id))
+        running = [run for run in family if run.status == "running"]
+        return [run.id for run in running if end_run(session, run, "cancelled")]
 
 
 def end_run(session: Session, run: Run, status: str) -> bool:

@@ -18,7 +18,7 @@ from catalog.session import upgrade
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.faults import FAULTS, make_fault
 from scraper.replica.server import Replica
-from tests.programs import ROOT, SETTINGS, ask, command, environment
+from tests.programs import HANG_S, ROOT, SETTINGS, ask, command, environment
 
 PAGE = ROOT / "docs" / "data.md"
 BLOCK = re.compile(r"(?<=<!-- faults -->\n).*?(?=<!-- /faults -->)", re.DOTALL)
@@ -44,7 +44,6 @@ WITH_FETCH = frozenset(
     }
 )
 N_FETCHED = {"region_locked": 20}
-PATIENCE_S = 240.0
 # Short, so that what never ends is given up in seconds; the defaults are for a real line.
 LIMITS = """
 max_wait_s = 5
@@ -140,7 +139,7 @@ def _run(data: Path, *arguments: str) -> Came:
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE_S,
+        timeout=HANG_S,
     )
     last_words = {"codes": {done.stderr.strip().splitlines()[-1]: 1}} if done.stderr else {}
     said: dict[str, Any] = json.loads(done.stdout) if done.stdout else last_words

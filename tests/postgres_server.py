@@ -38,7 +38,7 @@ class PostgresServer:
         """Delete every row of these tables, and count their ids from 1 again."""
         # A test that leaves a transaction open fails here, instead of waiting for ever.
         truncate = f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE"
-        self._execute(f"SET lock_timeout = '10s'; {truncate}", database)
+        self._execute(f"SET lock_timeout = '600s'; {truncate}", database)
 
     def _execute(self, sql: str, database: str = "postgres") -> None:
         engine = create_engine(self.url(database), isolation_level="AUTOCOMMIT")
@@ -80,7 +80,7 @@ def start_server() -> Iterator[PostgresServer]:
         "trust",
         "--no-sync",
     ]
-    start: list[str | Path] = [pg_ctl, "-D", cluster, "-w", "-l", folder / "log"]
+    start: list[str | Path] = [pg_ctl, "-D", cluster, "-w", "-t", "600", "-l", folder / "log"]
     start += ["-o", f"{FAST} -c unix_socket_directories={folder}", "start"]
     stop: list[str | Path] = [pg_ctl, "-D", cluster, "-m", "immediate", "stop"]
     try:

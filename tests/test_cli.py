@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -58,24 +57,18 @@ def test_every_command_speaks_json(path: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["extract", "--help"], ["train", "--help"]])
-def test_help_is_quick_and_loads_nothing_heavy(arguments: list[str]) -> None:
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     program = (
         "import sys\nfrom cli import main\n"
         f"try:\n    main({arguments!r})\nexcept SystemExit:\n    pass\n"
         f"sys.exit(', '.join(m for m in {HEAVY!r} if m in sys.modules) or 0)"
     )
 
-    def seconds() -> float:
-        start = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        return time.perf_counter() - start
-
-    # The promise is 0.3 s on a quiet machine; tests share theirs, so the bound here is loose and
-    # the exact one is that nothing heavy is loaded.
-    assert min(seconds() for _ in range(3)) < 1.0
+    # How quick that makes it, `bench catalog` measures.
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_stale_schema_is_refused_with_what_to_do(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The daemon as a program: its one slot, its rival, its end."""
 
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,11 +7,7 @@ import pytest
 from catalog.runs import record_run
 from catalog.session import open_catalog
 from tests.fresh_catalog import fresh_catalog
-from tests.programs import PATIENCE_S, SETTINGS, ask, count, start, wait_until
-
-# SIGTERM to the end of the process; the promise of the daemon.
-# Two seconds are what is promised and measured; a test on a busy machine only rules out a hang.
-STOP_S = 15.0
+from tests.programs import HANG_S, SETTINGS, ask, count, start, wait_until
 
 
 @pytest.fixture
@@ -47,11 +42,9 @@ def is_serving(folder):
 
 
 def stop(program):
-    """Ask a daemon to end; return its exit code and how long it took."""
-    began_s = time.monotonic()
+    """Ask a daemon to end and return its exit code. How quick it is, `bench catalog` measures."""
     program.terminate()
-    code = program.wait(timeout=PATIENCE_S)
-    return code, time.monotonic() - began_s
+    return program.wait(timeout=HANG_S)
 
 
 def test_it_does_its_slot_once_and_records_every_stage(folder, start_daemon):
@@ -60,9 +53,7 @@ def test_it_does_its_slot_once_and_records_every_stage(folder, start_daemon):
         lambda: count(folder, "run", "kind = 'nightly' AND finished_at IS NOT NULL") == 1, daemon
     )
 
-    code, took_s = stop(daemon)
-
-    assert (code, took_s < STOP_S) == (0, True), f"{code} after {took_s:.2f} s"
+    assert stop(daemon) == 0
     [(night, slot, trigger, status)] = ask(
         folder, "SELECT id, slot, trigger, status FROM run WHERE kind = 'nightly'"
     )
@@ -86,9 +77,7 @@ def test_a_daemon_that_starts_again_does_not_repeat_the_night(folder, start_daem
     daemon = start_daemon(due=due)
     wait_until(lambda: "is already ok" in (folder / "said.txt").read_text(), daemon)
 
-    code, took_s = stop(daemon)
-
-    assert (code, took_s < STOP_S) == (0, True), f"{code} after {took_s:.2f} s"
+    assert stop(daemon) == 0
     assert count(folder, "run") == 1
 
 
@@ -98,20 +87,18 @@ def test_a_second_daemon_is_refused_while_the_first_lives(folder, start_daemon):
 
     second = start_daemon(in_s=3_600)
 
-    assert second.wait(timeout=PATIENCE_S) == 5
+    assert second.wait(timeout=HANG_S) == 5
     assert first.poll() is None
-    assert stop(first)[0] == 0
+    assert stop(first) == 0
     third = start_daemon(in_s=3_600)
     wait_until(lambda: is_serving(folder), third)
-    assert stop(third)[0] == 0
+    assert stop(third) == 0
 
 
 def test_a_night_that_is_stopped_is_cancelled_with_all_it_started(folder, start_daemon):
     daemon = start_daemon(in_s=2)
     wait_until(lambda: count(folder, "run", "kind = 'nightly'") == 1, daemon)
 
-    code, took_s = stop(daemon)
-
-    assert (code, took_s < STOP_S) == (0, True), f"{code} after {took_s:.2f} s"
+    assert stop(daemon) == 0
     assert count(folder, "run", "status = 'running'") == 0
     assert count(folder, "run", "kind = 'nightly' AND status = 'cancelled'") == 1

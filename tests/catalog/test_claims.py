@@ -350,7 +350,7 @@ with record_run(catalog, "extract", params={}) as run:
             assert finish_feature(session, int(sys.argv[2]), claim, run.uid, feature_done())
     sys.stdout.write("holding\\n")
     sys.stdout.flush()
-    time.sleep(60)
+    time.sleep(86_400)
 """
 
 

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time as clock
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -14,7 +13,7 @@ import pytest
 from apscheduler.triggers.cron import CronTrigger
 from sqlalchemy import select, text
 
-from catalog.daemon import Job, Slot, daemon_status, run_daemon
+from catalog.daemon import POLL_S, STOP_GRACE_S, Job, Slot, daemon_status, run_daemon
 from catalog.errors import BadValue, Busy
 from catalog.lease import acquire, give_up, renew_lease
 from catalog.runs import record_run
@@ -22,6 +21,7 @@ from catalog.session import Catalog
 from catalog.tables import Event, Run
 from catalog.types import utc_now
 from tests.catalog.factories import T0
+from tests.programs import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -32,8 +32,10 @@ class FakeChild:
 
     def __init__(self, code: int | None = None, *, deaf: bool = False) -> None:
         self.code, self.deaf, self.asked = code, deaf, []
+        self.n_looks = 0
 
     def poll(self) -> int | None:
+        self.n_looks += bool(self.asked)
         return self.code
 
     def terminate(self) -> None:
@@ -46,29 +48,34 @@ class FakeChild:
         self.code = -9
 
 
+class AfterRounds(threading.Event):
+    """Stops the daemon when it has looked around so often, however long a machine takes to."""
+
+    def __init__(self, n_rounds: int = 4) -> None:
+        super().__init__()
+        self.n_left = n_rounds
+
+    def wait(self, _s: float | None = None) -> bool:
+        self.n_left -= 1
+        return self.n_left < 0
+
+
 class Starter:
     """Starts fake children, and stops the daemon when enough slots were started."""
 
     def __init__(self, stop: threading.Event, child: FakeChild, *, stop_after: int = 1) -> None:
         self.stop, self.child, self.stop_after = stop, child, stop_after
         self.slots: list[Slot] = []
-        self.stopped_at = 0.0
 
     def __call__(self, slot: Slot) -> FakeChild:
         self.slots.append(slot)
         if len(self.slots) == self.stop_after:
-            self.stopped_at = clock.monotonic()
             self.stop.set()
         return self.child
 
 
 def job(start=lambda _slot: FakeChild(0), at: time = time(4, 30), timezone: str = "UTC") -> Job:
     return Job("nightly", at, timezone, start)
-
-
-def ahead(seconds: float) -> time:
-    due = utc_now() + timedelta(seconds=seconds)
-    return time(due.hour, due.minute, due.second)
 
 
 def record_slot(catalog: Catalog, slot: Slot) -> int:
@@ -156,36 +163,31 @@ def test_a_missed_night_is_made_up_for(catalog):
 
 @pytest.mark.parametrize("hour", [17, 23])
 def test_a_night_missed_too_long_ago_is_not_made_up_for(catalog, hour):
-    stop = threading.Event()
+    stop = AfterRounds()
     starter = Starter(stop, FakeChild(0))
-    timer = threading.Timer(0.4, stop.set)
-    timer.start()
     now = datetime(2026, 7, 1, hour, 0, tzinfo=UTC)
     run_daemon(catalog, job(starter), stop=stop, now=lambda: now)
-    timer.join()
     assert starter.slots == []
 
 
 def test_a_night_that_is_done_is_not_done_again(catalog):
-    stop = threading.Event()
+    stop = AfterRounds()
     starter = Starter(stop, FakeChild(0))
     now = datetime(2026, 7, 1, 10, 0, tzinfo=UTC)
     record_slot(catalog, job().latest_slot(now))
-    timer = threading.Timer(0.4, stop.set)
-    timer.start()
     run_daemon(catalog, job(starter), stop=stop, now=lambda: now)
-    timer.join()
     assert starter.slots == []
 
 
 def test_a_night_fires_at_its_time(catalog):
     stop = threading.Event()
     starter = Starter(stop, FakeChild(0))
-    at = ahead(2)
+    due = (utc_now() + timedelta(seconds=2)).replace(microsecond=0)
+    nightly = job(starter, at=due.time())
     # As if yesterday were done: otherwise it would be caught up first.
-    record_slot(catalog, job(at=at).latest_slot(utc_now()))
-    run_daemon(catalog, job(starter, at=at), stop=stop)
-    assert [slot.name for slot in starter.slots] == [job(at=at).latest_slot(utc_now()).name]
+    record_slot(catalog, nightly.slot_of(due.date() - timedelta(days=1)))
+    run_daemon(catalog, nightly, stop=stop)
+    assert starter.slots == [Slot(f"nightly/{due.date()}", due)]
 
 
 def test_a_second_daemon_is_refused(catalog):
@@ -218,10 +220,39 @@ def test_a_running_night_is_stopped_and_marked_as_cancelled(catalog, deaf, asked
         return starter(slot)
 
     run_daemon(catalog, job(start), stop=stop, now=lambda: now)
-    assert clock.monotonic() - starter.stopped_at < 2.0
     assert child.asked[: len(asked)] == asked
+    # Two seconds are promised: looks of a tenth, and a write. `bench catalog` measures them.
+    assert child.n_looks * POLL_S <= STOP_GRACE_S + POLL_S
     with catalog.read() as session:
         assert session.scalars(select(Run.status)).all() == ["cancelled"]
+
+
+def test_a_stage_that_was_just_beginning_is_cancelled_with_its_night(catalog):
+    """The night itself has ended in good order; the row of its stage was written an instant ago."""
+    stop = threading.Event()
+    now = datetime(2026, 7, 1, 10, 0, tzinfo=UTC)
+    starter = Starter(stop, FakeChild())
+
+    def start(slot: Slot) -> FakeChild:
+        night = record_slot(catalog, slot)
+        with record_run(catalog, "fetch", params={}, parent_id=night):
+            pass
+        with catalog.write() as session:
+            session.execute(
+                text(
+                    "UPDATE run SET status = CASE kind WHEN 'fetch' THEN 'running' ELSE"
+                    " 'cancelled' END, finished_at = CASE kind WHEN 'fetch' THEN NULL ELSE"
+                    " finished_at END"
+                )
+            )
+        return starter(slot)
+
+    run_daemon(catalog, job(start), stop=stop, now=lambda: now)
+    with catalog.read() as session:
+        assert set(session.execute(select(Run.kind, Run.status)).all()) == {
+            ("nightly", "cancelled"),
+            ("fetch", "cancelled"),
+        }
 
 
 def test_a_lost_lease_stops_the_daemon_and_its_child(catalog):
@@ -240,12 +271,8 @@ def test_a_lost_lease_stops_the_daemon_and_its_child(catalog):
 
 
 def test_a_night_that_fails_is_an_event(catalog):
-    stop = threading.Event()
     now = datetime(2026, 7, 1, 10, 0, tzinfo=UTC)
-    timer = threading.Timer(0.6, stop.set)
-    timer.start()
-    run_daemon(catalog, job(lambda _slot: FakeChild(6)), stop=stop, now=lambda: now)
-    timer.join()
+    run_daemon(catalog, job(lambda _slot: FakeChild(6)), stop=AfterRounds(), now=lambda: now)
     with catalog.read() as session:
         event = session.scalars(select(Event)).one()
     assert (event.code, event.subject, event.detail) == (
@@ -281,7 +308,7 @@ from catalog.session import open_catalog
 catalog = open_catalog(sys.argv[1])
 with record_run(catalog, "nightly", params={}, slot=sys.argv[2]):
     sys.stdout.write("night\\\\n"); sys.stdout.flush()
-    time.sleep(60)
+    time.sleep(86_400)
 '''
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -293,7 +320,7 @@ run_daemon(open_catalog(url), job, stop=stop)
 """
 
 
-def test_a_real_daemon_is_gone_two_seconds_after_sigterm(catalog):
+def test_a_real_daemon_is_gone_with_its_night_after_sigterm(catalog):
     child = subprocess.Popen(
         [sys.executable, "-c", DAEMON, catalog.url],
         stdout=subprocess.PIPE,
@@ -302,10 +329,9 @@ def test_a_real_daemon_is_gone_two_seconds_after_sigterm(catalog):
     )
     assert child.stdout is not None
     assert child.stdout.readline() == b"night\n"
-    asked = clock.monotonic()
     child.send_signal(signal.SIGTERM)
-    assert child.wait(timeout=10) == 0
-    assert clock.monotonic() - asked < 2.0
+    assert child.wait(timeout=HANG_S) == 0
+    assert child.stdout.read() == b""  # only when the night is gone too does the pipe end
     child.stdout.close()
     with catalog.read() as session:
         assert session.scalars(select(Run.status)).all() == ["cancelled"]

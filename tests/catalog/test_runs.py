@@ -260,14 +260,14 @@ def test_the_heartbeat_keeps_the_run_and_its_leases(catalog):
     with record_run(catalog, "fetch", params={}, heartbeat_s=0.01) as run:
         began = only_run(catalog).heartbeat_at
         claim_media(catalog, owner=run.uid, limit=1, lease_s=1.0)
-        for _ in range(500):
+        for _ in range(60_000):
             with catalog.read() as session:
                 until = session.scalars(select(MediaFile.lease_until)).one()
             if only_run(catalog).heartbeat_at > began and until > utc_now() + timedelta(minutes=5):
                 break
             beaten.wait(0.01)
         else:
-            pytest.fail("no heartbeat in five seconds")
+            pytest.fail("no heartbeat")
 
 
 def test_a_silent_run_of_another_machine_is_lost_and_one_that_beats_is_not(catalog):

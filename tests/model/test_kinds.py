@@ -56,7 +56,9 @@ TRIED = {
     "fused that only listens": Tried("fused", replace(TINY, modalities="audio"), HEARD),
     "fused with a deep head": Tried("fused", replace(TINY, head="deep"), SEEN, lr=1e-3),
     "swin3d": Tried("swin3d", TINY_SWIN3D, WATCHED),
-    "swin3d pooled": Tried("swin3d", replace(TINY_SWIN3D, head="pooled", pixels="unit"), WATCHED),
+    "swin3d pooled": Tried(
+        "swin3d", replace(TINY_SWIN3D, head="pooled", pixels="unit"), WATCHED, epochs=300
+    ),
     "cnn3d": Tried("cnn3d", replace(TINY_CNN3D, pixels="standard"), WATCHED, 1e-2, 300),
     "cnn3d of the paper": Tried("cnn3d", TINY_CNN3D, WATCHED, 1e-4, 300),
 }
@@ -80,8 +82,11 @@ def test_overfits_eight_examples(tried):
         epochs=tried.epochs, batch=8, lr=tried.lr, weight_decay=0.0, patience=None, device="cpu"
     )
     fit(network, rows, dataset([]), settings, target)
-    learnt = list(scored_k(network, rows, target).values())
-    np.testing.assert_allclose(np.log1p(learnt), np.log1p(views_of(tried.rows)), atol=0.1)
+    learnt = np.array(list(scored_k(network, rows, target).values()))
+    actual = np.log1p(views_of(tried.rows))
+    # Against what the best constant leaves. How much a step overshoots is the processor's matter:
+    # here it is 0.005 at most.
+    assert np.square(np.log1p(learnt) - actual).mean() < 0.05 * actual.var()
 
 
 @each_network

@@ -28,6 +28,7 @@ from scraper.replica.faults import make_fault
 from scraper.replica.messages import Reply
 from scraper.replica.server import Replica
 from scraper.replica.site import card_variant
+from tests.programs import HANG_S
 from tests.scraper.test_chromium import members
 
 pytestmark = pytest.mark.chromium
@@ -97,6 +98,7 @@ def test_opens_a_videos_page_and_may_fetch_its_file(live, shared_browser):
         cookies=shared_browser.cookies(),
         headers={"User-Agent": shared_browser.user_agent, "Referer": f"{live.url}/"},
         trust_env=False,
+        timeout=HANG_S,
     )
     assert (reply.status_code, len(reply.content)) == (200, page.play_urls[0].n_bytes)
 

@@ -4,8 +4,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from scraper.chromium import (
     sweep_orphans,
 )
 from scraper.errors import BrowserFailed, BrowserMissing
+from tests.programs import HANG_S, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 # As a run of the program: SIGTERM ends it by SystemExit, through every `with`.
@@ -80,7 +79,7 @@ def fake_driver(folder, monkeypatch, script):
 def test_sigterm_leaves_nothing(browsing, profiles):
     assert len(members(profiles)) >= 5
     browsing.send_signal(signal.SIGTERM)
-    assert browsing.wait(10) == 143
+    assert browsing.wait(HANG_S) == 143
     assert members(profiles) == []
     assert list(profiles.iterdir()) == []
 
@@ -102,10 +101,7 @@ def test_a_browser_is_ended_at_once_when_its_parent_is_killed(browsing, profiles
     assert members(profiles)
     browsing.kill()
     browsing.wait()
-    deadline = time.monotonic() + 10
-    while members(profiles) and time.monotonic() < deadline:
-        threading.Event().wait(0.05)
-    assert members(profiles) == []
+    wait_until(lambda: members(profiles) == [])
 
 
 @pytest.mark.chromium

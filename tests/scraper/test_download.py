@@ -28,6 +28,7 @@ from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
 from scraper.video_page import PlayUrl, VideoPage, read_video_page
+from tests.programs import HANG_S
 from tests.scraper.test_items import VIDEO, item
 from tests.scraper.test_media import FAST, PICTURE, make
 
@@ -97,7 +98,7 @@ class Store:
         handler.end_headers()
         if self.is_slow:
             handler.wfile.write(body[:100])
-            self.stall.wait(20)
+            self.stall.wait(HANG_S)
         if self.cuts:
             body = body[: self.cuts.pop(0)]
             handler.close_connection = True
@@ -364,7 +365,7 @@ def test_a_path_is_made_from_a_checked_id_only(tmp_path):
 def test_a_file_of_the_replica_is_fetched_whole(clips, tmp_path):
     with Replica(ReplicaConfig(videos_per_tag=1), clips) as replica:
         video = min(replica.content.videos, key=lambda v: v.duration_s)
-        with httpx.Client(trust_env=False, timeout=30) as visitor:
+        with httpx.Client(trust_env=False, timeout=HANG_S) as visitor:
             url = f"{replica.url}/@/video/{video.tiktok_id}"
             html = visitor.get(url).text
             cookies = dict(visitor.cookies)

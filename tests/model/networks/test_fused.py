@@ -1,4 +1,3 @@
-import time
 from dataclasses import replace
 
 import pytest
@@ -19,10 +18,7 @@ from tests.model.factories import (
 
 
 def test_has_the_parameters_that_were_published():
-    began = time.perf_counter()
-    found = describe(FusedConfig())
-    assert time.perf_counter() - began < 2  # milliseconds, were it not for busy machines
-    assert found == {
+    assert describe(FusedConfig()) == {
         "total": 835_170_945,
         "parts": {
             "visual": 831_818_048,

@@ -26,6 +26,7 @@ from scraper.steps import count_to_fetch, fetch
 from scraper.steps.facts import facts_of
 from scraper.video_page import read_video_page
 from tests.fresh_catalog import ask, fresh_catalog
+from tests.programs import HANG_S
 from tests.scraper.steps.fakes import AGENT, SEEN_AT, Opener
 
 
@@ -50,7 +51,7 @@ def read_pages(replica, tiktok_ids):
     """What a browser would find on each video's page, by id, with the cookies it would have."""
     site, found = Site(replica.url), {}
     # The first look at a page makes the clip that it shows, which may take a busy machine long.
-    with httpx.Client(trust_env=False, headers={"User-Agent": AGENT}, timeout=60) as client:
+    with httpx.Client(trust_env=False, headers={"User-Agent": AGENT}, timeout=HANG_S) as client:
         for tiktok_id in tiktok_ids:
             url = site.video_url(tiktok_id)
             html = client.get(url, follow_redirects=True).text

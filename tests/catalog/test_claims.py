@@ -15,6 +15,7 @@ from sqlalchemy import func, select, text
 from catalog.claims import (
     Absent,
     Failed,
+    MediaDone,
     block_features,
     claim_features,
     claim_media,
@@ -133,6 +134,27 @@ def test_a_stale_owner_cannot_finish(catalog, clip_set):
     assert not finish(catalog, clip_set, fast, "fast")
 
 
+def test_an_earlier_attempt_of_the_same_owner_cannot_finish(catalog, clip_set):
+    """A hung thread of the process that has claimed the unit again has nothing to say."""
+    add_videos(catalog, 1, first=11)
+    with catalog.write() as session:
+        enrol_media(session)
+    days = (T0, T0 + LATER)
+    old, new = (claim_media(catalog, owner="me", limit=1, now=day)[0] for day in days)
+    assert (old.media_id, old.attempt + 1) == (new.media_id, new.attempt)
+    with catalog.write() as session:
+        assert not finish_media(session, old, "me", Failed("gone", "deleted", permanent=True))
+        assert finish_media(session, new, "me", MediaDone("x.mp4", sha_of("x"), 9, {}))
+    assert states(catalog, MediaFile) == {"ok": 11}
+
+    before, after = (
+        claim_features(catalog, clip_set, owner="me", limit=1, now=day)[0] for day in days
+    )
+    assert (before.video_id, before.attempt + 1) == (after.video_id, after.attempt)
+    assert not finish(catalog, clip_set, before, "me")
+    assert finish(catalog, clip_set, after, "me")
+
+
 def test_a_lease_that_is_renewed_does_not_end(catalog, clip_set):
     claim_features(catalog, clip_set, owner="me", limit=10)
     assert renew(catalog, "me", 3600.0) == 10
@@ -151,19 +173,25 @@ def test_what_is_given_back_is_free_at_once_and_has_all_its_attempts(catalog, cl
 
 def test_a_failure_is_tried_again_after_a_while_and_ends_as_dead(catalog, clip_set):
     failed = Failed("worker_lost", "it died", permanent=False)
-    now, seen = utc_now(), []
+    now, seen, waits_s = utc_now(), [], []
     for _ in range(3):
         claims = claim_features(catalog, clip_set, owner="me", limit=1, now=now)
         seen += [(claim.video_id, claim.attempt) for claim in claims]
         assert finish(catalog, clip_set, claims[0], "me", failed)
         with catalog.read() as session:
             row = session.get_one(Feature, (clip_set, 1))
-            if row.not_before is not None:
-                assert row.not_before > now
-                now = row.not_before
+        again_at = row.not_before or row.finished_at
+        waits_s.append((again_at - row.finished_at).total_seconds())
+        moment_before = again_at - timedelta(seconds=1)
+        early = claim_features(catalog, clip_set, owner="early", limit=20, now=moment_before)
+        assert {claim.video_id for claim in early} == set(range(2, 11))
+        release(catalog, "early")
+        now = again_at
 
     assert seen == [(1, 1), (1, 2), (1, 3)]
+    assert waits_s == [60.0, 240.0, 0.0]  # a minute, four minutes, and then no more
     assert (row.status, row.error_code, row.error) == ("dead", "worker_lost", "it died")
+    assert row.not_before is None
 
 
 def test_a_permanent_failure_is_dead_and_the_absent_is_skipped(catalog, clip_set):

@@ -57,3 +57,12 @@ def test_hashtags_come_with_how_many_stale_videos_they_list(catalog):
         found = hashtags_to_refresh(session, observed_before=LATER, at_least=1)
         assert found == [("dance", 3), ("cats", 1)]
         assert hashtags_to_refresh(session, observed_before=LATER, at_least=2) == [("dance", 3)]
+
+
+def test_a_hashtag_that_was_only_read_in_captions_is_not_listed_for_them(catalog):
+    with catalog.write() as session:
+        one = (video_facts("7300000000000009999", hashtags=("dance", "inacaption")), seen())
+        store_sightings(session, [one], run_id=None, found_by="dance")
+    with catalog.read() as session:
+        found = hashtags_to_refresh(session, observed_before=LATER, at_least=1)
+    assert found == [("dance", 1)]

@@ -66,6 +66,24 @@ def test_a_row_s_checksum_does_not_depend_on_its_shard(store):
     assert alone.uri != together.uri
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda clip: {"clip": clip.reshape(4, 3)},
+        lambda clip: {"clip": clip.reshape(12)},
+        lambda clip: {"clip": clip.view(np.float64)},
+        lambda clip: {"clip": clip + 1},
+        lambda clip: {"embedding": clip},
+    ],
+    ids=["shape", "axes", "type", "content", "name"],
+)
+def test_a_checksum_covers_name_type_shape_and_content(store, change):
+    row = {"clip": np.arange(12).reshape(3, 4)}
+    place = store.write("clip", "h", [change(row["clip"])])[0]
+    with pytest.raises(CorruptFeature, match="sha256"):
+        store.read(place.uri, 0, sha256=row_sha256(row))
+
+
 def test_the_same_rows_have_the_same_name(store):
     rows = [{"clip": np.arange(6.0)}]
     assert store.write("clip", "h", rows) == store.write("clip", "h", rows)
@@ -106,6 +124,16 @@ def test_a_damaged_shard_is_corrupt_and_never_wrong_numbers(store, keep):
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(CorruptFeature):
         store.read(place.uri, 0, sha256=place.sha256)
+
+
+@pytest.mark.parametrize("n_bytes_lost", [8, 392])
+def test_a_remote_row_cut_short_is_named_without_any_checksum(tmp_path, n_bytes_lost):
+    store = FeatureStore(f"memory://{tmp_path.name}")
+    place = store.write("clip", "h", [{"clip": np.arange(50.0)}])[0]
+    path = UPath(store.root) / place.uri
+    path.write_bytes(path.read_bytes()[:-n_bytes_lost])
+    with pytest.raises(CorruptFeature, match=r"0\.clip is cut short"):
+        store.read(place.uri, 0)
 
 
 def test_changed_bytes_do_not_pass_the_checksum(store):
@@ -149,6 +177,32 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path):
         fail()
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
     assert (tmp_path / "x").read_text() == "old"
+
+
+def test_a_file_is_on_the_disk_before_its_name_is_and_its_name_before_it_is_done(
+    tmp_path, monkeypatch
+):
+    """A power cut cannot be had here; the order in which the disk is asked can."""
+    fsync, replace, asked = os.fsync, os.replace, []
+
+    def note_fsync(descriptor):
+        found = os.fstat(descriptor)
+        asked.append(("sync", found.st_ino, found.st_size))
+        fsync(descriptor)
+
+    def note_replace(source, target):
+        asked.append(("name", Path(source).stat().st_ino, Path(source).stat().st_size))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    target = tmp_path / "new" / "shard"
+    with atomic_file(target) as temporary:
+        temporary.write_bytes(b"whole")
+    file = (target.stat().st_ino, 5)
+    assert asked[:2] == [("sync", *file), ("name", *file)]
+    folders = {inode for what, inode, _size in asked[2:] if what == "sync"}
+    assert folders == {target.parent.stat().st_ino, tmp_path.stat().st_ino}
 
 
 def test_a_kill_in_the_middle_of_a_write_leaves_no_name_that_anyone_reads(tmp_path):

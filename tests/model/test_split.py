@@ -107,6 +107,16 @@ def test_an_id_without_a_time_falls_back_to_first_sight(tiktok_id):
 
 
 @pytest.mark.parametrize(
+    ("hours", "is_told"), [(-1, True), (23, True), (25, False), (9_000, False)]
+)
+def test_an_id_of_a_later_day_than_the_first_sight_tells_no_time(hours, is_told):
+    """Clocks differ by hours, not by days: such a number is no id with a time in it."""
+    told = START + timedelta(hours=hours)
+    row = Candidate(1, str(int(told.timestamp()) << 32), None, None, START)
+    assert uploaded_at(row) == (told if is_told else START)
+
+
+@pytest.mark.parametrize(
     "settings", [{"val": -0.1}, {"val": 0.5, "holdout": 0.5}, {"strategy": "random"}]
 )
 def test_refuses_a_split_that_cannot_be(settings):

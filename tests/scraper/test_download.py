@@ -4,6 +4,7 @@ import re
 import subprocess
 import threading
 from collections import namedtuple
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -65,9 +66,10 @@ class Store:
         if handler.path == "/robots.txt":
             handler.send_error(404)
             return
-        if self.location and handler.path.startswith("/first"):
+        hop = re.fullmatch(r"/hop/([1-9])", handler.path)
+        if hop or (self.location and handler.path.startswith("/first")):
             handler.send_response(302)
-            handler.send_header("Location", self.location)
+            handler.send_header("Location", f"{int(hop[1]) - 1}" if hop else self.location)
             handler.send_header("Content-Length", "0")
             handler.end_headers()
             return
@@ -107,7 +109,18 @@ class Store:
 
 @pytest.fixture
 def store(clip):
-    made = Store(clip)
+    with serving(Store(clip)) as made:
+        yield made
+
+
+@pytest.fixture
+def other_store(clip):
+    with serving(Store(clip)) as made:
+        yield made
+
+
+@contextmanager
+def serving(made):
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -298,6 +311,48 @@ def test_a_circle_of_redirects_ends(store, tmp_path):
     store.location = "/first"
     with pytest.raises(DownloadFailed, match="redirects"):
         fetch(store, tmp_path, "/first")
+
+
+def test_three_redirects_are_followed_and_no_fourth(store, clip, tmp_path):
+    assert fetch(store, tmp_path / "three", "/hop/3").n_bytes == len(clip)
+    store.seen.clear()
+    with pytest.raises(DownloadFailed, match="more than 3 redirects"):
+        fetch(store, tmp_path / "four", "/hop/4")
+    assert len(store.seen) == 5  # robots.txt, the address and three more
+
+
+class Elsewhere(Site):
+    """A site of this machine whose files lie at other hosts too, as a live one's do."""
+
+    def is_allowed_media_url(self, url):
+        return url.startswith(("http://localhost:", "http://127.0.0.1:"))
+
+
+@pytest.mark.parametrize("begins_at_the_site", [True, False])
+def test_no_other_host_sees_the_visitors_cookies_whoever_sent_us_there(
+    store, other_store, clip, tmp_path, begins_at_the_site
+):
+    """Two servers, two host names; a browser tells neither what the other may know."""
+    site_url = store.url.replace("127.0.0.1", "localhost")
+    first, second = site_url, other_store.url
+    if not begins_at_the_site:
+        first, second = second, first
+    store.location = other_store.location = f"{second}/file"
+    sighting = read_item(
+        item(video={"duration": 2, "width": 144, "height": 256}), source="xhr", observed_at=NOW
+    )
+    media = fetch_media(
+        VideoPage(VIDEO, site_url, sighting, (PlayUrl(f"{first}/first", "h264", len(clip)),)),
+        cookies={"tt_chain_token": "abc"},
+        user_agent="a browser",
+        site=Elsewhere(site_url),
+        folder=tmp_path,
+        limits=LIMITS,
+    )
+    assert media.n_bytes == len(clip)
+    asked = [seen for seen in store.seen if seen.get("Referer")]
+    assert [seen.get("Cookie") for seen in asked] == ["tt_chain_token=abc"]
+    assert [seen.get("Cookie") for seen in other_store.seen] == [None]
 
 
 def test_an_address_elsewhere_is_not_asked(store, tmp_path):

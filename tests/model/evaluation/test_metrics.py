@@ -100,6 +100,13 @@ def test_quarters_are_counted_by_what_was_shown_and_what_was_predicted():
     assert found["majority_accuracy"] == pytest.approx(3 / 5)
 
 
+@pytest.mark.parametrize("quarter", range(4))
+def test_the_majority_is_that_of_whichever_quarter_has_the_most_rows(quarter):
+    one_of_each = [1.0, 7.0, 20.0, 90.0]
+    actual = one_of_each + [one_of_each[quarter]] * 2
+    assert score(actual, [1.0] * 6)["majority_accuracy"] == pytest.approx(3 / 6)
+
+
 def test_a_classifier_is_judged_by_the_quarter_it_chose():
     found = score([1.0, 90.0], [1.0, 1.0], predicted_quartile=[0, 3])
     assert found["quartile_accuracy"] == 1.0

@@ -35,8 +35,8 @@ from model.errors import ModelError
 from scraper.errors import ScrapeError
 
 if TYPE_CHECKING:
-    from catalog.runs import Outcome
-    from catalog.stages import Stage
+    from catalog.work.daemon import Stage
+    from catalog.work.runs import Outcome
 
 # Before torch is loaded: by default its threads spin while they wait, which makes two threads on
 # two busy cores 17 times slower than one (measured); waiting passively costs nothing measurable.
@@ -160,13 +160,14 @@ def demo(app: App, per_topic: int, as_json: bool) -> None:
 
     The data lie in ./demo-data (or --data); a second run does only what is left to do.
     """
-    from catalog import session, settings
-    from catalog.progress import progress
+    from catalog import settings
+    from catalog.console import progress
+    from catalog.schema import session
+    from scraper.items import DEFAULT_TOPICS
     from scraper.replica.clips import warm
     from scraper.replica.content import ReplicaConfig
     from scraper.replica.server import Replica
     from scraper.steps import add_hashtags
-    from scraper.topics import DEFAULT_TOPICS
 
     data = Path(app.flags.get("data", DEMO_FOLDER)).resolve()
     media = data / "replica-media"
@@ -213,7 +214,7 @@ def purge(
     """
     from dataclasses import asdict
 
-    from catalog import retention
+    from catalog.record import retention
     from scraper.pseudonyms import SALT_FILE, author_key, load_salt
 
     settings = app.settings
@@ -240,7 +241,7 @@ def purge(
 
 def _clean_purged_files(app: App) -> int:
     """Remove what is left on disk of purged videos; return of how many."""
-    from catalog import retention
+    from catalog.record import retention
     from features.commands import run_drop_from_shards
 
     with app.catalog.read() as session:
@@ -262,11 +263,12 @@ DEMO_SETTINGS: dict[str, Any] = {
     "extract": {"workers": 2, "batch": 6},
 }
 
+
 def _stages(
     app: App, *, quiet: bool, also_train: tuple[str, ...] = ()
 ) -> list[tuple[str, "Stage"]]:
     """Name the stages of a night in their order; each takes the id of the parent run."""
-    from catalog.pages import write_report_step
+    from catalog.web.pages import write_report_step
     from features.commands import run_extract
     from model.commands import run_pretrain, run_score, run_split, run_train
     from scraper.commands import run_fetch, run_scrape
@@ -311,7 +313,7 @@ def _refresh(app: App, *, quiet: bool, parent_id: int) -> "Outcome":
 def _run(
     app: App, stages: list[tuple[str, "Stage"]], *, quiet: bool, **options: Any
 ) -> tuple["Outcome", list[dict[str, Any]]]:
-    from catalog.stages import run_stages
+    from catalog.work.daemon import run_stages
 
     return run_stages(
         app.catalog,
@@ -326,9 +328,9 @@ def _close_demo(
     app: App, outcome: "Outcome", lines: list[dict[str, Any]], *, as_json: bool
 ) -> None:
     """Print the leaderboard, and what to open next."""
-    from catalog import reports
     from catalog.commands import leaderboard_table
-    from catalog.pages import report_path
+    from catalog.read import reports
+    from catalog.web.pages import report_path
 
     with app.catalog.read() as session:
         board = reports.leaderboard(session)

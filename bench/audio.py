@@ -18,11 +18,10 @@ import whisper
 from whisper.audio import N_FRAMES, N_SAMPLES, load_audio, log_mel_spectrogram, pad_or_trim
 
 from bench.measure import ROOT, Cost, Row, cost_of, report
-from features.audio import AudioConfig, AudioExtractor, Dtype
 from features.extractor import Extracted, Source
-from features.kept_wav import write_kept
-from features.waveform import SAMPLE_RATE_HZ, read_waveform
-from features.whisper_weights import load_whisper
+from features.sound.audio import AudioConfig, AudioExtractor, Dtype
+from features.sound.waveform import SAMPLE_RATE_HZ, read_waveform, write_kept
+from features.sound.whisper_weights import load_whisper
 
 SPEECH = ROOT / "scraper" / "replica" / "speech"
 N_FILES = 4
@@ -167,9 +166,7 @@ def _main(way: str, dtype: Dtype, files: list[str]) -> None:
     elif way == "default":
         report(lambda: transcribe(files, network))
     elif way == "greedy":
-        report(
-            lambda: transcribe(files, network, temperature=0, condition_on_previous_text=False)
-        )
+        report(lambda: transcribe(files, network, temperature=0, condition_on_previous_text=False))
     elif way == "same":
         stock = transcribe(files, network, temperature=0, condition_on_previous_text=False)
         ours = hear(files, AudioExtractor(AudioConfig(dtype=dtype), network=network))

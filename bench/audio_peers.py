@@ -8,7 +8,7 @@ import numpy as np
 from faster_whisper import WhisperModel, decode_audio
 
 from bench.measure import report
-from features.whisper_weights import find_weights
+from features.sound.whisper_weights import find_weights
 
 
 def load(dtype: str, folder: Path) -> WhisperModel:

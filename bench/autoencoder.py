@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.measure import REPEATS, Row
-from features.convlstm import ConvLstmAutoencoder, ConvLstmConfig, reconstruction_loss
+from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig, reconstruction_loss
 from model.training.world import World, resolved
 
 HEIGHT_PX, WIDTH_PX = 128, 72

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from bench.measure import REPEATS, Row
 from catalog.facts import ObservationFacts, VideoFacts
-from catalog.observing import Sightings
-from catalog.record import store_sightings
-from catalog.session import open_catalog, upgrade
+from catalog.record.sightings import Sightings, store_sightings
+from catalog.schema.session import open_catalog, upgrade
 
 N_VIDEOS = 10_000
 FIRST_SEEN = datetime(2026, 3, 1, 4, 30, tzinfo=UTC)

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.measure import ROOT, Cost, Row, cost_of, report
-from features.clip import ClipConfig, read_clip
-from features.picture import bilinear, round_to_uint8
+from features.video.clip import ClipConfig, bilinear, read_clip, round_to_uint8
 
 EVERY_FRAMES = 200
 DURATIONS_S = (20, 60)

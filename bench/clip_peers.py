@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.clip import EVERY_FRAMES, shrink_twice
 from bench.measure import report
-from features.clip import ClipConfig, read_clip
+from features.video.clip import ClipConfig, read_clip
 
 Read = Callable[[Path], NDArray[np.uint8]]
 

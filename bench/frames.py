@@ -19,10 +19,8 @@ from torch import Tensor
 from torchvision.models import get_model_weights
 
 from bench.measure import Cost, Row, cost_of, report
-from features.backbone import load_backbone
-from features.backbone_weights import choose_weights
 from features.extractor import Extracted, Source
-from features.frames import FramesConfig, FramesExtractor, pool
+from features.video.frames import FramesConfig, FramesExtractor, choose_weights, load_backbone, pool
 
 CONFIG = FramesConfig("resnet18", "random:0", n_frames=8)
 DURATION_S, FPS = 60, 30

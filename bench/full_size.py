@@ -23,7 +23,7 @@ from model.batches import Dataset, Example
 from model.checkpoint import ModelCard, load_checkpoint, save_checkpoint
 from model.registry import PRESETS, find_kind
 from model.scoring import Scorer
-from model.solved.baselines import Constants
+from model.solved.constants import Constants
 from model.targets import QuartileEdges, TargetTransform
 from model.training.fit import fit
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.measure import ROOT, Row, peak_memory_mb
-from catalog.session import upgrade
+from catalog.schema.session import upgrade
 
 N_ROWS = int(os.environ.get("BENCH_IMPORT_ROWS", "1000000"))
 BATCH = 1_000

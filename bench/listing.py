@@ -19,12 +19,12 @@ from urllib.parse import urlencode
 import httpx
 
 from bench.measure import ROOT, Row
-from catalog.session import open_catalog, upgrade
+from catalog.schema.session import open_catalog, upgrade
+from scraper.items import DEFAULT_TOPICS
 from scraper.replica.content import ReplicaConfig
-from scraper.replica.items import challenge
+from scraper.replica.pages import challenge
 from scraper.replica.server import Replica
 from scraper.steps import add_hashtags
-from scraper.topics import DEFAULT_TOPICS
 
 PER_TOPIC = 250
 FIRST_TAGS = {topic: names[:1] for topic, names in DEFAULT_TOPICS.items()}

@@ -20,11 +20,10 @@ os.environ.update(ONE_THREAD)
 
 import numpy as np
 
-from model.batches import Example
-from model.facts import Facts
+from model.base import SolveRequest
+from model.batches import Example, Facts
 from model.modern.solve import solve_modern
 from model.modern.tower import ModernConfig
-from model.network import SolveRequest
 from model.targets import TargetTransform
 
 SMALL, LARGE = 5_000, 20_000

@@ -28,21 +28,19 @@ from torchvision.models import resnet18
 
 from bench.audio import SPEECH
 from bench.measure import REPEATS, ROOT, Row
-from catalog.console import App
+from catalog.console import App, Silent
 from catalog.facts import FeatureSetFacts, ObservationFacts, VideoFacts
-from catalog.lineage import add_model_version
-from catalog.lookup import find_feature_set
-from catalog.progress import Silent
-from catalog.record import ensure_feature_set, set_alias, store_sightings
-from catalog.runs import record_run
-from catalog.session import Catalog, upgrade
-from catalog.tables import Feature
+from catalog.read.lookup import find_feature_set
+from catalog.record.lineage import add_model_version, ensure_feature_set, set_alias
+from catalog.record.sightings import store_sightings
+from catalog.schema.session import Catalog, upgrade
+from catalog.schema.tables import Feature
+from catalog.work.runs import record_run
 from features.commands import plan_of
-from features.convlstm import ConvLstmAutoencoder, ConvLstmConfig
-from features.kept_wav import write_kept
 from features.plan import AUTOENCODER, clip_alias
+from features.sound.waveform import SAMPLE_RATE_HZ, read_waveform, write_kept
 from features.store import FeatureStore
-from features.waveform import SAMPLE_RATE_HZ, read_waveform
+from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from features.weights import save_weights
 from model.registry import PRESETS
 from model.split import SplitConfig

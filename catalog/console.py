@@ -4,19 +4,92 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from catalog.runs import Outcome
-    from catalog.session import Catalog
+    from catalog.schema.session import Catalog
     from catalog.settings import Loaded, Settings
+    from catalog.work.runs import Outcome
+
+
+class Progress(Protocol):
+    """What a step tells about its own course."""
+
+    def expect(self, n_total: int) -> None:
+        """Say how many units there are; may be corrected later."""
+
+    def advance(self, n: int = 1) -> None:
+        """Count finished units."""
+
+    def note(self, text: str) -> None:
+        """Replace the remark behind the bar, such as the loss."""
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def expect(self, n_total: int) -> None: ...
+
+    def advance(self, n: int = 1) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+class _Bar:
+    def __init__(self, label: str) -> None:
+        # Late, because rich costs as much to import as the rest of `--help` together.
+        from rich.console import Console  # noqa: PLC0415
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+        from rich.progress import Progress as Bars  # noqa: PLC0415
+
+        self.bars = Bars(
+            TextColumn("{task.description:<16}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[remark]}"),
+            console=Console(stderr=True),
+        )
+        self.task = self.bars.add_task(label, total=None, remark="", rate="")
+
+    def expect(self, n_total: int) -> None:
+        self.bars.update(self.task, total=n_total)
+
+    def advance(self, n: int = 1) -> None:
+        self.bars.advance(self.task, n)
+        speed = self.bars.tasks[0].speed
+        self.bars.update(self.task, rate=f"{speed:.1f}/s" if speed else "")
+
+    def note(self, text: str) -> None:
+        self.bars.update(self.task, remark=text)
+
+
+@contextmanager
+def progress(label: str, *, quiet: bool = False) -> Iterator[Progress]:
+    """Show a bar on standard error while the block runs, if that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield Silent()
+        return
+    bar = _Bar(label)
+    with bar.bars:
+        yield bar
+
 
 JSON_FORMAT = 1  # the number in every JSON document; raised when a field changes its meaning
 
@@ -76,14 +149,14 @@ class App:
     @cached_property
     def catalog(self) -> "Catalog":
         """The open catalog. Raises SchemaBehind."""
-        from catalog.session import open_catalog  # noqa: PLC0415 (--help loads no SQLAlchemy)
+        from catalog.schema.session import open_catalog  # noqa: PLC0415 (--help loads no SQLAlchemy)
 
         return open_catalog(self.settings.db_url)
 
     @cached_property
     def catalog_to_read(self) -> "Catalog":
         """The catalog for a question: the demo's, and that is said, where there is no other yet."""
-        from catalog.session import open_catalog  # noqa: PLC0415 (as above)
+        from catalog.schema.session import open_catalog  # noqa: PLC0415 (as above)
 
         is_unnamed = {self.loaded.origins[name] for name in ("data", "db")} == {"default"}
         has_own = (self.settings.data_folder / CATALOG_FILE).exists()

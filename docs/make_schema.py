@@ -14,8 +14,8 @@ import click
 from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Table, UniqueConstraint
 from sqlalchemy.dialects import postgresql, sqlite
 
-from catalog import session
-from catalog.tables import Base
+from catalog.schema import session
+from catalog.schema.tables import Base
 from cli import main as root
 
 DOCS = Path(__file__).resolve().parent

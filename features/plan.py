@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from features.clip import ClipConfig
 from features.extractor import Extractor, FeatureSetSpec
+from features.video.clip import ClipConfig
 
 if TYPE_CHECKING:
-    from features.audio import AudioConfig
-    from features.frames import FramesConfig
+    from features.sound.audio import AudioConfig
+    from features.video.frames import FramesConfig
 
 AUTOENCODER = "autoencoder"  # the model name under which `pretrain` registers its weights
 
@@ -49,7 +49,7 @@ class ClipPlan:
 
     def spec(self) -> FeatureSetSpec:
         """Name the feature set; loads no network."""
-        from features.clip_extractor import EXTRACTOR, EXTRACTOR_VERSION  # noqa: PLC0415 (see top)
+        from features.video.clip import EXTRACTOR, EXTRACTOR_VERSION  # noqa: PLC0415 (see top)
 
         return FeatureSetSpec("clip", self.config.spec(), EXTRACTOR, EXTRACTOR_VERSION, None)
 
@@ -58,7 +58,7 @@ class ClipPlan:
 
     def build(self) -> Extractor:
         """A decoder."""
-        from features.clip_extractor import ClipExtractor  # noqa: PLC0415 (see top)
+        from features.video.clip import ClipExtractor  # noqa: PLC0415 (see top)
 
         return ClipExtractor(self.config)
 
@@ -78,7 +78,7 @@ class VisualPlan:
 
     def spec(self) -> FeatureSetSpec:
         """Name the feature set; loads no network."""
-        from features.visual import (  # noqa: PLC0415 (see top)
+        from features.video.visual import (  # noqa: PLC0415 (see top)
             EXTRACTOR,
             EXTRACTOR_VERSION,
             VisualConfig,
@@ -100,7 +100,7 @@ class VisualPlan:
     def build(self) -> Extractor:
         """The autoencoder, if the file is still the one that was named."""
         from features.store import FeatureStore  # noqa: PLC0415 (see top)
-        from features.visual import VisualExtractor  # noqa: PLC0415 (see top)
+        from features.video.visual import VisualExtractor  # noqa: PLC0415 (see top)
 
         self.check()
         return VisualExtractor(self.weights, FeatureStore(self.store_root), device=self.device)
@@ -121,7 +121,7 @@ class AudioPlan:
 
     def spec(self) -> FeatureSetSpec:
         """Name the feature set; for plain base even where no weights are at hand."""
-        from features.audio import (  # noqa: PLC0415 (see top)
+        from features.sound.audio import (  # noqa: PLC0415 (see top)
             EXTRACTOR,
             EXTRACTOR_VERSION,
             spec_weights_sha256,
@@ -134,13 +134,13 @@ class AudioPlan:
 
     def check(self) -> None:
         """Raise WeightsMissing when Whisper's weights are nowhere to be found."""
-        from features.audio import check_weights  # noqa: PLC0415 (see top)
+        from features.sound.audio import check_weights  # noqa: PLC0415 (see top)
 
         check_weights(self.config, self.weights)
 
     def build(self) -> Extractor:
         """Whisper."""
-        from features.audio import AudioExtractor, spec_weights_sha256  # noqa: PLC0415 (see top)
+        from features.sound.audio import AudioExtractor, spec_weights_sha256  # noqa: PLC0415 (see top)
 
         fingerprint = spec_weights_sha256(self.config, self.weights)
         return AudioExtractor(
@@ -165,18 +165,18 @@ class FramesPlan:
 
     def spec(self) -> FeatureSetSpec:
         """Name the feature set, weights at hand or not; raises WeightsMissing for a named file."""
-        from features.frames import frames_spec  # noqa: PLC0415 (see top)
+        from features.video.frames import frames_spec  # noqa: PLC0415 (see top)
 
         return frames_spec(self.config)
 
     def check(self) -> None:
         """Raise WeightsMissing or WeightsMismatch when the weights are not on this machine."""
-        from features.frames import check_weights  # noqa: PLC0415 (see top)
+        from features.video.frames import check_weights  # noqa: PLC0415 (see top)
 
         check_weights(self.config)
 
     def build(self) -> Extractor:
         """The network without its head."""
-        from features.frames import FramesExtractor  # noqa: PLC0415 (see top)
+        from features.video.frames import FramesExtractor  # noqa: PLC0415 (see top)
 
         return FramesExtractor(self.config, device=self.device)

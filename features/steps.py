@@ -5,9 +5,16 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from catalog import backlog
-from catalog.claims import Absent as AbsentResult
-from catalog.claims import (
+from catalog.console import Progress
+from catalog.errors import NotFound
+from catalog.facts import FeatureSetFacts, ModelFacts
+from catalog.read import pending
+from catalog.read.lookup import find_feature_set, find_model
+from catalog.record.lineage import ensure_feature_set
+from catalog.record.retention import move_rows, rows_in_shard
+from catalog.schema.session import Catalog
+from catalog.work.claims import Absent as AbsentResult
+from catalog.work.claims import (
     Failed,
     FeatureClaim,
     FeatureDone,
@@ -19,14 +26,7 @@ from catalog.claims import (
     renew,
     retry_failed,
 )
-from catalog.errors import NotFound
-from catalog.facts import FeatureSetFacts, ModelFacts
-from catalog.pending import find_feature_set, find_model
-from catalog.progress import Progress
-from catalog.record import ensure_feature_set
-from catalog.runs import Outcome, Run, record_run
-from catalog.session import Catalog
-from catalog.shards import move_rows, rows_in_shard
+from catalog.work.runs import Outcome, RunInProgress, record_run
 from features.engine import Stored, extract_batches
 from features.errors import Absent, FeatureError, WeightsMissing
 from features.extractor import Source
@@ -99,7 +99,7 @@ def count_to_extract(catalog: Catalog, plan: Plan, needs: FeatureSetFacts | None
     """Count the videos that `extract` would take up now."""
     feature_set = find_set(catalog, plan)
     with catalog.read() as session:
-        return backlog.count_to_extract(
+        return pending.count_to_extract(
             session,
             None if feature_set is None else feature_set.id,
             needs_feature_set_id=None if needs is None else needs.id,
@@ -155,7 +155,7 @@ def _check_weights(catalog: Catalog, plan: Plan, feature_set_id: int) -> None:
 
 def _claimed_batches(
     catalog: Catalog,
-    run: Run,
+    run: RunInProgress,
     feature_set_id: int,
     data: Path,
     batch: int,
@@ -182,7 +182,7 @@ def _source(claim: FeatureClaim, data: Path) -> Source:
 
 def _finish(
     catalog: Catalog,
-    run: Run,
+    run: RunInProgress,
     feature_set_id: int,
     claim: FeatureClaim,
     result: Stored | FeatureError,

@@ -8,10 +8,10 @@ from alembic import context
 from alembic.operations import MigrateOperation, Operations
 from sqlalchemy import Connection
 
-from catalog.compare import is_ours, newest_views
-from catalog.session import migration_connection
-from catalog.tables import Base
-from catalog.types import BigId, JsonDoc, UtcDateTime
+from catalog.schema.schema_check import is_ours, newest_views
+from catalog.schema.session import migration_connection
+from catalog.schema.tables import Base
+from catalog.schema.types import BigId, JsonDoc, UtcDateTime
 
 # A merged revision must not import our code, so our types are written as plain ones.
 PLAIN = {

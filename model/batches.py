@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from datetime import datetime
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -10,7 +11,32 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.errors import BadSetting, IncompatibleFeatures, NotFinite, NothingToTrain
-from model.facts import NO_FACTS, Facts
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a model may read of a post beside its picture and sound; None: nobody said.
+
+    There is no field for likes, shares, comments, followers or anything else that grows with the
+    views: what has no name here cannot become a feature. author: the account's id in the catalog.
+    posted_at: aware, the best known time of upload. transcript: what is said in the video, ""
+    where nothing is, None where nobody listened.
+    """
+
+    caption: str = ""
+    hashtags: tuple[str, ...] = ()
+    author: int | None = None
+    posted_at: datetime | None = None
+    duration_s: float | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    transcript: str | None = None
+    language: str | None = None
+    speech_s: float | None = None
+
+
+NO_FACTS: Final = Facts()
+
 
 Ref = TypeVar("Ref")
 Array = Tensor | NDArray[np.floating]
@@ -120,9 +146,7 @@ def collate(examples: Sequence[Example], shapes: InputShapes) -> Batch:
     known = [e.views_k for e in examples if e.views_k is not None]
     views_k = torch.tensor(known, dtype=torch.float64) if len(known) == len(examples) else None
     clip, has_clip = _stack(examples, "clip", shapes.clip, torch.uint8)
-    return Batch(
-        tuple(examples), visual, has_visual, audio, has_audio, clip, has_clip, views_k
-    )
+    return Batch(tuple(examples), visual, has_visual, audio, has_audio, clip, has_clip, views_k)
 
 
 def batches(

@@ -9,10 +9,10 @@ import torch
 
 from features.errors import FeatureError
 from features.weights import load_weights, save_weights
+from model.base import Network
 from model.errors import BadCheckpoint, IncompatibleFeatures, UnknownKind
-from model.network import Network
 from model.registry import find_kind
-from model.solved.baselines import Constants
+from model.solved.constants import Constants
 from model.targets import Objective, QuartileEdges, TargetTransform
 
 

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from features.convlstm import ConvLstmAutoencoder
 from features.store import atomic_file
-from features.visual import pad
+from features.video.convlstm import ConvLstmAutoencoder
+from features.video.visual import pad
 
 Frames = NDArray[np.uint8]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from model.base import Network
 from model.batches import Example, collate
 from model.errors import BadSetting, NotFinite
-from model.network import Network
 from model.targets import QuartileEdges, TargetTransform
 
 

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from scraper.errors import BadMedia, DownloadFailed, NoMedia
+from scraper.http import open_client
 from scraper.items import check_id
 from scraper.media import Probe, check_media
-from scraper.parts import hold_part
+from scraper.page import PlayUrl, VideoPage
 from scraper.politeness import Site
-from scraper.transfer import DownloadLimits, Transfer
-from scraper.video_page import PlayUrl, VideoPage
-from scraper.wire import open_client
+from scraper.transfer import DownloadLimits, Transfer, hold_part
 
 __all__ = ["DownloadLimits", "MediaFacts", "fetch_media", "media_path", "sync_folder"]
 

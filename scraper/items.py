@@ -10,6 +10,22 @@ from typing import Any, Literal, NoReturn
 from scraper.counts import ViewCount, count_from_json, parse_views_k
 from scraper.errors import BadId, PageChanged, UnreadableCount
 
+DEFAULT_TOPICS: dict[str, tuple[str, ...]] = {
+    "Sports": ("sports", "football"),
+    "Dance": ("dance", "dancechallenge"),
+    "Entertainment": ("entertainment", "movietok"),
+    "Comedy and Drama": ("comedy", "drama"),
+    "Autos": ("autos", "cars"),
+    "Fashion": ("fashion", "ootd"),
+    "Lifestyle": ("lifestyle", "dayinmylife"),
+    "Pets and Nature": ("pets", "nature", "cutepets"),
+    "Relationships": ("relationships", "couplegoals"),
+    "Society": ("society",),
+    "Informative": ("informative", "howto", "learnsomething"),
+    "Music": ("music", "newmusic"),
+}
+
+
 Source = Literal["xhr", "hydration", "dom", "import"]
 Json = Mapping[str, Any]
 

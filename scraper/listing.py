@@ -13,11 +13,12 @@ from scraper.page import (
     CardFacts,
     ItemList,
     card_sighting,
+    read_answer,
     read_hydrated_items,
     read_item_list,
+    read_scope,
     read_tag_cards,
 )
-from scraper.replies import read_answer, read_scope
 
 # limit: as many as were wanted; end: the site has no more; stalled: nothing came any more;
 # timeout: the time for one hashtag is over; blocked, broken, crashed: refused, not readable any

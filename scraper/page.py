@@ -1,13 +1,27 @@
 """Read what a hashtag's page shows: parts of its listing, its cards, or why there are none."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NoReturn
 
 from scraper.capture import Body, Card, Look
-from scraper.errors import BadId, Blocked, NoSuchHashtag, PageChanged, SiteFailed
+from scraper.errors import (
+    BadId,
+    Blocked,
+    BlockMark,
+    NoMedia,
+    NoSuchHashtag,
+    PageChanged,
+    PrivateVideo,
+    RegionLocked,
+    ScrapeError,
+    SiteFailed,
+    VideoGone,
+    VideoUnavailable,
+)
+from scraper.http import parse_retry_after
 from scraper.items import (
     Json,
     Rejected,
@@ -17,10 +31,198 @@ from scraper.items import (
     child,
     clean_text,
     find_hashtags,
+    load_json,
     read_item,
     read_text_count,
 )
-from scraper.replies import check_status, mark_of_title, read_answer
+
+HYDRATION = re.compile(
+    r"<script\b[^>]*\bid=\"__UNIVERSAL_DATA_FOR_REHYDRATION__\"[^>]*>(.*?)</script>", re.DOTALL
+)
+TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL)
+CAPTCHA = re.compile(r"<div\b[^>]*\bid=\"tiktok-verify-ele\"|<div\b[^>]*\bclass=\"[^\"]*captcha")
+TAG = re.compile(r"<[^<>]*>")
+WAITING = re.compile(r"\bclass=\"BASE64\"")
+# How a page begins its title that is there in place of the one asked for.
+BLOCKED_TITLES: dict[str, BlockMark] = {
+    "Access Denied": "forbidden",
+    "Log in": "login",
+    "Please wait": "waf",
+    "Verify to continue": "captcha",
+}
+CAPTCHA_STATUS, NO_SUCH_HASHTAG = 10000, 10205
+
+
+def check_status(status: int, where: str, retry_after: str = "") -> None:
+    """Raise Blocked or SiteFailed for an HTTP status that is no page; 0 means not known."""
+    wish_s = parse_retry_after(retry_after, datetime.now(UTC))
+    # A site that is busy and says when to come again is one that has too much of us.
+    if status == 429 or (status == 503 and wish_s is not None):
+        raise Blocked(f"{where} answered {status}", mark="rate_limited", retry_after_s=wish_s)
+    if status in (401, 403):
+        raise Blocked(f"{where} answered {status}", mark="forbidden", retry_after_s=wish_s)
+    if status >= 400:
+        raise SiteFailed(f"{where} answered {status} instead of 200")
+
+
+def mark_of_title(title: str) -> BlockMark | None:
+    """Tell by a page's title why it is there in place of the one asked for; None: it is not."""
+    found = (mark for start, mark in BLOCKED_TITLES.items() if title.startswith(start))
+    return next(found, None)
+
+
+def read_scope(text: str) -> Json:
+    """Read the hydration script's text into the data by part of the page. Raises PageChanged."""
+    scope = child(load_json(text), "__DEFAULT_SCOPE__")
+    if not scope:
+        raise PageChanged("hydration data without __DEFAULT_SCOPE__")
+    return scope
+
+
+def read_hydration(html: str) -> Json:
+    """Find and read the hydration data of a page. Raises Blocked and PageChanged."""
+    match = HYDRATION.search(html)
+    if match is not None:
+        return read_scope(match[1])
+    title = TITLE.search(html)
+    shown = title[1].strip()[:80] if title else ""
+    mark = mark_of_title(shown)
+    if CAPTCHA.search(html):
+        mark = "captcha"
+    elif WAITING.search(html):
+        mark = "waf"
+    if mark is not None:
+        raise Blocked(f"a page {shown!r} in place of the one asked for ({mark})", mark=mark)
+    if not TAG.sub("", html).strip():
+        raise Blocked("a page with nothing in it", mark="empty")
+    raise PageChanged(f"a page {shown!r} without hydration data")
+
+
+def read_answer(body: Body) -> Json:
+    """Read a reply's JSON, and raise what its status says."""
+    where = "the listing" if "item_list" in body.url else "the hashtag's detail"
+    check_status(body.status, where, body.retry_after)
+    if not body.text.strip():
+        raise Blocked(f"{where} came back empty", mark="empty")
+    answer = load_json(body.text)
+    code = answer.get("statusCode", answer.get("status_code", 0))
+    if answer.get("type") == "verify":
+        raise Blocked(f"{where} asks for a proof that we are no program", mark="verify")
+    if code == CAPTCHA_STATUS:
+        raise Blocked(f"{where} asks for a captcha (status {code})", mark="captcha")
+    if code == NO_SUCH_HASHTAG:
+        raise NoSuchHashtag(f"the site has no such hashtag (status {code})")
+    if code not in (0, "0"):
+        raise SiteFailed(f"{where} has status {_shown(code)} instead of 0")
+    return answer
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:80]
+
+
+NO_SUCH_ACCOUNT = 10221
+PRIVATE_POST, PRIVATE_ACCOUNT, REGION_LOCKED = 10216, 10222, 10231
+# Deleted, but also how the site answers an address that it has blocked; only the words tell.
+NOT_AVAILABLE = 10204
+DELETED_WORDS = ("doesn't exist", "not exist", "deleted", "removed")
+
+
+@dataclass(frozen=True)
+class PlayUrl:
+    """An address of a video's file; n_bytes is what the site announces, None if it does not."""
+
+    url: str
+    codec: str
+    n_bytes: int | None
+
+
+@dataclass(frozen=True)
+class VideoPage:
+    """A video's own page; play_urls is best first and good for this visitor, for hours."""
+
+    tiktok_id: str
+    url: str
+    sighting: Sighting
+    play_urls: tuple[PlayUrl, ...]
+
+
+def read_video_page(html: str, tiktok_id: str, url: str, *, observed_at: datetime) -> VideoPage:
+    """Read a video's page and where its file is; no play_urls where it names no file.
+
+    Raises VideoGone, VideoUnavailable, NoMedia, Blocked, PageChanged.
+    """
+    detail = child(read_hydration(html), "webapp.video-detail")
+    if not detail:
+        raise PageChanged(f"the page of video {tiktok_id} has no webapp.video-detail")
+    code = detail.get("statusCode", 0)
+    raw = child(child(detail, "itemInfo"), "itemStruct")
+    if code not in (0, "0") or not raw:
+        raise _refusal(tiktok_id, code, str(detail.get("statusMsg", "")))
+    if raw.get("id") != tiktok_id:
+        raise PageChanged(f"the page of video {tiktok_id} shows {str(raw.get('id'))[:40]!r}")
+    sighting = read_item(raw, source="hydration", observed_at=observed_at)
+    if isinstance(sighting, Rejected):
+        raise _rejection(tiktok_id, sighting.reason)
+    return VideoPage(tiktok_id, url, sighting, _read_play_urls(child(raw, "video")))
+
+
+def _rejection(tiktok_id: str, reason: str) -> ScrapeError:
+    if reason == "emptied":
+        words = f"video {tiktok_id} is only shown to who has signed in"
+        return Blocked(words, mark="login")
+    words = f"video {tiktok_id} is not public: {reason}"
+    if reason == "private":
+        return PrivateVideo(words)
+    if reason == "taken_down":
+        return VideoUnavailable(words)
+    return NoMedia(f"video {tiktok_id} is no plain video: {reason}")
+
+
+def _refusal(tiktok_id: str, code: object, words: str) -> ScrapeError:
+    status = f"status {str(code)[:40]!r}"
+    if code == CAPTCHA_STATUS:
+        where = f"the page of video {tiktok_id}"
+        return Blocked(f"{where} asks for a captcha ({status})", mark="captcha")
+    is_deleted = code == NOT_AVAILABLE and any(w in words.lower() for w in DELETED_WORDS)
+    if code == NO_SUCH_ACCOUNT or is_deleted:
+        return VideoGone(f"video {tiktok_id} is gone ({status})")
+    if code in (PRIVATE_POST, PRIVATE_ACCOUNT):
+        return PrivateVideo(f"video {tiktok_id} is private ({status})")
+    if code == REGION_LOCKED:
+        return RegionLocked(f"video {tiktok_id} is not shown in this part of the world ({status})")
+    if code in (0, "0"):
+        return PageChanged(f"the page of video {tiktok_id} has status 0 and no itemStruct")
+    return VideoUnavailable(f"video {tiktok_id} is not shown to us ({status})")
+
+
+def _read_play_urls(video: Json) -> tuple[PlayUrl, ...]:
+    found: list[PlayUrl] = []
+    qualities = video.get("bitrateInfo")
+    for quality in qualities if isinstance(qualities, list) else []:
+        if not isinstance(quality, Mapping):
+            continue
+        address = child(quality, "PlayAddr")
+        urls = address.get("UrlList")
+        codec, n_bytes = str(quality.get("CodecType")), _read_bytes(address.get("DataSize"))
+        for url in urls if isinstance(urls, list) else []:
+            if isinstance(url, str):
+                found.append(PlayUrl(url, codec, n_bytes))
+    if isinstance(play := video.get("playAddr"), str) and play:
+        found.append(PlayUrl(play, str(video.get("codecType")), _read_bytes(video.get("size"))))
+    # h264 plays everywhere; the site's own `bytevc2` plays nowhere. Else in the site's order.
+    playable = [p for p in found if not p.codec.startswith("bytevc2")]
+    first = sorted(playable, key=lambda p: p.codec != "h264")
+    return tuple(
+        {p.url: p for p in reversed(first)}[url] for url in dict.fromkeys(p.url for p in first)
+    )
+
+
+def _read_bytes(value: object) -> int | None:
+    # A number on some pages and a text on others.
+    text = str(value)
+    return int(text) if re.fullmatch(r"[1-9][0-9]{0,11}", text) else None
+
 
 CARD_PATH = re.compile(r"/@([\w.-]*)/(video|photo)/([0-9]{15,20})/?(?:\?.*)?")
 ENDS = (False, 0, "0", None)

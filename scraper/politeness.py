@@ -1,6 +1,7 @@
 """Decide which addresses may be visited, and how long to wait in between."""
 
 import ipaddress
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -8,11 +9,44 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import SplitResult, quote, urlsplit
 
+import httpx
 from protego import Protego
 
-from scraper.errors import LiveSiteRefused, NotAllowed
+from scraper.errors import LiveSiteRefused, NotAllowed, RobotsUnread
+from scraper.http import open_client
 from scraper.items import check_id
-from scraper.robots import ROBOTS_AGENT, read_robots
+
+log = logging.getLogger(__name__)
+
+
+ROBOTS_AGENT = "viewcast"
+ROBOTS_S = 15.0
+MAX_ROBOTS_BYTES = 512 * 1024
+
+
+def read_robots(base_url: str) -> Protego:
+    """Fetch a robots.txt; all is allowed where there is none. Raises RobotsUnread."""
+    url = f"{base_url}/robots.txt"
+    text = bytearray()
+    try:
+        with (
+            open_client(ROBOTS_S, headers={"User-Agent": ROBOTS_AGENT}) as client,
+            client.stream("GET", url) as reply,
+        ):
+            status = reply.status_code
+            for block in reply.iter_bytes():
+                text += block
+                if len(text) > MAX_ROBOTS_BYTES:
+                    break
+    except httpx.HTTPError as error:
+        raise RobotsUnread(f"{url} could not be read ({error}), so nothing is visited") from error
+    if status in (404, 410):
+        log.info("%s does not exist: everything is allowed", url)
+        return Protego.parse("")
+    if status != 200:
+        raise RobotsUnread(f"{url} answered {status} instead of 200, so nothing is visited")
+    return Protego.parse(text[:MAX_ROBOTS_BYTES].decode("utf-8", "replace"))
+
 
 Occasion = Literal["page", "scroll", "download"]
 # A person reads about this fast; the site is not ours to hurry.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from catalog.session import upgrade
+from catalog.schema.session import upgrade
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.faults import FAULTS, make_fault
 from scraper.replica.server import Replica

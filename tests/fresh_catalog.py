@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from catalog.session import Catalog, open_catalog, upgrade
+from catalog.schema.session import Catalog, open_catalog, upgrade
 
 
 @contextmanager

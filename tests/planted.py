@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from sqlalchemy import insert, select
 
 from catalog.facts import FeatureSetFacts, ObservationFacts, VideoFacts
-from catalog.record import store_sightings
-from catalog.session import Catalog
-from catalog.tables import Feature, Video
-from catalog.types import utc_now
+from catalog.record.sightings import store_sightings
+from catalog.schema.session import Catalog
+from catalog.schema.tables import Feature, Video
+from catalog.schema.types import utc_now
 from features.store import FeatureStore
 from scraper.replica.content import LAST_POST, ReplicaConfig, ReplicaVideo, build_content
 from tests.fresh_catalog import fresh_catalog

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from sqlalchemy import insert
 
 from catalog.facts import FeatureSetFacts
-from catalog.lookup import find_feature_set
-from catalog.record import ensure_feature_set
-from catalog.session import Catalog
-from catalog.tables import Feature
-from catalog.types import utc_now
+from catalog.read.lookup import find_feature_set
+from catalog.record.lineage import ensure_feature_set
+from catalog.schema.session import Catalog
+from catalog.schema.tables import Feature
+from catalog.schema.types import utc_now
 from features.store import FeatureStore
 
 Tensors = Mapping[str, NDArray[Any]]

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from catalog.runs import record_run
-from catalog.session import open_catalog
+from catalog.schema.session import open_catalog
+from catalog.work.runs import record_run
 from tests.fresh_catalog import fresh_catalog
 from tests.programs import HANG_S, SETTINGS, ask, count, start, wait_until
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from catalog.compare import newest_views
-from catalog.reports import query
-from catalog.session import open_catalog
+from catalog.read.reports import query
+from catalog.schema.schema_check import newest_views
+from catalog.schema.session import open_catalog
+from scraper.items import DEFAULT_TOPICS
 from scraper.replica.content import TOPICS, ReplicaConfig
 from scraper.replica.server import Replica
 from scraper.steps import add_hashtags
-from scraper.topics import DEFAULT_TOPICS
 from tests.fresh_catalog import fresh_catalog
 from tests.programs import ROOT, SETTINGS, ask, count, run
 

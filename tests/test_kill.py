@@ -5,8 +5,8 @@ import shlex
 
 import pytest
 
-from catalog.claims import MediaDone, claim_media, enrol_media, finish_media
-from catalog.progress import Silent
+from catalog.console import Silent
+from catalog.work.claims import MediaDone, claim_media, enrol_media, finish_media
 from features.store import FeatureStore
 from model.split import SplitConfig
 from model.steps import TrainRequest, create_split, train

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.session import upgrade
+from catalog.schema.session import upgrade
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
 from tests.faults import living

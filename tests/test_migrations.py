@@ -23,10 +23,10 @@ from sqlalchemy import (
     text,
 )
 
-from catalog import session
-from catalog.compare import is_ours, newest_views
-from catalog.engine import make_engine
 from catalog.errors import CatalogError, NotReady, SchemaBehind
+from catalog.schema import session
+from catalog.schema.schema_check import is_ours, newest_views
+from catalog.schema.session import make_engine
 from tests.postgres_server import PostgresServer, start_server
 
 # Altering a column makes SQLite build the table anew and drop the old one with its children.

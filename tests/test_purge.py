@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from catalog.claims import MediaDone
-from catalog.record import adopt_media, store_sightings
-from catalog.retention import purge
-from catalog.session import open_catalog, upgrade
+from catalog.record.retention import purge
+from catalog.record.sightings import adopt_media, store_sightings
+from catalog.schema.session import open_catalog, upgrade
+from catalog.work.claims import MediaDone
 from cli import main
 from scraper.pseudonyms import author_key, load_salt
 from tests.catalog.factories import SHA, seen, video_facts
@@ -79,7 +79,6 @@ def test_it_asks_first(data: Path) -> None:
 
 def test_without_an_option_it_finishes_an_interrupted_purge(data: Path) -> None:
     catalog = open_catalog(f"sqlite:///{data / 'catalog.db'}")
-
 
     with catalog.write() as session:
         purge(session, platform="tiktok", tiktok_ids=[FIRST], author_keys=[], reason="asked for")

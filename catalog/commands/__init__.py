@@ -3,10 +3,9 @@
 import click
 
 from catalog.commands.daemon import daemon
-from catalog.commands.reading import export, leaderboard_table, report, sql
+from catalog.commands.reading import export, leaderboard_table, report, search, sql
 from catalog.commands.runs import errors, runs
 from catalog.commands.schema import db
-from catalog.commands.search import search
 
 __all__ = ["COMMANDS", "leaderboard_table"]
 

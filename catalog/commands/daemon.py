@@ -12,7 +12,7 @@ import click
 from catalog.console import App, dry_run_option, emit, json_option, pass_app
 
 if TYPE_CHECKING:
-    from catalog.daemon import Job
+    from catalog.work.daemon import Job
 
 
 @click.group()
@@ -30,8 +30,8 @@ def daemon_run(
     app: App, at: str | None, timezone: str | None, as_json: bool, dry_run: bool
 ) -> None:
     """Run `nightly` every day at its time, until SIGTERM or Ctrl-C. One daemon per catalog."""
-    from catalog.daemon import run_daemon
-    from catalog.types import utc_now
+    from catalog.schema.types import utc_now
+    from catalog.work.daemon import run_daemon
 
     job = _nightly_job(app, at or app.settings.nightly.at, timezone)
     payload = {
@@ -60,7 +60,7 @@ def daemon_run(
 @pass_app
 def daemon_status(app: App, max_age_h: float, as_json: bool) -> None:
     """Say whether the daemon lives and its last night was good; exit 1 when not."""
-    from catalog import daemon as clock
+    from catalog.work import daemon as clock
 
     status = clock.daemon_status(app.catalog, max_age_h)
     emit(status, as_json=as_json)
@@ -91,7 +91,7 @@ class _ProcessGroup:
 def _nightly_job(app: App, at: str, timezone: str | None) -> "Job":
     from datetime import time
 
-    from catalog.daemon import Job, Slot
+    from catalog.work.daemon import Job, Slot
 
     try:
         due = time.fromisoformat(at)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -11,7 +12,32 @@ import click
 from catalog.console import App, emit, json_option, pass_app, table
 
 if TYPE_CHECKING:
-    from catalog.exports import Format
+    from catalog.read.exports import Format
+
+
+@click.command()
+@click.argument("words", nargs=-1, required=True)
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Videos.")
+@json_option
+@pass_app
+def search(app: App, words: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """Find the videos in which all WORDS are said; one in quotation marks may be a phrase.
+
+    A star at the end of a word lets it go on: danc* finds dance and dancing.
+    """
+    from catalog.read.search import search as search_transcripts
+
+    with app.catalog_to_read.read() as session:
+        found = search_transcripts(session, words, limit=limit)
+    rows = [(said.tiktok_id, said.language, said.speech_s, said.snippet) for said in found]
+    cut = f"\n(first {limit} videos; more with --limit)" if len(found) == limit else ""
+    text = table(["video", "language", "speech s", "said"], rows) + cut
+    emit(
+        {"words": list(words), "videos": [asdict(said) for said in found]},
+        as_json=as_json,
+        text=text if found else "said in no video",
+    )
+
 
 LEADERBOARD = {
     "run_id": "run",
@@ -54,7 +80,7 @@ def leaderboard_table(rows: Sequence[Mapping[str, Any]]) -> str:
 @pass_app
 def sql(app: App, statement: str, limit: int, as_json: bool) -> None:
     """Run one SELECT on the catalog, read-only. Start with the views, v_…"""
-    from catalog.reports import query
+    from catalog.read.reports import query
 
     with query(app.catalog_to_read, statement, limit or None) as result:
         rows = list(result.rows)
@@ -79,8 +105,8 @@ def sql(app: App, statement: str, limit: int, as_json: bool) -> None:
 @pass_app
 def report(app: App, output: Path | None, limit: int, as_json: bool) -> None:
     """Print the leaderboard, models beside constants, and write the report as an HTML page."""
-    from catalog.pages import report_path, write_report
-    from catalog.reports import coverage, failure_counts, leaderboard, totals
+    from catalog.read.reports import coverage, failure_counts, leaderboard, totals
+    from catalog.web.pages import report_path, write_report
 
     with app.catalog.read() as session:
         board = leaderboard(session, limit)
@@ -130,7 +156,7 @@ def export(
     app: App, format_: "Format", output: Path | None, keep_mentions: bool, as_json: bool
 ) -> None:
     """Write every video with its newest count as CSV, JSON lines or the paper's pairs."""
-    from catalog.exports import export_videos
+    from catalog.read.exports import export_videos
 
     if as_json and output is None:
         raise click.UsageError("--json reports about a file: give --output")

@@ -22,7 +22,7 @@ def runs() -> None:
 @pass_app
 def runs_list(app: App, kind: str | None, limit: int, as_json: bool) -> None:
     """List the newest runs."""
-    from catalog import reports
+    from catalog.read import reports
 
     with app.catalog_to_read.read() as session:
         rows = reports.runs(session, kind=kind, limit=limit)
@@ -36,7 +36,7 @@ def runs_list(app: App, kind: str | None, limit: int, as_json: bool) -> None:
 @pass_app
 def runs_show(app: App, run_id: int, as_json: bool) -> None:
     """Show all that is recorded of one run."""
-    from catalog import reports
+    from catalog.read import reports
 
     with app.catalog_to_read.read() as session:
         shown = reports.run_details(session, run_id)
@@ -66,8 +66,8 @@ def errors(
     dry_run: bool,
 ) -> None:
     """List what failed and has not succeeded since; with --retry, let it be tried again."""
-    from catalog import reports
-    from catalog.claims import retry_failed
+    from catalog.read import reports
+    from catalog.work.claims import retry_failed
 
     if retry and stage is not None:
         raise click.UsageError("--retry takes --code, not --stage")

@@ -17,7 +17,7 @@ def db() -> None:
 @pass_app
 def db_upgrade(app: App, revision: str, as_json: bool, dry_run: bool) -> None:
     """Make the catalog, or bring its schema up to this program's."""
-    from catalog import session
+    from catalog.schema import session
 
     url = app.settings.db_url
     before = session.current(url)
@@ -33,7 +33,7 @@ def db_upgrade(app: App, revision: str, as_json: bool, dry_run: bool) -> None:
 @pass_app
 def db_downgrade(app: App, revision: str, force: bool, as_json: bool, dry_run: bool) -> None:
     """Take the schema down to REVISION ("base": no tables at all)."""
-    from catalog import session
+    from catalog.schema import session
 
     url = app.settings.db_url
     before = session.current(url)
@@ -48,7 +48,7 @@ def db_downgrade(app: App, revision: str, force: bool, as_json: bool, dry_run: b
 @pass_app
 def db_check(app: App, as_json: bool) -> None:
     """Compare tables, rules and views with what this program expects; exit 3 when they differ."""
-    from catalog import session
+    from catalog.schema import session
 
     differences = session.check(app.settings.db_url)
     text = "\n".join(differences) or "The schema is as it should be."
@@ -62,7 +62,7 @@ def db_check(app: App, as_json: bool) -> None:
 @pass_app
 def db_current(app: App, as_json: bool) -> None:
     """Print the schema's revision, and the one this program needs."""
-    from catalog import session
+    from catalog.schema import session
 
     emit(
         {"revision": session.current(app.settings.db_url), "head": session.head()}, as_json=as_json

@@ -7,19 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from catalog.console import (
-    App,
-    dry_run_option,
-    emit,
-    emit_outcome,
-    json_option,
-    pass_app,
-    table,
-)
+from catalog.console import App, dry_run_option, emit, emit_outcome, json_option, pass_app, table
 from features.commands.plans import plan_and_input, store_root
 
 if TYPE_CHECKING:
-    from catalog.runs import Outcome
+    from catalog.work.runs import Outcome
 
 
 @click.group()
@@ -121,7 +113,7 @@ def features() -> None:
 @pass_app
 def features_list(app: App, as_json: bool) -> None:
     """List feature sets with their coverage."""
-    from catalog import reports
+    from catalog.read import reports
 
     with app.catalog.read() as session:
         rows = reports.coverage(session)
@@ -143,7 +135,7 @@ def run_extract(
 
     changes: settings of the kind that this call has instead.
     """
-    from catalog.progress import progress
+    from catalog.console import progress
     from features import steps
 
     plan, needs = plan_and_input(app, kind, changes)

@@ -28,8 +28,8 @@ def plan_of(app: App, kind: str, changes: Mapping[str, Any] | None = None) -> "P
 
 def clip_plan(app: App) -> "ClipPlan":
     """The clip feature set of the application's settings."""
-    from features.clip import ClipConfig
     from features.plan import ClipPlan
+    from features.video.clip import ClipConfig
 
     config = _config(ClipConfig, "clip", app.settings.clip.model_dump())
     return ClipPlan(config, store_root(app))
@@ -37,8 +37,8 @@ def clip_plan(app: App) -> "ClipPlan":
 
 def frames_plan(app: App) -> "FramesPlan":
     """The frames feature set of the application's settings."""
-    from features.frames import FramesConfig
     from features.plan import FramesPlan
+    from features.video.frames import FramesConfig
 
     config = _config(FramesConfig, "frames", app.settings.frames.model_dump())
     return FramesPlan(config, store_root(app))
@@ -46,8 +46,8 @@ def frames_plan(app: App) -> "FramesPlan":
 
 def audio_plan(app: App, changes: Mapping[str, Any] | None = None) -> "AudioPlan":
     """The audio feature set of the application's settings, some of them changed for this call."""
-    from features.audio import AudioConfig, fastest_dtype
     from features.plan import AudioPlan
+    from features.sound.audio import AudioConfig, fastest_dtype
 
     settings = app.settings.audio.model_copy(update=dict(changes or {}))
     dtype = fastest_dtype(settings.device) if settings.dtype == "auto" else settings.dtype

@@ -27,8 +27,7 @@ def weights() -> None:
 @pass_app
 def weights_list(app: App, as_json: bool) -> None:
     """List Whisper's weights on this machine, with their hashes, and which would be used."""
-    from features.whisper_files import list_weights
-    from features.whisper_weights import WeightsSources
+    from features.sound.whisper_weights import WeightsSources, list_weights
 
     settings = app.settings.audio
     found = list_weights(settings.model, WeightsSources(path=settings.weights))
@@ -69,7 +68,12 @@ def weights_fetch(app: App, kind: str, as_json: bool, dry_run: bool) -> None:
 
 
 def _verify_audio(app: App) -> dict[str, Any]:
-    from features.whisper_weights import WeightsSources, find_weights, fingerprint, load_whisper
+    from features.sound.whisper_weights import (
+        WeightsSources,
+        find_weights,
+        fingerprint,
+        load_whisper,
+    )
 
     settings = app.settings.audio
     sources = WeightsSources(path=settings.weights)
@@ -82,7 +86,7 @@ def _verify_audio(app: App) -> dict[str, Any]:
 
 
 def _fetch_audio(app: App, *, dry_run: bool) -> dict[str, Any]:
-    from features.whisper_weights import WeightsSources, fingerprint, load_whisper
+    from features.sound.whisper_weights import WeightsSources, fingerprint, load_whisper
 
     model = app.settings.audio.model
     sources = WeightsSources(download=True)
@@ -93,8 +97,7 @@ def _fetch_audio(app: App, *, dry_run: bool) -> dict[str, Any]:
 
 
 def _verify_frames(app: App) -> dict[str, Any]:
-    from features.backbone import fingerprint, load_backbone
-    from features.backbone_weights import choose_weights, find_file
+    from features.video.frames import choose_weights, find_file, fingerprint, load_backbone
 
     config = frames_plan(app).config
     chosen = choose_weights(config.backbone, config.weights)
@@ -107,7 +110,7 @@ def _verify_frames(app: App) -> dict[str, Any]:
 
 
 def _fetch_frames(app: App, *, dry_run: bool) -> dict[str, Any]:
-    from features.backbone_weights import choose_weights, fetch_weights
+    from features.video.frames import choose_weights, fetch_weights
 
     config = frames_plan(app).config
     chosen = choose_weights(config.backbone, config.weights)

@@ -1,24 +1,313 @@
 """Rows as blocks of numbers: what a post says of itself and its features, fitted on train alone."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from typing import Final, Self, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import islice
+from typing import Final, Generic, Self, TypeVar, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 
-from model.batches import Example
-from model.blocks.config import Block, BlockConfig, Encoded
-from model.blocks.form import caption_form, post_numbers
-from model.blocks.gather import Gathered
-from model.blocks.history import AuthorHistory, FoldMeans, TagMeans, fold_of
-from model.blocks.parts import Floats, Scale, WideAxes, wide_feature
-from model.blocks.text import TextAxes, ngrams
-from model.errors import NothingToTrain
-from model.facts import Facts
+from model.batches import Example, Facts
+from model.blocks.history import (
+    AUTHOR_COLUMNS,
+    TAG_COLUMNS,
+    AuthorHistory,
+    AuthorRows,
+    FoldMeans,
+    LabelSums,
+    TagMeans,
+    TagSums,
+    fold_of,
+    posted_us,
+)
+from model.blocks.text import FORM_NAMES, POST_NAMES, TextAxes, caption_form, ngrams, post_numbers
+from model.errors import BadSetting, IncompatibleFeatures, NotFinite, NothingToTrain
 from model.targets import TargetTransform
+
+CLIP_AT: Final = 6.0
+SAMPLE_ROWS: Final = 20_000
+SAMPLE_BYTES: Final = 64 * 2**20
+Item = TypeVar("Item")
+Floats = NDArray[np.float64]
+
+
+class Reservoir(Generic[Item]):
+    """A seeded sample of a stream of unknown length: every item has the same chance to be in it."""
+
+    def __init__(self, limit: int, seed: int) -> None:
+        self.limit = limit
+        self.items: list[Item] = []
+        self._seen = 0
+        self._generator = np.random.default_rng(seed)
+
+    def add(self, item: Item) -> None:
+        """Offer the next item of the stream."""
+        self._seen += 1
+        if len(self.items) < self.limit:
+            self.items.append(item)
+        elif (place := int(self._generator.integers(self._seen))) < self.limit:
+            self.items[place] = item
+
+
+class Scale(nn.Module):
+    """Columns minus their training mean, over their sd, within ±CLIP_AT; unknown becomes zero."""
+
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width, dtype=torch.float64))
+        self.register_buffer("sd", torch.ones(width, dtype=torch.float64))
+
+    def fit(self, values: NDArray[np.floating]) -> None:
+        """Learn from (n, width) training values, NaN where unknown."""
+        known = np.isfinite(values)
+        n = np.maximum(1, known.sum(axis=0))
+        mean = np.where(known, values, 0.0).sum(axis=0, dtype=np.float64) / n
+        sd = np.sqrt(np.square(np.where(known, values - mean, 0.0)).sum(axis=0) / n)
+        # A column that never moved has no scale; rounding must not give it one.
+        self.mean.copy_(torch.from_numpy(mean))
+        self.sd.copy_(torch.from_numpy(np.where(sd > 1e-6 * (1 + np.abs(mean)), sd, 1.0)))
+
+    def read(self, values: NDArray[np.floating]) -> Floats:
+        """(…, width) any scale to the same shape, scaled."""
+        scaled = (values - self.mean.numpy()) / self.sd.numpy()
+        known: Floats = np.where(np.isnan(scaled), 0.0, scaled).clip(-CLIP_AT, CLIP_AT)
+        return known
+
+
+class WideAxes(nn.Module):
+    """A wide feature on the axes along which the training rows differ most."""
+
+    axes: Tensor
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__()
+        self.scale = Scale(size)
+        self.register_buffer("axes", torch.zeros(width, size))
+
+    @classmethod
+    def fit(cls, values: NDArray[np.float32], *, width: int, seed: int) -> "WideAxes":
+        """From (n, size) training values; width must be at most n."""
+        fitted = cls(values.shape[1], width)
+        fitted.scale.fit(values)
+        scaled = fitted.scale.read(values).astype(np.float32)
+        _, _, axes = randomized_svd(scaled, width, n_iter=4, random_state=seed)
+        fitted.axes.copy_(torch.from_numpy(axes))
+        return fitted
+
+    def read(self, value: NDArray[np.float32]) -> Floats:
+        """Place of one row, (size,) to (width,)."""
+        scaled = self.scale.read(value)
+        # A plain sum over one row: a matrix product of many would depend on the rows beside it.
+        placed: Floats = (self.axes.numpy() * scaled).sum(axis=1)
+        return placed
+
+
+def pooled_visual(example: Example) -> NDArray[np.float32] | None:
+    """Mean, sd and maximum of each channel of a visual feature, (3C,)."""
+    if example.visual is None:
+        return None
+    channels = np.asarray(example.visual, dtype=np.float32)
+    flat = channels.reshape(len(channels), -1)
+    return np.concatenate([flat.mean(axis=1), flat.std(axis=1), flat.max(axis=1)])
+
+
+def frames(example: Example) -> NDArray[np.float32] | None:
+    """A frames feature as it is, (E,)."""
+    return None if example.frames is None else _flat(example.frames)
+
+
+def flat_audio(example: Example) -> NDArray[np.float32] | None:
+    """All states of an audio feature beside each other, (S·E,)."""
+    return None if example.audio is None else _flat(example.audio)
+
+
+WIDE: Final[dict[str, Callable[[Example], NDArray[np.float32] | None]]] = {
+    "visual": pooled_visual,
+    "frames": frames,
+    "audio": flat_audio,
+}
+
+
+def wide_feature(name: str, example: Example, size: int | None) -> NDArray[np.float32] | None:
+    """A row's wide feature, None where it has none; `size` None: of any size.
+
+    Raises IncompatibleFeatures for another size and NotFinite, naming the video.
+    """
+    value = WIDE[name](example)
+    if value is None:
+        return None
+    if size is not None and value.size != size:
+        raise IncompatibleFeatures(
+            f"{name} feature of video {example.video_id} gives {value.size} numbers; "
+            f"this encoder reads {size}"
+        )
+    if not np.isfinite(value).all():
+        raise NotFinite(
+            f"{name} feature of video {example.video_id} holds values that are not finite"
+        )
+    return value
+
+
+def _flat(value: Tensor | NDArray[np.floating]) -> NDArray[np.float32]:
+    return np.asarray(value, dtype=np.float32).reshape(-1)
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """One row of the sample without its tensors, and its fold."""
+
+    example: Example
+    fold: int
+
+
+class Gathered:
+    """Training rows as they stream by; its memory does not grow but for authors' histories."""
+
+    def __init__(self, *, n_folds: int, seed: int, use_author: bool) -> None:
+        self.n_rows = 0
+        self.n_folds = n_folds
+        self.seed = seed
+        self.sample: Reservoir[Sampled] = Reservoir(SAMPLE_ROWS, seed)
+        self.wide: dict[str, Reservoir[NDArray[np.float32]]] = {}
+        self.tags = TagSums(n_folds)
+        self.authors = AuthorRows() if use_author else None
+        self.labels = LabelSums(n_folds)
+
+    def add(self, example: Example, scaled: float) -> None:
+        """Count in one row; scaled: its label on the target's scale."""
+        fold = fold_of(example, seed=self.seed, n_folds=self.n_folds)
+        facts = example.facts
+        self.n_rows += 1
+        self.labels.add(scaled, fold)
+        self.tags.add(facts.hashtags, scaled, fold)
+        if self.authors is not None and facts.author is not None and facts.posted_at is not None:
+            self.authors.add(facts.author, facts.posted_at, scaled)
+        for name in WIDE:
+            kept = self.wide.get(name)
+            size = None if kept is None else kept.items[0].size
+            value = wide_feature(name, example, size)
+            if value is None:
+                continue
+            if kept is None:
+                limit = min(SAMPLE_ROWS, SAMPLE_BYTES // value.nbytes)
+                kept = self.wide[name] = Reservoir(limit, self.seed)
+            kept.add(value)
+        bare = replace(example, visual=None, audio=None, clip=None, frames=None)
+        self.sample.add(Sampled(bare, fold))
+
+
+WORDS_COLUMNS: Final = 2  # share of speech, and whether that is known
+
+
+@dataclass(frozen=True)
+class Block:
+    """One named group of columns."""
+
+    name: str
+    width: int
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """n rows by block, in the encoder's order of blocks.
+
+    values: (n, width) float32, standardised on the training rows, within ±6; zeros where a row
+    has no such block. present: (n,) bool, which rows have it.
+    """
+
+    values: Mapping[str, NDArray[np.float32]]
+    present: Mapping[str, NDArray[np.bool_]]
+
+    def matrix(self, *, missing: float = 0.0) -> NDArray[np.float32]:
+        """All columns beside each other, then one 0/1 column per block: who has it.
+
+        missing: what stands where a row lacks a block (NaN for trees). returns: (n, columns)
+        """
+        columns = [
+            np.where(self.present[name][:, None], value, np.float32(missing))
+            for name, value in self.values.items()
+        ]
+        flags = [flag[:, None].astype(np.float32) for flag in self.present.values()]
+        return np.concatenate([*columns, *flags], axis=1, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class BlockConfig:
+    """Settings of the encoder, and after fitting the sizes of what it learned.
+
+    Before fitting the `…_width` are wishes: a block gets at most one column of text, tags or
+    features per eight training rows that have it. 0: no such block. Learned sizes (below
+    `seed`) are 0 until then. A model's config inherits these fields, so that it stays flat.
+    tag_prior, author_prior: rows that the general mean counts for in a tag's or author's mean.
+    """
+
+    use_author: bool = False
+    use_form: bool = True
+    use_meta: bool = True
+    use_tags: bool = True
+    text_width: int = 32
+    tag_width: int = 8
+    words_width: int = 32
+    visual_width: int = 32
+    frames_width: int = 48
+    audio_width: int = 32
+    text_buckets: int = 2**15
+    tag_prior: float = 5.0
+    author_prior: float = 3.0
+    n_folds: int = 5
+    seed: int = 0
+    n_tags: int = 0
+    n_history: int = 0
+    visual_size: int = 0
+    frames_size: int = 0
+    audio_size: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_folds < 2:
+            raise BadSetting(f"n_folds {self.n_folds} must be 2 or more")
+        if self.text_buckets < 1 or min(self.tag_prior, self.author_prior) <= 0:
+            raise BadSetting(
+                f"text_buckets {self.text_buckets}, tag_prior {self.tag_prior} and author_prior "
+                f"{self.author_prior} must be above 0"
+            )
+
+    def widths(self) -> dict[str, int]:
+        """Columns of every possible block, in order; 0: no such block."""
+        wide = {name: width if size > 0 else 0 for name, (size, width) in self.wide_sizes().items()}
+        return {
+            "form": len(FORM_NAMES) if self.use_form else 0,
+            "meta": len(POST_NAMES) if self.use_meta else 0,
+            "text": self.text_width,
+            "words": self.words_width + WORDS_COLUMNS if self.words_width else 0,
+            "tags": TAG_COLUMNS + self.tag_width if self.use_tags else 0,
+            **wide,
+            "author": AUTHOR_COLUMNS if self.n_history else 0,
+        }
+
+    def text_widths(self) -> dict[str, int]:
+        """Axes of each block that reads text."""
+        return {
+            "text": self.text_width,
+            "words": self.words_width,
+            "tags": self.tag_width if self.use_tags else 0,
+        }
+
+    def wide_sizes(self) -> dict[str, tuple[int, int]]:
+        """(numbers of the feature, axes) of each block that reads a feature."""
+        return {
+            "visual": (self.visual_size, self.visual_width),
+            "frames": (self.frames_size, self.frames_width),
+            "audio": (self.audio_size, self.audio_width),
+        }
+
 
 # Rows that the scales of the finished blocks are measured on; more would only cost time.
 SCALE_ROWS: Final = 5_000
@@ -26,8 +315,6 @@ ROWS_PER_COLUMN: Final = 8
 # Columns made of labels have a scale that no label moves: they are in sd of the target already.
 LABEL_COLUMNS: Final = {"tags": [0, 1], "author": [0]}
 LABEL_SD: Final = 0.5
-
-__all__ = ["Block", "BlockConfig", "BlockEncoder", "Encoded"]
 
 
 class BlockEncoder(nn.Module):
@@ -264,3 +551,99 @@ def _fit_scales(encoder: BlockEncoder, gathered: Gathered) -> None:
 def _columns(wish: int, n_rows: int) -> int:
     """Axes that n rows can carry, at most `wish`."""
     return min(wish, max(1, n_rows // ROWS_PER_COLUMN)) if n_rows >= 2 else 0
+
+
+CHUNK: Final = 512
+ENOUGH_ROWS: Final = 200  # below, the ends of an 80 % interval rest on fewer than 20 errors each
+Config = TypeVar("Config", bound=BlockConfig)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """x (n, columns) float32, y (n,) on the target's scale, fold (n,)."""
+
+    x: NDArray[np.float32]
+    y: Floats
+    fold: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Chunk(Rows):
+    """A few rows of a stream, and how old each is: (n, 2), to be compared column by column."""
+
+    age: NDArray[np.int64]
+
+
+def chunks(
+    encoder: BlockEncoder,
+    rows: Iterable[Example],
+    target: TargetTransform,
+    *,
+    training: bool,
+    missing: float,
+) -> Iterator[Chunk]:
+    """The rows as matrices, at most CHUNK at a time."""
+    stream = iter(rows)
+    while examples := list(islice(stream, CHUNK)):
+        views_k = [example.views_k for example in examples]
+        if None in views_k:
+            raise NothingToTrain("a row to learn from has no view count; each must have one")
+        yield Chunk(
+            encoder.encode(examples, training=training).matrix(missing=missing),
+            target.apply(np.array(views_k, dtype=np.float64)),
+            np.array([encoder.fold_of(example) for example in examples], dtype=np.int64),
+            np.array([_age(example) for example in examples], dtype=np.int64),
+        )
+
+
+def newest(stream: Iterable[Chunk], limit: int) -> tuple[Rows, int]:
+    """The `limit` newest rows of a stream, oldest first, and how many it had in all.
+
+    A row of unknown time is older than any other. At most twice `limit` are held at a time.
+    """
+    held: list[Chunk] = []
+    n_seen = n_waiting = 0
+    for chunk in stream:
+        held.append(chunk)
+        n_seen += len(chunk.y)
+        n_waiting += len(chunk.y)
+        if n_waiting >= limit:
+            held, n_waiting = [_newest(held, limit)], 0
+    if not held:
+        return Rows(np.zeros((0, 0), np.float32), np.zeros(0), np.zeros(0, np.int64)), 0
+    return _newest(held, limit), n_seen
+
+
+def resolved(config: Config, encoder: BlockEncoder) -> Config:
+    """A model's config with the sizes that its fitted encoder has."""
+    sizes = {f.name: getattr(encoder.config, f.name) for f in fields(BlockConfig)}
+    return replace(config, **sizes)
+
+
+def offsets(errors: Floats) -> Floats:
+    """What to add to a raw prediction for its point and the ends of its 80 % interval.
+
+    errors: actual minus raw prediction, of rows it was not fitted on. The ends are widened as
+    split conformal prediction does, so that few errors give a wider interval, not a bolder one.
+    returns: (3,) median, low, high
+    """
+    tail = max(0.0, 0.1 * (len(errors) + 1) - 1) / max(1, len(errors) - 1)
+    median, low, high = np.quantile(errors, (0.5, min(0.5, tail), max(0.5, 1 - tail)))
+    return np.array([median, low, high])
+
+
+def _newest(held: list[Chunk], limit: int) -> Chunk:
+    age = np.concatenate([chunk.age for chunk in held])
+    order = np.lexsort((age[:, 1], age[:, 0]))[-limit:]
+    return Chunk(
+        np.concatenate([chunk.x for chunk in held])[order],
+        np.concatenate([chunk.y for chunk in held])[order],
+        np.concatenate([chunk.fold for chunk in held])[order],
+        age[order],
+    )
+
+
+def _age(example: Example) -> tuple[int, int]:
+    posted_at = example.facts.posted_at
+    unknown = int(np.iinfo(np.int64).min)
+    return unknown if posted_at is None else posted_us(posted_at), example.video_id

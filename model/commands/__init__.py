@@ -2,12 +2,10 @@
 
 import click
 
-from model.commands.compare import compare
-from model.commands.experiment import experiment
-from model.commands.explain import explain
 from model.commands.models import models
 from model.commands.predict import predict
 from model.commands.pretraining import pretrain, run_pretrain
+from model.commands.reading import compare, experiment, explain
 from model.commands.splits import run_split, split
 from model.commands.training import run_score, run_train, score, train
 

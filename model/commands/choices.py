@@ -18,7 +18,7 @@ again_option = click.option("--again", is_flag=True, help="Even if exactly this 
 
 def find_model_named(app: App, text: str) -> "ModelFacts":
     """Find NAME, NAME:VERSION or NAME@ALIAS."""
-    from catalog.lookup import find_model
+    from catalog.read.lookup import find_model
 
     name, _, alias = text.partition("@")
     name, _, version = name.partition(":")
@@ -33,7 +33,7 @@ def find_model_named(app: App, text: str) -> "ModelFacts":
 def feature_set_of(app: App, kind: str) -> "FeatureSetFacts":
     """The feature set of the application's settings. Raises NotFound where nothing is extracted."""
     from catalog.errors import NotFound
-    from catalog.lookup import find_feature_set
+    from catalog.read.lookup import find_feature_set
     from features.commands import plan_of
 
     spec = plan_of(app, kind).spec()

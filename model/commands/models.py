@@ -18,7 +18,7 @@ def models() -> None:
 @pass_app
 def models_list(app: App, as_json: bool) -> None:
     """List every model version with its kind and the aliases that mean it."""
-    from catalog.lookup import all_models
+    from catalog.read.lookup import all_models
 
     with app.catalog.read() as session:
         rows = all_models(session)
@@ -71,7 +71,7 @@ def models_fetch(name: str, as_json: bool, dry_run: bool) -> None:
     Such as swin3d_t:KINETICS400_V1, to start from with `train paper-swin --set weights=NAME`.
     """
     from model.errors import BadSetting
-    from model.networks.swin3d_weights import fetch, published, published_file
+    from model.networks.swin3d import fetch, published, published_file
 
     if name not in published():
         raise BadSetting(f"weights {name!r} are none of {', '.join(published())}")
@@ -92,7 +92,7 @@ def models_promote(
     """Let NAME@production mean this version; the history of an alias is kept."""
     import getpass
 
-    from catalog.record import set_alias
+    from catalog.record.lineage import set_alias
 
     model = find_model_named(app, model_name)
     if not dry_run:

@@ -13,7 +13,7 @@ from model.commands.choices import find_model_named
 
 if TYPE_CHECKING:
     from catalog.facts import ModelFacts
-    from features.aside import Aside
+    from features.one_video import Aside
     from model.steps import Predicted
 
 ASIDE = "audio"  # Whisper: what takes longest to load, and longest to work
@@ -64,7 +64,7 @@ def _predicted(app: App, model: "ModelFacts", asked: dict[str, Any], *, quiet: b
     with ExitStack() as stack:
         # Before anything here imports torch, which takes seconds: the other process does it too.
         asides = {aside.kind: stack.enter_context(aside) for aside in _asides(app, model)}
-        from catalog.progress import progress
+        from catalog.console import progress
         from features.commands import plan_of
         from model import steps
 
@@ -81,20 +81,25 @@ def _predicted(app: App, model: "ModelFacts", asked: dict[str, Any], *, quiet: b
 
 
 def _asides(app: App, model: "ModelFacts") -> "list[Aside]":
-    from catalog.lookup import model_feature_sets
+    from catalog.read.lookup import model_feature_sets
 
     with app.catalog.read() as session:
         sets = model_feature_sets(session, model.id)
     if ASIDE not in sets:
         return []
-    from features.aside import Aside
+    from features.one_video import Aside
 
     return [Aside(ASIDE)]
 
 
 def _show(predicted: "Predicted", total_s: float, *, as_json: bool) -> None:
-    from model.forecast.card import ForecastCard, card_document, refused_document
-    from model.forecast.text import card_text, refused_text
+    from model.forecast.card import (
+        ForecastCard,
+        card_document,
+        card_text,
+        refused_document,
+        refused_text,
+    )
 
     cards = [
         (card_document(one), card_text(one))

@@ -10,7 +10,7 @@ from catalog.console import App, dry_run_option, emit, emit_outcome, json_option
 from model.commands.choices import again_option, feature_set_of, store_of
 
 if TYPE_CHECKING:
-    from catalog.runs import Outcome
+    from catalog.work.runs import Outcome
 
 
 @click.command()
@@ -84,7 +84,7 @@ def run_pretrain(
     if_missing: any autoencoder for these clips will do, even if there are more clips now.
     Of `torchrun`'s processes only the first returns; it has recorded for all.
     """
-    from catalog.progress import progress
+    from catalog.console import progress
     from model import steps
     from model.training.pretraining import PretrainConfig
     from model.training.world import join

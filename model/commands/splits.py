@@ -19,9 +19,9 @@ from catalog.console import (
 )
 
 if TYPE_CHECKING:
-    from catalog.runs import Outcome
-    from catalog.splits import SplitRow
-    from model.split_summary import SplitSummary
+    from catalog.read.lookup import SplitRow
+    from catalog.work.runs import Outcome
+    from model.split import SplitSummary
 
 N_SHA = 12  # characters of a hash that a person compares
 
@@ -81,7 +81,7 @@ def split_create(
 @pass_app
 def split_list(app: App, as_json: bool) -> None:
     """List every split, the newest first."""
-    from catalog.splits import all_splits
+    from catalog.read.lookup import all_splits
 
     with app.catalog.read() as session:
         rows = [_listed(row) for row in all_splits(session)]
@@ -109,7 +109,7 @@ def split_show(app: App, name: str | None, as_json: bool) -> None:
     NAME: default, the newest split.
     """
     from model import steps
-    from model.split_summary import explain
+    from model.split import explain
 
     row, summary = steps.show_split(app.catalog, name)
     payload = {

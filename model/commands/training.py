@@ -8,7 +8,7 @@ from catalog.console import App, dry_run_option, emit, emit_outcome, json_option
 from model.commands.choices import again_option, feature_set_of, find_model_named, store_of
 
 if TYPE_CHECKING:
-    from catalog.runs import Outcome
+    from catalog.work.runs import Outcome
     from model.steps import TrainRequest
 
 
@@ -126,7 +126,7 @@ def run_train(
 
     if_missing: any version of the model will do.
     """
-    from catalog.progress import progress
+    from catalog.console import progress
     from model import steps
 
     with progress(f"train {preset}", quiet=quiet) as bar:
@@ -181,7 +181,7 @@ def run_score(
     parent_id: int | None = None,
 ) -> "Outcome":
     """Score with the application's settings; what `score`, `nightly` and `demo` call."""
-    from catalog.progress import progress
+    from catalog.console import progress
     from model import steps
 
     with progress("score", quiet=quiet) as bar:

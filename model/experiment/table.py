@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from model.errors import BadSetting
-from model.evaluation.comparing import verdict_of
-from model.evaluation.intervals import Interval
-from model.evaluation.metrics import CONSTANT_NAMES, ERRORS
+from model.evaluation.metrics import CONSTANT_NAMES, ERRORS, Interval
+from model.evaluation.verdict import verdict_of
 
 Group = Literal["constant", "paper", "classifier", "beyond"]
 PART = "holdout"

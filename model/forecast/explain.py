@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from model.batches import Example
 from model.blocks.encoder import Encoded
 from model.errors import NothingToTrain
-from model.evaluation.intervals import Interval, mean_intervals, rank_intervals
+from model.evaluation.metrics import Interval, mean_intervals, rank_intervals
 from model.forecast.ablation import ONE_VIEW_K, BlockForecaster, Floats
 from model.targets import TargetTransform
 

@@ -143,9 +143,7 @@ class Neighbours(nn.Module):
         found = [place for place in np.lexsort((ids, -alike)) if allowed[place]][:n]
         return [Neighbour(int(ids[place]), float(alike[place])) for place in found]
 
-    def _allowed(
-        self, video_ids: Sequence[int], posted: NDArray[np.float64]
-    ) -> NDArray[np.bool_]:
+    def _allowed(self, video_ids: Sequence[int], posted: NDArray[np.float64]) -> NDArray[np.bool_]:
         """(n, N): those posted strictly earlier, none for a row of which no time is known."""
         ids = np.asarray(video_ids, dtype=np.int64)
         earlier = self.posted.numpy()[None, :] < posted[:, None]

@@ -16,18 +16,24 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from model.blocks.chunks import resolved
-from model.modern.conformal import calibrate
-from model.modern.members import Line, fit_line, grow, with_gaps
-from model.modern.network import Floats, Members, ModernNetwork, spread
-from model.modern.quantiles import COVERAGE
-from model.modern.rows import Ledger, read_ledger
-from model.modern.table import Table, build_table, neighbour_store
+from model.base import SolveRequest
+from model.blocks.encoder import resolved
+from model.modern.model import (
+    Floats,
+    Line,
+    Members,
+    ModernNetwork,
+    fit_line,
+    grow,
+    spread,
+    with_gaps,
+)
+from model.modern.quantiles import COVERAGE, calibrate
+from model.modern.table import Ledger, Table, build_table, neighbour_store, read_ledger
 from model.modern.tower import ModernConfig, Tower
-from model.modern.towers import Lesson, train_tower
-from model.network import SolveRequest
-from model.solved.trees import Trees
-from model.threads import one_thread
+from model.modern.tower_training import Lesson, train_tower
+from model.solved.boosted import Trees
+from model.training.world import one_thread
 
 NAMES: Final = ("ridge", "boosted", "network")
 ENOUGH_LATE: Final = 30  # rows of a rehearsal below which it tells nothing
@@ -130,9 +136,7 @@ def _n_newest(n: int, config: ModernConfig) -> int:
     return round(n * share)
 
 
-def choose_weights(
-    apart: Floats, actual: Floats, default: Floats, *, with_network: bool
-) -> Floats:
+def choose_weights(apart: Floats, actual: Floats, default: Floats, *, with_network: bool) -> Floats:
     """Weights of the members, in quarters, with the lowest mean absolute error on (n,) rows.
 
     The default stays unless they beat it by more than one standard error of the difference:
@@ -248,8 +252,6 @@ def _modalities(table: Table) -> Mapping[str, object]:
     return {block.name: float(share) for block, share in zip(table.blocks, shares, strict=True)}
 
 
-def _note_small(
-    request: SolveRequest, n: int, config: ModernConfig, verdict: Verdict
-) -> None:
+def _note_small(request: SolveRequest, n: int, config: ModernConfig, verdict: Verdict) -> None:
     weights = dict(zip(NAMES, verdict.weights.tolist(), strict=True))
     request.note("small_data", {"rows": n, "below": config.small_below, "weights": weights})

@@ -1,17 +1,202 @@
 """The training rows as one table of numbers: blocks and neighbours, in a scratch file."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.base import SolveRequest
 from model.batches import Example
 from model.blocks.encoder import Block, BlockConfig, BlockEncoder, Encoded
+from model.errors import NothingToTrain
 from model.modern.neighbours import BLOCK, Neighbours, block_of, directions, rounded, width_of
-from model.modern.rows import PAGE, Floats32, Ledger, Older, RowFile, in_chunks, parted
 from model.modern.tower import ModernConfig
-from model.network import SolveRequest
+from model.targets import TargetTransform
+
+PAGE = 256  # rows read at once
+PAGES_MIXED = 32  # pages whose rows are shuffled among each other
+Floats32 = NDArray[np.float32]
+Item = TypeVar("Item")
+
+
+def in_chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of up to `size` items, in order; no more than one of them is held."""
+    remaining = iter(items)
+    while chunk := list(islice(remaining, size)):
+        yield chunk
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What is kept in memory of each training row, oldest first; 33 bytes a row.
+
+    video_ids (n,) int64; actual (n,) float64, on the target's scale; posted (n,) float64, seconds
+    since 1970, -inf where nobody said; named (n,) bool, who has an author and a time. ranks (n,)
+    int64: at which place a row stands that comes as the i-th of the training rows.
+    """
+
+    video_ids: NDArray[np.int64]
+    actual: NDArray[np.float64]
+    posted: NDArray[np.float64]
+    named: NDArray[np.bool_]
+    ranks: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.actual)
+
+
+def posted_s(example: Example) -> float:
+    """Seconds since 1970 at which it was posted, -inf where nobody said."""
+    posted_at = example.facts.posted_at
+    return -np.inf if posted_at is None else posted_at.timestamp()
+
+
+def read_ledger(rows: Iterable[Example], target: TargetTransform) -> Ledger:
+    """Go through the rows once. Raises NothingToTrain for a row without views, or for none."""
+    ids, views, posted, authors = [], [], [], []
+    for chunk in in_chunks(rows, 4096):
+        if any(row.views_k is None for row in chunk):
+            raise NothingToTrain("a training row has no view count; every one must")
+        ids.append(np.array([row.video_id for row in chunk], dtype=np.int64))
+        views.append(np.array([row.views_k for row in chunk], dtype=np.float64))
+        posted.append(np.array([posted_s(row) for row in chunk], dtype=np.float64))
+        authors.append(np.array([row.facts.author is not None for row in chunk], dtype=np.bool_))
+    if not ids:
+        raise NothingToTrain("there is no training row; there must be at least 1")
+    video_ids, posted_at = np.concatenate(ids), np.concatenate(posted)
+    order = np.lexsort((video_ids, posted_at))
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = np.arange(len(order))
+    return Ledger(
+        video_ids[order],
+        target.apply(np.concatenate(views)[order]),
+        posted_at[order],
+        (np.concatenate(authors) & np.isfinite(posted_at))[order],
+        ranks,
+    )
+
+
+class Older:
+    """Of the training rows those that stand before a place in the ledger; read anew each time."""
+
+    def __init__(self, rows: Iterable[Example], ledger: Ledger, before: int) -> None:
+        self._rows, self._ledger, self._before = rows, ledger, before
+
+    def __iter__(self) -> Iterator[Example]:
+        for row, rank in zip(self._rows, self._ledger.ranks, strict=True):
+            if rank < self._before:
+                yield row
+
+
+class RowFile:
+    """n rows of `width` float32 in a file that goes when it is closed.
+
+    Read and not mapped: mapped pages count as the process's memory until the system wants them.
+    """
+
+    def __init__(self, path: Path, n: int, width: int) -> None:
+        self.n, self.width = n, width
+        self._path = path
+        self._row_bytes = 4 * width
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.truncate(self._descriptor, n * self._row_bytes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._descriptor)
+        self._path.unlink(missing_ok=True)
+
+    def write(self, places: Sequence[int] | NDArray[np.int64], rows: Floats32) -> None:
+        """Put rows (m, width) at their places."""
+        for place, row in zip(places, np.ascontiguousarray(rows, dtype="<f4"), strict=True):
+            self._put(int(place), row)
+
+    def write_run(self, start: int, rows: Floats32) -> None:
+        """Put rows (m, width) at `start` and after."""
+        self._put(start, np.ascontiguousarray(rows, dtype="<f4"))
+
+    def read(self, start: int, stop: int) -> Floats32:
+        """Rows [start, stop) as (m, width)."""
+        start, stop = max(0, start), min(self.n, stop)
+        held = bytearray((stop - start) * self._row_bytes)
+        view, at = memoryview(held), 0
+        while at < len(held):
+            got = os.preadv(self._descriptor, [view[at:]], start * self._row_bytes + at)
+            if got == 0:
+                raise EOFError(f"{self._path} ends before row {stop}")
+            at += got
+        return np.frombuffer(held, dtype="<f4").reshape(stop - start, self.width)
+
+    def pages(self) -> Iterator[tuple[int, Floats32]]:
+        """All rows, oldest first: the place of the first of a page, and (m, width)."""
+        for start in range(0, self.n, PAGE):
+            yield start, self.read(start, start + PAGE)
+
+    def chosen(self, places: NDArray[np.int64]) -> Floats32:
+        """Rows at ascending places, (m, width)."""
+        found = np.empty((len(places), self.width), dtype=np.float32)
+        for start in range(0, self.n, PAGE):
+            first, last = np.searchsorted(places, (start, start + PAGE))
+            if first < last:
+                found[first:last] = self.read(start, start + PAGE)[places[first:last] - start]
+        return found
+
+    def shuffled(
+        self, among: NDArray[np.bool_], batch: int, seed: int
+    ) -> Iterator[tuple[NDArray[np.int64], Floats32]]:
+        """Batches (places, rows) of an epoch over the rows marked in `among`, (n,) bool.
+
+        Pages come in random order, and the rows of so many of them are shuffled together: all
+        rows at once up to 8192, and never more in memory.
+        """
+        generator = np.random.default_rng(seed)
+        starts = generator.permutation(np.arange(0, self.n, PAGE))
+        waiting_places = np.empty(0, dtype=np.int64)
+        waiting_rows = np.empty((0, self.width), dtype=np.float32)
+        for mixed in in_chunks(starts.tolist(), PAGES_MIXED):
+            held = [(start, self.read(start, start + PAGE)) for start in mixed]
+            places = np.concatenate([np.arange(at, at + len(page)) for at, page in held])
+            keep = among[places]
+            places, rows = places[keep], np.concatenate([page for _, page in held])[keep]
+            order = generator.permutation(len(places))
+            waiting_places = np.concatenate((waiting_places, places[order]))
+            waiting_rows = np.concatenate((waiting_rows, rows[order]))
+            full = len(waiting_places) // batch * batch
+            for at in range(0, full, batch):
+                yield waiting_places[at : at + batch], waiting_rows[at : at + batch]
+            waiting_places, waiting_rows = waiting_places[full:], waiting_rows[full:]
+        if len(waiting_places):
+            yield waiting_places, waiting_rows
+
+    def _put(self, place: int, rows: Floats32) -> None:
+        held, at = memoryview(rows.tobytes()), 0
+        while at < len(held):
+            at += os.pwrite(self._descriptor, held[at:], place * self._row_bytes + at)
+
+
+def parted(rows: Floats32, blocks: Sequence[Block]) -> Encoded:
+    """Rows as `Encoded.matrix` lays them out, back as blocks; (n, columns and then flags)."""
+    values, present, at = {}, {}, 0
+    flags = sum(block.width for block in blocks)
+    for number, block in enumerate(blocks):
+        values[block.name] = rows[:, at : at + block.width]
+        present[block.name] = rows[:, flags + number] > 0
+        at += block.width
+    return Encoded(values, present)
+
 
 ENCODED_AT_ONCE = 256
 
@@ -81,13 +266,9 @@ def neighbour_store(table: Table, ledger: Ledger, config: ModernConfig) -> Neigh
     return store
 
 
-def with_neighbours(
-    encoded: Encoded, values: Floats32, present: NDArray[np.bool_]
-) -> Encoded:
+def with_neighbours(encoded: Encoded, values: Floats32, present: NDArray[np.bool_]) -> Encoded:
     """The blocks and the neighbours' behind them."""
-    return Encoded(
-        {**encoded.values, BLOCK.name: values}, {**encoded.present, BLOCK.name: present}
-    )
+    return Encoded({**encoded.values, BLOCK.name: values}, {**encoded.present, BLOCK.name: present})
 
 
 def _encode(
@@ -137,9 +318,10 @@ def _add_neighbours(
         last = np.arange(start, start + len(page))
         allowed = ledger.posted[among] < ledger.posted[start : start + len(page), None]
         # As many as the finished store holds: the newest before each row.
-        allowed &= np.arange(stop - len(window), stop) >= (
-            np.minimum(last, before) - config.store_rows
-        )[:, None]
+        allowed &= (
+            np.arange(stop - len(window), stop)
+            >= (np.minimum(last, before) - config.store_rows)[:, None]
+        )
         actual = ledger.actual[among].astype(np.float32)
         found = block_of(queries, window, allowed, actual, config.neighbours)
         into.write_run(start, with_neighbours(blocked, *found).matrix())

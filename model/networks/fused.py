@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from model.base import N_OUTPUTS, Moments, Network, Standardiser
 from model.batches import Batch, InputShapes
 from model.errors import BadSetting, IncompatibleFeatures
-from model.network import N_OUTPUTS, Moments, Network, Standardiser
 
 
 @dataclass(frozen=True)

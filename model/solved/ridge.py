@@ -8,14 +8,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.base import Network, Outputs, SolveRequest
 from model.batches import Batch, InputShapes
-from model.blocks.chunks import ENOUGH_ROWS, Chunk, Floats, chunks, offsets, resolved
-from model.blocks.encoder import BlockConfig, BlockEncoder
+from model.blocks.encoder import (
+    ENOUGH_ROWS,
+    BlockConfig,
+    BlockEncoder,
+    Chunk,
+    Floats,
+    Reservoir,
+    chunks,
+    offsets,
+    resolved,
+)
 from model.blocks.history import TAG_COLUMNS
-from model.blocks.parts import Reservoir
 from model.errors import BadSetting
-from model.network import Network, Outputs, SolveRequest
-from model.threads import one_thread
+from model.training.world import one_thread
 
 PENALTIES: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 1e5, 1e7)
 KEPT_ROWS: Final = 5_000

@@ -4,13 +4,11 @@ from model.steps.compare import ComparedModels, compare
 from model.steps.experiment import ExperimentRequest, run_experiment
 from model.steps.explain import Explained, explain
 from model.steps.figures import compare_autoencoders
-from model.steps.predict import Predicted, predict
-from model.steps.predict_request import PredictRequest
+from model.steps.predict import Predicted, PredictRequest, predict
 from model.steps.pretrain import assist_pretraining, import_autoencoder, pretrain_autoencoder
-from model.steps.request import TrainRequest
 from model.steps.score import count_to_score, load_model, reader_of, score
 from model.steps.split import create_split, show_split
-from model.steps.train import train
+from model.steps.train import TrainRequest, train
 
 __all__ = [
     "ComparedModels",

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from catalog.comparing import newest_predictions, train_labels
 from catalog.errors import NotFound
 from catalog.facts import ModelFacts
-from catalog.session import Catalog
+from catalog.read.lookup import newest_predictions, train_labels
+from catalog.schema.session import Catalog
 from model.errors import BadSetting, NothingToTrain
-from model.evaluation.comparing import Comparison, compare_models
-from model.solved.baselines import Constants
+from model.evaluation.verdict import Comparison, compare_models
+from model.solved.constants import Constants
 from model.targets import Floats
 
 WIDTH = 3  # video, actual, predicted
@@ -44,8 +44,7 @@ def compare(catalog: Catalog, models: Sequence[ModelFacts], *, part: str) -> Com
     if len(set(names)) != len(names) or len(names) < 2:
         raise BadSetting(f"{', '.join(names)}: name two or more different model versions")
     tables = {
-        name: _predictions(catalog, model, part)
-        for name, model in zip(names, models, strict=True)
+        name: _predictions(catalog, model, part) for name, model in zip(names, models, strict=True)
     }
     for name, table in tables.items():
         if not len(table):

@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 
-from catalog.charts import scatter
-from catalog.comparing import final_metrics, loss_points, newest_predictions
 from catalog.errors import BadValue, NotFound
 from catalog.facts import ModelFacts, SplitFacts
-from catalog.lookup import find_split
-from catalog.runs import FailureBudget, Outcome, Run, record_run
-from catalog.session import Catalog
+from catalog.read.lookup import final_metrics, find_split, loss_points, newest_predictions
+from catalog.schema.session import Catalog
+from catalog.web.charts import scatter
+from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from features.errors import FeatureError
 from features.store import atomic_file
 from model.errors import ModelError
@@ -22,7 +21,7 @@ from model.experiment.page import MOST_POINTS, csv_text, page
 from model.experiment.table import PART, Planned, Result, table_row
 from model.registry import find_preset
 from model.steps.figures import run_folder
-from model.steps.request import TrainRequest
+from model.steps.train import TrainRequest
 
 TITLE = "The paper's Table I, on this catalog"
 TABLE_FILE, PAGE_FILE = "table1.csv", "index.html"
@@ -114,7 +113,7 @@ def training_of(planned: Planned, request: ExperimentRequest, split: str) -> Tra
 
 def _result(
     catalog: Catalog,
-    run: Run,
+    run: RunInProgress,
     planned: Planned,
     request: ExperimentRequest,
     split: str,
@@ -135,7 +134,7 @@ def _result(
     return result
 
 
-def _failed(run: Run, planned: Planned, error: BaseException) -> Result:
+def _failed(run: RunInProgress, planned: Planned, error: BaseException) -> Result:
     code = str(getattr(error, "code", type(error).__name__))
     run.failed(planned.name, code, str(error))
     return Result(planned, error=f"{type(error).__name__}: {error}")
@@ -169,7 +168,7 @@ def _write(folder: Path, settings: str, results: Sequence[Result]) -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
-def _settings(run: Run, split: SplitFacts, request: ExperimentRequest) -> str:
+def _settings(run: RunInProgress, split: SplitFacts, request: ExperimentRequest) -> str:
     said = [
         f"Run {run.id}",
         f"split {split.name} (sha256 {split.sha256})",

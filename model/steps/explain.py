@@ -3,19 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from catalog.console import Progress
 from catalog.facts import ModelFacts
-from catalog.pending import model_feature_sets
-from catalog.progress import Progress
-from catalog.runs import Outcome, record_run
-from catalog.session import Catalog
+from catalog.read.lookup import model_feature_sets
+from catalog.schema.session import Catalog
+from catalog.work.runs import Outcome, record_run
 from model.checkpoint import Checkpoint
 from model.errors import NothingToTrain
 from model.forecast.ablation import forecaster_of
 from model.forecast.explain import Effect, Importance, hashtag_effects, hour_effects, importances
 from model.registry import find_kind
-from model.steps.inputs import Reader
-from model.steps.request import require_seed
-from model.steps.rows import PartRows, Wanted, read_parts
+from model.steps.rows import PartRows, Reader, Wanted, read_parts
+from model.steps.train import require_seed
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.facts import ClipRef, ModelFacts
-from catalog.lookup import model_feature_sets
-from catalog.pending import clip_refs
-from catalog.session import Catalog
-from features.convlstm import ConvLstmAutoencoder
+from catalog.read.lookup import model_feature_sets
+from catalog.read.pending import clip_refs
+from catalog.schema.session import Catalog
 from features.store import FeatureStore
-from features.visual import load_autoencoder
+from features.video.convlstm import ConvLstmAutoencoder
+from features.video.visual import load_autoencoder
 from features.weights import load_weights
 from model.errors import NothingToTrain
 from model.figures import (
@@ -27,7 +27,7 @@ from model.figures import (
     some_frames,
     write_page,
 )
-from model.steps.inputs import location
+from model.steps.rows import location
 from model.training.pretraining import Pretrained
 
 PAGE: Final = "figures.html"

@@ -1,36 +1,42 @@
 """Forecast media files that are in no catalog, by a trained model; stores nothing unless asked."""
 
 import hashlib
+import re
 import time
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from catalog.comparing import final_metrics
-from catalog.facts import FeatureRef, ModelFacts
-from catalog.lookup import model_feature_sets
-from catalog.progress import Progress
-from catalog.runs import FailureBudget, Outcome, Run, record_run
-from catalog.session import Catalog
-from catalog.similar import (
+from catalog.console import Progress
+from catalog.facts import FeatureRef, FeatureSetFacts, ModelFacts
+from catalog.read.lookup import (
     KnownVideo,
+    all_models,
     all_views,
+    final_metrics,
+    find_feature_set,
+    find_model,
     known_videos,
+    model_feature_sets,
     part_in_split,
     videos_of_files,
     views_with_hashtags,
 )
-from features.aside import Aside
+from catalog.schema.session import Catalog
+from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from features.errors import FeatureError, WeightsMismatch, WeightsMissing
-from features.oneoff import HeldStore, MadeFeatures, OneOff
-from features.plan import Plan
-from model.batches import Example
+from features.extractor import FeatureSetSpec
+from features.one_video import Aside, HeldStore, MadeFeatures, OneOff
+from features.plan import AUTOENCODER, AudioPlan, ClipPlan, FramesPlan, Plan, VisualPlan
+from model.batches import Example, Facts
 from model.checkpoint import Checkpoint
 from model.errors import IncompatibleFeatures, NotFinite
-from model.facts import Facts
+from model.forecast.ablation import moves_of
 from model.forecast.card import (
     ForecastCard,
     ModelLine,
@@ -43,15 +49,180 @@ from model.forecast.card import (
     percentile_of,
     plain,
 )
-from model.forecast.leaving_out import moves_of
 from model.modern.neighbours import Neighbour
 from model.registry import Kind, find_kind
 from model.scoring import Scorer
-from model.solved.baselines import ConstantRegressor
-from model.steps.inputs import Reader
-from model.steps.predict_plans import settled_plans
-from model.steps.predict_request import PredictRequest, utc_text
+from model.solved.constants import ConstantRegressor
+from model.steps.rows import Reader
 from model.steps.score import load_model, reader_of
+
+DIFFERENCES_SHOWN = 4
+
+
+def settled_plans(
+    catalog: Catalog,
+    sets: Mapping[str, FeatureSetFacts],
+    plan_of: Callable[[str], Plan],
+    data: Path,
+) -> dict[str, Plan]:
+    """The plans of a model's feature sets, and of what they are made of, by kind.
+
+    plan_of: what the settings say; where they are others now, the set's own take their place. The
+    autoencoder is the one of the model's training, which need not be the newest. Raises
+    IncompatibleFeatures where this program makes such features no more.
+    """
+    plans: dict[str, Plan] = {}
+    for kind, wanted in sets.items():
+        if kind == "visual":
+            clip_hash = str(wanted.config.get("clip_set"))
+            with catalog.read() as session:
+                clip_set = find_feature_set(session, "clip", clip_hash)
+            clips = _as_trained(plan_of("clip"), clip_set)
+            _require_same(clips.spec(), clip_hash, clip_set)
+            plans["clip"] = clips
+            plan: Plan = _visual_plan(catalog, wanted, clips, clip_hash, data)
+        else:
+            plan = _as_trained(plan_of(kind), wanted)
+        _require_same(plan.spec(), wanted.config_hash, wanted)
+        plans[kind] = plan
+    return plans
+
+
+def _as_trained(plan: Plan, wanted: FeatureSetFacts | None) -> Plan:
+    """The plan with the settings that the feature set was made with."""
+    if wanted is None or not isinstance(plan, ClipPlan | AudioPlan | FramesPlan):
+        return plan
+    kind = type(plan.config)
+    names = [field.name for field in fields(plan.config) if field.init]
+    try:
+        config = kind(**{name: wanted.config[name] for name in names if name in wanted.config})
+    except (TypeError, ValueError):
+        return plan  # of another version of this program: the difference is named later
+    changed: dict[str, Any] = {"config": config}  # of the plan's own kind, which a union forgets
+    return replace(plan, **changed)
+
+
+def _visual_plan(
+    catalog: Catalog, wanted: FeatureSetFacts, clips: Plan, clip_hash: str, data: Path
+) -> VisualPlan:
+    found = _autoencoder(catalog, wanted.weights_sha256)
+    if found is None:
+        raise IncompatibleFeatures(
+            f"the model's visual features were made by an autoencoder (sha256 "
+            f"{str(wanted.weights_sha256)[:12]}) that the catalog has no more; train a model on "
+            "features that can still be made"
+        )
+    return VisualPlan(clip_hash, data / found.artifact_uri, found.sha256, clips.store_root)
+
+
+def _autoencoder(catalog: Catalog, sha256: str | None) -> ModelFacts | None:
+    with catalog.read() as session:
+        versions = [row["version"] for row in all_models(session) if row["name"] == AUTOENCODER]
+        for version in reversed(versions):
+            found = find_model(session, name=AUTOENCODER, version=version)
+            if found.sha256 == sha256:
+                return found
+    return None
+
+
+def _require_same(spec: FeatureSetSpec, wanted: str, trained_on: FeatureSetFacts | None) -> None:
+    if spec.hash == wanted:
+        return
+    differences = [] if trained_on is None else _differences(spec, trained_on)
+    said = "; ".join(differences[:DIFFERENCES_SHOWN]) or "the settings differ"
+    raise IncompatibleFeatures(
+        f"the model was trained on {spec.kind} features {wanted[:12]}, the settings make "
+        f"{spec.hash[:12]}: {said}. Look at the section [{spec.kind}] of the settings, or name a "
+        "model trained with them"
+    )
+
+
+def _differences(spec: FeatureSetSpec, trained_on: FeatureSetFacts) -> list[str]:
+    def line(name: str, now: Any, then: Any) -> str:
+        return f"{spec.kind}.{name} is {now!r}, in training it was {then!r}"
+
+    names = [*trained_on.config, *(name for name in spec.config if name not in trained_on.config)]
+    nothing = "not set"
+    lines = [
+        line(name, spec.config.get(name, nothing), trained_on.config.get(name, nothing))
+        for name in names
+        if spec.config.get(name, nothing) != trained_on.config.get(name, nothing)
+    ]
+    if spec.extractor_version != trained_on.extractor_version:
+        lines.append(
+            f"this program makes them by version {spec.extractor_version} of {spec.extractor}, in "
+            f"training it was {trained_on.extractor_version}"
+        )
+    if spec.weights_sha256 != trained_on.weights_sha256:
+        lines.append("the weights are others")
+    return lines
+
+
+HASHTAG = re.compile(r"#([\w\u200d\ufe0f]{1,200})")
+HASHTAGS_AT_MOST = 100
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """Files to forecast; what is said of the post holds for each of them.
+
+    posted_at: aware; None: unknown. similar: also look for similar videos. record: keep the
+    forecasts as a run.
+    """
+
+    files: tuple[Path, ...]
+    caption: str = ""
+    hashtags: tuple[str, ...] = ()
+    posted_at: datetime | None = None
+    similar: bool = True
+    record: bool = False
+
+    def facts(self, made: MadeFeatures) -> Facts:
+        """What a model may read of the post and of the file."""
+        audio = made.made.get("audio")
+        heard = {} if audio is None else audio.detail
+        caption = clean(self.caption)
+        return Facts(
+            caption=caption,
+            hashtags=plain_hashtags((*self.hashtags, *HASHTAG.findall(caption))),
+            posted_at=self.posted_at,
+            duration_s=made.probe.duration_s,
+            width_px=made.probe.width_px,
+            height_px=made.probe.height_px,
+            transcript=heard.get("text"),
+            language=heard.get("language"),
+            speech_s=heard.get("speech_s"),
+        )
+
+    def params(self) -> dict[str, Any]:
+        """What the run was asked for."""
+        return {
+            "n_files": len(self.files),
+            "caption": clean(self.caption),
+            "hashtags": list(plain_hashtags(self.hashtags)),
+            "posted_at": utc_text(self.posted_at),
+        }
+
+
+def plain_hashtags(names: Iterable[str]) -> tuple[str, ...]:
+    """Hashtags as the catalog has them: lower case, without '#', each once, in alphabetical order.
+
+    Of very many the first so many count, as on a page.
+    """
+    plain = (clean(name).strip().lstrip("#").lower()[:200] for name in names)
+    kept = dict.fromkeys(name for name in plain if name)
+    return tuple(sorted(list(kept)[:HASHTAGS_AT_MOST]))
+
+
+def clean(text: str) -> str:
+    """A text that every database and encoding takes: no NUL, no half of a surrogate pair."""
+    return text.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
+
+
+def utc_text(at: datetime | None) -> str | None:
+    """A time as people and programs read it, in UTC."""
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="seconds")
+
 
 COMPARABLE_AT_LEAST = 30  # videos with a common hashtag; with fewer, all are compared with
 N_SIMILAR = 5
@@ -290,7 +461,9 @@ class _Forecasting:
 
 
 @contextmanager
-def _recorded(catalog: Catalog, model: ModelFacts, request: PredictRequest) -> Iterator[Run | None]:
+def _recorded(
+    catalog: Catalog, model: ModelFacts, request: PredictRequest
+) -> Iterator[RunInProgress | None]:
     if not request.record:
         yield None
         return
@@ -302,7 +475,7 @@ def _recorded(catalog: Catalog, model: ModelFacts, request: PredictRequest) -> I
         yield run
 
 
-def _record(run: Run, result: ForecastCard | Refused) -> None:
+def _record(run: RunInProgress, result: ForecastCard | Refused) -> None:
     if isinstance(result, Refused):
         run.failed(result.file, result.code, plain(result.message, 1000))
     else:

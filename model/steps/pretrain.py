@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.console import Progress
 from catalog.facts import ClipRef, FeatureSetFacts, ModelFacts
-from catalog.lookup import find_model_by_inputs, newest_model
-from catalog.pending import clip_refs
-from catalog.progress import Progress
-from catalog.record import add_model_version, set_alias
-from catalog.runs import Outcome, Run, record_run
-from catalog.session import Catalog
+from catalog.read.lookup import find_model_by_inputs, newest_model
+from catalog.read.pending import clip_refs
+from catalog.record.lineage import add_model_version, set_alias
+from catalog.schema.session import Catalog
+from catalog.work.runs import Outcome, RunInProgress, record_run
 from features.plan import AUTOENCODER, clip_alias
 from features.store import FeatureStore
-from features.visual import load_foreign_autoencoder
+from features.video.visual import load_foreign_autoencoder
 from features.weights import weights_sha256
 from model.steps.figures import TrainingAlbum, run_folder
-from model.steps.inputs import artifact_uris, hash_of, location
+from model.steps.rows import artifact_uris, hash_of, location
 from model.training.pretraining import Epoch, PretrainConfig, Pretrained, pretrain, save_autoencoder
 from model.training.world import World, resolved
 
@@ -140,7 +140,7 @@ def import_autoencoder(
 
 
 def _train(
-    run: Run,
+    run: RunInProgress,
     clips: Sequence[ClipRef],
     config: PretrainConfig,
     checkpoint: Path,
@@ -192,7 +192,7 @@ def _parts(n_clips: int) -> tuple[list[int], list[int]]:
 
 def _register(
     catalog: Catalog,
-    run: Run,
+    run: RunInProgress,
     clip_set: FeatureSetFacts,
     artifact: str,
     sha256: str,

@@ -1,28 +1,75 @@
 """Score in batch: predict what was not predicted, and measure it where the truth is known."""
 
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from catalog.console import Progress
 from catalog.facts import FeatureSetFacts, ModelFacts, PredictionFacts, ScoreRow
-from catalog.pending import model_feature_sets, scored_rows, videos_to_score
-from catalog.posts import posts_of
-from catalog.progress import Progress
-from catalog.record import store_predictions
-from catalog.runs import Outcome, Run, record_run
-from catalog.session import Catalog
+from catalog.read.lookup import model_feature_sets
+from catalog.read.pending import scored_rows, videos_to_score
+from catalog.read.posts import posts_of
+from catalog.record.lineage import store_predictions
+from catalog.schema.session import Catalog
+from catalog.work.runs import Outcome, RunInProgress, record_run
 from features.errors import FeatureError
 from features.store import FeatureStore
+from model.batches import NO_FACTS, Facts
 from model.checkpoint import Checkpoint, ModelCard, load_checkpoint
 from model.errors import BadCheckpoint, IncompatibleFeatures, NotFinite
-from model.facts import NO_FACTS, Facts
+from model.evaluation.metrics import evaluate
 from model.registry import PRESETS, Kind, find_kind
 from model.scoring import Forecast, Scorer
-from model.steps.inputs import Reader, facts_of, hash_of
-from model.steps.judging import Judged
-from model.threads import threads_for
+from model.steps.rows import Reader, facts_of, hash_of
+from model.training.world import threads_for
+
+
+@dataclass
+class Judged:
+    """What was forecast and what came of it, in thousands; 33 bytes a row."""
+
+    actual: "array[float]" = field(default_factory=lambda: array("d"))
+    predicted: "array[float]" = field(default_factory=lambda: array("d"))
+    low: "array[float]" = field(default_factory=lambda: array("d"))
+    high: "array[float]" = field(default_factory=lambda: array("d"))
+    quartile: "array[int]" = field(default_factory=lambda: array("b"))
+
+    def add(
+        self,
+        actual_k: float,
+        predicted_k: float,
+        low_k: float | None,
+        high_k: float | None,
+        quartile: int | None,
+    ) -> None:
+        """Count a row in; what is None for one row is not measured for any."""
+        self.actual.append(actual_k)
+        self.predicted.append(predicted_k)
+        if low_k is not None and high_k is not None:
+            self.low.append(low_k)
+            self.high.append(high_k)
+        if quartile is not None:
+            self.quartile.append(quartile)
+
+    def metrics(self, card: ModelCard) -> dict[str, float]:
+        """Measure the rows beside the constants of the model's training; nothing for no row."""
+        n = len(self.actual)
+        if not n:
+            return {}
+        has_interval = len(self.low) == n
+        return evaluate(
+            self.actual,
+            self.predicted,
+            constants=card.constants,
+            edges=card.edges,
+            low_k=self.low if has_interval else None,
+            high_k=self.high if has_interval else None,
+            predicted_quartile=self.quartile if len(self.quartile) == n else None,
+        )
+
 
 SCORE_PAGE, SCORE_BATCH = 1_000, 64  # rows read, and predictions written, at once
 
@@ -180,7 +227,7 @@ class _Todo:
         )
 
 
-def _record_scores(catalog: Catalog, run: Run, card: ModelCard) -> None:
+def _record_scores(catalog: Catalog, run: RunInProgress, card: ModelCard) -> None:
     """Store the metrics of all rows of the run whose truth is known, by part."""
     parts: dict[str, Judged] = {}
     with catalog.read() as session:

@@ -4,14 +4,27 @@ from collections.abc import Iterator
 from typing import cast
 
 from catalog.facts import SplitFacts, SplitMemberFacts
-from catalog.lookup import newest_split
-from catalog.pending import videos_to_split
-from catalog.record import freeze_split
-from catalog.runs import Outcome, Run, record_run
-from catalog.session import Catalog
-from catalog.splits import SplitRow, find_split_row, split_members, video_histories
-from model.split import Candidate, Part, SplitConfig, assign_parts, label_place
-from model.split_summary import Member, SplitSummary, summarise
+from catalog.read.lookup import (
+    SplitRow,
+    find_split_row,
+    newest_split,
+    split_members,
+    video_histories,
+)
+from catalog.read.pending import videos_to_split
+from catalog.record.lineage import freeze_split
+from catalog.schema.session import Catalog
+from catalog.work.runs import Outcome, RunInProgress, record_run
+from model.split import (
+    Candidate,
+    Member,
+    Part,
+    SplitConfig,
+    SplitSummary,
+    assign_parts,
+    label_place,
+    summarise,
+)
 
 Labelled = tuple[Candidate, int]  # a video and the observation that is its label
 
@@ -64,7 +77,7 @@ def show_split(catalog: Catalog, name: str | None) -> tuple[SplitRow, SplitSumma
         return row, summarise(members)
 
 
-def _freeze(catalog: Catalog, run: Run, config: SplitConfig, name: str) -> SplitFacts:
+def _freeze(catalog: Catalog, run: RunInProgress, config: SplitConfig, name: str) -> SplitFacts:
     labelled = list(_labelled(catalog, run, config))
     parts = assign_parts([video for video, _observation_id in labelled], config)
     members = [
@@ -81,7 +94,7 @@ def _freeze(catalog: Catalog, run: Run, config: SplitConfig, name: str) -> Split
         )
 
 
-def _labelled(catalog: Catalog, run: Run, config: SplitConfig) -> Iterator[Labelled]:
+def _labelled(catalog: Catalog, run: RunInProgress, config: SplitConfig) -> Iterator[Labelled]:
     with catalog.read() as session:
         if config.label_age_s is None:
             for v in videos_to_split(session):

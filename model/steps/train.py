@@ -1,43 +1,188 @@
 """Train a preset on a frozen split, evaluate every part, register the model version."""
 
+import fcntl
 import logging
+import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from catalog.errors import NotFound
+from catalog.console import Progress
+from catalog.errors import Busy, NotFound
 from catalog.facts import FeatureSetFacts, ModelFacts, SplitFacts, TrainingRow
-from catalog.lookup import find_model_by_inputs, find_split, newest_model
-from catalog.progress import Progress
-from catalog.record import add_model_version
-from catalog.runs import Outcome, Run, record_run
-from catalog.session import Catalog
+from catalog.read.lookup import find_model_by_inputs, find_split, newest_model
+from catalog.record.lineage import add_model_version
+from catalog.schema.session import Catalog
+from catalog.work.runs import Outcome, RunInProgress, record_run
 from features.errors import WeightsMissing
 from features.store import FeatureStore
-from model.batches import Dataset, Example
+from model.base import Network, SolveRequest
+from model.batches import AudioShape, ClipShape, Dataset, Example, InputShapes, VisualShape
 from model.checkpoint import ModelCard, save_checkpoint
-from model.errors import BadCheckpoint, NothingToTrain
-from model.network import Network, SolveRequest
-from model.registry import Kind, Preset, find_kind
+from model.errors import BadCheckpoint, BadSetting, NothingToTrain
+from model.networks.fused import FusedConfig
+from model.registry import Kind, Preset, find_kind, find_preset, with_overrides
 from model.scoring import Scorer
-from model.solved.baselines import Constants
-from model.steps.alone import alone
-from model.steps.inputs import PAPER_TENSORS, TENSORS, Reader, artifact_uris, hash_of
-from model.steps.judging import Judged
-from model.steps.request import TrainRequest
-from model.steps.rows import PARTS, Part, PartRows, Wanted, read_parts
-from model.steps.score import load_model
-from model.steps.sizes import clip_depth_of, shapes_of
+from model.solved.constants import Constants
+from model.steps.rows import (
+    PAPER_TENSORS,
+    PARTS,
+    TENSORS,
+    Part,
+    PartRows,
+    Reader,
+    Wanted,
+    artifact_uris,
+    hash_of,
+    read_parts,
+)
+from model.steps.score import Judged, load_model
 from model.targets import QuartileEdges, TargetTransform
-from model.threads import threads_for
-from model.training.fit import fit
-from model.training.training_state import EpochReport
+from model.training.fit import EpochReport, fit
+from model.training.world import threads_for
 
 log = logging.getLogger(__name__)
+
+
+# A version's file is named after it, and NAME:VERSION and NAME@ALIAS have to be readable.
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+MOST_SEED = 2**32 - 1  # what every library that draws here takes
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What to train; what is None or empty stays as the preset has it.
+
+    fit, network: single settings of the training and of the network. machine: where and in what
+    to compute, for presets that are trained step by step. name: what the version is registered
+    under; None: the preset's name and what differs from it.
+    """
+
+    preset: str
+    seed: int = 0
+    fit: Mapping[str, Any] = field(default_factory=dict)
+    network: Mapping[str, Any] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    objective: str | None = None
+    target: str | None = None
+    name: str | None = None
+    split: str | None = None  # None: the newest
+    shuffle_labels: bool = False  # of train and val: what is then learned is chance
+    again: bool = False  # even if exactly this training has been done
+    if_missing: bool = False  # only if the model has no version yet
+
+    def params(self) -> dict[str, Any]:
+        """What the run was asked for, without what was left to the preset."""
+        given = {
+            "target": self.target,
+            "objective": self.objective,
+            "name": self.name,
+            "shuffle_labels": self.shuffle_labels or None,
+        }
+        return {
+            "preset": self.preset,
+            "seed": self.seed,
+            **{name: value for name, value in given.items() if value is not None},
+            **self.network,
+            **self.fit,
+        }
+
+    def settled(self) -> Preset:
+        """The preset with everything that is asked for otherwise.
+
+        Raises UnknownKind, and BadSetting for a setting that it does not have, for a seed that
+        cannot be drawn from, and for a name that no model can have.
+        """
+        preset = find_preset(self.preset)
+        require_seed(self.seed)
+        if self.name is not None and MODEL_NAME.fullmatch(self.name) is None:
+            raise BadSetting(
+                f"{self.name!r} is no name of a model: up to 80 letters (a to z), digits and any "
+                "of . _ -, beginning with a letter or a digit"
+            )
+        machine = {} if preset.fit is None else self.machine
+        return with_overrides(
+            preset,
+            fit={**machine, "seed": self.seed, **self.fit},
+            network=self.network,
+            objective=self.objective,
+            target=self.target,
+        )
+
+    def model_name(self, preset: Preset) -> str:
+        """Name that the versions are registered under: the preset's, and what differs from it."""
+        if self.name is not None:
+            return self.name
+        changed = [
+            self.target,
+            None if preset.objective == "regression" else preset.objective,
+            self.fit.get("loss"),
+            self.network.get("modalities"),
+            "shuffled" if self.shuffle_labels else None,
+        ]
+        return "-".join([preset.name, *(str(word) for word in changed if word is not None)])
+
+
+def require_seed(seed: int) -> None:
+    """Raise BadSetting for a seed that not every generator takes."""
+    if not 0 <= seed <= MOST_SEED:
+        raise BadSetting(f"seed {seed} must be from 0 to {MOST_SEED}")
+
+
+def clip_depth_of(preset: Preset) -> int | None:
+    """How many frames of a clip the preset's network reads; None: it reads no clips."""
+    depth = getattr(preset.network, "depth", None)
+    return depth if isinstance(depth, int) else None
+
+
+def shapes_of(rows: Iterable[Example], preset: Preset) -> InputShapes:
+    """Find what the features look like from the first rows that have them."""
+    visual: VisualShape | None = None
+    audio: AudioShape | None = None
+    clip: ClipShape | None = None
+    for example in rows:
+        if visual is None and example.visual is not None:
+            channels, height, width = example.visual.shape
+            visual = channels, height, width
+        if audio is None and example.audio is not None:
+            states, width = example.audio.shape
+            audio = states, width
+        if clip is None and example.clip is not None:
+            channels, depth, height, width = example.clip.shape
+            clip = channels, depth, height, width
+        if clip is not None or (visual is not None and audio is not None):
+            break
+    if audio is None and isinstance(preset.network, FusedConfig):
+        # Where no training video has a sound track, the network keeps the size its preset names.
+        audio = preset.network.audio_states, preset.network.audio_width
+    return InputShapes(visual, audio, clip)
+
+
+@contextmanager
+def alone(lock_file: Path, what: str) -> Iterator[None]:
+    """Hold the lock of that file; its end, by kill -9 too, gives it back. Raises Busy.
+
+    Two that train the same from the same would share an unfinished state and a scratch folder.
+    """
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    with lock_file.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Busy(
+                f"{what} is being trained on the same rows by another process: wait for it, or end "
+                "it; the same command then goes on"
+            ) from error
+        try:
+            yield
+        finally:
+            lock_file.unlink(missing_ok=True)
+
 
 SCRATCH_FOLDER = "scratch"
 IN_SAMPLE_ROWS = 2_000  # of train are measured
@@ -190,7 +335,7 @@ def _sets(
     return found
 
 
-def _require_rows(run: Run, part: Part) -> None:
+def _require_rows(run: RunInProgress, part: Part) -> None:
     if not len(part):
         raise NothingToTrain(
             f"no training video has its features: {dict(run.outcome.codes)} of "
@@ -222,7 +367,7 @@ def _card(
     )
 
 
-def _fitted(run: Run, training: _Training, reader: Reader, state_file: Path) -> Network:
+def _fitted(run: RunInProgress, training: _Training, reader: Reader, state_file: Path) -> Network:
     run.expect(1)
     solve = training.kind.solve
     if solve is not None:
@@ -289,7 +434,9 @@ def _judged_on(
     return {part: PartRows(catalog, thinned[part], wanted, reader) for part in PARTS}
 
 
-def _evaluated(run: Run, training: _Training, network: Network) -> dict[str, dict[str, float]]:
+def _evaluated(
+    run: RunInProgress, training: _Training, network: Network
+) -> dict[str, dict[str, float]]:
     """Measure every part beside the constants, and record it."""
     card = training.card
     scorer = Scorer(network, card.target, card.edges, card.medians_k)

@@ -6,15 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from catalog.console import (
-    App,
-    dry_run_option,
-    emit,
-    emit_outcome,
-    json_option,
-    pass_app,
-    table,
-)
+from catalog.console import App, dry_run_option, emit, emit_outcome, json_option, pass_app, table
 from scraper.commands.site import author_salt, download_limits
 
 if TYPE_CHECKING:
@@ -70,7 +62,7 @@ def import_(
     PATH is a file, or a folder of yt-dlp's ID.mp4 and ID.info.json. What it is is found out. A
     second import of the same adds nothing; a later export adds observations.
     """
-    from catalog.progress import progress
+    from catalog.console import progress
     from scraper import steps
     from scraper.importers import ImportOptions
 

@@ -8,11 +8,11 @@ import click
 from catalog.console import DURATION, App, dry_run_option, emit, emit_outcome, json_option, pass_app
 
 if TYPE_CHECKING:
-    from catalog.runs import Outcome
+    from catalog.work.runs import Outcome
     from scraper.browser import BrowserConfig
-    from scraper.download import DownloadLimits
     from scraper.politeness import Site
     from scraper.steps import RefreshRequest, RefreshResult, ScrapeRequest, ScrapeResult
+    from scraper.transfer import DownloadLimits
 
 
 @click.command()
@@ -92,7 +92,7 @@ def run_scrape(
     app: App, request: "ScrapeRequest", *, quiet: bool = False, parent_id: int | None = None
 ) -> "ScrapeResult":
     """Scrape with the application's settings; what `scrape`, `nightly` and `demo` call."""
-    from catalog.progress import progress
+    from catalog.console import progress
     from scraper import steps
 
     with progress("scrape", quiet=quiet) as bar:
@@ -126,7 +126,7 @@ def run_refresh(
     app: App, request: "RefreshRequest", *, quiet: bool = False, parent_id: int | None = None
 ) -> "RefreshResult":
     """Refresh with the application's settings; what `refresh` and `nightly` call."""
-    from catalog.progress import progress
+    from catalog.console import progress
     from scraper import steps
 
     with progress("refresh", quiet=quiet) as bar:
@@ -146,7 +146,7 @@ def run_fetch(
     app: App, *, max_videos: int | None = None, quiet: bool = False, parent_id: int | None = None
 ) -> "Outcome":
     """Fetch with the application's settings; what `fetch`, `nightly` and `demo` call."""
-    from catalog.progress import progress
+    from catalog.console import progress
     from scraper import steps
 
     with progress("fetch", quiet=quiet) as bar:
@@ -164,7 +164,7 @@ def run_fetch(
 
 def download_limits(app: App) -> "DownloadLimits":
     """Say what one file may cost."""
-    from scraper.download import DownloadLimits
+    from scraper.transfer import DownloadLimits
 
     settings = app.settings.fetch
     return DownloadLimits(
@@ -226,8 +226,8 @@ def replica(
     import threading
     import time
 
+    from scraper.replica.clips import UnknownFault
     from scraper.replica.content import ReplicaConfig
-    from scraper.replica.errors import UnknownFault
     from scraper.replica.faults import parse_fault
     from scraper.replica.server import Replica
 

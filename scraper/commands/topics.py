@@ -16,9 +16,7 @@ def topic() -> None:
 @json_option
 @dry_run_option
 @pass_app
-def topic_add(
-    app: App, name: str, hashtags: tuple[str, ...], as_json: bool, dry_run: bool
-) -> None:
+def topic_add(app: App, name: str, hashtags: tuple[str, ...], as_json: bool, dry_run: bool) -> None:
     """Store HASHTAGS (without '#') under the topic NAME."""
     from scraper.steps import add_hashtags
 
@@ -33,8 +31,8 @@ def topic_add(
 @pass_app
 def topic_defaults(app: App, as_json: bool, dry_run: bool) -> None:
     """Store the paper's twelve topics with a hashtag or more each."""
+    from scraper.items import DEFAULT_TOPICS
     from scraper.steps import add_hashtags
-    from scraper.topics import DEFAULT_TOPICS
 
     n_new = 0 if dry_run else add_hashtags(app.catalog, DEFAULT_TOPICS)
     emit({"n_topics": len(DEFAULT_TOPICS), "n_new": n_new, "dry_run": dry_run}, as_json=as_json)
@@ -45,7 +43,7 @@ def topic_defaults(app: App, as_json: bool, dry_run: bool) -> None:
 @pass_app
 def topic_list(app: App, as_json: bool) -> None:
     """List topics, hashtags and when each was last listed."""
-    from catalog.pending import hashtags_to_list
+    from catalog.read.pending import hashtags_to_list
 
     with app.catalog.read() as session:
         todo = hashtags_to_list(session, topics=None, hashtags=None, listed_before=None)

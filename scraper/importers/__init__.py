@@ -8,15 +8,8 @@ from scraper.importers.errors import (
     RowRefused,
     UnknownFormat,
 )
-from scraper.importers.reading import read_path
-from scraper.importers.records import (
-    FORMATS,
-    Format,
-    ImportedVideo,
-    ImportOptions,
-    RejectedLine,
-)
-from scraper.importers.sniffing import sniff
+from scraper.importers.fields import FORMATS, Format, ImportedVideo, ImportOptions, RejectedLine
+from scraper.importers.reading import read_path, sniff
 
 __all__ = [
     "FORMATS",

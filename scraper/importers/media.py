@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scraper.download import DownloadLimits, media_path, sync_folder
+from scraper.download import media_path, sync_folder
 from scraper.errors import MediaTooLarge, NoSpace
-from scraper.importers.ids import TIKTOK
+from scraper.importers.fields import TIKTOK
 from scraper.media import check_media, probe_media
-from scraper.parts import hold_part
+from scraper.transfer import DownloadLimits, hold_part
 
 COPY_BYTES = 1024 * 1024
 

@@ -5,25 +5,137 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
+from scraper.counts import ViewCount
 from scraper.importers.columns import find_columns
-from scraper.importers.documents import is_json
 from scraper.importers.errors import BadColumns, RowRefused, UnknownFormat
-from scraper.importers.fields import is_missing, naming, plain_hashtags, read_moment
-from scraper.importers.ids import TIKTOK, check_url_id, read_id, read_platform
-from scraper.importers.objects import object_header, object_rows
-from scraper.importers.pairs import read_views
-from scraper.importers.parquet import PARQUET_MARK, parquet_header, parquet_rows
-from scraper.importers.records import (
+from scraper.importers.fields import (
+    THOUSANDS_MARK,
+    TIKTOK,
     ImportedVideo,
     ImportOptions,
     RejectedLine,
     Source,
+    check_url_id,
+    first_of,
+    is_missing,
+    make_video,
+    naming,
+    plain_hashtags,
+    read_count,
+    read_id,
+    read_moment,
+    read_platform,
+    read_thousands,
     rejected,
 )
-from scraper.importers.separated import TableRow, separated_header, separated_rows
-from scraper.importers.video import make_video
+from scraper.importers.json_rows import is_json, parse_row, read_rows
+from scraper.importers.table_files import (
+    PARQUET_MARK,
+    TableRow,
+    parquet_header,
+    parquet_rows,
+    separated_header,
+    separated_rows,
+)
 from scraper.items import find_hashtags
+
+N_ROWS_LOOKED_AT = 200
+MAX_NAMES = 1_000
+
+
+def object_header(path: Path) -> list[str]:
+    """Return the names of the columns: the keys of the first rows, each once, in order."""
+    names: dict[str, None] = {}
+    for row in islice(read_rows(path), N_ROWS_LOOKED_AT):
+        try:
+            found = parse_row(row.raw) if row.refusal is None else {}
+        except RowRefused:
+            continue
+        names |= dict.fromkeys(flat(found))
+    return list(names)[:MAX_NAMES]
+
+
+def object_rows(path: Path, header: Sequence[str]) -> Iterator[TableRow]:
+    """Yield the rows; a key that one does not have is an empty cell."""
+    for row in read_rows(path):
+        try:
+            if row.refusal is not None:
+                raise row.refusal
+            found = flat(parse_row(row.raw))
+        except RowRefused as refusal:
+            yield TableRow(row.line, (), row.raw.decode("utf-8", "replace"), refusal)
+        else:
+            yield TableRow(row.line, [found.get(name) for name in header], "", None)
+
+
+def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object with what its objects hold beside the rest: {"stats.plays": 5}."""
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            found |= {f"{name}.{inner}": entry for inner, entry in value.items()}
+        else:
+            found[name] = value
+    return found
+
+
+Json = Mapping[str, Any]
+
+
+def read_pair(row: Json, line: int, source: Source) -> ImportedVideo:
+    """Read `{"id", "url", "views"}` or `{"id", "views_k"}`, with what else may stand there."""
+    platform = read_platform(row.get("platform"), source.options.platform)
+    stated_id = row.get("id")
+    tiktok_id = None if is_missing(stated_id) else read_id(stated_id, platform)
+    if platform == TIKTOK:
+        tiktok_id = check_url_id(row.get("url"), tiktok_id)
+    if tiktok_id is None:
+        tiktok_id = read_id(stated_id, platform)
+    with naming(tiktok_id):
+        return make_video(
+            source,
+            line,
+            tiktok_id=tiktok_id,
+            platform=platform,
+            count=read_views(
+                row.get("views"), row.get("views_k"), source.options.locale, tiktok_id
+            ),
+            url=row.get("url"),
+            handle=first_of(row, "author", "username"),
+            caption=first_of(row, "caption", "desc", "text", "description"),
+            posted_at=read_moment(
+                first_of(row, "posted_at", "createTime", "create_time"), "posted_at"
+            ),
+            observed_at=read_moment(first_of(row, "observed_at", "collected_at"), "observed_at"),
+            duration_s=first_of(row, "duration_s", "duration"),
+            width_px=first_of(row, "width_px", "width"),
+            height_px=first_of(row, "height_px", "height"),
+        )
+
+
+def read_views(
+    views: object, views_k: object, locale: str | None, tiktok_id: str
+) -> tuple[str, ViewCount]:
+    """Return the count: the displayed one, which says how exact it is, else the thousands.
+
+    Refuses a row in which the two contradict each other.
+    """
+    if is_missing(views) or (isinstance(views, str) and views.startswith(THOUSANDS_MARK)):
+        # The second is what an export has of a count that came as thousands.
+        return read_thousands(views_k)
+    text, count = read_count(views, exact=False, locale=locale)
+    if is_missing(views_k):
+        return text, count
+    _, thousands = read_thousands(views_k)
+    # Thousands were often made from the text: within its step they are the same number.
+    if abs(thousands.views_k - count.views_k) > max(count.step_k, 0.001) + 1e-9 * count.views_k:
+        raise RowRefused(
+            "bad_count", f"views {text!r} and views_k {views_k!r} contradict each other", tiktok_id
+        )
+    return text, count
+
 
 N_LOOKED_AT = 200
 # A spreadsheet keeps 15 digits: of ids that it rounded, the last four of 19 are zeros.

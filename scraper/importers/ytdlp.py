@@ -8,27 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from scraper.errors import BadId
-from scraper.importers.cutting import MAX_ROW_BYTES
-from scraper.importers.documents import parse_row
 from scraper.importers.errors import RowRefused, shown
 from scraper.importers.fields import (
-    first_of,
-    is_missing,
-    listed,
-    naming,
-    plain_hashtags,
-    read_count,
-    read_moment,
-)
-from scraper.importers.ids import TIKTOK, read_id, read_platform
-from scraper.importers.records import (
+    TIKTOK,
     ImportedVideo,
     ImportOptions,
     RejectedLine,
     Source,
+    first_of,
+    is_missing,
+    listed,
+    make_video,
+    naming,
+    plain_hashtags,
+    read_count,
+    read_id,
+    read_moment,
+    read_platform,
     rejected,
 )
-from scraper.importers.video import make_video
+from scraper.importers.json_rows import MAX_ROW_BYTES, parse_row
 from scraper.items import check_id
 
 Json = Mapping[str, Any]

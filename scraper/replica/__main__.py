@@ -8,10 +8,8 @@ import threading
 import time
 from pathlib import Path
 
-from scraper.replica.clips import warm
-from scraper.replica.collection import write_collection
+from scraper.replica.clips import UnknownFault, warm, write_collection
 from scraper.replica.content import ReplicaConfig, build_content
-from scraper.replica.errors import UnknownFault
 from scraper.replica.faults import FAULTS, parse_fault
 from scraper.replica.messages import Fault
 from scraper.replica.server import Replica

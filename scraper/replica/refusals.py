@@ -1,12 +1,230 @@
 """Faults by which the site refuses a visitor, or fails: statuses, walls, waits, empty bodies."""
 
+import json
+import re
+import struct
+import threading
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
-from scraper.replica import items
-from scraper.replica.edits import add_script, edit_page, file_of
-from scraper.replica.media import denied
-from scraper.replica.messages import HTML, JSON, Endless, Reply, Visit
-from scraper.replica.replies import json_reply, page_reply, redirect
+from scraper.replica import pages
+from scraper.replica.messages import (
+    DENIED,
+    HTML,
+    JSON,
+    Endless,
+    Fault,
+    FileSlice,
+    Reply,
+    Visit,
+    denied,
+)
+from scraper.replica.pages import (
+    challenge,
+    dump_json,
+    edit_hydration,
+    json_reply,
+    page_reply,
+    redirect,
+)
+
+ItemJson = dict[str, Any]
+# Makes an odd one of an item; gets the item's place in the hashtag's whole list.
+ItemEdit = Callable[[ItemJson, int], object]
+
+STRUCK_EVERY = 5
+
+
+def is_struck(position: int) -> bool:
+    """Tell whether a fault that makes odd ones of some posts only does so to this one."""
+    return position % STRUCK_EVERY == 0
+
+
+def edit_struck(visit: Visit, edit: ItemEdit, raw: Mapping[str, str] | None = None) -> Reply | None:
+    """Edit every fifth item, where it is listed and on its own page; n counts only these."""
+
+    def edit_some(item: ItemJson, position: int) -> None:
+        if is_struck(position):
+            edit(item, position // STRUCK_EVERY)
+
+    return edit_items(visit, edit_some, raw)
+
+
+def edit_items(visit: Visit, edit: ItemEdit, raw: Mapping[str, str] | None = None) -> Reply | None:
+    """Edit every item, where it is listed and on its own page."""
+
+    def edit_list(answer: dict[str, Any]) -> None:
+        for item in answer.get("itemList", []):
+            edit(item, visit.positions[item["id"]])
+
+    def edit_own(scope: dict[str, Any]) -> None:
+        detail = scope["webapp.video-detail"]
+        if visit.video is not None and "itemInfo" in detail:
+            item = detail["itemInfo"]["itemStruct"]
+            edit(item, visit.positions[visit.video.tiktok_id])
+
+    if visit.place == "listing":
+        return edit_json(visit.usual(), edit_list, raw)
+    if visit.place == "video":
+        return edit_page(visit.usual(), edit_own, raw)
+    return None
+
+
+def edit_json(
+    reply: Reply, edit: Callable[[dict[str, Any]], object], raw: Mapping[str, str] | None = None
+) -> Reply:
+    answer = json.loads(_bytes(reply))
+    edit(answer)
+    return replace(reply, body=dump_json(answer, raw).encode("ascii"), content_type=JSON)
+
+
+def edit_page(
+    reply: Reply, edit: Callable[[dict[str, Any]], object], raw: Mapping[str, str] | None = None
+) -> Reply:
+    """Edit a page's hydration data."""
+    page = edit_hydration(_bytes(reply).decode("utf-8"), edit, raw)
+    return replace(reply, body=page.encode("utf-8"))
+
+
+def add_script(reply: Reply, script: str) -> Reply:
+    """Have a page run a script before its own."""
+    # "</" would end the element; within JavaScript the backslash changes nothing.
+    safe = script.replace("</", "<\\/").encode("utf-8")
+    body = _bytes(reply).replace(b"<body>", b"<body><script>" + safe + b"</script>", 1)
+    return replace(reply, body=body)
+
+
+def whole_listing(visit: Visit) -> list[ItemJson]:
+    """Every item that the hashtag's listing would show this visitor."""
+    found: list[ItemJson] = []
+    query = {"challengeID": challenge(visit.hashtag)["id"], "cursor": "0"}
+    while True:
+        reply = visit.ask(replace(visit, path="/api/challenge/item_list/", query=query))
+        part = json.loads(_bytes(reply))
+        found += part.get("itemList", [])
+        if not part.get("hasMore"):
+            return found
+        query["cursor"] = part["cursor"]
+
+
+def announce(visit: Visit, size_of: Callable[[int], int]) -> Reply:
+    """A video's page that promises a file of another size, made from the true one."""
+
+    def edit(scope: dict[str, Any]) -> None:
+        detail = scope["webapp.video-detail"]
+        if "itemInfo" not in detail:
+            return
+        video = detail["itemInfo"]["itemStruct"]["video"]
+        n_bytes = size_of(video["size"])
+        video["size"] = n_bytes
+        for address in (video["PlayAddrStruct"], video["bitrateInfo"][0]["PlayAddr"]):
+            address["DataSize"] = n_bytes
+
+    return edit_page(visit.usual(), edit)
+
+
+def file_of(visit: Visit) -> FileSlice | None:
+    """The whole file that the visitor may read; None where it may not."""
+    headers = {k: v for k, v in visit.headers.items() if k not in ("range", "if-none-match")}
+    reply = visit.ask(replace(visit, headers=headers))
+    return reply.body if isinstance(reply.body, FileSlice) else None
+
+
+def _bytes(reply: Reply) -> bytes:
+    return reply.body if isinstance(reply.body, bytes) else b""
+
+
+# An hour after the site's first video; long ago for every visitor.
+LONG_AGO_S = 1_772_330_400
+
+
+def truncated_mp4(visit: Visit, *, share: float) -> Reply | None:
+    """Send the beginning of a file as if it were all, and announce no more on the page."""
+    if visit.place == "video":
+        return announce(visit, lambda n_bytes: int(n_bytes * share))
+    whole = file_of(visit) if visit.place == "file" else None
+    if whole is None:
+        return None
+    part = FileSlice(whole.path, 0, int(whole.length * share))
+    return Reply(200, part, "video/mp4", (("ETag", f'"{part.length:x}"'),))
+
+
+def html_as_mp4(visit: Visit) -> Reply | None:
+    """Send a page under a film's content type."""
+    return _instead(visit, DENIED)
+
+
+def png_as_mp4(visit: Visit) -> Reply | None:
+    """Send a picture under a film's content type."""
+    return _instead(visit, PNG)
+
+
+def redirect_file(visit: Visit) -> Reply | None:
+    """Lead to a file on the visitor's own disk."""
+    return redirect("file:///etc/hostname") if visit.place == "file" else None
+
+
+def redirect_inner(visit: Visit) -> Reply | None:
+    """Lead to the address at which clouds tell their secrets."""
+    if visit.place != "file":
+        return None
+    return redirect("http://169.254.169.254/latest/meta-data/")
+
+
+def redirect_port(visit: Visit, *, port: int) -> Reply | None:
+    """Lead to another service on the visitor's machine; port 0 is the one beside ours."""
+    if visit.place != "file":
+        return None
+    own = urlsplit(visit.origin).port or 80
+    return redirect(f"http://127.0.0.1:{port or own ^ 1}{visit.path}")
+
+
+def expired_url(times: int) -> Fault:
+    """Sign files for the past, the first so many times that a video's page is asked for."""
+    n_asked: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def answer(visit: Visit) -> Reply | None:
+        if visit.place != "video" or visit.video is None:
+            return None
+        with lock:
+            n_asked[visit.video.tiktok_id] += 1
+            if n_asked[visit.video.tiktok_id] > times:
+                return None
+        usual = visit.usual()
+        body = usual.body if isinstance(usual.body, bytes) else b""
+        past = re.sub(rb"\bexpire=[0-9]+", b"expire=%d" % LONG_AGO_S, body)
+        return Reply(usual.status, past, usual.content_type, usual.headers)
+
+    return answer
+
+
+def _instead(visit: Visit, content: bytes) -> Reply | None:
+    if visit.place == "video":
+        return announce(visit, lambda _: len(content))
+    if visit.place != "file" or file_of(visit) is None:
+        return None
+    return Reply(200, content, "video/mp4", (("ETag", f'"{len(content):x}"'),))
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(name + content)
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+
+def _grey_png(side_px: int) -> bytes:
+    rows = (b"\0" + b"\x80" * side_px) * side_px
+    header = struct.pack(">IIBBBBB", side_px, side_px, 8, 0, 0, 0, 0)
+    chunks = _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+PNG = _grey_png(64)
+
 
 CAPTCHA_STATUS, NO_SUCH_HASHTAG = 10000, 10205
 CAPTCHA = (
@@ -97,7 +315,7 @@ def waf_wait(visit: Visit) -> Reply | None:
 def no_such_hashtag(visit: Visit) -> Reply | None:
     """Know nothing of the hashtag; its page is there all the same."""
     if visit.place in ("detail", "listing"):
-        return json_reply(items.envelope(0.0, NO_SUCH_HASHTAG))
+        return json_reply(pages.envelope(0.0, NO_SUCH_HASHTAG))
     return None
 
 

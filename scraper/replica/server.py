@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
+from scraper.replica.clips import ReplicaError
 from scraper.replica.content import ReplicaConfig, build_content
-from scraper.replica.errors import ReplicaError
 from scraper.replica.messages import Endless, Fault, FileSlice, Reply, Request
 from scraper.replica.site import Site
 

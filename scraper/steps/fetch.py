@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from catalog.backlog import count_media_to_fetch
-from catalog.claims import (
+from catalog.console import Progress
+from catalog.read.pending import count_media_to_fetch
+from catalog.record.sightings import mark_gone
+from catalog.schema.session import Catalog
+from catalog.work.claims import (
     MAX_ATTEMPTS,
     Failed,
     MediaClaim,
@@ -16,17 +19,13 @@ from catalog.claims import (
     enrol_media,
     finish_media,
 )
-from catalog.progress import Progress
-from catalog.record import mark_gone
-from catalog.runs import Outcome, Run, record_run
-from catalog.session import Catalog
+from catalog.work.runs import Outcome, RunInProgress, record_run
 from scraper.browser import Browser, BrowserConfig, open_browser
-from scraper.download import DownloadLimits, MediaFacts, fetch_media, media_path
+from scraper.download import MediaFacts, fetch_media, media_path
 from scraper.errors import Blocked, NoSpace, ScrapeError, ToolMissing, UrlExpired, VideoGone
-from scraper.parts import drop_part
 from scraper.politeness import Site
-from scraper.steps.browsing import OpenBrowser, browse
-from scraper.steps.visits import Stop, Visits, require_open
+from scraper.steps.pauses import OpenBrowser, Stop, Visits, browse, require_open
+from scraper.transfer import DownloadLimits, drop_part
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +88,7 @@ class _Fetch:
     """What a fetch does with each claim."""
 
     catalog: Catalog
-    run: Run
+    run: RunInProgress
     visits: Visits
     site: Site
     data: Path

@@ -6,30 +6,108 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from catalog.claims import MediaDone
+from catalog.console import Progress
 from catalog.errors import NotFound
 from catalog.facts import ObservationFacts, RejectedFacts, VideoFacts
-from catalog.progress import Progress
-from catalog.record import adopt_media, store_rejected, store_sightings
-from catalog.runs import FailureBudget, Run, record_run
-from catalog.session import Catalog
-from scraper.download import DownloadLimits
+from catalog.record.sightings import adopt_media, store_rejected, store_sightings
+from catalog.schema.session import Catalog
+from catalog.work.claims import MediaDone
+from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from scraper.errors import BadMedia, DownloadFailed, NoSpace
-from scraper.importers import ImportedVideo, ImportOptions, RejectedLine, read_path, sniff
+from scraper.importers import Format, ImportedVideo, ImportOptions, RejectedLine, read_path, sniff
 from scraper.importers.errors import printable
-from scraper.importers.ids import TIKTOK
+from scraper.importers.fields import TIKTOK
 from scraper.importers.media import BroughtMedia, bring_media, imported_media_path
 from scraper.media import check_media
-from scraper.steps.facts import facts_of
-from scraper.steps.import_result import ImportResult, Tally
-
-__all__ = ["ImportResult", "import_path"]
+from scraper.steps.scrape import facts_of
+from scraper.transfer import DownloadLimits
 
 log = logging.getLogger(__name__)
+
+
+N_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """What an import found.
+
+    outcome, n_new_videos, n_known_videos, n_observations: None in a dry run, which writes and
+    asks nothing. rejected: rows by reason. media_failed: files by reason. sample: the first of
+    both, failures before skips.
+    """
+
+    outcome: Outcome | None
+    format: Format
+    n_rows: int
+    n_new_videos: int | None
+    n_known_videos: int | None
+    n_observations: int | None
+    n_media: int
+    n_tombstoned: int
+    rejected: dict[str, int]
+    media_failed: dict[str, int]
+    sample: tuple[RejectedLine, ...]
+
+    def counts(self) -> dict[str, object]:
+        """Everything but the outcome, to print."""
+        counts = asdict(self)
+        del counts["outcome"], counts["format"]
+        # Not `format`: that is the number of every JSON document's own form.
+        return {"file_format": self.format, **counts}
+
+
+class Tally:
+    """What an import has found so far."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.counts = Counter[str]()
+        self.rejected = Counter[str]()
+        self.media_failed = Counter[str]()
+        self._failed: list[RejectedLine] = []
+        self._skipped: list[RejectedLine] = []
+
+    def reject(self, rows: Sequence[RejectedLine]) -> None:
+        """Count refused rows, and keep the first of them to show."""
+        for row in rows:
+            self.rejected[row.reason] += 1
+            shown = self._skipped if row.is_skip else self._failed
+            if len(shown) < N_SHOWN:
+                shown.append(row)
+
+    def fail_media(self, row: ImportedVideo, code: str, message: str) -> None:
+        """Count a file that was not taken, and keep the first of them to show."""
+        self.media_failed[code] += 1
+        if len(self._failed) < N_SHOWN:
+            tiktok_id = row.sighting.tiktok_id
+            name = printable(row.media.name) if row.media else ""
+            self._failed.append(RejectedLine(row.line, tiktok_id, code, message, "", name))
+
+    def result(self, found: Format, outcome: Outcome | None) -> ImportResult:
+        """Sum up; outcome is None where nothing was written."""
+
+        def stored(name: str) -> int | None:
+            return None if outcome is None else self.counts[name]
+
+        return ImportResult(
+            outcome=outcome,
+            format=found,
+            n_rows=self.counts["rows"],
+            n_new_videos=stored("new"),
+            n_known_videos=stored("known"),
+            n_observations=stored("observations"),
+            n_media=self.counts["media"],
+            n_tombstoned=self.counts["tombstoned"],
+            rejected=dict(self.rejected),
+            media_failed=dict(self.media_failed),
+            sample=tuple([*self._failed, *self._skipped][:N_SHOWN]),
+        )
+
 
 BATCH_ROWS = 1_000
 # A file is copied and decoded, half a second each: a batch must not take many minutes.
@@ -156,7 +234,7 @@ def _bring(batch: _Batch, folder: Path, limits: DownloadLimits) -> _Media:
 
 def _store(
     catalog: Catalog,
-    run: Run,
+    run: RunInProgress,
     source: str,
     batch: _Batch,
     rows: Sequence[tuple[VideoFacts, ObservationFacts]],
@@ -204,7 +282,9 @@ def _store(
     log.info("%s: %d rows, %d new videos", source, batch.n_rows, stored.new_videos)
 
 
-def _count_failures(run: Run, source: str, batch: _Batch, media: _Media, tally: Tally) -> None:
+def _count_failures(
+    run: RunInProgress, source: str, batch: _Batch, media: _Media, tally: Tally
+) -> None:
     # Within the transaction of the batch: outside, each failure would be one of its own.
     tally.reject(batch.rejects)
     for reject in batch.rejects:

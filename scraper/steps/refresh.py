@@ -5,19 +5,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from catalog.console import Progress
 from catalog.facts import ObservationFacts, RefreshTodo, VideoFacts
-from catalog.pending import count_to_refresh, hashtags_to_refresh, videos_to_refresh
-from catalog.progress import Progress
-from catalog.record import mark_gone, store_sightings
-from catalog.runs import FailureBudget, Outcome, Run, record_run
-from catalog.session import Catalog
+from catalog.read.pending import count_to_refresh, hashtags_to_refresh, videos_to_refresh
+from catalog.record.sightings import mark_gone, store_sightings
+from catalog.schema.session import Catalog
+from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from scraper.browser import Browser, BrowserConfig, open_browser
 from scraper.errors import ScrapeError, VideoGone, VideoUnavailable
 from scraper.items import Sighting
 from scraper.politeness import Site
-from scraper.steps.browsing import OpenBrowser, browse
-from scraper.steps.facts import facts_of
-from scraper.steps.visits import Stop, Visits, require_open, shown
+from scraper.steps.pauses import OpenBrowser, Stop, Visits, browse, require_open, shown
+from scraper.steps.scrape import facts_of
 
 PAGE_SIZE = 200
 DAY_S = 24 * 3600.0
@@ -123,7 +122,7 @@ class _Refresh:
     catalog: Catalog
     request: RefreshRequest
     before: datetime
-    run: Run
+    run: RunInProgress
     visits: Visits
     progress: Progress
     facts: Callable[[Sighting], tuple[VideoFacts, ObservationFacts]]

@@ -5,19 +5,49 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from catalog.console import Progress
 from catalog.facts import HashtagTodo, ObservationFacts, VideoFacts
-from catalog.pending import hashtags_to_list
-from catalog.progress import Progress
-from catalog.record import add_topics, mark_listed, store_sightings
-from catalog.runs import Outcome, Run, record_run
-from catalog.session import Catalog
+from catalog.read.pending import hashtags_to_list
+from catalog.record.sightings import add_topics, mark_listed, store_sightings
+from catalog.schema.session import Catalog
+from catalog.work.runs import Outcome, RunInProgress, record_run
 from scraper.browser import Browser, BrowserConfig, open_browser
 from scraper.errors import ScrapeError
 from scraper.items import Sighting
 from scraper.politeness import Site
-from scraper.steps.browsing import OpenBrowser, browse
-from scraper.steps.facts import facts_of
-from scraper.steps.visits import Stop, Visits, require_open
+from scraper.pseudonyms import author_key
+from scraper.steps.pauses import OpenBrowser, Stop, Visits, browse, require_open
+
+
+def facts_of(
+    sighting: Sighting, salt: bytes, *, keep_handles: bool = False
+) -> tuple[VideoFacts, ObservationFacts]:
+    """Give the video and the observation of a sighting, with the author as a keyed hash.
+
+    keep_handles: the author's name beside it, where the owner of the catalog has said so.
+    """
+    video = VideoFacts(
+        tiktok_id=sighting.tiktok_id,
+        # Without the handle: the site resolves an empty one, and nobody is named in the catalog.
+        url=f"https://www.tiktok.com/@/video/{sighting.tiktok_id}",
+        caption=sighting.caption,
+        author_key=author_key(sighting.handle, salt) if sighting.handle else None,
+        posted_at=sighting.posted_at,
+        duration_s=sighting.duration_s,
+        width_px=sighting.width_px,
+        height_px=sighting.height_px,
+        hashtags=tuple(sighting.hashtags),
+        handle=sighting.handle if keep_handles else None,
+    )
+    observation = ObservationFacts(
+        observed_at=sighting.observed_at,
+        display_text=sighting.display_text,
+        views_k=sighting.views_k,
+        step_k=sighting.step_k,
+        source=sighting.source,
+    )
+    return video, observation
+
 
 # How a listing that saw all there was to see ends; after any other end it is tried again soon.
 COMPLETE = frozenset({"limit", "end", "stalled"})
@@ -121,7 +151,7 @@ class _Scrape:
 
     catalog: Catalog
     request: ScrapeRequest
-    run: Run
+    run: RunInProgress
     visits: Visits
     progress: Progress
     facts: Callable[[Sighting], tuple[VideoFacts, ObservationFacts]]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from catalog.session import Catalog, open_catalog, upgrade
-from catalog.tables import Base
+from catalog.schema.session import Catalog, open_catalog, upgrade
+from catalog.schema.tables import Base
 from tests.postgres_server import PostgresServer, start_server
 
 

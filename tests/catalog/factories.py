@@ -5,7 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
-from catalog.claims import (
+from catalog.facts import ObservationFacts, SplitMemberFacts, VideoFacts
+from catalog.record.lineage import add_model_version, ensure_feature_set, freeze_split
+from catalog.record.sightings import store_sightings
+from catalog.schema.session import Catalog
+from catalog.schema.tables import Video
+from catalog.work.claims import (
     FeatureDone,
     MediaDone,
     claim_features,
@@ -15,16 +20,7 @@ from catalog.claims import (
     finish_feature,
     finish_media,
 )
-from catalog.facts import ObservationFacts, SplitMemberFacts, VideoFacts
-from catalog.record import (
-    add_model_version,
-    ensure_feature_set,
-    freeze_split,
-    store_sightings,
-)
-from catalog.runs import record_run
-from catalog.session import Catalog
-from catalog.tables import Video
+from catalog.work.runs import record_run
 
 T0 = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 SHA = "ab" * 32

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 from catalog.commands import COMMANDS
 from catalog.console import App
 from catalog.errors import BadQuery, SchemaBehind
-from catalog.runs import record_run
-from catalog.session import Catalog, head
+from catalog.schema.session import Catalog, head
+from catalog.work.runs import record_run
 from tests.catalog.factories import add_videos
 
 

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from catalog.console import App
-from catalog.session import upgrade
+from catalog.schema.session import upgrade
 from cli import main
 from features.commands.plans import audio_plan
 from features.plan import AudioPlan

@@ -11,12 +11,11 @@ import pytest
 from av.stream import Disposition
 from numpy.typing import NDArray
 
-from features import clip as clip_module
-from features.clip import ClipConfig, read_clip, read_frames
-from features.decode import Damage, decode_all
 from features.errors import FeatureError, NoVideoStream, Undecodable
-from features.picture import fit_picture
-from features.sampling import SamplingConfig
+from features.video import clip as clip_module
+from features.video.clip import ClipConfig, fit_picture, read_clip, read_frames
+from features.video.demux import Damage, decode_all
+from features.video.sampling import SamplingConfig
 from tests.features.media import DERIVED, RECIPES, make_media
 
 pytestmark = pytest.mark.ffmpeg
@@ -169,7 +168,7 @@ def test_memory_does_not_grow_with_the_length(folder):
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from features.clip import ClipConfig, read_clip\n"
+        "from features.video.clip import ClipConfig, read_clip\n"
         "read_clip(sys.argv[1], ClipConfig(every_frames=60, max_frames=16))\n"
         "lines = Path('/proc/self/status').read_text().splitlines()\n"
         "sys.stdout.write(next(line.split()[1] for line in lines if line.startswith('VmHWM')))\n"

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features.clip import ClipConfig
 from features.engine import (
     IN_FLIGHT_PER_WORKER,
     LOST_POOLS_MAX,
@@ -23,6 +22,7 @@ from features.engine import (
 from features.errors import MissingInput, Undecodable, WeightsMismatch, WorkerLost
 from features.extractor import Source
 from features.store import FeatureStore
+from features.video.clip import ClipConfig
 from tests.features.media import make_media
 from tests.features.plans import SpyClipPlan, ToyPlan, is_locked
 from tests.programs import wait_until

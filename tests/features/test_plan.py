@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from features.audio import AudioConfig
-from features.clip import ClipConfig
-from features.clip_extractor import ClipExtractor
-from features.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from features.errors import WeightsMismatch, WeightsMissing
-from features.frames import FramesConfig, FramesExtractor
 from features.plan import AudioPlan, ClipPlan, FramesPlan, Plan, VisualPlan
-from features.visual import VisualExtractor
+from features.sound.audio import AudioConfig
+from features.video.clip import ClipConfig, ClipExtractor
+from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
+from features.video.frames import FramesConfig, FramesExtractor
+from features.video.visual import VisualExtractor
 from model.training.pretraining import save_autoencoder
 
 CLIPS = ClipPlan(ClipConfig(), "store")
@@ -127,7 +126,7 @@ def test_missing_picture_weights_are_noticed_before_any_work(tmp_path, monkeypat
 def test_a_clip_plan_loads_no_torch():
     script = (
         "import sys\n"
-        "from features.clip import ClipConfig\n"
+        "from features.video.clip import ClipConfig\n"
         "from features.plan import ClipPlan\n"
         "plan = ClipPlan(ClipConfig(), 'store')\n"
         "plan.spec(), plan.check(), plan.build()\n"

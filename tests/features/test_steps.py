@@ -5,16 +5,23 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from catalog.claims import Failed, MediaDone, claim_features, claim_media, enrol_media, finish_media
-from catalog.progress import Silent
-from catalog.record import store_sightings
-from features.clip import ClipConfig
-from features.convlstm import ConvLstmAutoencoder, ConvLstmConfig
+from catalog.console import Silent
+from catalog.record.sightings import store_sightings
+from catalog.work.claims import (
+    Failed,
+    MediaDone,
+    claim_features,
+    claim_media,
+    enrol_media,
+    finish_media,
+)
 from features.errors import MissingInput, NoAudioTrack, Undecodable, WeightsMissing
 from features.extractor import Extractor, FeatureSetSpec
 from features.plan import ClipPlan, VisualPlan
 from features.steps import count_to_extract, drop_from_shard, extract, find_set, retry
 from features.store import FeatureStore
+from features.video.clip import ClipConfig
+from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from model.training.pretraining import Epoch, save_autoencoder
 from tests.catalog.factories import seen, video_facts
 from tests.features.media import make_media

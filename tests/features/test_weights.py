@@ -7,9 +7,9 @@ import torch
 from safetensors import torch as safetensors_torch
 
 from features import weights
-from features.convlstm import KIND, ConvLstmAutoencoder, ConvLstmConfig
 from features.errors import WeightsMismatch, WeightsMissing
-from features.visual import load_autoencoder
+from features.video.convlstm import KIND, ConvLstmAutoencoder, ConvLstmConfig
+from features.video.visual import load_autoencoder
 from features.weights import (
     ALIGNMENT,
     FORMAT,

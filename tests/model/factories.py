@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import torch
 
+from model.base import Network
 from model.batches import Batch, Dataset, Example, InputShapes, collate
-from model.network import Network
 from model.networks.cnn3d import Cnn3dConfig
 from model.networks.fused import FusedConfig, FusedRegressor
 from model.networks.swin3d import Swin3dConfig

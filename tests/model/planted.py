@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from model.batches import Example
-from model.facts import Facts
+from model.batches import Example, Facts
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 N_TAGS, N_WORDS = 12, 20

@@ -4,8 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from model.batches import Example
-from model.facts import Facts
+from model.batches import Example, Facts
 from model.targets import TargetTransform
 
 TAGS = ("cats", "dogs", "dance", "news", "fyp", "gym")

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from model.base import Network, SolveRequest
 from model.batches import collate
-from model.network import Network, SolveRequest
 from tests.model.rows import log_target
 
 

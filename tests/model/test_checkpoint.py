@@ -10,9 +10,9 @@ from features.weights import load_weights, save_weights
 from model.checkpoint import ModelCard, load_checkpoint, save_checkpoint
 from model.errors import BadCheckpoint, IncompatibleFeatures
 from model.scoring import Scorer
-from model.solved.baselines import Constants, solve_constant
+from model.solved.constants import Constants, solve_constant
 from model.targets import QuartileEdges, TargetTransform
-from model.training.fit_config import FitConfig
+from model.training.fit import FitConfig
 from tests.model.factories import TINY, TINY_PAPER, batch_of, dataset, examples, network, scored_k
 
 VIEWS_K = [1.0, 20.0, 300.0, 4000.0]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from catalog.session import upgrade
+from catalog.schema.session import upgrade
 from cli import main
 
 

@@ -8,32 +8,18 @@ from functools import partial
 import pytest
 from click.testing import CliRunner
 
+from catalog.console import Silent
 from catalog.facts import PredictionFacts
-from catalog.lookup import find_model
-from catalog.progress import Silent
-from catalog.record import store_predictions, store_sightings
-from catalog.runs import record_run
+from catalog.read.lookup import find_model
+from catalog.record.lineage import store_predictions
+from catalog.record.sightings import store_sightings
+from catalog.work.runs import record_run
 from cli import main
 from model.errors import BadSetting, NothingToTrain
 from model.experiment.table import choose
 from model.split import SplitConfig
-from model.steps import (
-    ExperimentRequest,
-    compare,
-    create_split,
-    run_experiment,
-    show_split,
-    train,
-)
-from tests.catalog.factories import (
-    SHA,
-    T0,
-    add_model,
-    add_split,
-    add_videos,
-    seen,
-    video_facts,
-)
+from model.steps import ExperimentRequest, compare, create_split, run_experiment, show_split, train
+from tests.catalog.factories import SHA, T0, add_model, add_split, add_videos, seen, video_facts
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.model.test_steps import opened
 from tests.synthetic import add_features

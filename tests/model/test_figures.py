@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from features.convlstm import ConvLstmAutoencoder, ConvLstmConfig
+from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from model.figures import (
     GAP_PX,
     LABEL_PX,

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from catalog.console import Silent
 from catalog.facts import ModelFacts
-from catalog.progress import Silent
-from catalog.runs import Outcome
+from catalog.work.runs import Outcome
 from model.split import SplitConfig
 from model.steps import TrainRequest, create_split, score, train
 from tests.fresh_catalog import ask
@@ -36,8 +36,7 @@ def trained(study: Planted, preset: str, **more: Any) -> tuple[Outcome, ModelFac
 
 def holdout(study: Planted, run_id: int) -> dict[str, float]:
     sql = (
-        "SELECT name, value FROM run_metric"
-        " WHERE run_id = :id AND split = 'holdout' AND step = -1"
+        "SELECT name, value FROM run_metric WHERE run_id = :id AND split = 'holdout' AND step = -1"
     )
     return dict(ask(study.catalog, sql, id=run_id))
 

@@ -12,26 +12,26 @@ import numpy as np
 import pytest
 import torch
 
+from catalog.console import Silent
 from catalog.facts import FeatureSetFacts, ModelFacts
-from catalog.lineage import add_model_version
-from catalog.lookup import find_model
-from catalog.progress import Silent
-from catalog.record import store_sightings
-from catalog.runs import record_run
-from catalog.session import Catalog, open_catalog
-from features.aside import Aside
-from features.clip import ClipConfig
-from features.convlstm import ConvLstmAutoencoder, ConvLstmConfig
+from catalog.read.lookup import find_model
+from catalog.record.lineage import add_model_version
+from catalog.record.sightings import store_sightings
+from catalog.schema.session import Catalog, open_catalog
+from catalog.work.runs import record_run
 from features.errors import WeightsMissing
 from features.extractor import Source
+from features.one_video import Aside
 from features.plan import AUTOENCODER, ClipPlan, VisualPlan
 from features.store import FeatureStore
+from features.video.clip import ClipConfig
+from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from model.errors import IncompatibleFeatures
 from model.forecast.card import ForecastCard, Refused
 from model.scoring import Scorer
 from model.split import SplitConfig
 from model.steps import PredictRequest, TrainRequest, create_split, predict, train
-from model.steps.inputs import Reader
+from model.steps.rows import Reader
 from model.steps.score import load_model
 from model.training.pretraining import save_autoencoder
 from tests.catalog.factories import add_media, add_videos, seen, video_facts

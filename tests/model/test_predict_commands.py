@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from catalog.console import Silent
 from catalog.errors import NotFound
 from catalog.facts import FeatureSetFacts
-from catalog.progress import Silent
-from catalog.record import store_sightings
-from catalog.session import open_catalog
+from catalog.record.sightings import store_sightings
+from catalog.schema.session import open_catalog
 from cli import main
 from features.store import FeatureStore
 from model.split import SplitConfig

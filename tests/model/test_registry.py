@@ -1,11 +1,15 @@
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 
+import numpy as np
 import pytest
 import torch
 
-from model.batches import InputShapes
+from model.base import Network
+from model.batches import Example, InputShapes, batches, collate
+from model.checkpoint import ModelCard, load_checkpoint, save_checkpoint
 from model.errors import BadCheckpoint, BadSetting, IncompatibleFeatures, UnknownKind
+from model.networks.cnn3d import Cnn3dConfig
 from model.networks.fused import FusedConfig
 from model.registry import (
     KINDS,
@@ -16,7 +20,268 @@ from model.registry import (
     find_preset,
     with_overrides,
 )
-from tests.model.factories import SHAPES
+from model.scoring import Scorer
+from model.solved.constants import Constants
+from model.targets import QuartileEdges, TargetTransform
+from model.training.fit import FitConfig, fit
+from tests.model.factories import (
+    SHAPES,
+    TINY,
+    TINY_CNN3D,
+    TINY_PAPER,
+    TINY_SWIN3D,
+    dataset,
+    examples,
+    scored_k,
+    watched_examples,
+)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A network of a kind that is trained, and rows for it."""
+
+    kind: str
+    config: object
+    rows: list[Example]
+    lr: float = 3e-3
+    epochs: int = 100
+
+    def build(self, **settings: object) -> Network:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return find_kind(self.kind).build(replace(self.config, **settings)).eval()
+
+    def still(self) -> dict[str, float]:
+        """Its settings that draw at random, off."""
+        names = ("dropout", "modality_drop", "stochastic_depth")
+        return {name: 0.0 for name in names if hasattr(self.config, name)}
+
+
+SEEN, WATCHED = examples(8), watched_examples(8)
+HEARD = [replace(row, audio=torch.randn(3, 8)) if row.audio is None else row for row in SEEN]
+TRIED = {
+    "fused": Tried("fused", TINY, SEEN),
+    "fused of the paper": Tried("fused", TINY_PAPER, SEEN),
+    "fused that only looks": Tried("fused", replace(TINY, modalities="visual"), SEEN),
+    "fused that only listens": Tried("fused", replace(TINY, modalities="audio"), HEARD),
+    "fused with a deep head": Tried("fused", replace(TINY, head="deep"), SEEN, lr=1e-3),
+    "swin3d": Tried("swin3d", TINY_SWIN3D, WATCHED),
+    "swin3d pooled": Tried(
+        "swin3d", replace(TINY_SWIN3D, head="pooled", pixels="unit"), WATCHED, epochs=300
+    ),
+    "cnn3d": Tried("cnn3d", replace(TINY_CNN3D, pixels="standard"), WATCHED, 1e-2, 300),
+    "cnn3d of the paper": Tried("cnn3d", TINY_CNN3D, WATCHED, 1e-4, 300),
+}
+each_network = pytest.mark.parametrize("tried", TRIED.values(), ids=TRIED.keys())
+
+
+def views_of(rows: list[Example]) -> list[float]:
+    return [row.views_k or 0.0 for row in rows]
+
+
+def test_every_kind_that_is_trained_is_tried():
+    trained = {name for name, kind in KINDS.items() if kind.solve is None}
+    assert {tried.kind for tried in TRIED.values()} == trained
+
+
+@each_network
+def test_overfits_eight_examples(tried):
+    network, rows = tried.build(**tried.still()), dataset(tried.rows)
+    target = TargetTransform.fit(views_of(tried.rows), "log1p")
+    settings = FitConfig(
+        epochs=tried.epochs, batch=8, lr=tried.lr, weight_decay=0.0, patience=None, device="cpu"
+    )
+    fit(network, rows, dataset([]), settings, target)
+    learnt = np.array(list(scored_k(network, rows, target).values()))
+    actual = np.log1p(views_of(tried.rows))
+    # Against what the best constant leaves. How much a step overshoots is the processor's matter:
+    # here it is 0.005 at most.
+    assert np.square(np.log1p(learnt) - actual).mean() < 0.05 * actual.var()
+
+
+@each_network
+def test_a_classifier_learns_the_quarters_of_eight_examples(tried):
+    network, rows = tried.build(**tried.still(), outputs=4), dataset(tried.rows)
+    edges = QuartileEdges.fit(views_of(tried.rows))
+    target = TargetTransform("raw")
+    settings = FitConfig(
+        epochs=tried.epochs,
+        batch=8,
+        lr=tried.lr,
+        weight_decay=0.0,
+        patience=None,
+        loss="cross_entropy",
+        device="cpu",
+    )
+    fit(network, rows, dataset([]), settings, target, edges=edges)
+    scorer = Scorer(network, target, edges, edges.medians(views_of(tried.rows)))
+    chosen = [scorer(row).quartile for row in rows]
+    assert chosen == edges.classify(views_of(tried.rows)).tolist()
+
+
+@each_network
+@pytest.mark.parametrize("outputs", [1, 4])
+def test_says_one_number_or_four_of_each_row(tried, outputs):
+    network = tried.build(outputs=outputs)
+    said = network(collate(tried.rows[:3], network.shapes))
+    assert said.shape == ((3,) if outputs == 1 else (3, 4))
+    stated = network.outputs(collate(tried.rows[:3], network.shapes))
+    assert (stated.point is None) == (outputs == 4) == (stated.classes is not None)
+
+
+@each_network
+def test_a_score_does_not_depend_on_its_batch(tried):
+    network = tried.build()
+    with torch.inference_mode():
+        together = network(collate(tried.rows, network.shapes))
+        alone = torch.cat([network(collate([row], network.shapes)) for row in tried.rows])
+    torch.testing.assert_close(together, alone)
+
+
+@each_network
+def test_a_score_is_the_same_to_the_last_bit_in_any_order(tried):
+    network, target = tried.build(), TargetTransform("standard", 10.0, 3.0)
+    forward = scored_k(network, tried.rows, target)
+    assert scored_k(network, tried.rows[::-1], target) == forward
+
+
+@each_network
+def test_what_is_read_back_scores_equal_to_the_last_bit(tried, tmp_path):
+    network, rows = tried.build(), dataset(tried.rows)
+    network.prepare(batches(rows, network.shapes, 3))
+    views_k = views_of(tried.rows)
+    card = ModelCard(
+        tried.kind,
+        TargetTransform.fit(views_k, "standard"),
+        QuartileEdges.fit(views_k),
+        Constants.fit(views_k),
+    )
+    save_checkpoint(tmp_path / "model.safetensors", network, card)
+    again = load_checkpoint(tmp_path / "model.safetensors").network
+    assert again.config == network.config
+    before = scored_k(network, rows, card.target)
+    assert scored_k(again, rows, card.target) == before
+
+
+@each_network
+def test_refuses_features_of_another_shape(tried):
+    network = tried.build()
+    row = tried.rows[0]
+    larger = {
+        name: torch.zeros(*shape[:-1], shape[-1] + 1).to(torch.uint8)
+        for name, shape in vars(network.shapes).items()
+        if shape is not None
+    }
+    with pytest.raises(IncompatibleFeatures, match=f"of video {row.video_id} has shape"):
+        Scorer(network, TargetTransform("raw"))(replace(row, **larger))
+
+
+@each_network
+def test_every_parameter_learns(tried):
+    network = tried.build().train()
+    with torch.random.fork_rng(devices=[]):
+        network(collate(tried.rows, network.shapes)).sum().backward()
+    still = [name for name, parameter in network.named_parameters() if parameter.grad is None]
+    # A token stands in for what a row may lack, and nothing lacks in a network of one modality.
+    alone = getattr(network.config, "modalities", "both") != "both"
+    assert still == [] or (alone and still == [f"missing.{network.config.modalities}"])
+
+
+def test_an_ablation_reads_and_needs_less():
+    kind = find_kind("fused")
+    visual, audio = (replace(TINY, modalities=name) for name in ("visual", "audio"))
+    assert (kind.reads_of(visual), kind.needs_of(visual)) == (("visual",), ("visual",))
+    assert (kind.reads_of(audio), kind.needs_of(audio)) == (("audio",), ("audio",))
+    assert (kind.reads_of(TINY), kind.needs_of(TINY)) == (kind.reads, kind.needs)
+    assert find_kind("cnn3d").reads_of(Cnn3dConfig()) == ("clip",)
+
+
+TRAINED = [name for name, preset in PRESETS.items() if preset.fit is not None]
+SOLVED = [name for name, preset in PRESETS.items() if preset.fit is None]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_without_a_change_it_is_the_preset(name):
+    assert with_overrides(find_preset(name)) == find_preset(name)
+    assert with_overrides(find_preset(name), objective="regression") == find_preset(name)
+
+
+def test_single_settings_change_and_the_others_stay():
+    preset = find_preset("paper")
+    changed = with_overrides(
+        preset,
+        network={"modalities": "audio"},
+        fit={"epochs": 3, "max_minutes": 5, "patience": 2, "loss": "mse"},
+        target="log1p",
+    )
+    assert changed.name == "paper"
+    assert (changed.network.modalities, changed.network.heads) == ("audio", 4)
+    assert (changed.reads, changed.needs) == (("audio",), ("audio",))
+    assert (changed.fit.epochs, changed.fit.loss, changed.fit.lr) == (3, "mse", 1e-9)
+    assert changed.target == "log1p"
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_network_has_a_classifier(name):
+    changed = with_overrides(find_preset(name), objective="quartile")
+    assert changed.objective == "quartile"
+    assert changed.network.outputs == 4
+    assert changed.fit.loss == "cross_entropy"
+    back = with_overrides(changed, objective="regression")
+    assert (back.network.outputs, back.fit.loss) == (1, "huber")
+    assert with_overrides(changed, fit={"epochs": 2}).fit.loss == "cross_entropy"
+
+
+@pytest.mark.parametrize("name", SOLVED)
+def test_what_is_solved_has_a_seed_and_nothing_else_to_train_with(name):
+    assert with_overrides(find_preset(name), fit={"seed": 7}) == find_preset(name)
+    with pytest.raises(BadSetting, match="no lr"):
+        with_overrides(find_preset(name), fit={"seed": 7, "lr": 1e-3})
+    with pytest.raises(BadSetting, match="no loss"):
+        with_overrides(find_preset(name), fit={"loss": "mse"})
+    with pytest.raises(BadSetting, match="no classes"):
+        with_overrides(find_preset(name), objective="quartile")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fit": {"speed": 3}}, "no setting 'speed'"),
+        ({"network": {"epochs": 3}}, "no setting 'epochs'"),
+        ({"fit": {"epochs": "many"}}, "like 7"),
+        ({"fit": {"epochs": True}}, "like 7"),
+        ({"network": {"standardise": 1}}, "like False"),
+        ({"fit": {"epochs": 0}}, "1 or more"),
+        ({"fit": {"loss": "hinge"}}, "hinge"),
+        ({"fit": {"loss": "cross_entropy"}}, "contradicts the objective regression"),
+        ({"objective": "quartile", "fit": {"loss": "mae"}}, "contradicts the objective quartile"),
+        ({"objective": "quartile", "network": {"outputs": 1}}, "contradict"),
+        ({"network": {"outputs": 4}}, "contradict the objective regression"),
+        ({"objective": "ranking"}, "regression, quartile"),
+        ({"target": "log"}, "raw, standard, log1p"),
+    ],
+)
+def test_refuses_what_a_preset_cannot_have(changes, message):
+    with pytest.raises(BadSetting, match=message):
+        with_overrides(find_preset("paper"), **changes)
+
+
+def test_the_network_takes_the_size_of_the_features():
+    clips = InputShapes(clip=(3, 9, 128, 72))
+    assert find_preset("paper-swin").sized(clips).height_px == 128
+    assert find_preset("paper-cnn3d").sized(clips).depth == 30  # its own, whatever the clip's
+    with pytest.raises(IncompatibleFeatures, match="clip"):
+        find_preset("paper-swin").sized(InputShapes(visual=(64, 32, 18)))
+
+
+def test_an_ablation_needs_no_features_of_the_other_kind():
+    shapes = InputShapes(visual=(64, 32, 18))
+    alone = with_overrides(find_preset("fused"), network={"modalities": "visual"})
+    assert alone.sized(shapes).height_px == 32
+    with pytest.raises(IncompatibleFeatures, match="audio"):
+        find_preset("fused").sized(shapes)
+
 
 ALL_SHAPES = InputShapes(SHAPES.visual, SHAPES.audio, clip=(3, 9, 16, 12))
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from model.base import Network, Outputs
 from model.batches import Batch, Example, InputShapes
 from model.errors import BadSetting, IncompatibleFeatures, NotFinite
-from model.network import Network, Outputs
 from model.scoring import Forecast, Scorer
 from model.targets import QuartileEdges, TargetTransform
 from tests.model.factories import TINY, examples, network, scored_k

@@ -6,13 +6,11 @@ import pytest
 
 from catalog.errors import Busy
 from model.errors import BadCheckpoint, BadSetting
-from model.kinds import find_kind
-from model.presets import with_overrides
-from model.registry import PRESETS, find_preset
+from model.registry import PRESETS, find_kind, find_preset, with_overrides
 from model.split import Candidate, SplitConfig, label_place
 from model.steps import TrainRequest
-from model.steps.alone import alone
-from model.training.fit_config import FitConfig
+from model.steps.train import alone
+from model.training.fit import FitConfig
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 10**20])
@@ -21,9 +19,7 @@ def test_a_seed_that_not_every_generator_takes_is_refused(seed):
         TrainRequest("modern", seed=seed).settled()
 
 
-@pytest.mark.parametrize(
-    "name", ["", "../../x", "a:b", "a@b", "a/b", "x y", "n" * 81]
-)
+@pytest.mark.parametrize("name", ["", "../../x", "a:b", "a@b", "a/b", "x y", "n" * 81])
 def test_a_name_that_is_a_path_or_cannot_be_asked_for_is_refused(name):
     with pytest.raises(BadSetting, match="no name of a model"):
         TrainRequest("median", name=name).settled()
@@ -79,9 +75,7 @@ def test_no_count_is_thousands_of_years_old():
 
 
 def test_a_model_of_another_version_says_what_is_other():
-    with pytest.raises(
-        BadCheckpoint, match="has old, lacks n_tags"
-    ):
+    with pytest.raises(BadCheckpoint, match="has old, lacks n_tags"):
         find_kind("hashtag_mean").config_from_json({"prior": 5.0, "old": 1})
 
 

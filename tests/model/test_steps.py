@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from catalog.console import Silent
 from catalog.errors import NotFound
 from catalog.facts import FeatureSetFacts
-from catalog.lookup import find_model
-from catalog.progress import Silent
-from catalog.session import Catalog, open_catalog
-from features.convlstm import ConvLstmAutoencoder, ConvLstmConfig
+from catalog.read.lookup import find_model
+from catalog.schema.session import Catalog, open_catalog
 from features.errors import WeightsMismatch
 from features.plan import clip_alias
 from features.store import FeatureStore
-from features.visual import load_autoencoder
+from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
+from features.video.visual import load_autoencoder
 from features.weights import load_weights
 from model.errors import BadCheckpoint, IncompatibleFeatures, NothingToTrain
 from model.split import SplitConfig

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -5,8 +6,18 @@ from pathlib import Path
 
 import httpx
 import pytest
+from selenium.common.exceptions import UnexpectedAlertPresentException
 
-from scraper.browser import BrowserConfig, open_browser
+from scraper.browser import (
+    MAX_DIALOGS,
+    BrowserConfig,
+    Eyes,
+    ScrollConfig,
+    document_header,
+    open_browser,
+    scroll,
+)
+from scraper.capture import NUDGE, SCROLL
 from scraper.counts import parse_views_k
 from scraper.errors import (
     BadId,
@@ -20,18 +31,129 @@ from scraper.errors import (
     SiteFailed,
     VideoGone,
 )
+from scraper.listing import ListingBuilder
 from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
-from scraper.replica.counts import round_count, show_count
-from scraper.replica.edits import is_struck
 from scraper.replica.faults import make_fault
 from scraper.replica.messages import Reply
+from scraper.replica.pages import round_count, show_count
+from scraper.replica.refusals import is_struck
 from scraper.replica.server import Replica
 from scraper.replica.site import card_variant
 from tests.programs import HANG_S
 from tests.scraper.test_chromium import members
+from tests.scraper.test_items import item
+from tests.scraper.test_listing import make_id
 
-pytestmark = pytest.mark.chromium
+
+def entry(method, kind, **headers):
+    params = {"type": kind, "response": {"headers": headers}}
+    return json.dumps({"message": {"method": method, "params": params}, "webview": "x"})
+
+
+def test_a_pages_own_header_is_found_among_what_the_browser_noted():
+    noted = [
+        entry("Network.requestWillBeSent", "Document"),
+        entry("Network.responseReceived", "Document", **{"Retry-After": "1"}),
+        entry("Network.responseReceived", "Document", **{"retry-AFTER": "7"}),
+        entry("Network.responseReceived", "Image", **{"Retry-After": "9"}),
+    ]
+    assert document_header(noted, "retry-after") == "7"
+
+
+def test_a_header_that_is_not_there_is_empty():
+    assert document_header([entry("Network.responseReceived", "Document")], "retry-after") == ""
+    assert document_header([], "retry-after") == ""
+
+
+class FakeDriver:
+    """Shows what was laid ready, one after the other, the last for ever; errors are raised."""
+
+    def __init__(self, *shown):
+        self.shown = list(shown)
+        self.known = []
+        self.scrolled = []
+
+    def execute_async_script(self, _script, _key, _wait_ms, *known):
+        self.known.append(known)
+        found = self.shown.pop(0) if len(self.shown) > 1 else self.shown[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def execute_script(self, script):
+        self.scrolled.append(script)
+
+
+def shown(*numbers, page=1.0, more=True, **rest):
+    """What the script brings: one body with these videos, none without."""
+    body = {"itemList": [item(id=make_id(n)) for n in numbers], "hasMore": more}
+    bodies = [{"url": "/api/challenge/item_list/", "status": 200, "body": json.dumps(body)}]
+    return {"bodies": bodies if numbers else [], "page": page, "title": "#cats"} | rest
+
+
+def scroll_with(driver, *, limit=100, **config):
+    builder = ListingBuilder(limit)
+    eyes, site = Eyes(driver, "key", 0.0), Site("http://127.0.0.1:9")
+    taken = []
+    stop = scroll(
+        eyes, builder, "cats", ScrollConfig(**config), lambda: taken.append(builder.n_ids), site
+    )
+    return stop, taken
+
+
+def test_each_look_is_taken_and_the_page_scrolled_until_its_end():
+    driver = FakeDriver(shown(1, 2), shown(3), shown(4, more=False))
+    assert scroll_with(driver) == ("end", [2, 3, 4])
+    assert driver.scrolled == [SCROLL, SCROLL]
+
+
+def test_a_page_that_stands_still_is_nudged_and_then_left():
+    driver = FakeDriver(shown(1), shown())
+    assert scroll_with(driver, max_stalls=2) == ("stalled", [1, 1, 1])
+    assert driver.scrolled == [SCROLL, NUDGE]
+
+
+def test_the_time_for_one_hashtag_has_an_end():
+    assert scroll_with(FakeDriver(shown(1)), listing_s=-1.0) == ("timeout", [1])
+
+
+def test_the_page_is_told_what_has_arrived_until_it_is_another_page():
+    driver = FakeDriver(shown(1), shown(2), shown(3, page=2.0), shown(4, more=False, page=2.0))
+    scroll_with(driver)
+    # Cards seen, page, bodies that have arrived.
+    assert driver.known == [(0, 0.0, 0), (0, 1.0, 1), (0, 1.0, 2), (0, 2.0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("still", "error"),
+    [
+        ({"login": True}, Blocked),
+        ({"pending": 1}, SiteFailed),
+    ],
+)
+def test_a_standstill_with_a_reason_is_no_end(still, error):
+    with pytest.raises(error):
+        scroll_with(FakeDriver(shown(1), shown(**still)))
+
+
+def test_a_page_without_any_video_says_why_or_has_changed():
+    with pytest.raises(PageChanged):
+        scroll_with(FakeDriver(shown()))
+    with pytest.raises(Blocked):
+        scroll_with(FakeDriver(shown(title="")))
+
+
+def test_dialogs_cost_nothing_but_time():
+    dialog = UnexpectedAlertPresentException("rate this page")
+    driver = FakeDriver(dialog, None, shown(1, more=False))
+    assert scroll_with(driver) == ("end", [1])
+
+
+def test_a_page_that_never_stops_opening_dialogs_costs_the_browser():
+    driver = FakeDriver(UnexpectedAlertPresentException("rate this page"))
+    with pytest.raises(BrowserFailed, match=f"interrupted {MAX_DIALOGS} times"):
+        scroll_with(driver)
 
 
 def ignore(_n):
@@ -42,6 +164,7 @@ def list_all(browser, name, limit=1_000):
     return browser.list_hashtag(name, limit=limit, keep=ignore, on_progress=ignore)
 
 
+@pytest.mark.chromium
 @pytest.mark.parametrize("name", ["sports", "dance"])
 def test_lists_every_video_of_a_hashtag_with_its_count(live, shared_browser, name):
     progress = []
@@ -64,6 +187,7 @@ def test_lists_every_video_of_a_hashtag_with_its_count(live, shared_browser, nam
         assert abs(sighting.views_k - video.views / 1_000) <= sighting.step_k / 2 + 1e-9
 
 
+@pytest.mark.chromium
 def test_what_is_displayed_is_the_cards_text_or_else_the_jsons_digits(live, shared_browser):
     assert {card_variant(name) for name in ("sports", "dance")} == {"A", "B"}
     for name in ("sports", "dance"):
@@ -76,6 +200,7 @@ def test_what_is_displayed_is_the_cards_text_or_else_the_jsons_digits(live, shar
                 assert parse_views_k(wanted).views_k == pytest.approx(sighting.views_k)
 
 
+@pytest.mark.chromium
 def test_stops_at_the_limit_without_asking_for_more(live, shared_browser):
     n_before = len(live.requests)
     listing = list_all(shared_browser, "pets", limit=12)
@@ -84,11 +209,13 @@ def test_stops_at_the_limit_without_asking_for_more(live, shared_browser):
     assert asked.count("/api/challenge/item_list/") <= 2  # the page asks ahead of our scrolling
 
 
+@pytest.mark.chromium
 def test_an_unknown_hashtag_is_told(shared_browser):
     with pytest.raises(NoSuchHashtag, match=r"no (such )?hashtag"):
         list_all(shared_browser, "nonsense")
 
 
+@pytest.mark.chromium
 def test_opens_a_videos_page_and_may_fetch_its_file(live, shared_browser):
     video = min(live.content.videos, key=lambda v: v.duration_s)
     page = shared_browser.open_video(video.tiktok_id)
@@ -103,6 +230,7 @@ def test_opens_a_videos_page_and_may_fetch_its_file(live, shared_browser):
     assert (reply.status_code, len(reply.content)) == (200, page.play_urls[0].n_bytes)
 
 
+@pytest.mark.chromium
 def test_a_video_that_is_gone_is_told(shared_browser):
     with pytest.raises(VideoGone):
         shared_browser.open_video("7571863205253778710")
@@ -110,6 +238,7 @@ def test_a_video_that_is_gone_is_told(shared_browser):
         shared_browser.open_video("7571863205253778710/../../x")
 
 
+@pytest.mark.chromium
 def test_it_asks_for_robots_first_and_for_no_pictures_or_files(clips, profiles):
     with Replica(ReplicaConfig(videos_per_tag=2), clips) as replica:
         config = BrowserConfig(profile_root=profiles)
@@ -124,6 +253,7 @@ def test_it_asks_for_robots_first_and_for_no_pictures_or_files(clips, profiles):
     assert members(profiles) == []
 
 
+@pytest.mark.chromium
 def test_what_robots_forbids_is_not_opened(live, profiles, monkeypatch):
     monkeypatch.setattr("scraper.replica.site.ROBOTS", "User-agent: viewcast\nDisallow: /tag/\n")
     n_before = len(live.requests)
@@ -133,6 +263,7 @@ def test_what_robots_forbids_is_not_opened(live, profiles, monkeypatch):
         assert [r.path for r in live.requests[n_before:]] == ["/robots.txt"]
 
 
+@pytest.mark.chromium
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
@@ -151,6 +282,7 @@ def test_a_listing_that_is_refused_stops_the_hashtag(shared_browser, faulty, ans
     assert len(list_all(shared_browser, "comedy", limit=30).sightings) == 30
 
 
+@pytest.mark.chromium
 def test_what_came_before_a_block_is_kept(shared_browser, faulty):
     no = Reply(403, b"no", "text/plain")
     faulty.fault = lambda request: no if request.query.get("cursor") == "30" else None
@@ -159,6 +291,7 @@ def test_what_came_before_a_block_is_kept(shared_browser, faulty):
     assert (listing.error.mark, listing.error.retry_after_s) == ("forbidden", None)
 
 
+@pytest.mark.chromium
 @pytest.mark.parametrize(
     ("fault", "mark", "wish_s", "n_kept"),
     [
@@ -188,6 +321,7 @@ def test_each_refusal_is_known_by_its_mark(shared_browser, faulty, fault, mark, 
     assert (error.mark, error.retry_after_s, len(kept)) == (mark, wish_s, n_kept)
 
 
+@pytest.mark.chromium
 @pytest.mark.parametrize(
     ("fault", "source"), [("dom_only", "dom"), ("hydration_only", "hydration")]
 )
@@ -204,6 +338,7 @@ def test_a_listing_without_requests_is_read_from_what_there_is(
         assert abs(sighting.views_k - video.views / 1_000) <= sighting.step_k / 2 + 1e-9
 
 
+@pytest.mark.chromium
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
@@ -226,6 +361,7 @@ def test_what_is_no_public_video_is_counted_by_its_reason(
     assert len(listing.sightings) + len(odd) == len(live.content.by_tag["sports"])
 
 
+@pytest.mark.chromium
 @pytest.mark.parametrize("fault", ["alert", "beforeunload", "lone_surrogate", "nul", "pinned"])
 def test_what_annoys_a_visitor_costs_nothing(live, shared_browser, faulty, fault):
     faulty.fault = make_fault(fault)
@@ -235,6 +371,7 @@ def test_what_annoys_a_visitor_costs_nothing(live, shared_browser, faulty, fault
     assert not any("\0" in s.caption for s in listing.sightings)
 
 
+@pytest.mark.chromium
 @pytest.mark.parametrize(
     ("fault", "stop", "n_kept"),
     [("endless_more", "stalled", 30), ("deep_json", "broken", 30), ("endless_body", "broken", 30)],
@@ -247,6 +384,7 @@ def test_a_listing_that_never_ends_is_left_with_what_it_gave(
     assert (listing.stop_reason, len(listing.sightings)) == (stop, n_kept)
 
 
+@pytest.mark.chromium
 @pytest.mark.parametrize("fault", ["crash", "infinite_js"])
 def test_a_browser_lost_in_the_middle_gives_what_it_had_and_says_that_it_is_lost(
     live, profiles, faulty, fault
@@ -264,6 +402,7 @@ def test_a_browser_lost_in_the_middle_gives_what_it_had_and_says_that_it_is_lost
     assert members(profiles) == []
 
 
+@pytest.mark.chromium
 @pytest.mark.parametrize(
     ("html", "error"),
     [
@@ -280,6 +419,7 @@ def test_a_page_that_is_no_listing_stops_the_hashtag(shared_browser, faulty, htm
         list_all(shared_browser, "sports")
 
 
+@pytest.mark.chromium
 def test_a_page_that_leads_elsewhere_is_not_read(shared_browser, faulty):
     faulty.fault = lambda _: Reply(302, headers=(("Location", "http://elsewhere.example/"),))
     # No other host can be reached at all, whatever a page says.
@@ -287,6 +427,7 @@ def test_a_page_that_leads_elsewhere_is_not_read(shared_browser, faulty):
         list_all(shared_browser, "sports")
 
 
+@pytest.mark.chromium
 def test_a_listing_that_takes_too_long_is_left_with_what_it_gave(live, profiles):
     config = BrowserConfig(profile_root=profiles, listing_s=0.0)
     with open_browser(config, Site(live.url)) as browser:
@@ -295,6 +436,7 @@ def test_a_listing_that_takes_too_long_is_left_with_what_it_gave(live, profiles)
     assert len(listing.sightings) >= 30
 
 
+@pytest.mark.chromium
 def test_a_script_without_end_costs_the_browser_and_leaves_nothing(live, profiles, faulty):
     faulty.fault = lambda _: Reply(200, b"<body>x<script>while (true) {}</script>")
     config = BrowserConfig(profile_root=profiles, page_s=3.0, command_s=8.0)
@@ -303,6 +445,7 @@ def test_a_script_without_end_costs_the_browser_and_leaves_nothing(live, profile
     assert members(profiles) == []
 
 
+@pytest.mark.chromium
 @pytest.mark.parametrize("stop", [signal.SIGSTOP, signal.SIGKILL])
 def test_a_driver_that_is_lost_costs_the_browser_and_leaves_nothing(live, profiles, stop):
     config = BrowserConfig(profile_root=profiles, command_s=4.0)
@@ -315,6 +458,7 @@ def test_a_driver_that_is_lost_costs_the_browser_and_leaves_nothing(live, profil
     assert list(profiles.iterdir()) == []
 
 
+@pytest.mark.chromium
 def test_a_browser_is_replaced_before_it_grows_too_large(live, profiles):
     config = BrowserConfig(profile_root=profiles, pages_per_session=1)
     with open_browser(config, Site(live.url)) as browser:
@@ -326,6 +470,7 @@ def test_a_browser_is_replaced_before_it_grows_too_large(live, profiles):
     assert members(profiles) == []
 
 
+@pytest.mark.chromium
 def test_a_missing_browser_is_named_and_its_driver_ended(live, profiles, tmp_path, monkeypatch):
     (tmp_path / "chromedriver").symlink_to(shutil.which("chromedriver"))
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -337,6 +482,7 @@ def test_a_missing_browser_is_named_and_its_driver_ended(live, profiles, tmp_pat
     assert members(profiles) == []
 
 
+@pytest.mark.chromium
 def test_a_closed_browser_says_so(live, profiles):
     with open_browser(BrowserConfig(profile_root=profiles), Site(live.url)) as browser:
         pass

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from scraper.download import DownloadLimits, fetch_media, media_path
+from scraper.download import fetch_media, media_path
 from scraper.errors import (
     BadId,
     BadMedia,
@@ -24,11 +24,11 @@ from scraper.errors import (
     UrlExpired,
 )
 from scraper.items import read_item
-from scraper.parts import hold_part
+from scraper.page import PlayUrl, VideoPage, read_video_page
 from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
-from scraper.video_page import PlayUrl, VideoPage, read_video_page
+from scraper.transfer import DownloadLimits, hold_part
 from tests.programs import HANG_S
 from tests.scraper.test_items import VIDEO, item
 from tests.scraper.test_media import FAST, PICTURE, make

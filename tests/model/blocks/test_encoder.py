@@ -6,11 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from model.batches import Example
-from model.blocks.encoder import LABEL_COLUMNS, BlockConfig, BlockEncoder
-from model.blocks.parts import CLIP_AT, Reservoir
+from model.batches import Example, Facts
+from model.blocks.encoder import CLIP_AT, LABEL_COLUMNS, BlockConfig, BlockEncoder, Reservoir
 from model.errors import BadSetting, IncompatibleFeatures, NotFinite, NothingToTrain
-from model.facts import Facts
 from model.targets import TargetTransform
 from tests.model.rows import log_target, told
 

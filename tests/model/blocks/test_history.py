@@ -4,9 +4,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from model.batches import Example
+from model.batches import Example, Facts
 from model.blocks.history import AuthorRows, LabelSums, TagSums, fold_of, posted_us, tag_bucket
-from model.facts import Facts
 
 DAY = timedelta(days=1)
 START = datetime(2024, 1, 1, tzinfo=UTC)

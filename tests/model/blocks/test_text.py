@@ -1,7 +1,90 @@
+from datetime import UTC, datetime, timedelta, timezone
+
 import numpy as np
 import pytest
 
-from model.blocks.text import READ_CHARACTERS, TextAxes, counted, ngrams
+from model.batches import Facts
+from model.blocks.text import (
+    FORM_NAMES,
+    POST_NAMES,
+    READ_CHARACTERS,
+    TextAxes,
+    caption_form,
+    counted,
+    ngrams,
+    post_numbers,
+)
+
+NOON = datetime(2024, 5, 5, 12, 0, tzinfo=UTC)  # a Sunday
+
+
+def form(**facts):
+    return dict(zip(FORM_NAMES, caption_form(Facts(**facts)), strict=True))
+
+
+def post(**facts):
+    return dict(zip(POST_NAMES, post_numbers(Facts(**facts)), strict=True))
+
+
+def test_counts_what_a_caption_is_made_of():
+    found = form(caption="Why ME? 🎉🎉 ask @anna\nsee https://x.y!", hashtags=("a", "b"))
+    counts = {name: round(float(np.expm1(value))) for name, value in found.items()}
+    assert counts["emoji"] == 2
+    assert counts["questions"] == counts["exclamations"] == counts["mentions"] == 1
+    assert counts["links"] == counts["lines"] == 1
+    assert counts["hashtags"] == 2
+    assert found["capitals"] == pytest.approx(3 / 22)
+    assert found["not_latin"] == 0
+
+
+@pytest.mark.parametrize(
+    "caption",
+    ["", "\0", "🙂" * 4000, "مرحبا بالعالم؟", "日本語の字幕", "a\u202eb", "#" * 10_000, " \n\t"],
+)
+def test_any_caption_has_a_form_of_finite_numbers(caption):
+    found = caption_form(Facts(caption=caption, hashtags=("tag",)))
+    assert found is not None
+    assert found.shape == (len(FORM_NAMES),)
+    assert np.isfinite(found).all()
+
+
+def test_a_post_without_any_text_has_no_form():
+    assert caption_form(Facts()) is None
+
+
+def test_writing_other_than_latin_is_seen():
+    assert form(caption="Привет")["not_latin"] == 1
+    assert form(caption="Grüße")["not_latin"] == 0
+
+
+def test_what_is_unknown_is_missing_and_not_zero():
+    found = post(duration_s=10.0)
+    assert found["duration"] == pytest.approx(np.log(10))
+    assert (found["duration_known"], found["size_known"], found["time_known"]) == (1, 0, 0)
+    assert np.isnan([found["aspect"], found["height"], found["hour_sin"], found["weekend"]]).all()
+    assert post_numbers(Facts(caption="words alone")) is None
+
+
+@pytest.mark.parametrize("duration_s", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_duration_that_is_none_counts_as_unknown(duration_s):
+    assert post_numbers(Facts(duration_s=duration_s)) is None
+
+
+def test_the_hour_is_that_of_utc():
+    east = NOON.astimezone(timezone(timedelta(hours=9)))
+    assert post(posted_at=east) == pytest.approx(post(posted_at=NOON), nan_ok=True)
+    assert post(posted_at=NOON)["hour_cos"] == pytest.approx(-1)
+    assert post(posted_at=NOON)["weekend"] == 1
+
+
+def test_midnight_is_beside_the_minute_before():
+    late, midnight = (
+        post_numbers(Facts(posted_at=NOON + timedelta(hours=12, minutes=minutes)))
+        for minutes in (-1, 0)
+    )
+    hours = slice(POST_NAMES.index("hour_sin"), POST_NAMES.index("hour_cos_2") + 1)
+    np.testing.assert_allclose(late[hours], midnight[hours], atol=0.01)
+
 
 TEXTS = [
     f"{animal} {verb} today" for animal in ("cats", "dogs", "birds") for verb in ("run", "sleep")

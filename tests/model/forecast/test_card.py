@@ -14,12 +14,14 @@ from model.forecast.card import (
     Standing,
     TrackRecord,
     card_document,
+    card_text,
     judge,
     percentile_of,
     plain,
     refused_document,
+    refused_text,
+    views_text,
 )
-from model.forecast.text import card_text, refused_text, views_text
 
 MEASURED = {
     "n": 150.0,

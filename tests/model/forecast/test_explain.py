@@ -6,11 +6,11 @@ import pytest
 from model.errors import BadSetting, NothingToTrain
 from model.forecast.ablation import ablate, forecaster_of
 from model.forecast.explain import hashtag_effects, hour_effects, importances
-from model.solved.baselines import solve_constant
 from model.solved.boosted import BoostedConfig, solve_boosted
+from model.solved.constants import solve_constant
 from model.solved.ridge import RidgeConfig, solve_ridge
 from model.targets import TargetTransform
-from tests.model.modern.test_network import TINY, forecasts, request_for, solved
+from tests.model.modern.test_model import TINY, forecasts, request_for, solved
 from tests.model.planted import planted
 
 TRAIN = planted(400, noise=0.2)

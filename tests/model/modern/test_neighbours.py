@@ -39,9 +39,7 @@ def test_without_a_time_any_other_video_may_be_alike_but_says_nothing_of_the_vie
 
 
 def test_the_block_is_the_median_of_the_nearest_and_absent_where_they_are_too_few(store):
-    values, present = store.block(
-        rows_of([[1, 0], [1, 0]]), [99, 99], np.array([10.0, 1.0])
-    )
+    values, present = store.block(rows_of([[1, 0], [1, 0]]), [99, 99], np.array([10.0, 1.0]))
     assert present.tolist() == [True, False]
     assert values[0].tolist() == pytest.approx([1.5, 0.9], abs=1e-3)
     assert values[1].tolist() == [0.0, 0.0]

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from model.blocks.encoder import Block
-from model.modern.rows import RowFile
+from model.modern.table import RowFile
 from model.modern.tower import Bins, ModernConfig, Tower
-from model.modern.towers import Lesson, epochs_for, quantiles_of, train_tower
+from model.modern.tower_training import Lesson, epochs_for, quantiles_of, train_tower
 
 BLOCKS = (Block("meta", 3), Block("text", 4))
 CONFIG = ModernConfig(width=16, heads=2, bins=4, epochs=80, patience=80, lr=5e-3)

@@ -6,15 +6,7 @@ import torch
 from model.batches import Example, batches, collate
 from model.errors import BadSetting
 from model.networks.fused import FusedConfig, FusedRegressor, describe, sinusoids
-from tests.model.factories import (
-    SHAPES,
-    TINY,
-    TINY_PAPER,
-    batch_of,
-    dataset,
-    examples,
-    network,
-)
+from tests.model.factories import SHAPES, TINY, TINY_PAPER, batch_of, dataset, examples, network
 
 
 def test_has_the_parameters_that_were_published():

@@ -5,10 +5,9 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge as PeerRidge
 
-from model.batches import collate
-from model.blocks.chunks import Chunk
+from model.batches import Facts, collate
+from model.blocks.encoder import Chunk
 from model.errors import NothingToTrain
-from model.facts import Facts
 from model.solved.ridge import FoldSums, RidgeConfig, solve_ridge
 from tests.model.rows import log_target, told
 from tests.model.solving import Solving, rebuilt, scored

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,171 @@ from model.batches import Dataset, Example
 from model.errors import BadCheckpoint, BadSetting, NotFinite, NothingToTrain
 from model.registry import PRESETS
 from model.targets import QuartileEdges, TargetTransform
-from model.training.fit import FitConfig, FitResult, fit
-from model.training.training_state import EpochReport
-from tests.model.factories import TINY, TINY_PAPER, dataset, examples, network, scored_k
+from model.training.fit import (
+    LOSSES,
+    EpochReport,
+    FitConfig,
+    FitResult,
+    TrainingState,
+    fit,
+    load_state,
+    loss_of,
+    pinball,
+    save_state,
+    set_up_of,
+)
+from tests.model.factories import TINY, TINY_PAPER, batch_of, dataset, examples, network, scored_k
+
+
+def test_pinball_is_half_the_absolute_error_in_the_middle():
+    predicted, wanted = torch.tensor([1.0, 5.0, 2.0]), torch.tensor([2.0, 3.0, 2.0])
+    middle = pinball(predicted, wanted, tau=0.5)
+    assert middle == pytest.approx(0.5 * loss_of("mae", tau=0.5)(predicted, wanted))
+
+
+def test_pinball_punishes_the_rarer_side_more():
+    low, high = torch.tensor([1.0]), torch.tensor([3.0])
+    assert pinball(low, high, tau=0.9).item() == pytest.approx(1.8)
+    assert pinball(high, low, tau=0.9).item() == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "cross_entropy"])
+def test_what_is_right_costs_nothing(name):
+    wanted = torch.tensor([1.0, -2.0])
+    assert loss_of(name, tau=0.3)(wanted, wanted) == 0
+
+
+def test_classes_are_told_apart_by_their_scores():
+    scores = torch.tensor([[9.0, 0.0, 0.0, 0.0]])
+    loss = loss_of("cross_entropy", tau=0.5)
+    assert loss(scores, torch.tensor([0])) < 0.01 < 8 < loss(scores, torch.tensor([3]))
+
+
+def test_the_learning_rate_rises_and_falls():
+    config = FitConfig(epochs=10, lr=1.0, warmup_epochs=2)
+    assert config.lr_at(0) == 0
+    assert config.lr_at(1) == pytest.approx(0.5 * 0.5 * (1 + math.cos(math.pi / 10)))
+    assert config.lr_at(10) == pytest.approx(0)
+    assert replace(config, decay="none").lr_at(7) == 1.0
+
+
+def test_the_learning_rate_can_rise_from_a_part_of_itself():
+    config = FitConfig(lr=3.0, warmup_epochs=10, warmup_from=1 / 3, decay="none")
+    assert [config.lr_at(epoch) for epoch in (0, 5, 10, 20)] == pytest.approx([1, 2, 3, 3])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"epochs": 0},
+        {"batch": 0},
+        {"lr": 0.0},
+        {"weight_decay": -1.0},
+        {"loss": "hinge"},
+        {"optimiser": "sgd"},
+        {"decay": "step"},
+        {"tau": 1.0},
+        {"patience": 0},
+        {"clip_norm": 0.0},
+        {"warmup_from": 2.0},
+        {"warmup_epochs": -1.0},
+        {"keep": "first"},
+        {"lr_every": "day"},
+        {"precision": "fp8"},
+        {"device": "tpu"},
+    ],
+)
+def test_refuses_settings_that_cannot_train(settings):
+    with pytest.raises(BadSetting, match=next(iter(settings))):
+        FitConfig(**settings)
+
+
+SET_UP = {"lr": 0.1}
+
+
+def stepped():
+    """A network and an optimiser that have made a step."""
+    fused = network()
+    optimiser = torch.optim.Adam(fused.parameters(), lr=0.1)
+    fused(batch_of(examples())).sum().backward()
+    optimiser.step()
+    return fused, optimiser
+
+
+def test_validation_decides_where_there_is_one():
+    assert EpochReport(1, train_loss=1.0, val_loss=2.0, seconds=0.0).loss == 2.0
+    assert EpochReport(1, train_loss=1.0, val_loss=None, seconds=0.0).loss == 1.0
+
+
+def test_nothing_learnt_yet_is_worse_than_anything():
+    assert TrainingState().best_loss == pytest.approx(float("inf"))
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_keeps_the_best_weights_and_not_the_weights_themselves(tmp_path: Path, on_disk):
+    fused, optimiser = stepped()
+    state = TrainingState()
+
+    def keep(report: EpochReport) -> None:
+        state.add(report)
+        if on_disk:
+            save_state(tmp_path / "state", state, fused, optimiser, SET_UP)
+        else:
+            state.copy_if_best(fused)
+
+    keep(EpochReport(1, 1.0, 0.5, 0.0))
+    kept = state.best["head.1.bias"].item()
+    fused.head[1].bias.data.fill_(9.0)
+    keep(EpochReport(2, 0.9, 0.6, 0.0))
+    keep(EpochReport(3, 0.9, 0.6, 0.0))
+    assert (state.best_epoch, state.best_loss) == (1, 0.5)
+    assert state.best["head.1.bias"].item() == kept
+    keep(EpochReport(4, 0.8, 0.4, 0.0))
+    assert state.best["head.1.bias"].item() == 9.0
+
+
+def test_what_was_kept_comes_back_to_the_bit(tmp_path: Path):
+    fused, optimiser = stepped()
+    state = TrainingState()
+    state.add(EpochReport(1, 1.0, 0.5, 2.0))
+    save_state(tmp_path / "state", state, fused, optimiser, SET_UP)
+    fused.head[1].bias.data.fill_(9.0)
+    state.add(EpochReport(2, 0.9, 0.7, 2.0))
+    save_state(tmp_path / "state", state, fused, optimiser, SET_UP)
+    other = network(seed=1)
+    theirs = torch.optim.Adam(other.parameters(), lr=0.1)
+    held = load_state(tmp_path / "state", other, theirs, SET_UP)
+    assert held is not None
+    assert (held.curve, held.best_epoch) == (state.curve, 1)
+    assert held.best.keys() == state.best.keys()
+    for name, value in held.best.items():
+        assert torch.equal(value, state.best[name])
+    for ours, there in zip(fused.parameters(), other.parameters(), strict=True):
+        assert torch.equal(ours, there)
+        for name, value in optimiser.state[ours].items():
+            assert torch.equal(value, theirs.state[there][name])
+
+
+def test_the_state_of_another_training_is_refused(tmp_path: Path):
+    fused, optimiser = stepped()
+    state = TrainingState()
+    state.add(EpochReport(1, 1.0, 0.5, 2.0))
+    save_state(tmp_path / "state", state, fused, optimiser, SET_UP)
+    with pytest.raises(BadCheckpoint, match="another training"):
+        load_state(tmp_path / "state", fused, optimiser, {"lr": 0.2})
+    assert load_state(tmp_path / "none", fused, optimiser, SET_UP) is None
+
+
+def test_where_and_how_long_a_training_computes_is_no_part_of_what_it_is():
+    fused, target = network(), TargetTransform("raw")
+
+    def named(edges: QuartileEdges | None = None, **settings: object) -> object:
+        return set_up_of(fused, FitConfig(**settings), target, edges, n_rows=3)
+
+    assert named() == named(max_minutes=3.0) == named(device="cpu")
+    assert named() != named(precision="bf16")
+    assert named() != named(QuartileEdges((1.0, 2.0, 3.0)))
+
 
 QUICK = FitConfig(epochs=3, batch=4, lr=1e-3, patience=None, device="cpu")
 ROWS = examples(8)

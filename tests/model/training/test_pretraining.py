@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from features import weights
-from features.convlstm import ConvLstmAutoencoder, reconstruction_loss
 from features.errors import WeightsMismatch
-from features.visual import load_autoencoder, pad
+from features.video.convlstm import ConvLstmAutoencoder, reconstruction_loss
+from features.video.visual import load_autoencoder, pad
 from features.weights import load_weights, weights_sha256
 from model.errors import BadSetting, NotFinite, NothingToTrain
 from model.training.pretraining import Epoch, PretrainConfig, pretrain, save_autoencoder

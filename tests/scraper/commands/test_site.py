@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from catalog.console import DURATION
-from catalog.session import upgrade
+from catalog.schema.session import upgrade
 from cli import main
 
 

@@ -5,10 +5,146 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scraper.counts import ViewCount
-from scraper.importers import fields, ids
+from scraper.importers import fields
 from scraper.importers.errors import RowRefused
+from scraper.importers.fields import ImportOptions, Source, make_video, rejected
+from tests.scraper.importers.rows import WRITTEN_AT, tiktok_id
 
 ID = "7571863205253778710"
+
+
+def reason(call, *args, **more):
+    with pytest.raises(RowRefused) as refused:
+        call(*args, **more)
+    return refused.value.reason
+
+
+@pytest.mark.parametrize("value", [ID, f" {ID} ", int(ID)])
+def test_an_id_is_kept_to_its_last_digit(value):
+    assert fields.read_id(value, "tiktok") == ID
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("7.57E+18", "spreadsheet"),
+        ("7,57186E+18", "spreadsheet"),
+        (7.571863205253779e18, "float"),
+        (int(ID) // 1024 * 1024, "rounded"),
+        ("../../etc/passwd", "expected"),
+        ("123", "expected"),
+        (True, "expected"),
+        (None, "expected"),
+        (10**4_000, "expected"),
+    ],
+)
+def test_an_id_that_was_damaged_is_refused_with_what_happened_to_it(value, said):
+    with pytest.raises(RowRefused, match=said):
+        fields.read_id(value, "tiktok")
+
+
+def test_an_exact_source_may_give_any_whole_number_as_id():
+    whole = int(ID) // 1024 * 1024
+    assert fields.read_id(whole, "tiktok", exact_int=True) == str(whole)
+
+
+@pytest.mark.parametrize("value", ["dQw4w9WgXcQ", "-_-", "a" * 64])
+def test_other_platforms_have_ids_of_their_own(value):
+    assert fields.read_id(value, "youtube") == value
+
+
+@pytest.mark.parametrize("value", ["a/b", "..", "a" * 65, "ä", "a.b"])
+def test_an_id_that_could_be_a_path_is_refused_on_every_platform(value):
+    assert reason(fields.read_id, value, "youtube") == "bad_id"
+
+
+def test_the_address_names_the_same_video_or_the_row_is_refused():
+    url = f"https://www.tiktok.com/@someone/video/{ID}?lang=en"
+    assert fields.check_url_id(url, None) == ID
+    assert fields.check_url_id("https://vm.tiktok.com/ZM8abc/", ID) == ID
+    assert reason(fields.check_url_id, url, ID[:-1] + "1") == "bad_id"
+    assert reason(fields.check_url_id, url.replace("video", "photo"), None) == "photo"
+
+
+def test_the_id_says_when_a_video_was_uploaded():
+    assert fields.posted_by_id("6907228749016714497") == datetime(
+        2020, 12, 17, 14, 15, 15, tzinfo=UTC
+    )
+
+
+def test_the_person_knows_the_platform_best():
+    assert fields.read_platform("Instagram", None) == "instagram"
+    assert fields.read_platform("Instagram", "tiktok") == "tiktok"
+    assert fields.read_platform(None, None) == "tiktok"
+    assert reason(fields.read_platform, "../media", None) == "bad_platform"
+
+
+SOURCE = Source(ImportOptions(), WRITTEN_AT, WRITTEN_AT + timedelta(days=1))
+COUNT = ("2M", ViewCount(2_000.0, 100.0))
+
+
+def make(**more):
+    return make_video(SOURCE, 1, tiktok_id=tiktok_id(), count=COUNT, **more)
+
+
+def test_strange_values_of_little_weight_are_left_out():
+    found = make(handle=7, caption=["x"], duration_s="long", width_px=-1, height_px=1e9).sighting
+
+    assert (found.handle, found.caption, found.duration_s) == (None, "", None)
+    assert (found.width_px, found.height_px) == (None, None)
+
+
+def test_text_is_cleaned_for_every_database():
+    found = make(handle="@name", caption="a\0b\ud800 #Fun\0ny").sighting
+
+    assert (found.handle, found.caption, found.hashtags) == ("name", "ab #Funny", ("funny",))
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "https://x y", "https://" + "x" * 3_000, 7])
+def test_what_is_no_plain_address_is_left_out(url):
+    assert make(platform="other", url=url).url is None
+
+
+def test_an_address_of_tiktok_is_made_from_the_id():
+    url = f"https://www.tiktok.com/@someone/video/{tiktok_id()}"
+
+    assert make(url=url).url is None
+    assert make(platform="other", url=url).url == url
+
+
+@pytest.mark.parametrize(
+    ("posted_at", "observed_at", "said"),
+    [
+        (None, datetime(2020, 1, 1, tzinfo=UTC), "before the video was posted"),
+        (WRITTEN_AT + timedelta(days=5), None, "--observed-at"),
+        (None, datetime(2030, 1, 1, tzinfo=UTC), "in the future"),
+    ],
+)
+def test_times_that_contradict_each_other_are_refused(posted_at, observed_at, said):
+    with pytest.raises(RowRefused, match=said) as refused:
+        make(posted_at=posted_at, observed_at=observed_at)
+    assert (refused.value.reason, refused.value.tiktok_id) == ("bad_time", tiktok_id())
+
+
+THEN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_who_knows_best_says_when_a_count_was_taken(files):
+    path = files.write("a", "x")
+    silent, told = (Source.of(path, ImportOptions(observed_at=when)) for when in (None, THEN))
+
+    assert silent.observed_at(None) == (WRITTEN_AT, False)
+    assert told.observed_at(None) == (THEN, True)
+    assert told.observed_at(WRITTEN_AT) == (WRITTEN_AT, True)
+
+
+@pytest.mark.parametrize(("reason", "is_skip"), [("ad", True), ("photo", True), ("bad_id", False)])
+def test_what_is_only_no_video_is_skipped(reason, is_skip):
+    row = rejected(7, b"row", RowRefused(reason, "why", "1"), "a.info.json")
+
+    assert (row.is_skip, row.line, row.tiktok_id, row.file) == (is_skip, 7, "1", "a.info.json")
+
+
 ANYTHING = (
     st.none()
     | st.booleans()
@@ -20,22 +156,16 @@ ANYTHING = (
 )
 
 
-def reason(call, *args, **more):
-    with pytest.raises(RowRefused) as refused:
-        call(*args, **more)
-    return refused.value.reason
-
-
 @given(ANYTHING)
 def test_any_value_is_read_or_refused(value):
     calls = (
-        lambda: ids.read_id(value, "tiktok"),
-        lambda: ids.read_id(value, "youtube"),
+        lambda: fields.read_id(value, "tiktok"),
+        lambda: fields.read_id(value, "youtube"),
         lambda: fields.read_count(value, exact=False),
         lambda: fields.read_count(value, exact=True, locale="de"),
         lambda: fields.read_thousands(value),
         lambda: fields.read_moment(value, "a time"),
-        lambda: ids.read_platform(value, None),
+        lambda: fields.read_platform(value, None),
     )
     details = ["given"]
     for call in calls:
@@ -45,7 +175,7 @@ def test_any_value_is_read_or_refused(value):
             details.append(refused.detail)
     assert all(0 < len(detail) <= 500 for detail in details)
     fields.read_amount(value, 100)
-    ids.check_url_id(value, None)
+    fields.check_url_id(value, None)
 
 
 @pytest.mark.parametrize(

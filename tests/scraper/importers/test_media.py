@@ -2,9 +2,9 @@ import hashlib
 
 import pytest
 
-from scraper.download import DownloadLimits
 from scraper.errors import BadMedia, MediaTooLarge, NoSpace
 from scraper.importers.media import bring_media, imported_media_path
+from scraper.transfer import DownloadLimits
 from tests.scraper.importers.rows import make_clip, tiktok_id
 
 pytestmark = pytest.mark.ffmpeg

@@ -1,12 +1,119 @@
+import json
 import random
 import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
 
-from scraper.importers import BadColumns, ImportOptions, ImportRefused, read_path
+from scraper.importers import BadColumns, ImportOptions, ImportRefused, UnknownFormat, read_path
 from scraper.importers.table import read_tags
-from tests.scraper.importers.rows import WRITTEN_AT, tiktok_id
+from tests.scraper.importers.rows import FIRST_ID, WRITTEN_AT, tiktok_id
+
+
+def test_objects_are_rows_by_the_names_of_their_keys(files):
+    rows = [
+        {"video_id": tiktok_id(), "views": 44_800, "title": "a #Dance"},
+        {"video_id": tiktok_id(1), "views": "2M", "tags": ["fun"]},
+    ]
+
+    for text in (json.dumps(rows), "".join(f"{json.dumps(row)}\n" for row in rows)):
+        videos, [] = files.read("a.json", text)
+
+        assert [video.sighting.views_k for video in videos] == [44.8, 2_000.0]
+        assert [video.sighting.hashtags for video in videos] == [("dance",), ("fun",)]
+
+
+def test_what_lies_in_an_object_of_the_row_is_a_column_too(files):
+    row = {"id": "dQw4w9WgXcQ", "snippet": {"title": "x"}, "statistics": {"viewCount": "15"}}
+
+    [video], [] = files.read(
+        "a.json",
+        {"items": [row]},
+        platform="youtube",
+        columns={"views": "statistics.viewCount", "caption": "snippet.title"},
+    )
+
+    assert (video.sighting.tiktok_id, video.sighting.views_k) == ("dQw4w9WgXcQ", 0.015)
+    assert (video.sighting.caption, video.platform) == ("x", "youtube")
+
+
+def test_a_bad_row_costs_itself(files):
+    good = json.dumps({"video_id": tiktok_id(), "views": 1})
+    videos, rows = files.read("a.json", f'[{good}, {{"views": NaN}}, 5, {{"video_id": "1"}}]')
+
+    assert len(videos) == 1
+    assert [row.reason for row in rows] == ["not_json", "not_an_item", "bad_id"]
+
+
+def test_an_id_that_was_a_float_is_refused_in_json(files):
+    rounded = [{"video_id": FIRST_ID // 1024 * 1024, "views": 1}]
+    [], [row] = files.read("a.json", rounded)
+    assert (row.reason, "rounded" in row.detail) == ("bad_id", True)
+
+    with pytest.raises(BadColumns, match="multiples of 1024"):
+        files.read("b.json", rounded * 3)
+
+
+def test_what_the_keys_do_not_tell_is_asked_for(files):
+    with pytest.raises(UnknownFormat, match=r"'reach\.n'; say --column views=NAME"):
+        files.read("a.json", [{"id": "a", "reach": {"n": 1}}])
+
+
+@pytest.mark.parametrize(
+    ("row", "text", "views_k", "step_k"),
+    [
+        ({"views": "30.58M"}, "30.58M", 30_580.0, 10.0),
+        ({"views": 44_800}, "44800", 44.8, 0.1),
+        ({"views_k": 44.8}, "views_k=44.8", 44.8, 0.0),
+        ({"views": "30.58M", "views_k": 30_580.0}, "30.58M", 30_580.0, 10.0),
+    ],
+)
+def test_the_papers_lists_are_read(files, row, text, views_k, step_k):
+    [video], [] = files.read("a.json", [{"id": tiktok_id(), **row}])
+
+    found = video.sighting
+    assert (found.display_text, found.views_k, found.step_k) == (text, views_k, step_k)
+
+
+def test_an_address_is_enough(files):
+    url = f"https://www.tiktok.com/@someone/video/{tiktok_id()}"
+    [video], [] = files.read("a.json", [{"url": url, "views": "2M"}])
+
+    assert video.sighting.tiktok_id == tiktok_id()
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"id": tiktok_id(), "views": "viele"}, "bad_count"),
+        ({"id": tiktok_id(), "views": None}, "no_count"),
+        ({"id": tiktok_id(), "views": "2M", "views_k": 2.0}, "bad_count"),
+        ({"id": "x", "views": "2M"}, "bad_id"),
+        ({"url": "https://www.tiktok.com/", "views": "2M"}, "bad_id"),
+        ({"id": tiktok_id(), "views": "1,2 Mio."}, "bad_count"),
+    ],
+)
+def test_a_row_that_says_nothing_sure_is_refused(files, row, reason):
+    [_], [refused] = files.read("a.json", [{"id": tiktok_id(1), "views": "2M"}, row])
+
+    assert refused.reason == reason
+
+
+def test_pairs_in_another_locale_are_read_where_it_is_stated(files):
+    row = {"id": tiktok_id(), "views": "1,2\u00a0Mio."}
+    [video], [] = files.read("a.json", [row], locale="de")
+
+    assert (video.sighting.views_k, video.sighting.step_k) == (1_200.0, 100.0)
+
+
+def test_files_of_a_folder_are_found_by_id_at_any_depth(files):
+    media = files.write(f"packs/one/{tiktok_id()}.mp4", "x")
+    rows = [{"id": tiktok_id(n), "views": "2M"} for n in range(2)]
+
+    videos, [] = files.read("a.json", rows, media=files.folder / "packs")
+
+    assert [video.media for video in videos] == [media, None]
+
 
 HEADER = "id,url,author,caption,hashtags,views,create_time,collected_at,duration,width,height"
 

@@ -1,17 +1,95 @@
 import json
 import math
+import random
 import subprocess
 from dataclasses import replace
 
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from scraper.replica.clips import clip_path, make_clip, warm
-from scraper.replica.content import WARM_DEG, ReplicaConfig, build_content
-from scraper.replica.errors import ClipFailed
+from scraper.importers.fields import ImportOptions
+from scraper.importers.ytdlp import read_folder
+from scraper.replica.clips import (
+    SAMPLE_RATE_HZ,
+    ClipFailed,
+    clip_path,
+    colour,
+    compose_music,
+    info_of,
+    make_clip,
+    make_noise,
+    picture_graph,
+    speech_files,
+    warm,
+    write_collection,
+)
+from scraper.replica.content import TOPICS, WARM_DEG, ReplicaConfig, build_content
 
-pytestmark = pytest.mark.ffmpeg
+
+@given(st.floats(0.05, 0.95), st.floats(0, 360))
+def test_a_colour_is_as_bright_as_asked(luma, hue_deg):
+    r, g, b = colour(luma, hue_deg)
+    assert all(0 <= c <= 255 for c in (r, g, b))
+    assert (0.299 * r + 0.587 * g + 0.114 * b) / 255 == pytest.approx(luma, abs=0.003)
+
+
+def test_warm_and_cold_are_what_people_call_so():
+    r, _, b = colour(0.5, 30)
+    assert r > b + 60
+    r, _, b = colour(0.5, 210)
+    assert b > r + 60
+
+
+def test_equal_videos_have_equal_graphs_and_others_do_not(content):
+    graphs = [picture_graph(v) for v in content.videos]
+    assert graphs == [picture_graph(v) for v in content.videos]
+    assert len(set(graphs)) == len(graphs)
+
+
+@pytest.mark.parametrize("make", [compose_music, make_noise])
+@pytest.mark.parametrize("seed", range(3))
+def test_computed_sound_is_audible_bounded_and_the_same_each_time(make, seed):
+    wave = make(random.Random(seed), 3.1)
+    assert wave.dtype == np.float32
+    assert wave.shape == (int(3.1 * SAMPLE_RATE_HZ),)
+    assert np.abs(wave).max() <= 1
+    assert 0.03 < wave.std() < 0.4
+    np.testing.assert_array_equal(wave, make(random.Random(seed), 3.1))
+
+
+@pytest.mark.parametrize("duration_s", [3.0, 11.5, 20.0])
+def test_there_is_enough_speech_for_every_clip(duration_s):
+    files = speech_files(random.Random(1), duration_s)
+    # 2.99 s is the shortest sentence, and it is played up to a tenth too fast.
+    assert len(files) * 2.99 / 1.1 >= duration_s
+    assert all(f.with_suffix(".txt").is_file() for f in files)
+
+
+@pytest.mark.ffmpeg
+def test_the_collection_is_read_as_an_export_with_every_count_and_file(tmp_path):
+    content = build_content(ReplicaConfig(videos_per_tag=1, topics=tuple(TOPICS)[:2]))
+    for _again in range(2):
+        n = write_collection(content, tmp_path / "export", clips=tmp_path / "clips")
+    rows = read_folder(tmp_path / "export", ImportOptions())
+    found = {row.sighting.tiktok_id: row for row in rows}
+
+    assert n == len(found) == 2
+    for video in content.videos:
+        row = found[video.tiktok_id]
+        assert row.media.read_bytes()[4:8] == b"ftyp"
+        assert row.sighting.caption == video.caption
+        assert row.sighting.posted_at == video.created_at
+
+
+@pytest.mark.ffmpeg
+def test_a_description_holds_nothing_that_json_cannot(tmp_path):
+    content = build_content(ReplicaConfig(videos_per_tag=2))
+    for video in content.videos:
+        assert json.loads(json.dumps(info_of(video)))["view_count"] == video.views
+
 
 # As many as it takes to see the rule, small and short, so that they take a tenth of a second each.
 SMALL = {"width_px": 144, "height_px": 256, "duration_s": 3.0, "rate_hz": 24}
@@ -27,6 +105,7 @@ def by_sound(content):
     return {v.sound: v for v in sorted(content.videos, key=lambda v: -v.duration_s)}
 
 
+@pytest.mark.ffmpeg
 @pytest.mark.parametrize("sound", ["speech", "music", "noise", "silence", "none"])
 def test_a_clip_is_what_its_video_says(by_sound, media_folder, sound):
     video = by_sound[sound]
@@ -43,18 +122,21 @@ def test_a_clip_is_what_its_video_says(by_sound, media_folder, sound):
         assert float(tracks[0]["duration"]) == pytest.approx(video.duration_s, abs=0.1)
 
 
+@pytest.mark.ffmpeg
 def test_the_index_comes_before_the_frames(by_sound, media_folder):
     head = make_clip(by_sound["speech"], media_folder).read_bytes()[:200_000]
     assert head[4:8] == b"ftyp"
     assert 0 < head.index(b"moov") < head.index(b"mdat")
 
 
+@pytest.mark.ffmpeg
 @pytest.mark.parametrize("sound", ["speech", "music"])
 def test_equal_videos_give_equal_bytes(by_sound, media_folder, tmp_path, sound):
     first = make_clip(by_sound[sound], media_folder)
     assert make_clip(by_sound[sound], tmp_path).read_bytes() == first.read_bytes()
 
 
+@pytest.mark.ffmpeg
 def test_a_clip_is_made_once_and_again_when_its_recipe_changes(by_sound, tmp_path):
     video = replace(by_sound["none"], **SMALL)
     made_at = make_clip(video, tmp_path).stat().st_mtime_ns
@@ -63,6 +145,7 @@ def test_a_clip_is_made_once_and_again_when_its_recipe_changes(by_sound, tmp_pat
     assert not clip_path(replace(video, rate_hz=30), tmp_path).exists()
 
 
+@pytest.mark.ffmpeg
 def test_nothing_is_left_behind_without_ffmpeg(by_sound, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ClipFailed, match="not installed"):
@@ -70,6 +153,7 @@ def test_nothing_is_left_behind_without_ffmpeg(by_sound, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.ffmpeg
 def test_a_refusal_of_ffmpeg_is_told(by_sound, tmp_path):
     with pytest.raises(ClipFailed, match="exited"):
         make_clip(replace(by_sound["none"], width_px=145), tmp_path)
@@ -90,6 +174,7 @@ def measure(path):
     return luma.mean(), warmth, np.abs(np.diff(luma, axis=0)).mean()
 
 
+@pytest.mark.ffmpeg
 def test_the_rule_can_be_found_in_decoded_pictures_and_the_kind_of_sound(tmp_path):
     content = build_content(ReplicaConfig(videos_per_tag=6))
     videos = content.videos

@@ -1,8 +1,133 @@
 import json
+import subprocess
 
 import pytest
 
-from scraper.replica.messages import Endless
+from scraper.replica.messages import Endless, FileSlice, Reply
+from scraper.replica.refusals import add_script, edit_items, edit_struck, is_struck, whole_listing
+
+
+@pytest.fixture
+def under(visitor):
+    """Makes a function the fault of #sports."""
+    return lambda fault: visitor.site.set_fault("sports", fault)
+
+
+def test_one_in_five_is_struck_and_the_first_always():
+    assert [is_struck(i) for i in range(6)] == [True, False, False, False, False, True]
+
+
+@pytest.mark.ffmpeg
+def test_an_item_is_edited_where_it_is_listed_and_on_its_own_page(visitor, under):
+    under(lambda visit: edit_items(visit, lambda item, i: item.update(desc=f"number {i}")))
+    assert [item["desc"] for item in visitor.items(30)] == [f"number {i}" for i in range(30, 60)]
+    position = visitor.listed.index(visitor.plain)
+    assert visitor.struct(visitor.plain)["desc"] == f"number {position}"
+    assert visitor.page().status == 200
+
+
+@pytest.mark.ffmpeg
+def test_struck_items_are_counted_among_themselves(visitor, under):
+    under(lambda visit: edit_struck(visit, lambda item, n: item.update(desc=f"odd {n}")))
+    odd = [item["desc"] for item in visitor.items() if item["desc"].startswith("odd")]
+    assert odd == [f"odd {n}" for n in range(6)]
+    assert visitor.struct(visitor.odd)["desc"].startswith("odd")
+    assert visitor.struct(visitor.plain)["desc"] == visitor.plain.caption
+
+
+def test_a_script_runs_before_the_pages_own_and_cannot_end_early(visitor):
+    page = add_script(visitor.page(), "x = '</script>';")
+    assert b"<body><script>x = '<\\/script>';</script><div" in page.body
+
+
+def test_a_visitor_may_see_the_whole_listing_at_once(visitor, under):
+    seen = []
+
+    def watch(visit):
+        seen.append([item["id"] for item in whole_listing(visit)])
+        return Reply(204)
+
+    under(watch)
+    visitor.page()
+    assert seen == [[v.tiktok_id for v in visitor.listed]]
+
+
+def promised(visitor, video):
+    return visitor.struct(video)["video"]["bitrateInfo"][0]["PlayAddr"]["DataSize"]
+
+
+@pytest.mark.ffmpeg
+def test_a_file_is_cut_off_and_only_decoding_tells(visitor, tmp_path):
+    whole = promised(visitor, visitor.plain)
+    visitor.site.set_fault("sports", "truncated_mp4:0.5")
+    reply = visitor.file(visitor.plain, range="bytes=100-")
+    assert (reply.status, reply.content_type) == (200, "video/mp4")
+    part = reply.body
+    assert isinstance(part, FileSlice)
+    assert part.length == promised(visitor, visitor.plain) == whole // 2
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(part.path.read_bytes()[: part.length])
+    subprocess.run(["ffprobe", "-v", "quiet", "-f", "mov", str(cut)], check=True)
+    decode = ["ffmpeg", "-v", "quiet", "-xerror", "-i", str(cut), "-f", "null", "-"]
+    assert subprocess.run(decode, check=False).returncode != 0
+
+
+@pytest.mark.ffmpeg
+@pytest.mark.parametrize(
+    ("fault", "head"), [("html_as_mp4", b"<HTML>"), ("png_as_mp4", b"\x89PNG")]
+)
+def test_a_file_is_something_else_of_the_promised_size(visitor, fault, head):
+    visitor.site.set_fault("sports", fault)
+    reply = visitor.file(visitor.plain)
+    assert (reply.status, reply.content_type) == (200, "video/mp4")
+    assert reply.body.startswith(head)
+    assert len(reply.body) == promised(visitor, visitor.plain)
+
+
+@pytest.mark.ffmpeg
+def test_the_picture_is_a_real_one(visitor, tmp_path):
+    visitor.site.set_fault("sports", "png_as_mp4")
+    picture = tmp_path / "x.png"
+    picture.write_bytes(visitor.file(visitor.plain).body)
+    command = ["ffprobe", "-v", "error", "-show_entries", "stream=codec_name,width", str(picture)]
+    assert b"codec_name=png\nwidth=64" in subprocess.check_output(command)
+
+
+@pytest.mark.ffmpeg
+@pytest.mark.parametrize(
+    ("fault", "location"),
+    [
+        ("redirect_file", "file:///etc/hostname"),
+        ("redirect_inner", "http://169.254.169.254/latest/meta-data/"),
+        ("redirect_port", "http://127.0.0.1:81/video/tos/"),
+        ("redirect_port:9", "http://127.0.0.1:9/video/tos/"),
+    ],
+)
+def test_a_file_is_said_to_be_elsewhere(visitor, fault, location):
+    visitor.site.set_fault("sports", fault)
+    reply = visitor.file(visitor.plain)
+    assert reply.status == 302
+    assert dict(reply.headers)["Location"].startswith(location)
+
+
+@pytest.mark.ffmpeg
+def test_an_address_is_expired_until_the_page_is_asked_again(visitor):
+    visitor.site.set_fault("sports", "expired_url")
+    assert visitor.file(visitor.plain).status == 403
+    assert visitor.file(visitor.plain).status == 200
+    # Each video for itself, and anew with a new switch.
+    assert visitor.file(visitor.odd).status == 403
+    visitor.site.set_fault("sports", "expired_url:2")
+    assert [visitor.file(visitor.plain).status for _ in range(3)] == [403, 403, 200]
+
+
+@pytest.mark.ffmpeg
+def test_nobody_gets_a_wrong_file_who_may_not_have_the_right_one(visitor):
+    visitor.file(visitor.plain)
+    path = visitor.struct(visitor.plain)["video"]["playAddr"].removeprefix("http://replica.test")
+    for fault in ("truncated_mp4", "html_as_mp4", "endless_body"):
+        visitor.site.set_fault("sports", fault)
+        assert visitor.site.answer(visitor.ask(path.partition("?")[0])).status == 403
 
 
 @pytest.fixture

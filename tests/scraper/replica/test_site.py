@@ -6,9 +6,55 @@ import protego
 import pytest
 
 from scraper.replica.content import TOPICS, ReplicaConfig, build_content
-from scraper.replica.media import object_key
-from scraper.replica.messages import Reply
-from scraper.replica.site import Site, card_variant
+from scraper.replica.messages import Reply, object_key
+from scraper.replica.pages import challenge
+from scraper.replica.site import Site, Visits, card_variant
+
+
+@pytest.fixture
+def read_visits(content, ask):
+    tags = {challenge(name)["id"]: name for name in content.by_tag}
+    videos = {object_key(v.tiktok_id): v for v in content.videos}
+    visits = Visits(content, tags, videos)
+
+    def usual(_request):
+        return Reply(200, b"usual")
+
+    return lambda path, **query: visits.read(ask(path, query=query), usual)
+
+
+def test_a_request_is_about_a_hashtag_or_one_of_its_videos(read_visits, content):
+    number = challenge("sports")["id"]
+    video = content.by_tag["sports"][1]
+    for visit, place, seen in (
+        (read_visits("/tag/Sports"), "page", None),
+        (read_visits("/api/challenge/detail/", challengeName="sports"), "detail", None),
+        (read_visits("/api/challenge/item_list/", challengeID=number), "listing", None),
+        (read_visits(f"/@/video/{video.tiktok_id}"), "video", video),
+        (read_visits(f"/@{video.handle}/photo/{video.tiktok_id}"), "video", video),
+        (read_visits(f"/video/tos/replica/x/{object_key(video.tiktok_id)}/"), "file", video),
+    ):
+        assert (visit.place, visit.hashtag, visit.video) == (place, "sports", seen)
+        assert visit.positions[video.tiktok_id] == 1
+        assert visit.usual() == visit.ask(visit) == Reply(200, b"usual")
+
+
+def test_a_videos_hashtag_is_its_first(read_visits, content):
+    video = next(v for v in content.videos if len(v.hashtags) > 1)
+    assert read_visits(f"/@/video/{video.tiktok_id}").hashtag == video.hashtags[0]
+
+
+@pytest.mark.parametrize("path", ["/robots.txt", "/@/video/7571863205253778710", "/@x", "/t/x/"])
+def test_other_requests_are_about_no_hashtag(read_visits, path):
+    assert read_visits(path) is None
+    assert read_visits("/api/challenge/item_list/", challengeID="1") is None
+
+
+@pytest.mark.parametrize(("cursor", "part"), [("0", 0), ("29", 0), ("30", 1), ("x", 0), ("²", 0)])
+def test_the_part_follows_from_the_cursor(read_visits, cursor, part):
+    number = challenge("sports")["id"]
+    assert read_visits("/api/challenge/item_list/", challengeID=number, cursor=cursor).part == part
+    assert read_visits("/tag/sports", cursor=cursor).part == 0
 
 
 @pytest.fixture(scope="module")

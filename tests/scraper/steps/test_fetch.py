@@ -5,11 +5,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from catalog.progress import Silent
-from catalog.record import add_topics, store_sightings
-from catalog.visits import pages_today, pause_of
+from catalog.console import Silent
+from catalog.record.sightings import add_topics, store_sightings
+from catalog.record.site_days import pages_today, pause_of
 from scraper.browser import BrowserConfig
-from scraper.download import DownloadLimits
 from scraper.errors import (
     Blocked,
     BrowserFailed,
@@ -19,12 +18,13 @@ from scraper.errors import (
     ToolMissing,
     VideoGone,
 )
+from scraper.page import read_video_page
 from scraper.politeness import Site, SiteLimits
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
 from scraper.steps import count_to_fetch, fetch
-from scraper.steps.facts import facts_of
-from scraper.video_page import read_video_page
+from scraper.steps.scrape import facts_of
+from scraper.transfer import DownloadLimits
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.programs import HANG_S
 from tests.scraper.steps.fakes import AGENT, SEEN_AT, Opener

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from catalog.exports import export_videos
-from catalog.progress import Silent
-from catalog.retention import purge
-from scraper.download import DownloadLimits
+from catalog.console import Silent
+from catalog.read.exports import export_videos
+from catalog.record.retention import purge
 from scraper.importers import ImportOptions, UnknownFormat
 from scraper.pseudonyms import author_key
 from scraper.steps import import_
 from scraper.steps.import_ import import_path
+from scraper.transfer import DownloadLimits
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.scraper.importers.rows import actor_item, info, make_clip, tiktok_id
 

@@ -2,23 +2,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from catalog.progress import Silent
-from catalog.record import store_sightings
-from catalog.visits import pause_of
+from catalog.console import Silent
+from catalog.record.sightings import store_sightings
+from catalog.record.site_days import pause_of
 from scraper.browser import BrowserConfig
-from scraper.errors import (
-    Blocked,
-    BrowserFailed,
-    PageChanged,
-    RegionLocked,
-    SitePaused,
-    VideoGone,
-)
+from scraper.errors import Blocked, BrowserFailed, PageChanged, RegionLocked, SitePaused, VideoGone
 from scraper.politeness import Site, SiteLimits
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
 from scraper.steps import RefreshRequest, ScrapeRequest, add_hashtags, plan_refresh, refresh, scrape
-from scraper.steps.facts import facts_of
+from scraper.steps.scrape import facts_of
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.scraper.steps.fakes import FIRST_ID, Cut, Opener, listing, page_of, sighting
 from tests.scraper.test_chromium import members

@@ -3,8 +3,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from catalog.progress import Silent
-from catalog.visits import pages_today, pause_of, set_pause
+from catalog.console import Silent
+from catalog.record.site_days import pages_today, pause_of, set_pause
 from scraper.browser import BrowserConfig
 from scraper.errors import (
     Blocked,

@@ -1,0 +1,138 @@
+"""Write the catalog's videos to a file that other programs read, a page of rows at a time."""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, Literal, TextIO
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from catalog.read.pending import SITE_PLATFORM
+from catalog.read.posts import by_video_id, hashtags_of
+from catalog.record.sightings import NO_NAME
+from catalog.schema.tables import Account, Video, ViewObservation
+from catalog.schema.types import chunks
+
+Format = Literal["csv", "jsonl", "pairs"]
+MENTION = re.compile(r"@[\w.-]{1,64}")
+# A spreadsheet takes a cell that begins so for a formula, and runs it.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+COLUMNS = (
+    "tiktok_id",
+    "platform",
+    "url",
+    "caption",
+    "hashtags",
+    "author_key",
+    "posted_at",
+    "duration_s",
+    "width_px",
+    "height_px",
+    "observed_at",
+    "views_text",
+    "views_k",
+    "step_k",
+    "source",
+    "gone_at",
+)
+
+
+def export_videos(
+    session: Session, out: TextIO, format: Format, *, keep_mentions: bool = False
+) -> int:
+    """Write every video with its newest readable count; return how many there were.
+
+    csv and jsonl have the columns of COLUMNS; `pairs` is the paper's own [{"id", "views_k"}], of
+    videos whose count is known, with the platform where it is another site's. @names in captions
+    become "@…" unless keep_mentions. In CSV a text that a spreadsheet would run as a formula gets
+    a "'" in front.
+    """
+    return WRITERS[format](_rows(session, keep_mentions), out)
+
+
+def _rows(session: Session, keep_mentions: bool) -> Iterator[dict[str, Any]]:
+    page = (
+        select(
+            Video.id,
+            Video.tiktok_id,
+            Video.platform,
+            Video.url,
+            Video.caption,
+            Account.author_key,
+            Video.posted_at,
+            Video.duration_s,
+            Video.width_px,
+            Video.height_px,
+            ViewObservation.observed_at,
+            ViewObservation.display_text,
+            ViewObservation.views_k,
+            ViewObservation.step_k,
+            ViewObservation.source,
+            Video.gone_at,
+        )
+        .outerjoin(Account, Account.id == Video.account_id)
+        .outerjoin(ViewObservation, ViewObservation.id == Video.latest_observation_id)
+    )
+    for batch in chunks(by_video_id(session, page)):
+        hashtags = hashtags_of(session, [row[0] for row in batch])
+        for video_id, tiktok_id, platform, url, caption, *rest in batch:
+            shown = caption if keep_mentions else MENTION.sub(NO_NAME, caption)
+            tags = " ".join(f"#{name}" for name in hashtags.get(video_id, ()))
+            yield dict(zip(COLUMNS, (tiktok_id, platform, url, shown, tags, *rest), strict=True))
+
+
+def _write_csv(rows: Iterator[dict[str, Any]], out: TextIO) -> int:
+    writer = csv.writer(out)
+    writer.writerow(COLUMNS)
+    n_rows = 0
+    for row in rows:
+        writer.writerow([_cell(row[name]) for name in COLUMNS])
+        n_rows += 1
+    return n_rows
+
+
+def _write_jsonl(rows: Iterator[dict[str, Any]], out: TextIO) -> int:
+    n_rows = 0
+    for row in rows:
+        plain = {name: _plain(value) for name, value in row.items()}
+        out.write(json.dumps(plain, ensure_ascii=False) + "\n")
+        n_rows += 1
+    return n_rows
+
+
+def _write_pairs(rows: Iterator[dict[str, Any]], out: TextIO) -> int:
+    out.write("[")
+    n_rows = 0
+    for row in rows:
+        if row["views_k"] is None:
+            continue
+        separator = ",\n " if n_rows else "\n "
+        pair = {"id": row["tiktok_id"], "views_k": row["views_k"]}
+        if row["platform"] != SITE_PLATFORM:
+            pair["platform"] = row["platform"]
+        out.write(separator + json.dumps(pair))
+        n_rows += 1
+    out.write("\n]\n")
+    return n_rows
+
+
+WRITERS: dict[Format, Callable[[Iterator[dict[str, Any]], TextIO], int]] = {
+    "csv": _write_csv,
+    "jsonl": _write_jsonl,
+    "pairs": _write_pairs,
+}
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, str) and value.lstrip(" ").startswith(FORMULA):
+        return f"'{value}"
+    return value
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value

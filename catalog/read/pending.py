@@ -1,0 +1,345 @@
+"""What is there to do: each question a step asks before it starts, by name.
+
+A video's stage is never stored; it is what these queries answer. Whatever can be as long as the
+catalog comes as an iterator that reads one page at a time, by key and not by offset.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from catalog.errors import NotFound
+from catalog.facts import (
+    ClipRef,
+    HashtagTodo,
+    RefreshTodo,
+    ScoredRow,
+    ScoreRow,
+    SplitCandidate,
+    TrainingRow,
+)
+from catalog.read.posts import Page, by_video_id, features_of
+from catalog.record.sightings import plain_hashtag
+from catalog.schema.tables import (
+    Feature,
+    Hashtag,
+    MediaFile,
+    ModelVersion,
+    Prediction,
+    Run,
+    SplitMember,
+    Topic,
+    TopicHashtag,
+    Video,
+    VideoHashtag,
+    ViewObservation,
+)
+from catalog.schema.types import chunks
+
+# Whose pages we know how to visit.
+SITE_PLATFORM = "tiktok"
+
+
+def videos_to_refresh(
+    session: Session, *, observed_before: datetime, after: int = 0, limit: int = 1_000
+) -> list[RefreshTodo]:
+    """Return videos that are not gone and were last observed before then, in the order of their id.
+
+    An observation counts whether its count was readable or not. after: begin behind this video id.
+    """
+    newest = (
+        select(func.max(ViewObservation.observed_at))
+        .where(ViewObservation.video_id == Video.id)
+        .scalar_subquery()
+    )
+    page = (
+        select(Video.id, Video.tiktok_id, newest)
+        .where(_is_stale(observed_before), Video.id > after)
+        .order_by(Video.id)
+        .limit(limit)
+    )
+    return [RefreshTodo(*row) for row in session.execute(page)]
+
+
+def count_to_refresh(session: Session, *, observed_before: datetime) -> int:
+    """Return how many videos `videos_to_refresh` has in all."""
+    counted = select(func.count()).select_from(Video).where(_is_stale(observed_before))
+    return session.execute(counted).scalar_one()
+
+
+def hashtags_to_refresh(
+    session: Session, *, observed_before: datetime, at_least: int
+) -> list[tuple[str, int]]:
+    """Return the hashtags whose page listed that many stale videos or more, most first."""
+    n_stale = func.count()
+    page = (
+        select(Hashtag.name, n_stale)
+        .join(VideoHashtag, VideoHashtag.hashtag_id == Hashtag.id)
+        .join(Video, Video.id == VideoHashtag.video_id)
+        .where(_is_stale(observed_before), VideoHashtag.found_by == "listing")
+        .group_by(Hashtag.name)
+        .having(n_stale >= at_least)
+        .order_by(n_stale.desc(), Hashtag.name)
+    )
+    return [(name, n) for name, n in session.execute(page)]
+
+
+def _is_stale(observed_before: datetime) -> ColumnElement[bool]:
+    seen_since = exists().where(
+        ViewObservation.video_id == Video.id, ViewObservation.observed_at >= observed_before
+    )
+    return Video.gone_at.is_(None) & (Video.platform == SITE_PLATFORM) & ~seen_since
+
+
+OPEN = ("pending", "failed", "leased")
+
+
+def count_media_to_fetch(session: Session) -> int:
+    """Return how many videos have no media file yet and are not given up."""
+    has_settled = exists().where(MediaFile.video_id == Video.id, MediaFile.status.not_in(OPEN))
+    wanted = (
+        select(func.count())
+        .select_from(Video)
+        .where(Video.gone_at.is_(None), Video.platform == SITE_PLATFORM, ~has_settled)
+    )
+    return session.execute(wanted).scalar_one()
+
+
+def count_to_extract(
+    session: Session, feature_set_id: int | None, *, needs_feature_set_id: int | None
+) -> int:
+    """Return how many videos have the input of a feature set but not its feature.
+
+    feature_set_id: None for a set that nothing was extracted for yet.
+    needs_feature_set_id: the set it is made from; None: the media files.
+    """
+    if needs_feature_set_id is None:
+        has_input = exists().where(MediaFile.video_id == Video.id, MediaFile.status == "ok")
+    else:
+        made_from = aliased(Feature)
+        has_input = exists().where(
+            made_from.video_id == Video.id,
+            made_from.feature_set_id == needs_feature_set_id,
+            made_from.status == "done",
+        )
+    wanted = select(func.count()).select_from(Video).where(has_input)
+    if feature_set_id is not None:
+        wanted = wanted.where(
+            ~exists().where(
+                Feature.video_id == Video.id,
+                Feature.feature_set_id == feature_set_id,
+                Feature.status.not_in(OPEN),
+            )
+        )
+    return session.execute(wanted).scalar_one()
+
+
+SETTLED = ("done", "skipped", "dead")
+
+
+def hashtags_to_list(
+    session: Session,
+    *,
+    topics: Sequence[str] | None,
+    hashtags: Sequence[str] | None,
+    listed_before: datetime | None,
+) -> list[HashtagTodo]:
+    """Return the hashtags of these topics and these by name; of all topics when neither is given.
+
+    listed_before: leave out what was completely listed at or after it; None: leave out nothing.
+    A hashtag named here need not be in the catalog. Raises NotFound for an unknown topic.
+    """
+    named = {plain_hashtag(name) for name in hashtags or ()}
+    known = set(session.scalars(select(Topic.name)))
+    if unknown := sorted(set(topics or ()) - known):
+        raise NotFound(f"no topic {unknown[0]!r}; there are: {', '.join(sorted(known)) or 'none'}")
+    rows = session.execute(
+        select(Hashtag.name, Topic.name, Hashtag.listed_at)
+        .outerjoin(TopicHashtag, TopicHashtag.hashtag_id == Hashtag.id)
+        .outerjoin(Topic, Topic.id == TopicHashtag.topic_id)
+        .where(or_(Topic.id.is_not(None), Hashtag.name.in_(sorted(named))))
+        .order_by(Hashtag.name, Topic.name)
+    )
+    everything = topics is None and hashtags is None
+    wanted: dict[str, list[str]] = {name: [] for name in named}
+    fresh: set[str] = set()
+    of_tag: dict[str, list[str]] = {}
+    for name, topic, listed_at in rows:
+        if topic is not None:
+            of_tag.setdefault(name, []).append(topic)
+        if everything or topic in (topics or ()):
+            wanted.setdefault(name, [])
+        if listed_before is not None and listed_at is not None and listed_at >= listed_before:
+            fresh.add(name)
+    return [
+        HashtagTodo(name, tuple(of_tag.get(name, ()))) for name in sorted(wanted.keys() - fresh)
+    ]
+
+
+def videos_to_split(session: Session) -> Iterator[SplitCandidate]:
+    """Yield each video that is not gone and has a readable count, in the order of its id."""
+    page = (
+        select(
+            Video.id,
+            Video.tiktok_id,
+            Video.account_id,
+            Video.posted_at,
+            Video.first_seen_at,
+            ViewObservation.id,
+        )
+        .join(ViewObservation, ViewObservation.id == Video.latest_observation_id)
+        .where(Video.gone_at.is_(None), ViewObservation.views_k.is_not(None))
+    )
+    for row in by_video_id(session, page):
+        yield SplitCandidate(*row)
+
+
+def split_rows(
+    session: Session,
+    split_id: int,
+    feature_set_ids: Mapping[str, int],
+    *,
+    parts: Sequence[str],
+) -> Iterator[TrainingRow]:
+    """Yield the labelled videos of these parts with what there is of each feature."""
+    page = (
+        select(Video.id, Video.tiktok_id, SplitMember.part, ViewObservation.views_k)
+        .join(SplitMember, SplitMember.video_id == Video.id)
+        .join(ViewObservation, ViewObservation.id == SplitMember.observation_id)
+        .where(
+            SplitMember.split_id == split_id,
+            SplitMember.part.in_(parts),
+            ViewObservation.views_k.is_not(None),
+        )
+    )
+    for members in chunks(by_video_id(session, page)):
+        features = features_of(session, feature_set_ids, [member[0] for member in members])
+        for video_id, tiktok_id, part, views_k in members:
+            yield TrainingRow(video_id, tiktok_id, part, views_k, features[video_id])
+
+
+def videos_to_score(
+    session: Session,
+    *,
+    model_version_id: int,
+    feature_set_ids: Mapping[str, int],
+    required: Sequence[str],
+    run_id: int,
+    rescore: bool,
+    optional: bool = False,
+    parts: Sequence[str] | None = None,
+    after: int = 0,
+) -> Iterator[ScoreRow]:
+    """Yield each video that this model version can score and has not, in the order of its id.
+
+    after: begin behind this video id, to read page by page in short transactions. parts: only
+    these of the model's split, "new" being outside of it; None: every video.
+
+    A video is ready when no feature of the sets is still to come and each required kind is
+    there; with `optional`, one that was never enrolled counts as absent. Scored means by any run
+    of the version that did not fail; with `rescore`, by this run. The truth given is the newest
+    readable count; for a member of the model's split, the label.
+    """
+    split_id = session.scalar(
+        select(ModelVersion.split_id).where(ModelVersion.id == model_version_id)
+    )
+    if unknown := sorted(set(required) - feature_set_ids.keys()):
+        raise NotFound(f"required kind {unknown[0]!r} is none of {sorted(feature_set_ids)}")
+    label = aliased(ViewObservation)
+    latest = aliased(ViewObservation)
+    page = (
+        select(
+            Video.id,
+            Video.tiktok_id,
+            SplitMember.part,
+            label.id,
+            label.views_k,
+            latest.id,
+            latest.views_k,
+        )
+        .outerjoin(
+            SplitMember, and_(SplitMember.video_id == Video.id, SplitMember.split_id == split_id)
+        )
+        .outerjoin(label, label.id == SplitMember.observation_id)
+        .outerjoin(latest, latest.id == Video.latest_observation_id)
+        .where(~_scored(run_id if rescore else None, model_version_id))
+    )
+    if parts is not None:
+        page = page.where(func.coalesce(SplitMember.part, "new").in_(parts))
+    for kind, set_id in sorted(feature_set_ids.items()):
+        feature = aliased(Feature, name=f"ready_{kind}")
+        enough = feature.status.in_(("done",) if kind in required else SETTLED)
+        same = and_(feature.feature_set_id == set_id, feature.video_id == Video.id)
+        if optional and kind not in required:
+            page = page.outerjoin(feature, same).where(or_(enough, feature.status.is_(None)))
+        else:
+            page = page.join(feature, same).where(enough)
+    for videos in chunks(by_video_id(session, page, after)):
+        features = features_of(session, feature_set_ids, [video[0] for video in videos])
+        for video_id, tiktok_id, part, label_id, label_k, latest_id, latest_k in videos:
+            actual_k, observation_id = (
+                (label_k, label_id) if part is not None else (latest_k, latest_id)
+            )
+            yield ScoreRow(
+                video_id,
+                tiktok_id,
+                features[video_id],
+                actual_k,
+                observation_id if actual_k is not None else None,
+                part or "new",
+            )
+
+
+def scored_rows(session: Session, run_id: int) -> Iterator[ScoredRow]:
+    """Yield each prediction of a run whose truth is known."""
+    page = select(
+        Prediction.video_id,
+        Prediction.part,
+        Prediction.actual_k,
+        Prediction.predicted_k,
+        Prediction.low_k,
+        Prediction.high_k,
+        Prediction.pred_quartile,
+    ).join(Video, Video.id == Prediction.video_id)
+    page = page.where(Prediction.run_id == run_id, Prediction.actual_k.is_not(None))
+    for row in by_video_id(session, page):
+        yield ScoredRow(*row[1:])
+
+
+def clip_refs(session: Session, feature_set_id: int, *, split_id: int | None) -> list[ClipRef]:
+    """Return the finished clips of a set; without a split each one is for training."""
+    part = SplitMember.part if split_id is not None else None
+    columns = [Video.id, Feature.status, Feature.uri, Feature.row, Feature.sha256]
+    page: Page = (select(*columns, part) if part is not None else select(*columns)).join(
+        Feature, Feature.video_id == Video.id
+    )
+    page = page.where(Feature.feature_set_id == feature_set_id, Feature.status == "done")
+    if split_id is not None:
+        page = page.join(SplitMember, SplitMember.video_id == Video.id).where(
+            SplitMember.split_id == split_id
+        )
+    return [
+        ClipRef(
+            status=row[1],
+            uri=row[2],
+            row=row[3],
+            sha256=row[4],
+            video_id=row[0],
+            part=row[5] if split_id is not None else "train",
+        )
+        for row in by_video_id(session, page)
+    ]
+
+
+def _scored(run_id: int | None, model_version_id: int) -> Any:
+    if run_id is not None:
+        return exists().where(Prediction.video_id == Video.id, Prediction.run_id == run_id)
+    return exists().where(
+        Prediction.video_id == Video.id,
+        Run.id == Prediction.run_id,
+        Run.model_version_id == model_version_id,
+        Run.status != "failed",
+    )

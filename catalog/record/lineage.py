@@ -1,0 +1,237 @@
+"""What a result was made from: feature sets, splits, model versions, predictions."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from catalog.errors import BadValue, NameTaken, NotFound
+from catalog.facts import FeatureSetFacts, ModelFacts, PredictionFacts, SplitFacts, SplitMemberFacts
+from catalog.schema.tables import (
+    DatasetSplit,
+    Event,
+    FeatureSet,
+    ModelAlias,
+    ModelFeatureSet,
+    ModelVersion,
+    Prediction,
+    SplitMember,
+)
+from catalog.schema.types import (
+    canonical_json,
+    chunks,
+    insert_into,
+    plain_json,
+    sha256_text,
+    utc_now,
+)
+
+
+def ensure_feature_set(
+    session: Session,
+    *,
+    kind: str,
+    config: Mapping[str, Any],
+    config_hash: str,
+    extractor: str,
+    extractor_version: str,
+    weights_sha256: str | None,
+) -> int:
+    """Return the id of the feature set of that kind and hash, making it when it is new."""
+    row = {
+        "kind": kind,
+        "config_hash": config_hash,
+        "config": plain_json(config),
+        "extractor": extractor,
+        "extractor_version": extractor_version,
+        "weights_sha256": weights_sha256,
+        "created_at": utc_now(),
+    }
+    session.execute(insert_into(session, FeatureSet).on_conflict_do_nothing(), [row])
+    return session.execute(
+        select(FeatureSet.id).where(FeatureSet.kind == kind, FeatureSet.config_hash == config_hash)
+    ).scalar_one()
+
+
+def feature_set_facts(row: FeatureSet) -> FeatureSetFacts:
+    """Return a feature set's row as plain facts."""
+    return FeatureSetFacts(
+        id=row.id,
+        kind=row.kind,
+        config=row.config,
+        config_hash=row.config_hash,
+        extractor=row.extractor,
+        extractor_version=row.extractor_version,
+        weights_sha256=row.weights_sha256,
+        input_set_id=row.input_set_id,
+    )
+
+
+def freeze_split(
+    session: Session,
+    *,
+    name: str,
+    strategy: str,
+    params: Mapping[str, Any],
+    members: Sequence[SplitMemberFacts],
+) -> SplitFacts:
+    """Keep a split for ever; the same members and parameters give the split already kept.
+
+    Raises NameTaken when the name stands for another split, BadValue for no or doubled members.
+    """
+    if len({member.video_id for member in members}) != len(members):
+        raise BadValue(f"split {name!r} names a video twice")
+    if not members:
+        raise BadValue(f"split {name!r} has no members: no video has a readable count yet")
+    lines = [canonical_json({"strategy": strategy, "params": params})]
+    lines += sorted(f"{m.video_id:020d} {m.part} {m.observation_id}" for m in members)
+    sha256 = sha256_text("\n".join(lines))
+    n_by_part = dict(sorted(Counter(member.part for member in members).items()))
+    kept = session.scalar(select(DatasetSplit).where(DatasetSplit.sha256 == sha256))
+    if kept is not None:
+        return SplitFacts(kept.id, kept.name, sha256, False, n_by_part)
+    if session.scalar(select(DatasetSplit.id).where(DatasetSplit.name == name)) is not None:
+        raise NameTaken(f"split {name!r} exists with other members: choose another name")
+    split = DatasetSplit(
+        name=name,
+        strategy=strategy,
+        params=plain_json(params),
+        sha256=sha256,
+        created_at=utc_now(),
+    )
+    session.add(split)
+    session.flush()
+    for chunk in chunks(sorted(members, key=lambda member: member.video_id)):
+        rows = [
+            {
+                "split_id": split.id,
+                "video_id": member.video_id,
+                "part": member.part,
+                "observation_id": member.observation_id,
+            }
+            for member in chunk
+        ]
+        session.execute(insert_into(session, SplitMember), rows)
+    return SplitFacts(split.id, name, sha256, True, n_by_part)
+
+
+def add_model_version(
+    session: Session,
+    *,
+    name: str,
+    model_kind: str,
+    artifact_uri: str,
+    sha256: str,
+    hyper: Mapping[str, Any],
+    target: Mapping[str, Any],
+    quartile_edges: Sequence[float],
+    split_id: int | None,
+    train_run_id: int,
+    feature_set_ids: Sequence[int],
+    inputs_hash: str,
+) -> ModelFacts:
+    """Add the next version of the model `name`. `hyper["objective"]` defaults to regression."""
+    newest = session.scalar(select(func.max(ModelVersion.version)).where(ModelVersion.name == name))
+    row = ModelVersion(
+        name=name,
+        version=(newest or 0) + 1,
+        model_kind=model_kind,
+        objective=str(hyper.get("objective", "regression")),
+        artifact_uri=artifact_uri,
+        sha256=sha256,
+        hyper=plain_json(hyper),
+        target=plain_json(target),
+        quartile_edges=[float(edge) for edge in quartile_edges],
+        split_id=split_id,
+        train_run_id=train_run_id,
+        inputs_hash=inputs_hash,
+        created_at=utc_now(),
+    )
+    session.add(row)
+    session.flush()
+    session.add_all(
+        ModelFeatureSet(model_version_id=row.id, feature_set_id=set_id)
+        for set_id in sorted(set(feature_set_ids))
+    )
+    session.flush()
+    return model_facts(row)
+
+
+def model_facts(row: ModelVersion) -> ModelFacts:
+    """Return a model version's row as plain facts."""
+    return ModelFacts(
+        id=row.id,
+        name=row.name,
+        version=row.version,
+        model_kind=row.model_kind,
+        objective=row.objective,
+        artifact_uri=row.artifact_uri,
+        sha256=row.sha256,
+        hyper=row.hyper,
+        target=row.target,
+        quartile_edges=tuple(row.quartile_edges),
+        split_id=row.split_id,
+        train_run_id=row.train_run_id,
+        inputs_hash=row.inputs_hash,
+    )
+
+
+def set_alias(
+    session: Session, name: str, alias: str, model_version_id: int, *, set_by: str, reason: str
+) -> None:
+    """Let `alias` of the model `name` mean this version; who, when and why go to the journal."""
+    version = session.get(ModelVersion, model_version_id)
+    if version is None or version.name != name:
+        raise NotFound(f"model version {model_version_id} is not one of {name!r}")
+    now = utc_now()
+    kept = session.get(ModelAlias, (name, alias))
+    before = kept.model_version_id if kept is not None else None
+    session.merge(
+        ModelAlias(
+            name=name,
+            alias=alias,
+            model_version_id=model_version_id,
+            set_at=now,
+            set_by=set_by,
+            reason=reason,
+        )
+    )
+    detail = {"from": before, "to": model_version_id, "by": set_by, "reason": reason}
+    subject = f"{name}@{alias}"
+    session.add(Event(at=now, level="info", code="alias_set", subject=subject, detail=detail))
+    session.flush()
+
+
+def store_predictions(session: Session, run_id: int, predictions: Sequence[PredictionFacts]) -> int:
+    """Add a run's predictions; return how many are new, those already there stay as they are.
+
+    Raises BadValue for a prediction that is not a finite count.
+    """
+    for fact in predictions:
+        if not (math.isfinite(fact.predicted_k) and 0 <= fact.predicted_k < 1e12):
+            raise BadValue(f"video {fact.video_id}: predicted {fact.predicted_k} thousand views")
+    added = 0
+    statement = insert_into(session, Prediction).on_conflict_do_nothing()
+    for chunk in chunks(sorted(predictions, key=lambda fact: fact.video_id)):
+        rows = [
+            {
+                "run_id": run_id,
+                "video_id": fact.video_id,
+                "part": fact.part,
+                "predicted_k": float(fact.predicted_k),
+                "low_k": fact.low_k,
+                "high_k": fact.high_k,
+                "actual_k": None if fact.actual_k is None else float(fact.actual_k),
+                "observation_id": fact.observation_id,
+                "pred_quartile": fact.pred_quartile,
+                "actual_quartile": fact.actual_quartile,
+                "inputs_sha256": fact.inputs_sha256,
+            }
+            for fact in chunk
+        ]
+        made = session.execute(statement.returning(Prediction.video_id), rows)
+        added += len(made.all())
+    return added

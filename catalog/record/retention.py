@@ -1,0 +1,270 @@
+"""Remove a video or an author for good, and leave a tombstone so that nobody stores it again."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, func, or_, select, text, update
+from sqlalchemy.orm import Session
+
+from catalog.errors import Busy
+from catalog.read.search import forget_deleted
+from catalog.schema.tables import (
+    Account,
+    DatasetSplit,
+    Event,
+    Feature,
+    MediaFile,
+    ModelVersion,
+    Prediction,
+    RejectedRow,
+    SplitMember,
+    Tombstone,
+    Video,
+    VideoHashtag,
+    ViewObservation,
+)
+from catalog.schema.types import chunks, insert_into, utc_now
+
+
+@dataclass(frozen=True)
+class ShardRow:
+    """A feature in a shard."""
+
+    feature_set_id: int
+    video_id: int
+    row: int
+    sha256: str
+
+
+def rows_in_shard(session: Session, uri: str) -> list[ShardRow]:
+    """Return what the catalog still has in a shard, in the order of its rows."""
+    found = session.execute(
+        select(Feature.feature_set_id, Feature.video_id, Feature.row, Feature.sha256)
+        .where(Feature.uri == uri, Feature.status == "done")
+        .order_by(Feature.row)
+    )
+    return [
+        ShardRow(set_id, video_id, row, sha256)
+        for set_id, video_id, row, sha256 in found
+        if row is not None and sha256 is not None
+    ]
+
+
+def move_rows(
+    session: Session, uri: str, rows: Sequence[ShardRow], new: Sequence[tuple[str, int]]
+) -> None:
+    """Let features of a shard lie at other places; one that was extracted anew meanwhile stays."""
+    for row, (new_uri, new_row) in zip(rows, new, strict=True):
+        session.execute(
+            update(Feature)
+            .where(
+                Feature.feature_set_id == row.feature_set_id,
+                Feature.video_id == row.video_id,
+                Feature.uri == uri,
+                Feature.row == row.row,
+            )
+            .values(uri=new_uri, row=new_row)
+        )
+
+
+@dataclass(frozen=True)
+class Purged:
+    """What was removed. splits, models: frozen before, they have seen what is now gone."""
+
+    n_videos: int
+    n_observations: int
+    n_features: int
+    n_media: int
+    n_predictions: int
+    splits: tuple[str, ...]
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FilesLeft:
+    """The files of a purged video that are still there: its own, and shards with a row of it."""
+
+    tombstone_id: int
+    media: tuple[str, ...]
+    shards: tuple[str, ...]
+
+
+def videos_to_purge(
+    session: Session, *, platform: str, tiktok_ids: Collection[str], author_keys: Collection[str]
+) -> dict[int, str]:
+    """Return the videos named and those of the authors, as far as they are in the catalog."""
+    wanted = (
+        select(Video.id, Video.tiktok_id)
+        .outerjoin(Account, Account.id == Video.account_id)
+        .where(
+            Video.platform == platform,
+            or_(Video.tiktok_id.in_(tiktok_ids), Account.author_key.in_(author_keys)),
+        )
+    )
+    return dict(session.execute(wanted).all())
+
+
+def purge(
+    session: Session,
+    *,
+    platform: str,
+    tiktok_ids: Collection[str],
+    author_keys: Collection[str],
+    reason: str,
+) -> Purged:
+    """Delete all rows of these videos and authors, and note which files are to be cleaned.
+
+    What is named but not in the catalog gets its tombstone all the same. Aggregates of past runs
+    stay. Raises Busy while a run holds a lease on one of the videos.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        # Else the deleted text stays readable in the file until its page is used again.
+        session.execute(text("PRAGMA secure_delete = ON"))
+    videos = videos_to_purge(
+        session, platform=platform, tiktok_ids=tiktok_ids, author_keys=author_keys
+    )
+    _refuse_if_held(session, videos)
+    files = _files_of(session, videos)
+    buried: dict[tuple[str, str], dict[str, list[str]] | None]
+    buried = {("video", tiktok_id): None for tiktok_id in tiktok_ids}
+    buried |= {("author", key): None for key in author_keys}
+    buried |= {("video", tiktok_id): files.get(video_id) for video_id, tiktok_id in videos.items()}
+    _bury(session, platform, buried, reason)
+    purged = _delete(session, videos)
+    if purged.n_features:
+        forget_deleted(session)
+    session.execute(
+        delete(Account).where(Account.platform == platform, Account.author_key.in_(author_keys))
+    )
+    detail = {
+        "reason": reason,
+        "n_videos": purged.n_videos,
+        "splits": list(purged.splits),
+        "models": list(purged.models),
+    }
+    event = {"at": utc_now(), "run_id": None, "level": "warning", "code": "purged"}
+    session.execute(insert_into(session, Event), [event | {"subject": "", "detail": detail}])
+    return purged
+
+
+def files_left(session: Session) -> list[FilesLeft]:
+    """Return what past purges have still to clean, also of a purge that was interrupted."""
+    rows = session.execute(
+        select(Tombstone.id, Tombstone.files_left)
+        .where(Tombstone.files_left.is_not(None))
+        .order_by(Tombstone.id)
+    )
+    return [
+        FilesLeft(row_id, tuple(left.get("media", ())), tuple(left.get("shards", ())))
+        for row_id, left in rows
+        if left is not None
+    ]
+
+
+def mark_clean(session: Session, tombstone_id: int) -> None:
+    """Note that no file is left of a purged video."""
+    session.execute(update(Tombstone).where(Tombstone.id == tombstone_id).values(files_left=None))
+
+
+def _refuse_if_held(session: Session, videos: Mapping[int, str]) -> None:
+    for ids in chunks(videos):
+        for unit in (MediaFile, Feature):
+            held = select(unit.video_id, unit.lease_owner).where(
+                unit.video_id.in_(ids), unit.status == "leased"
+            )
+            if (row := session.execute(held).first()) is not None:
+                raise Busy(
+                    f"video {videos[row[0]]} is being worked on by {row[1]}:"
+                    " purge it when that run has ended"
+                )
+
+
+def _files_of(session: Session, videos: Mapping[int, str]) -> dict[int, dict[str, list[str]]]:
+    files: dict[int, dict[str, list[str]]] = {}
+    for ids in chunks(videos):
+        for unit, name in ((MediaFile, "media"), (Feature, "shards")):
+            rows = session.execute(
+                select(unit.video_id, unit.uri)
+                .where(unit.video_id.in_(ids), unit.uri.is_not(None))
+                .order_by(unit.uri)
+            )
+            for video_id, uri in rows:
+                files.setdefault(video_id, {}).setdefault(name, []).append(str(uri))
+    return files
+
+
+def _bury(
+    session: Session,
+    platform: str,
+    buried: Mapping[tuple[str, str], dict[str, list[str]] | None],
+    reason: str,
+) -> None:
+    now = utc_now()
+    rows = [
+        {
+            "platform": platform,
+            "kind": kind,
+            "key": key,
+            "at": now,
+            "reason": reason,
+            "files_left": files,
+        }
+        for (kind, key), files in sorted(buried.items(), key=lambda entry: entry[0])
+    ]
+    for batch in chunks(rows):
+        session.execute(insert_into(session, Tombstone).on_conflict_do_nothing(), batch)
+
+
+def _delete(session: Session, videos: Mapping[int, str]) -> Purged:
+    n: dict[str, int] = {}
+    splits: set[str] = set()
+    models: set[str] = set()
+    for ids in chunks(videos):
+        names = [videos[video_id] for video_id in ids]
+        splits |= set(session.scalars(_splits_with(ids)))
+        models |= {f"{name}:{version}" for name, version in session.execute(_models_with(ids))}
+        session.execute(update(Video).where(Video.id.in_(ids)).values(latest_observation_id=None))
+        of_video: Sequence[tuple[str, type[Any], ColumnElement[bool]]] = (
+            ("predictions", Prediction, Prediction.video_id.in_(ids)),
+            ("members", SplitMember, SplitMember.video_id.in_(ids)),
+            ("features", Feature, Feature.video_id.in_(ids)),
+            ("media", MediaFile, MediaFile.video_id.in_(ids)),
+            ("hashtags", VideoHashtag, VideoHashtag.video_id.in_(ids)),
+            ("observations", ViewObservation, ViewObservation.video_id.in_(ids)),
+            ("videos", Video, Video.id.in_(ids)),
+            # The journal and the rejected rows name videos by their id of the site.
+            ("events", Event, Event.subject.in_(names)),
+            ("rejected", RejectedRow, RejectedRow.tiktok_id.in_(names)),
+        )
+        for name, entity, condition in of_video:
+            counted = select(func.count()).select_from(entity).where(condition)
+            n[name] = n.get(name, 0) + session.execute(counted).scalar_one()
+            session.execute(delete(entity).where(condition))
+    return Purged(
+        n_videos=n.get("videos", 0),
+        n_observations=n.get("observations", 0),
+        n_features=n.get("features", 0),
+        n_media=n.get("media", 0),
+        n_predictions=n.get("predictions", 0),
+        splits=tuple(sorted(splits)),
+        models=tuple(sorted(models)),
+    )
+
+
+def _splits_with(ids: Sequence[int]) -> Any:
+    return (
+        select(DatasetSplit.name)
+        .join(SplitMember, SplitMember.split_id == DatasetSplit.id)
+        .where(SplitMember.video_id.in_(ids))
+        .distinct()
+    )
+
+
+def _models_with(ids: Sequence[int]) -> Any:
+    return (
+        select(ModelVersion.name, ModelVersion.version)
+        .join(SplitMember, SplitMember.split_id == ModelVersion.split_id)
+        .where(SplitMember.video_id.in_(ids))
+        .distinct()
+    )

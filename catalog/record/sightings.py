@@ -1,0 +1,469 @@
+"""Write down what was seen of videos and their counts; repeating it does no harm."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, case, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from catalog.errors import BadValue, NotFound
+from catalog.facts import ObservationFacts, RejectedFacts, SightingCounts, VideoFacts
+from catalog.schema.tables import (
+    Account,
+    Hashtag,
+    MediaFile,
+    RejectedRow,
+    Tombstone,
+    Topic,
+    TopicHashtag,
+    Video,
+    VideoHashtag,
+    ViewObservation,
+)
+from catalog.schema.types import among, bulk, chunks, insert_into, plain_json, utc_now
+from catalog.work.claims import MediaDone
+
+Sightings = Sequence[tuple[VideoFacts, ObservationFacts]]
+
+
+class _Newest(NamedTuple):
+    """A video's newest readable observation."""
+
+    display_text: str
+    views_k: float | None
+    step_k: float | None
+    observed_at: datetime
+
+
+def add_observations(
+    session: Session,
+    batch: Sightings,
+    ids: Mapping[str, int],
+    run_id: int | None,
+    repeat_after: timedelta,
+) -> int:
+    """Add what the counts were; return how many rows that were. See `store_sightings`.
+
+    ids: the videos' ids in the catalog by those of their site.
+    """
+    may_repeat = {
+        ids[video.tiktok_id] for video, seen in batch if repeat_after or not seen.is_time_stated
+    }
+    before = _newest_of(session, may_repeat)
+    rows: dict[tuple[int, Any], dict[str, Any]] = {}
+    for video, seen in batch:
+        video_id = ids[video.tiktok_id]
+        last = before.get(video_id)
+        if last is not None and _is_same_count(last, seen):
+            is_soon = timedelta(0) <= seen.observed_at - last.observed_at < repeat_after
+            if is_soon or not seen.is_time_stated:
+                continue
+        row = {
+            "video_id": video_id,
+            "observed_at": seen.observed_at,
+            "display_text": seen.display_text,
+            "views_k": seen.views_k,
+            "step_k": seen.step_k,
+            "source": seen.source,
+            "run_id": run_id,
+        }
+        # The first of one moment counts, in one batch as over many.
+        rows.setdefault((video_id, seen.observed_at), row)
+    if not rows:
+        return 0
+    statement = insert_into(session, ViewObservation).on_conflict_do_nothing(
+        index_elements=["video_id", "observed_at"]
+    )
+    ordered = [rows[key] for key in sorted(rows)]
+    n_added = bulk(session, statement, ordered)
+    newest = (
+        select(ViewObservation.id)
+        .where(ViewObservation.video_id == Video.id)
+        # One unreadable page must not hide the count that is known.
+        .order_by(ViewObservation.views_k.is_(None), ViewObservation.observed_at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    session.execute(
+        update(Video)
+        .where(among(session, Video.id, set(ids.values())))
+        .values(latest_observation_id=newest)
+        .execution_options(synchronize_session=False)
+    )
+    return n_added
+
+
+def _is_same_count(newest: _Newest, seen: ObservationFacts) -> bool:
+    """Say whether two looks showed one count: "45.3K" on a card is 45300 in the page's data."""
+    if newest.display_text == seen.display_text:
+        return True
+    if newest.views_k is None or seen.views_k is None or newest.views_k != seen.views_k:
+        return False
+    # Thousands without their text do not say how they were rounded.
+    return newest.step_k == seen.step_k or not seen.is_time_stated
+
+
+def _newest_of(session: Session, video_ids: set[int]) -> dict[int, _Newest]:
+    """Return what each video's newest readable observation showed, and when."""
+    if not video_ids:
+        return {}
+    rows = session.execute(
+        select(
+            Video.id,
+            ViewObservation.display_text,
+            ViewObservation.views_k,
+            ViewObservation.step_k,
+            ViewObservation.observed_at,
+        )
+        .join(ViewObservation, ViewObservation.id == Video.latest_observation_id)
+        .where(among(session, Video.id, video_ids))
+    )
+    return {video_id: _Newest(text, k, step, at) for video_id, text, k, step, at in rows}
+
+
+def plain_hashtag(name: str) -> str:
+    """Return a hashtag as the catalog keeps it: lower case, without '#'. Raises BadValue."""
+    plain = name.strip().removeprefix("#").lower()
+    if not plain or plain.startswith("#") or len(plain) > 200:
+        raise BadValue(f"{name!r} is no hashtag: give its name, such as 'dance'")
+    return plain
+
+
+def ensure_names(session: Session, entity: type[Topic | Hashtag], names: Sequence[str]) -> None:
+    """Make what is not there yet."""
+    if names:
+        rows = [{"name": name} for name in names]
+        session.execute(insert_into(session, entity).on_conflict_do_nothing(), rows)
+
+
+def ids_by_name(
+    session: Session, entity: type[Topic | Hashtag], names: Iterable[str]
+) -> dict[str, int]:
+    """Return the id of each name that is there."""
+    found: dict[str, int] = {}
+    for chunk in chunks(sorted(set(names))):
+        rows = session.execute(select(entity.name, entity.id).where(entity.name.in_(chunk)))
+        found.update((name, row_id) for name, row_id in rows)
+    return found
+
+
+# What an export writes in place of a name that a caption mentions.
+NO_NAME = "@…"
+
+
+def store_sightings(
+    session: Session,
+    sightings: Sightings,
+    *,
+    run_id: int | None,
+    found_by: str | None,
+    known_only: bool = False,
+    repeat_after: timedelta = timedelta(0),
+) -> SightingCounts:
+    """Add or bring up to date the videos seen, and add what their counts were.
+
+    found_by: the hashtag whose page listed them; each is linked to it whatever its caption says.
+    known_only: leave out and count as unknown what is not in the catalog. What was purged is left
+    out and counted as tombstoned. repeat_after: a count that is shown as it was this short a time
+    before, as on the pages of two hashtags, is no observation of its own. A fact that is None or
+    empty never erases a known one. A video's latest count only moves forward in time, so an old
+    export may be imported after a scrape.
+    """
+    listing = plain_hashtag(found_by) if found_by is not None else None
+    totals = SightingCounts(0, 0, 0)
+    for chunk in chunks(sightings):
+        in_order = sorted(chunk, key=lambda sighting: sighting[0].platform)
+        for platform, group in groupby(in_order, key=lambda sighting: sighting[0].platform):
+            found = list(group)
+            counts = _store_batch(
+                session, platform, found, run_id, listing, known_only, repeat_after
+            )
+            totals = SightingCounts(
+                totals.new_videos + counts.new_videos,
+                totals.known_videos + counts.known_videos,
+                totals.new_observations + counts.new_observations,
+                totals.tombstoned + counts.tombstoned,
+                totals.unknown + counts.unknown,
+            )
+    return totals
+
+
+def _store_batch(
+    session: Session,
+    platform: str,
+    batch: Sightings,
+    run_id: int | None,
+    listing: str | None,
+    known_only: bool,
+    repeat_after: timedelta,
+) -> SightingCounts:
+    n_given = len(batch)
+    batch = _without_tombstones(session, platform, batch)
+    n_tombstoned = n_given - len(batch)
+    known = _video_ids(session, platform, [video.tiktok_id for video, _ in batch])
+    n_unknown = 0
+    if known_only:
+        n_unknown = sum(video.tiktok_id not in known for video, _ in batch)
+        batch = [(video, seen) for video, seen in batch if video.tiktok_id in known]
+    if not batch:
+        return SightingCounts(0, 0, 0, n_tombstoned, n_unknown)
+    ids = _upsert_videos(session, platform, batch)
+    _bring_back(session, batch, ids)
+    _link_hashtags(session, batch, ids, listing)
+    new_observations = add_observations(session, batch, ids, run_id, repeat_after)
+    n_known = len(known.keys() & ids.keys())
+    return SightingCounts(len(ids) - n_known, n_known, new_observations, n_tombstoned, n_unknown)
+
+
+def _without_tombstones(session: Session, platform: str, batch: Sightings) -> Sightings:
+    if session.scalar(select(Tombstone.id).limit(1)) is None:
+        return batch
+    keys = {video.tiktok_id for video, _ in batch} | {v.author_key for v, _ in batch} - {None}
+    rows = session.execute(
+        select(Tombstone.kind, Tombstone.key).where(
+            among(session, Tombstone.key, keys), Tombstone.platform == platform
+        )
+    )
+    buried = {(kind, key) for kind, key in rows}
+    if not buried:
+        return batch
+    return [
+        (video, seen)
+        for video, seen in batch
+        if ("video", video.tiktok_id) not in buried and ("author", video.author_key) not in buried
+    ]
+
+
+def _video_ids(session: Session, platform: str, tiktok_ids: Iterable[str]) -> dict[str, int]:
+    wanted = select(Video.tiktok_id, Video.id).where(
+        among(session, Video.tiktok_id, set(tiktok_ids)), Video.platform == platform
+    )
+    return dict(session.execute(wanted).all())
+
+
+def _upsert_videos(session: Session, platform: str, batch: Sightings) -> dict[str, int]:
+    handles = {v.author_key: v.handle for v, _ in batch if v.author_key}
+    accounts = _ensure_accounts(session, platform, handles)
+    rows: dict[str, dict[str, Any]] = {}
+    for video, seen in batch:
+        if not video.tiktok_id:
+            raise BadValue(f"a video without an id: {video.url!r}")
+        before = rows.get(video.tiktok_id, {})
+        facts = {
+            "tiktok_id": video.tiktok_id,
+            "platform": platform,
+            "url": video.url,
+            "caption": video.caption,
+            "account_id": accounts.get(video.author_key or ""),
+            "posted_at": video.posted_at,
+            "duration_s": video.duration_s,
+            "width_px": video.width_px,
+            "height_px": video.height_px,
+            "first_seen_at": min(seen.observed_at, before.get("first_seen_at", seen.observed_at)),
+        }
+        rows[video.tiktok_id] = before | {
+            name: fact for name, fact in facts.items() if fact is not None or name not in before
+        }
+    statement = insert_into(session, Video)
+    new = statement.excluded
+    # Rows in the order of their key: two writers then wait for, and never deadlock, each other.
+    bulk(
+        session,
+        statement.on_conflict_do_update(
+            index_elements=["tiktok_id", "platform"],
+            set_={
+                "url": case((new.url != "", new.url), else_=Video.url),
+                "caption": case((_says_more(new.caption), new.caption), else_=Video.caption),
+                "account_id": func.coalesce(new.account_id, Video.account_id),
+                "posted_at": func.coalesce(new.posted_at, Video.posted_at),
+                "duration_s": func.coalesce(new.duration_s, Video.duration_s),
+                "width_px": func.coalesce(new.width_px, Video.width_px),
+                "height_px": func.coalesce(new.height_px, Video.height_px),
+                "first_seen_at": case(
+                    (new.first_seen_at < Video.first_seen_at, new.first_seen_at),
+                    else_=Video.first_seen_at,
+                ),
+            },
+        ),
+        [rows[tiktok_id] for tiktok_id in sorted(rows)],
+    )
+    return _video_ids(session, platform, rows)
+
+
+def _says_more(caption: ColumnElement[str]) -> ColumnElement[bool]:
+    """Say whether a caption is to take the known one's place: not when an export left names out."""
+    return (caption != "") & (~caption.contains(NO_NAME, autoescape=True) | (Video.caption == ""))
+
+
+def _bring_back(session: Session, batch: Sightings, ids: Mapping[str, int]) -> None:
+    """Forget that a video was gone if it was seen since; the age of a file is no proof of that."""
+    last_seen: dict[int, datetime] = {}
+    for video, seen in batch:
+        if seen.is_time_stated:
+            video_id = ids[video.tiktok_id]
+            last_seen[video_id] = max(seen.observed_at, last_seen.get(video_id, seen.observed_at))
+    gone = session.execute(
+        select(Video.id, Video.gone_at).where(
+            among(session, Video.id, last_seen), Video.gone_at.is_not(None)
+        )
+    )
+    back = [video_id for video_id, gone_at in gone if gone_at and last_seen[video_id] > gone_at]
+    if back:
+        values = {"gone_at": None, "gone_reason": None}
+        is_back = update(Video).where(among(session, Video.id, back)).values(values)
+        session.execute(is_back.execution_options(synchronize_session=False))
+
+
+def _ensure_accounts(
+    session: Session, platform: str, handles: Mapping[str, str | None]
+) -> dict[str, int]:
+    if not handles:
+        return {}
+    rows = [
+        {"author_key": key, "platform": platform, "handle": handle}
+        for key, handle in sorted(handles.items())
+    ]
+    statement = insert_into(session, Account)
+    handle = statement.excluded.handle
+    bulk(
+        session,
+        statement.on_conflict_do_update(
+            index_elements=["author_key", "platform"],
+            set_={"handle": handle},
+            where=handle.is_not(None) & handle.is_distinct_from(Account.handle),
+        ),
+        rows,
+    )
+    wanted = select(Account.author_key, Account.id).where(
+        among(session, Account.author_key, handles), Account.platform == platform
+    )
+    return dict(session.execute(wanted).all())
+
+
+def _link_hashtags(
+    session: Session, batch: Sightings, ids: Mapping[str, int], listing: str | None
+) -> None:
+    links: dict[tuple[int, str], str] = {}
+    for video, _ in batch:
+        video_id = ids[video.tiktok_id]
+        for tag in video.hashtags:
+            links.setdefault((video_id, plain_hashtag(tag)), "caption")
+        if listing is not None:
+            links[video_id, listing] = "listing"
+    if not links:
+        return
+    names = {name for _, name in links}
+    ensure_names(session, Hashtag, sorted(names))
+    tag_ids = ids_by_name(session, Hashtag, names)
+    statement = insert_into(session, VideoHashtag)
+    bulk(
+        session,
+        statement.on_conflict_do_update(
+            index_elements=["video_id", "hashtag_id"],
+            set_={"found_by": statement.excluded.found_by},
+            where=statement.excluded.found_by == "listing",
+        ),
+        [
+            {"video_id": video_id, "hashtag_id": tag_ids[name], "found_by": found_by}
+            for (video_id, name), found_by in sorted(links.items())
+        ],
+    )
+
+
+def add_topics(session: Session, topics: Mapping[str, Sequence[str]]) -> int:
+    """Make each topic and link its hashtags to it; return how many links are new."""
+    for name in sorted(topics):
+        if not name.strip() or len(name) > 200:
+            raise BadValue(f"{name!r} is no topic name")
+    ensure_names(session, Topic, sorted(topics))
+    topic_ids = ids_by_name(session, Topic, topics)
+    tags = {tag: plain_hashtag(tag) for tags in topics.values() for tag in tags}
+    ensure_names(session, Hashtag, sorted(set(tags.values())))
+    tag_ids = ids_by_name(session, Hashtag, set(tags.values()))
+    links = {
+        (topic_ids[topic], tag_ids[tags[tag]]) for topic, names in topics.items() for tag in names
+    }
+    if not links:
+        return 0
+    statement = insert_into(session, TopicHashtag).on_conflict_do_nothing()
+    rows = [{"topic_id": topic, "hashtag_id": tag} for topic, tag in sorted(links)]
+    made = session.execute(statement.returning(TopicHashtag.topic_id), rows)
+    return len(made.all())
+
+
+def mark_listed(session: Session, hashtag: str, at: datetime) -> None:
+    """Note that a hashtag's page was listed to its end at `at`."""
+    name = plain_hashtag(hashtag)
+    ensure_names(session, Hashtag, [name])
+    earlier = or_(Hashtag.listed_at.is_(None), Hashtag.listed_at < at)
+    session.execute(update(Hashtag).where(Hashtag.name == name, earlier).values(listed_at=at))
+
+
+def mark_gone(session: Session, video_id: int, at: datetime, reason: str) -> None:
+    """Note that a video is no longer to be had; nothing known of it is deleted."""
+    result = session.execute(
+        update(Video)
+        .where(Video.id == video_id)
+        .values(gone_at=at, gone_reason=reason)
+        .returning(Video.id)
+    )
+    if result.first() is None:
+        raise NotFound(f"no video with id {video_id}")
+
+
+def store_rejected(
+    session: Session, source: str, rows: Sequence[RejectedFacts], *, run_id: int
+) -> int:
+    """Note rows of an import that were not taken; return how many were not known yet."""
+    statement = insert_into(session, RejectedRow).on_conflict_do_nothing(
+        index_elements=["source", "line", "row_sha256"]
+    )
+    now, n_new = utc_now(), 0
+    for chunk in chunks(rows):
+        values = [
+            {
+                "run_id": run_id,
+                "source": source,
+                "line": row.line,
+                "tiktok_id": row.tiktok_id,
+                "reason": row.reason,
+                "detail": row.detail,
+                "row_sha256": row.row_sha256,
+                "at": now,
+            }
+            for row in chunk
+        ]
+        n_new += len(session.execute(statement.returning(RejectedRow.id), values).all())
+    return n_new
+
+
+def adopt_media(session: Session, platform: str, tiktok_id: str, done: MediaDone) -> bool:
+    """Give a video the file that an import brought; False when it has one or one is on its way.
+
+    Raises NotFound for a video that is not in the catalog.
+    """
+    video_id = session.scalar(
+        select(Video.id).where(Video.tiktok_id == tiktok_id, Video.platform == platform)
+    )
+    if video_id is None:
+        raise NotFound(f"no video {tiktok_id} of {platform}")
+    values = {
+        "status": "ok",
+        "uri": done.uri,
+        "sha256": done.sha256,
+        "n_bytes": done.n_bytes,
+        "probe": plain_json(done.probe),
+        "error_code": None,
+        "error": None,
+        "not_before": None,
+        "finished_at": utc_now(),
+    }
+    statement = insert_into(session, MediaFile).on_conflict_do_update(
+        index_elements=["video_id", "kind"],
+        set_=values,
+        where=MediaFile.status.not_in(("ok", "leased")),
+    )
+    row = {"video_id": video_id, "kind": "video", "attempts": 0, **values}
+    return session.execute(statement.returning(MediaFile.id), [row]).first() is not None

@@ -1,0 +1,404 @@
+"""What is said in a window of sound: language, speech or not, words and their times.
+
+Two guards keep invented words out of the catalog: a gate before decoding, and a check of the
+decoded text after it.
+
+For a window M of log-mel spectrogram (80 x 3000) the states are x0 = the first block's input
+(convolutions plus positions) and x1..xL = the residual stream after each block, before the final
+norm: (L + 1, 1500, E), for base (7, 1500, 512).
+
+Stock Whisper's own token rules, without its second tries, which are random, and without the text
+before a window as a prompt, which lets one loop start the next.
+"""
+
+import math
+import warnings
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeVar
+
+import torch
+from torch import Tensor
+from whisper.audio import N_FRAMES, log_mel_spectrogram
+from whisper.decoding import DecodingOptions, DecodingTask
+from whisper.model import Whisper
+from whisper.tokenizer import get_tokenizer
+from whisper.utils import compression_ratio
+
+from features.errors import FeatureError
+from features.sound.waveform import SILENT_BELOW_DBFS, Waveform
+from features.sound.whisper_decoder import RowDecoder
+
+
+@dataclass(frozen=True)
+class Window:
+    """Up to 30 s of sound, encoded. states (L+1, 1500, E), features (1, 1500, E), both float32."""
+
+    start_frame: int
+    n_frames: int
+    states: Tensor
+    features: Tensor
+
+    def state_sum(self, start: int = 0, end: int | None = None) -> Tensor:
+        """Sum the states of some real frames, in float64: (L+1, E)."""
+        end = self.n_frames if end is None else min(end, self.n_frames)
+        # float64, because channel 388 of base spikes to ±560 and 16-bit sums overflow.
+        return self.states[:, start:end].sum(dim=1, dtype=torch.float64)
+
+
+class WindowEncoder:
+    """Encodes one window at a time: a row's numbers cannot depend on what it is batched with.
+
+    Batching gains nothing on a CPU, where the 1500 frames of one window already fill the cores.
+    """
+
+    def __init__(
+        self, network: Whisper, *, dtype: torch.dtype | None = None, device: str = "cpu"
+    ) -> None:
+        """dtype: what matrices are multiplied in, None for float32; all sums stay in float32."""
+        self._encoder = network.encoder
+        self._n_mels: int = network.dims.n_mels
+        self._dtype = dtype
+        self._device = device
+        self._device_type = torch.device(device).type
+
+    def mel(self, waveform: Waveform) -> Tensor:
+        """Return the whole file's log-mel spectrogram: (n_mels, M), 10 ms a column."""
+        mel: Tensor = log_mel_spectrogram(torch.from_numpy(waveform.samples), self._n_mels)
+        return mel
+
+    @torch.inference_mode()
+    def encode(self, mel: Tensor, start_frame: int) -> Window:
+        """Encode the window that begins at a 20 ms frame; what is missing to 30 s is zeros.
+
+        Zeros in the spectrogram, not silence in the sound: the paper's rule, and Whisper's own.
+        """
+        piece = mel[:, 2 * start_frame : 2 * start_frame + N_FRAMES]
+        n_frames = math.ceil(piece.shape[1] / 2)
+        padded = torch.nn.functional.pad(piece, (0, N_FRAMES - piece.shape[1]))
+        with (
+            self._recorded_states() as states,
+            torch.autocast(self._device_type, self._dtype, enabled=self._dtype is not None),
+        ):
+            features = self._encoder(padded[None].to(self._device))
+        return Window(start_frame, n_frames, torch.cat(states).cpu(), features.float())
+
+    @contextmanager
+    def _recorded_states(self) -> Iterator[list[Tensor]]:
+        states: list[Tensor] = []
+
+        def keep_input(_block: object, inputs: tuple[Tensor]) -> tuple[Tensor]:
+            # Passed on in float32, so that the residual stream is summed in it under autocast too.
+            states.append(inputs[0].float())
+            return (states[0],)
+
+        def keep_output(_block: object, _inputs: object, output: Tensor) -> None:
+            states.append(output)
+
+        blocks = self._encoder.blocks
+        hooks = [blocks[0].register_forward_pre_hook(keep_input)]
+        hooks += [block.register_forward_hook(keep_output) for block in blocks]
+        try:
+            yield states
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+#: One encoder frame is 20 ms: the unit of timestamp tokens and of every `*_frame` here.
+FRAME_S: Final = 0.02
+N_WINDOW_FRAMES: Final = 1500
+
+# The gate needs both signs: speech reaches a no-speech probability of 0.64, and short or foreign
+# speech a language probability of 0.32, but never together (19 windows and 27 clips measured).
+NO_SPEECH_ABOVE: Final = 0.6
+LANGUAGE_BELOW: Final = 0.7
+# Stock Whisper's limits. There they start another, random decoding; here they drop the window.
+LOGPROB_BELOW: Final = -1.0
+COMPRESSION_ABOVE: Final = 2.4
+#: The rules above, as they are written into a feature set's name.
+GATE: Final = (
+    f"no_speech>{NO_SPEECH_ABOVE} and language<{LANGUAGE_BELOW}; "
+    f"drop logprob<{LOGPROB_BELOW}, compression>{COMPRESSION_ABOVE}; silent<{SILENT_BELOW_DBFS}"
+)
+#: A sentence cut off by the end of the file is read again from its start only if this much is left.
+MIN_TAIL_FRAMES: Final = 50
+
+DropReason = Literal["no_speech", "improbable", "repetitive", "no_words"]
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What one decoder step on a window says before any word is decoded."""
+
+    language: str | None  # None for English-only weights, which cannot tell
+    language_prob: float | None
+    no_speech_prob: float
+
+    @property
+    def is_speech(self) -> bool:
+        """False only where both signs speak against speech."""
+        uncertain = self.language_prob is None or self.language_prob < LANGUAGE_BELOW
+        return not (self.no_speech_prob > NO_SPEECH_ABOVE and uncertain)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A piece of text between two frames of its window, end exclusive."""
+
+    start_frame: int
+    end_frame: int
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One window, read: spans are empty when it was dropped. `n_frames_read` is always positive."""
+
+    hearing: Hearing
+    dropped: DropReason | None
+    spans: tuple[tuple[Span, str], ...]
+    avg_logprob: float | None
+    n_tokens: int
+    n_frames_read: int
+
+
+def cut(
+    tokens: Sequence[int], timestamp_begin: int, *, n_frames: int, last: bool
+) -> tuple[list[Span], int]:
+    """Cut a window's tokens into timed spans and say how many of its frames are dealt with.
+
+    Two timestamps in a row end one span and begin the next. When the tokens stop inside a span,
+    that span runs past the window: reading goes on from its start, except where the file ends
+    first (`last`) and less than a second is left, which is then taken as it is.
+    """
+
+    def frame(token: int) -> int:
+        return min(max(token - timestamp_begin, 0), n_frames)
+
+    stamps = [token >= timestamp_begin for token in tokens]
+    pairs = [i + 1 for i in range(len(tokens) - 1) if stamps[i] and stamps[i + 1]]
+    spans: list[Span] = []
+    begin = 0
+    for end in pairs:
+        spans.append(Span(frame(tokens[begin]), frame(tokens[end - 1]), tuple(tokens[begin:end])))
+        begin = end
+    finished = len(tokens) >= 2 and stamps[-1] and not stamps[-2]
+    resume = frame(tokens[begin - 1]) if pairs else 0
+    worth_reading_again = not last or n_frames - resume >= MIN_TAIL_FRAMES
+    if pairs and not finished and resume > 0 and worth_reading_again:
+        n_read = resume
+    else:
+        rest = tokens[begin:]
+        ends = [frame(token) for token in rest if token > timestamp_begin]
+        start = frame(rest[0]) if rest and rest[0] >= timestamp_begin else 0
+        end = ends[-1] if ends and ends[-1] > start else n_frames
+        spans.append(Span(start, end, tuple(rest)))
+        n_read = n_frames
+    return [span for span in spans if span.end_frame > span.start_frame], n_read
+
+
+def seconds(frame: float) -> float:
+    """Turn a frame number into seconds, to the hundredth that timestamps have."""
+    return round(frame * FRAME_S, 2)
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """Average, or None of nothing."""
+    return math.fsum(values) / len(values) if values else None
+
+
+#: A loop runs to the limit of 224 tokens; it is left as soon as it is plain.
+LOOP_CHECK_FROM: Final = 64
+LOOP_CHECK_EVERY: Final = 16
+
+
+@dataclass(frozen=True)
+class Request:
+    """A window to read. features: (1, 1500, E) float32, of which n_frames are sound.
+
+    last: nothing follows this window. language: what the file speaks, if that is known.
+    """
+
+    features: Tensor
+    n_frames: int
+    last: bool
+    language: str | None
+
+
+Result = TypeVar("Result")
+#: Asks for windows to be read, one after the other, and comes to a result.
+Job = Generator[Request, Reading, Result]
+
+
+@dataclass
+class _Open:
+    """A window that is being read: `feed` goes into the decoder, the first of it next."""
+
+    request: Request
+    feed: deque[int]
+    hearing: Hearing | None = None
+    prompt: list[int] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    sum_logprob: float = 0.0
+
+
+class WindowReader:
+    """Reads as many windows at a time as the decoder has places; none depends on the others."""
+
+    def __init__(self, network: Whisper) -> None:
+        self._multilingual: bool = network.is_multilingual
+        with warnings.catch_warnings():
+            # Whisper reads its vocabulary from a file that it does not close.
+            warnings.simplefilter("ignore", ResourceWarning)
+            self._tokenizer = get_tokenizer(
+                network.is_multilingual,
+                num_languages=network.num_languages,
+                language="en" if network.is_multilingual else None,
+                task="transcribe" if network.is_multilingual else None,
+            )
+        task = DecodingTask(network, DecodingOptions(language="en", fp16=False))
+        self._rules = task.logit_filters
+        self._max_tokens: int = task.sample_len
+        self._decoder = RowDecoder(network)
+        self._open: dict[int, _Open] = {}
+
+    @property
+    def n_free(self) -> int:
+        """How many more windows can be begun."""
+        return self._decoder.n_free
+
+    def begin(self, request: Request) -> int:
+        """Begin to read a window; its number is given back with its reading."""
+        place = self._decoder.enter(request.features)
+        sot: int = self._tokenizer.sot
+        self._open[place] = _Open(request, deque([sot]), prompt=[sot])
+        return place
+
+    @torch.inference_mode()
+    def advance(self) -> dict[int, Reading]:
+        """Read one token further in every window; return those that this brought to an end."""
+        logits = self._decoder.step({p: window.feed.popleft() for p, window in self._open.items()})
+        finished: dict[int, Reading] = {}
+        for place, found in logits.items():
+            reading = self._take(self._open[place], found)
+            if reading is not None:
+                finished[place] = reading
+                del self._open[place]
+                self._decoder.leave(place)
+        return finished
+
+    def stop(self) -> None:
+        """Leave whatever is being read."""
+        for place in self._open:
+            self._decoder.leave(place)
+        self._open.clear()
+
+    def _take(self, window: _Open, logits: Tensor) -> Reading | None:
+        """Make use of what may come next in a window; the reading if nothing comes next."""
+        if window.hearing is None:
+            window.hearing = self._hear(logits)
+            if not window.hearing.is_speech:
+                return Reading(window.hearing, "no_speech", (), None, 0, window.request.n_frames)
+            language = window.request.language or window.hearing.language
+            if language is not None:
+                place = self._tokenizer.all_language_codes.index(language)
+                window.feed.append(self._tokenizer.all_language_tokens[place])
+                window.feed.append(self._tokenizer.transcribe)
+                window.prompt += window.feed
+        if window.feed:
+            return None
+        token = self._choose(window, logits[None])
+        if token == self._tokenizer.eot:
+            return self._finish(window, window.hearing)
+        window.tokens.append(token)
+        n = len(window.tokens)
+        check = n >= LOOP_CHECK_FROM and n % LOOP_CHECK_EVERY == 0
+        if n >= self._max_tokens or (check and self._is_loop(window.tokens)):
+            return self._finish(window, window.hearing)
+        window.feed.append(token)
+        return None
+
+    def _hear(self, logits: Tensor) -> Hearing:
+        no_speech_prob = float(logits.softmax(-1)[self._tokenizer.no_speech])
+        if not self._multilingual:
+            return Hearing(None, None, no_speech_prob)
+        languages = logits[list(self._tokenizer.all_language_tokens)].softmax(-1)
+        best = int(languages.argmax())
+        code: str = self._tokenizer.all_language_codes[best]
+        return Hearing(code, float(languages[best]), no_speech_prob)
+
+    def _choose(self, window: _Open, logits: Tensor) -> int:
+        seen = torch.tensor([window.prompt + window.tokens], device=logits.device)
+        for rule in self._rules:
+            rule.apply(logits, seen)
+        token = int(logits[0].argmax())
+        window.sum_logprob += float(logits[0, token] - logits[0].logsumexp(-1))
+        return token
+
+    def _finish(self, window: _Open, hearing: Hearing) -> Reading:
+        tokens, n_frames = window.tokens, window.request.n_frames
+        avg_logprob = window.sum_logprob / (len(tokens) + 1)
+        dropped = self._objection(avg_logprob, tokens)
+        if dropped is not None:
+            return Reading(hearing, dropped, (), avg_logprob, len(tokens), n_frames)
+        spans, n_read = cut(
+            tokens, self._tokenizer.timestamp_begin, n_frames=n_frames, last=window.request.last
+        )
+        said = ((span, self._text(span.tokens)) for span in spans)
+        # "..." and the notes of music are text, but not words.
+        kept = tuple((span, text) for span, text in said if any(map(str.isalnum, text)))
+        return Reading(
+            hearing, None if kept else "no_words", kept, avg_logprob, len(tokens), n_read
+        )
+
+    def _objection(self, avg_logprob: float, tokens: Sequence[int]) -> DropReason | None:
+        if avg_logprob < LOGPROB_BELOW:
+            return "improbable"
+        return "repetitive" if self._is_loop(tokens) else None
+
+    def _is_loop(self, tokens: Sequence[int]) -> bool:
+        text = self._text(tokens)
+        return bool(text) and compression_ratio(text) > COMPRESSION_ABOVE
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        # The tokenizer leaves timestamps out by itself, other special tokens it would print.
+        text: str = self._tokenizer.decode([t for t in tokens if t < self._tokenizer.eot])
+        return text.strip()
+
+
+def read_in_lock_step(
+    jobs: Iterable[Job[Result]], reader: WindowReader | None
+) -> list[Result | FeatureError]:
+    """Run jobs to their results, as many at once as the reader can read windows for.
+
+    A known error takes the place of its job's result. reader: None where no job asks.
+    """
+    results: dict[int, Result | FeatureError] = {}
+    reading: dict[int, tuple[int, Job[Result]]] = {}
+    waiting = enumerate(jobs)
+
+    def run(number: int, job: Job[Result], answer: Reading | None) -> None:
+        try:
+            request = next(job) if answer is None else job.send(answer)
+        except StopIteration as stop:
+            results[number] = stop.value
+        except FeatureError as error:
+            results[number] = error
+        else:
+            assert reader is not None  # a job without a reader asks for nothing
+            reading[reader.begin(request)] = number, job
+
+    try:
+        while True:
+            while (reader is None or reader.n_free) and (entry := next(waiting, None)) is not None:
+                run(*entry, None)
+            if not reading or reader is None:
+                return [results[number] for number in sorted(results)]
+            for place, answer in reader.advance().items():
+                run(*reading.pop(place), answer)
+    finally:
+        if reader is not None:
+            reader.stop()

@@ -1,0 +1,144 @@
+"""A purge removes all there is of a video, says what has seen it, and can be interrupted."""
+
+import pytest
+
+from catalog.errors import Busy
+from catalog.facts import PredictionFacts
+from catalog.record.lineage import store_predictions
+from catalog.record.retention import (
+    files_left,
+    mark_clean,
+    move_rows,
+    purge,
+    rows_in_shard,
+    videos_to_purge,
+)
+from catalog.schema.tables import Base
+from catalog.work.claims import claim_media, enrol_media
+from catalog.work.runs import record_run
+from tests.catalog.factories import (
+    SHA,
+    add_feature_set,
+    add_features,
+    add_media,
+    add_model,
+    add_split,
+    add_videos,
+)
+from tests.fresh_catalog import ask
+
+FIRST, SECOND = "7300000000000000001", "7300000000000000002"
+OF_A_VIDEO = [
+    table.name
+    for table in Base.metadata.sorted_tables
+    if "video_id" in table.columns or table.name == "video"
+]
+
+
+def remove(catalog, *tiktok_ids, authors=()):
+    with catalog.write() as session:
+        return purge(
+            session,
+            platform="tiktok",
+            tiktok_ids=tiktok_ids,
+            author_keys=authors,
+            reason="asked for",
+        )
+
+
+def rows_of(catalog, video_id):
+    counted = {}
+    for table in OF_A_VIDEO:
+        column = "id" if table == "video" else "video_id"
+        sql = f"SELECT COUNT(*) FROM {table} WHERE {column} = :id"
+        counted[table] = ask(catalog, sql, id=video_id)[0][0]
+    return counted
+
+
+def test_all_rows_of_a_video_go_and_those_of_others_stay(catalog):
+    first, second = add_videos(catalog, 2)
+    add_media(catalog)
+    clips = add_feature_set(catalog)
+    add_features(catalog, clips)
+    model_id = add_model(catalog, split_id=add_split(catalog, [first, second]))
+    with (
+        record_run(catalog, "score", params={}, model_version_id=model_id) as run,
+        catalog.write() as session,
+    ):
+        facts = [
+            PredictionFacts(video_id, 1.0, None, None, None, None, SHA, "new")
+            for video_id in (first, second)
+        ]
+        store_predictions(session, run.id, facts)
+    with record_run(catalog, "fetch", params={}) as run:
+        run.done()
+        run.failed(FIRST, "gone", f"video {FIRST} is gone")
+    before = rows_of(catalog, second)
+    assert all(rows_of(catalog, first).values())
+
+    purged = remove(catalog, FIRST)
+
+    assert (purged.n_videos, purged.n_media, purged.n_features, purged.n_predictions) == (
+        1, 1, 1, 1,
+    )  # fmt: skip
+    assert purged.splits == ("s1",)
+    assert purged.models == ("fused:1",)
+    assert not any(rows_of(catalog, first).values())
+    assert rows_of(catalog, second) == before
+    # Not in the journal either, but the fact that something was purged is.
+    assert ask(catalog, "SELECT COUNT(*) FROM event WHERE subject = :id", id=FIRST) == [(0,)]
+    assert ask(catalog, "SELECT COUNT(*) FROM event WHERE code = 'purged'") == [(1,)]
+
+
+def test_an_author_goes_with_all_videos(catalog):
+    add_videos(catalog, 11)  # the author's key is the id's last digit: 1 and 11 are of one
+    with catalog.read() as session:
+        found = videos_to_purge(session, platform="tiktok", tiktok_ids=[], author_keys=["author-1"])
+    assert sorted(found.values()) == [FIRST, "7300000000000000011"]
+    assert remove(catalog, authors=["author-1"]).n_videos == 2
+    assert ask(catalog, "SELECT COUNT(*) FROM account WHERE author_key = 'author-1'") == [(0,)]
+    kinds = ask(catalog, "SELECT kind, COUNT(*) FROM tombstone GROUP BY kind ORDER BY kind")
+    assert kinds == [("author", 1), ("video", 2)]
+
+
+def test_files_are_remembered_until_they_are_cleaned(catalog):
+    add_videos(catalog, 1)
+    add_media(catalog)
+    remove(catalog, FIRST)
+    with catalog.read() as session:
+        [left] = files_left(session)
+    assert left.media == (f"{FIRST}.mp4",)
+    with catalog.write() as session:
+        mark_clean(session, left.tombstone_id)
+        assert files_left(session) == []
+    assert ask(catalog, "SELECT COUNT(*) FROM tombstone") == [(1,)]
+
+
+def test_purging_twice_or_what_is_not_there_is_no_error(catalog):
+    assert remove(catalog, SECOND).n_videos == 0
+    assert remove(catalog, SECOND).n_videos == 0
+    assert ask(catalog, "SELECT key FROM tombstone") == [(SECOND,)]
+
+
+def test_a_video_that_a_run_is_working_on_is_refused(catalog):
+    add_videos(catalog, 1)
+    with catalog.write() as session:
+        enrol_media(session)
+    assert claim_media(catalog, owner="a run", limit=1)
+    with pytest.raises(Busy, match="a run"):
+        remove(catalog, FIRST)
+    assert ask(catalog, "SELECT COUNT(*) FROM tombstone") == [(0,)]
+
+
+def test_rows_of_a_shard_move_together(catalog):
+    add_videos(catalog, 2)
+    add_media(catalog)
+    add_features(catalog, add_feature_set(catalog))
+    [(uri,)] = ask(catalog, "SELECT DISTINCT uri FROM feature LIMIT 1")
+    with catalog.write() as session:
+        rows = rows_in_shard(session, uri)
+        move_rows(session, uri, rows, [("new", 100 + i) for i in range(len(rows))])
+        assert rows_in_shard(session, uri) == []
+        assert [row.row for row in rows_in_shard(session, "new")] == [
+            100 + i for i in range(len(rows))
+        ]

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from model.errors import BadSetting, NothingToTrain
+from model.evaluation.metrics import Interval
+from model.evaluation.verdict import MIN_EVIDENCE, compare_models, verdict_of
+from model.solved.constants import Constants
+
+CONSTANTS = Constants(train_mean_k=30.0, train_median_k=8.0, geometric_mean_k=9.0)
+
+
+def rows(n: int = 200, *, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    actual = generator.lognormal(2, 1.5, n)
+    return actual, actual * generator.lognormal(0, noise, n)
+
+
+def compared(actual, predicted, part="holdout"):
+    found = compare_models(actual, predicted, constants=CONSTANTS, part=part)
+    return found, {(d.metric, d.first, d.second): d for d in found.differences}
+
+
+def test_a_sharper_model_is_better_in_everything_and_the_other_is_not():
+    actual, sharp = rows(noise=0.1)
+    _same, blunt = rows(noise=1.5)
+    _found, by_pair = compared(actual, {"blunt": blunt, "sharp": sharp})
+    for metric in ("mae_k", "log_mae", "spearman"):
+        difference = by_pair[metric, "blunt", "sharp"]
+        assert difference.verdict == "worse"
+        assert (difference.low > 0) == (difference.high > 0) == (metric != "spearman")
+    assert by_pair["log_mae", "sharp", "train_median"].verdict == "better"
+
+
+def test_every_model_meets_every_constant_and_a_constant_ranks_nothing():
+    actual, predicted = rows(noise=1.0)
+    found, by_pair = compared(actual, {"a": predicted, "b": predicted * 2})
+    assert {second for _metric, first, second in by_pair if first == "a"} == {
+        "b",
+        "train_mean",
+        "train_median",
+        "geometric_mean",
+    }
+    assert ("spearman", "a", "train_mean") not in by_pair
+    assert found.metrics["train_mean"]["mae_k"] == pytest.approx(np.abs(actual - 30).mean())
+    assert found.metrics["a"]["mae_k.low"] < found.metrics["a"]["mae_k"]
+
+
+def test_the_same_predictions_are_no_evidence_of_anything():
+    actual, predicted = rows(noise=1.0)
+    found, _by_pair = compared(actual, {"a": predicted, "b": predicted})
+    same = [d for d in found.differences if d.second == "b"]
+    assert [(d.value, d.low, d.high, d.verdict) for d in same] == [(0, 0, 0, "no evidence")] * 4
+
+
+def test_a_difference_that_is_noise_gets_no_word():
+    actual, first = rows(noise=0.5)
+    second = actual * np.random.default_rng(9).lognormal(0, 0.5, actual.size)
+    _found, by_pair = compared(actual, {"a": first, "b": second})
+    assert by_pair["spearman", "a", "b"].verdict == "no evidence"
+
+
+def test_no_verdict_of_training_videos_nor_of_few():
+    actual, predicted = rows(noise=0.01)
+    found, _by_pair = compared(actual, {"a": predicted, "b": actual}, part="train")
+    assert {d.verdict for d in found.differences} == {"in sample"}
+    few = MIN_EVIDENCE - 1
+    found, _by_pair = compared(actual[:few], {"a": predicted[:few], "b": actual[:few]})
+    assert {d.verdict for d in found.differences} == {"no evidence"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "ends", "word"),
+    [
+        ("mae_k", (-2, -1), "better"),
+        ("mae_k", (1, 2), "worse"),
+        ("mae_k", (-1, 0), "no evidence"),
+        ("spearman", (0.1, 0.2), "better"),
+        ("spearman", (-0.2, -0.1), "worse"),
+        ("spearman", (-0.1, 0.1), "no evidence"),
+    ],
+)
+def test_the_word_follows_the_interval(metric, ends, word):
+    assert verdict_of(metric, Interval(*ends), n=100, part="holdout") == word
+
+
+def test_nothing_to_compare_is_said():
+    with pytest.raises(NothingToTrain, match="holdout"):
+        compare_models(np.array([]), {"a": np.array([])}, constants=CONSTANTS, part="holdout")
+    with pytest.raises(BadSetting, match="train_mean"):
+        compare_models(np.ones(2), {"train_mean": np.ones(2)}, constants=CONSTANTS, part="new")

@@ -11,6 +11,8 @@ from catalog.schema.session import upgrade
 from cli import main
 from features.commands.plans import audio_plan
 from features.plan import AudioPlan
+from features.sound.whisper_decoder import LAYOUTS
+from features.sound.whisper_weights import BASE_FINGERPRINT
 
 
 @pytest.fixture
@@ -61,6 +63,16 @@ def test_random_weights_are_verified_by_their_fingerprint(data: Path) -> None:
     )
     assert first["files"] == []
     assert first["fingerprint"] == again["fingerprint"] != other["fingerprint"]
+
+
+@pytest.mark.whisper
+def test_verifying_whisper_tells_how_its_products_are_laid_out(data: Path) -> None:
+    result = viewcast(data, "-v", "weights", "verify", "--json")
+    said = json.loads(result.stdout)
+    assert said["fingerprint"] == BASE_FINGERPRINT
+    assert said["layout"]
+    assert set(said["layout"].split(", ")) <= LAYOUTS.keys()
+    assert f"laid out: {said['layout']}" in result.stderr
 
 
 def test_flags_of_audio_win_over_its_settings(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
         f"sys.exit(', '.join(m for m in {HEAVY!r} if m in sys.modules) or 0)"
     )
 
-    # How quick that makes it, `bench catalog` measures.
+    # How quick that makes it, `bench answers` measures.
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )

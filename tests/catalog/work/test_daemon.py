@@ -230,7 +230,7 @@ def test_a_running_night_is_stopped_and_marked_as_cancelled(catalog, deaf, asked
 
     run_daemon(catalog, job(start), stop=stop, now=lambda: now)
     assert child.asked[: len(asked)] == asked
-    # Two seconds are promised: looks of a tenth, and a write. `bench catalog` measures them.
+    # Two seconds are promised: looks of a tenth, and a write. `bench answers` measures them.
     assert child.n_looks * POLL_S <= STOP_GRACE_S + POLL_S
     with catalog.read() as session:
         assert session.scalars(select(Run.status)).all() == ["cancelled"]

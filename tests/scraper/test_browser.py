@@ -191,7 +191,9 @@ def test_lists_every_video_of_a_hashtag_with_its_count(live, shared_browser, nam
 def test_what_is_displayed_is_the_cards_text_or_else_the_jsons_digits(live, shared_browser):
     assert {card_variant(name) for name in ("sports", "dance")} == {"A", "B"}
     for name in ("sports", "dance"):
-        for sighting in list_all(shared_browser, name, limit=30).sightings:
+        sightings = list_all(shared_browser, name, limit=30).sightings
+        assert sightings
+        for sighting in sightings:
             views = live.content.by_id[sighting.tiktok_id].views
             is_on_card = card_variant(name) == "A"
             wanted = show_count(views) if is_on_card else str(round_count(views))

@@ -1,4 +1,4 @@
-"""How soon a program answers: `--help`, and a daemon that is told to end in the midst of a night."""
+"""How soon a program answers: `--help`, and a daemon that is told to end in mid-night."""
 
 import os
 import signal

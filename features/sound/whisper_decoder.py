@@ -106,16 +106,17 @@ def lay_out(weight: Tensor, bias: Tensor | None) -> tuple[str, Product]:
     # In one thread: oneDNN may choose an order by their number, and with it the last bits.
     with _threads(1):
         for name, layout in trials:
+            key = (layout, weight.shape, bias is None, weight.device, n_threads)
+            if not _tried.get(key, True):
+                continue
             product = layout(weight, bias)
             if product is None:
                 continue
-            key = (layout, weight.shape, bias is None, weight.device, n_threads)
             if key not in _tried:
                 _tried[key] = _holds(product, weight, bias, n_threads)
-                if not _tried[key]:
-                    log.debug("layout %r does not hold for %s", name, tuple(weight.shape))
             if _tried[key]:
                 return name, product
+            log.debug("layout %r does not hold for %s", name, tuple(weight.shape))
         product = always(weight, bias)
     assert product is not None  # it asks for nothing that a machine might lack
     return last, product

@@ -248,7 +248,8 @@ def test_a_step_is_stock_whisper_s(network: Whisper) -> None:
     decoder = RowDecoder(network)
     place = decoder.enter(sound)
     for token, wanted in zip(tokens[0], expected, strict=True):
-        torch.testing.assert_close(decoder.step({place: token})[place], wanted, rtol=0, atol=1e-5)
+        error = (decoder.step({place: token})[place] - wanted).abs().max()
+        assert error <= TOLERANCE * wanted.abs().max()
 
 
 @torch.inference_mode()
@@ -260,7 +261,7 @@ def test_other_machines_products_give_the_same(network: Whisper, only: Callable[
     here = first_logits()
     only(plain=plain)
     there = first_logits()
-    torch.testing.assert_close(there, here, rtol=0, atol=float(1e-5 * here.abs().max()))
+    assert (there - here).abs().max() <= TOLERANCE * here.abs().max()
 
 
 def test_a_row_s_numbers_do_not_depend_on_its_neighbours(network: Whisper, threads: None) -> None:

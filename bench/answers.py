@@ -1,4 +1,4 @@
-"""How soon a program answers: `--help`, and a daemon that is told to end in mid-night."""
+"""How soon a program answers: `--help`, and a daemon that is told to end amid a night."""
 
 import os
 import signal

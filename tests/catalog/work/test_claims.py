@@ -1,9 +1,5 @@
 """Leases: each unit of work is done once, whoever dies on the way."""
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from datetime import timedelta
@@ -45,6 +41,7 @@ from tests.catalog.factories import (
     feature_done,
     sha_of,
 )
+from tests.programs import speaking
 
 ROOT = Path(__file__).resolve().parents[3]
 LATER = timedelta(days=1)
@@ -381,24 +378,16 @@ with record_run(catalog, "extract", params={}) as run:
             assert finish_feature(session, int(sys.argv[2]), claim, run.uid, feature_done())
     sys.stdout.write("holding\\n")
     sys.stdout.flush()
-    time.sleep(86_400)
+    time.sleep(1_200)
 """
 
 
 def test_kill_9_loses_nothing_and_does_nothing_twice(catalog, clip_set):
-    child = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, catalog.url, str(clip_set)],
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == b"holding\n"
-    assert states(catalog) == {"done": 2, "leased": 4, "pending": 4}
-    assert reap(catalog) == []  # it lives, so nothing is taken from it
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
+    with speaking(HOLDER, catalog.url, str(clip_set)) as holder:
+        assert holder.stdout.readline() == b"holding\n"
+        assert states(catalog) == {"done": 2, "leased": 4, "pending": 4}
+        assert reap(catalog) == []  # it lives, so nothing is taken from it
+        holder.kill()
 
     assert len(reap(catalog)) == 1
     assert states(catalog) == {"done": 2, "pending": 8}

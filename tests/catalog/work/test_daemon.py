@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -30,7 +28,7 @@ from catalog.work.daemon import (
 )
 from catalog.work.runs import record_run
 from tests.catalog.factories import T0
-from tests.programs import HANG_S
+from tests.programs import HANG_S, speaking
 
 ROOT = Path(__file__).resolve().parents[3]
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -320,7 +318,7 @@ from catalog.schema.session import open_catalog
 catalog = open_catalog(sys.argv[1])
 with record_run(catalog, "nightly", params={}, slot=sys.argv[2]):
     sys.stdout.write("night\\\\n"); sys.stdout.flush()
-    time.sleep(86_400)
+    time.sleep(1_200)
 '''
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -333,17 +331,10 @@ run_daemon(open_catalog(url), job, stop=stop)
 
 
 def test_a_real_daemon_is_gone_with_its_night_after_sigterm(catalog):
-    child = subprocess.Popen(
-        [sys.executable, "-c", DAEMON, catalog.url],
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == b"night\n"
-    child.send_signal(signal.SIGTERM)
-    assert child.wait(timeout=HANG_S) == 0
-    assert child.stdout.read() == b""  # only when the night is gone too does the pipe end
-    child.stdout.close()
+    with speaking(DAEMON, catalog.url) as daemon:
+        assert daemon.stdout.readline() == b"night\n"
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(timeout=HANG_S) == 0
+        assert daemon.stdout.read() == b""  # the pipe ends only when the night is gone, too
     with catalog.read() as session:
         assert session.scalars(select(Run.status)).all() == ["cancelled"]

@@ -115,6 +115,7 @@ def test_a_local_folder_is_written_in_one_step_however_it_is_named(tmp_path, mon
 
 def test_no_rows_make_no_shard(store):
     assert store.write("clip", "h", []) == []
+    assert not list(UPath(store.root).rglob("*.safetensors"))
 
 
 def test_views_into_bigger_arrays_are_stored_as_they_look(store):
@@ -174,9 +175,11 @@ def test_readers_never_see_a_shard_in_the_making(tmp_path):
     done = threading.Event()
 
     def write() -> None:
-        for index in range(60):
-            store.write("clip", "h", [{"clip": np.full(200_000, index, np.uint8)}])
-        done.set()
+        try:
+            for index in range(60):
+                store.write("clip", "h", [{"clip": np.full(200_000, index, np.uint8)}])
+        finally:  # or a write that fails would let the reader look for ever
+            done.set()
 
     writer = threading.Thread(target=write)
     writer.start()

@@ -70,6 +70,15 @@ def states(catalog: Catalog, table=Feature) -> dict[str, int]:
         )
 
 
+def told_of(catalog: Catalog, set_id: int, video_id: int) -> dict[str, object]:
+    """All that a feature's row says beside its key."""
+    query = text("SELECT * FROM feature WHERE feature_set_id = :set_id AND video_id = :video_id")
+    with catalog.read() as session:
+        row = session.execute(query, {"set_id": set_id, "video_id": video_id}).mappings().one()
+    keys = {"feature_set_id", "video_id"}
+    return {name: value for name, value in row.items() if value is not None and name not in keys}
+
+
 def test_a_claim_carries_what_the_extractor_needs(catalog, clip_set):
     claims = claim_features(catalog, clip_set, owner="me", limit=3)
 
@@ -225,6 +234,10 @@ def test_retrying_opens_what_failed_and_only_that(catalog, clip_set):
         assert retry_failed(session, clip_set, "undecodable") == 1
         assert retry_failed(session, None, None) == 1
         assert retry_failed(session, None, None) == 0
+    for claim in (one, two):
+        told = told_of(catalog, clip_set, claim.video_id)
+        assert told.keys() <= {"status", "attempts", "run_id", "input_sha256"}
+        assert (told["status"], told["attempts"]) == ("pending", 0)
 
 
 def test_blocked_features_keep_their_attempts_and_stay_claimable(catalog, clip_set):
@@ -256,6 +269,7 @@ def test_a_changed_file_opens_its_feature_again(catalog, clip_set):
     with catalog.write() as session:
         session.execute(text("UPDATE media_file SET sha256 = 'new' WHERE video_id = 3"))
         assert enrol_features(session, clip_set, needs_feature_set_id=None) == 1
+    assert told_of(catalog, clip_set, 3) == {"status": "pending", "attempts": 0}
     (claim,) = claim_features(catalog, clip_set, owner="me", limit=5)
     assert (claim.video_id, claim.input_sha256, claim.attempt) == (3, "new", 1)
 

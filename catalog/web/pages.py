@@ -1,8 +1,6 @@
 """The HTML pages: Jinja2 templates that escape every value, and what the report is filled with."""
 
 import base64
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from catalog.files import atomic_file
 from catalog.read import reports
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Prediction, Run
@@ -77,14 +76,8 @@ def write_report(catalog: Catalog, path: Path, data_folder: Path | None = None) 
     """
     with catalog.read() as session:
         page = render("report.html", **_report(session, data_folder))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    try:
+    with atomic_file(path) as temporary:
         temporary.write_text(page, "utf-8")
-        temporary.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
     return path
 
 

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.facts import ClipRef, ModelFacts
+from catalog.files import atomic_file
 from catalog.read.lookup import model_feature_sets
 from catalog.read.pending import clip_refs
 from catalog.schema.session import Catalog
 from catalog.web.pages import render
-from features.store import FeatureStore, atomic_file
+from features.store import FeatureStore
 from features.video.convlstm import ConvLstmAutoencoder
 from features.video.visual import load_autoencoder
 from features.weights import load_weights

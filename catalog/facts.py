@@ -1,11 +1,21 @@
-"""What steps tell the catalog and what it answers, as plain frozen records."""
+"""What steps tell the catalog and what it answers, as plain frozen records.
 
-from collections.abc import Mapping
+With them the rules about their numbers that more than one room applies. This module imports
+nothing of ours and no database: the cores of the stages may use it, and nothing else of the catalog
+but its errors and files.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-Part = Literal["train", "val", "holdout", "new"]
+Part = Literal["train", "val", "holdout"]
+Verdict = Literal["better", "worse", "no evidence", "in sample"]
+
+#: With fewer rows a difference between two errors is mostly which rows they are.
+MIN_EVIDENCE = 30
+IN_SAMPLE: Part = "train"
 
 
 @dataclass(frozen=True)
@@ -234,3 +244,31 @@ class ClipRef(FeatureRef):
 
     video_id: int
     part: str
+
+
+def verdict_of(
+    ends: Sequence[tuple[float | None, float | None]],
+    *,
+    n: float,
+    part: str,
+    higher_is_better: bool = False,
+) -> Verdict:
+    """Say whether the first of two forecasters is better than the second, by paired intervals.
+
+    The one rule of the leaderboard, the report, `compare`, Table I and the forecast card, which
+    differ only in whom and by what they compare. `ends`: of the 95 % intervals of first minus
+    second on the same n rows, one for each metric and rival that counts. "better" and "worse" only
+    where every one of them is on the same side of zero; an end that is missing, no number or zero
+    is no evidence, nor are fewer rows than MIN_EVIDENCE. What a model was trained on tells nothing.
+    """
+    if part == IN_SAMPLE:
+        return "in sample"
+    known = [(low, high) for low, high in ends if low is not None and high is not None]
+    if n < MIN_EVIDENCE or not known or len(known) < len(ends):
+        return "no evidence"
+    # Said so that NaN fails both.
+    is_below = all(low <= high < 0 for low, high in known)
+    is_above = all(0 < low <= high for low, high in known)
+    if not (is_below or is_above):
+        return "no evidence"
+    return "better" if is_above == higher_is_better else "worse"

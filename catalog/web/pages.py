@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from catalog.facts import MIN_EVIDENCE
 from catalog.read import reports
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Prediction, Run
@@ -216,7 +217,7 @@ def _page(session: Session, data_folder: Path | None) -> Iterable[str]:
     yield (
         "<p class='note'>A model is called better only where the paired 95 % bootstrap intervals of"
         " its MSE and its MAE exclude zero, beside always answering the train mean and beside"
-        f" always answering the train median, on at least {reports.MIN_EVIDENCE} videos that it was"
+        f" always answering the train median, on at least {MIN_EVIDENCE} videos that it was"
         " not trained on; otherwise there is no evidence.</p>"
     )
     yield from _scatter(session)

@@ -7,7 +7,7 @@ but its errors and files.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 Part = Literal["train", "val", "holdout"]
@@ -16,6 +16,7 @@ Verdict = Literal["better", "worse", "no evidence", "in sample"]
 #: With fewer rows a difference between two errors is mostly which rows they are.
 MIN_EVIDENCE = 30
 IN_SAMPLE: Part = "train"
+OLDEST_UPLOAD = datetime(2014, 1, 1, tzinfo=UTC)  # before the site's first ancestor
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,33 @@ class RejectedFacts:
     row_sha256: str
 
 
-@dataclass(frozen=True)
-class SplitMemberFacts:
-    """One video's part in a split, and the observation that is its label."""
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A video that may enter a split; both times are aware."""
 
     video_id: int
-    part: str
-    observation_id: int
+    tiktok_id: str
+    author_id: int | None
+    posted_at: datetime | None
+    first_seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One readable count of a video, in thousands, and when it was seen."""
+
+    id: int
+    observed_at: datetime
+    views_k: float
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A video of a split, its part, and the count that is its label."""
+
+    video: Candidate
+    part: Part
+    label: Observed
 
 
 @dataclass(frozen=True)
@@ -163,18 +184,6 @@ class RefreshTodo:
 
 
 @dataclass(frozen=True)
-class SplitCandidate:
-    """A video with a readable count that may join a split."""
-
-    video_id: int
-    tiktok_id: str
-    author_id: int | None
-    posted_at: datetime | None
-    first_seen_at: datetime
-    observation_id: int
-
-
-@dataclass(frozen=True)
 class FeatureRef:
     """Where one feature is; `status` is "missing" when it has not even been enrolled."""
 
@@ -186,21 +195,24 @@ class FeatureRef:
 
 @dataclass(frozen=True)
 class PostFacts:
-    """What is known of a video beside how it did; None: nobody said.
+    """What a model may read of a post beside its picture and sound; None: nobody said.
 
-    heard: the facts of its audio feature, such as `text` and `language`; None: not listened to.
+    There is no field for likes, shares, comments, followers or anything else that grows with the
+    views: what has no name here cannot become a feature. author: the account's id in the catalog.
+    posted_at: aware, the best known time of upload. transcript: what is said in the video, ""
+    where nothing is, None where nobody listened.
     """
 
-    tiktok_id: str
-    caption: str
-    hashtags: tuple[str, ...]
-    account_id: int | None
-    posted_at: datetime | None
-    first_seen_at: datetime
-    duration_s: float | None
-    width_px: int | None
-    height_px: int | None
-    heard: Mapping[str, Any] | None
+    caption: str = ""
+    hashtags: tuple[str, ...] = ()
+    author: int | None = None
+    posted_at: datetime | None = None
+    duration_s: float | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    transcript: str | None = None
+    language: str | None = None
+    speech_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +256,23 @@ class ClipRef(FeatureRef):
 
     video_id: int
     part: str
+
+
+def uploaded_at(video: Candidate) -> datetime:
+    """Best known upload time: what the page said, else the second inside the id, else first sight.
+
+    The upper 32 bits of an id are its upload second; an id that says something absurd is not
+    such an id.
+    """
+    if video.posted_at is not None:
+        return video.posted_at
+    if video.tiktok_id.isascii() and video.tiktok_id.isdigit():
+        second = int(video.tiktok_id) >> 32
+        if OLDEST_UPLOAD.timestamp() < second < 2**32:
+            told = datetime.fromtimestamp(second, tz=UTC)
+            if told <= video.first_seen_at + timedelta(days=1):
+                return told
+    return video.first_seen_at
 
 
 def verdict_of(

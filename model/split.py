@@ -4,19 +4,20 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import combinations
 from statistics import median
 from typing import Any, Literal
 
+from catalog.facts import Candidate, Member, Part, uploaded_at
 from model.errors import BadSetting
 
-Part = Literal["train", "val", "holdout"]
 Strategy = Literal["time", "author", "hash", "paper"]
 
 # Section IV of the paper: 1,100 videos, 800 to train, 200 to validate, 100 held out.
 PAPER_TRAIN, PAPER_VAL, PAPER_ALL = 800, 200, 1100
-OLDEST_UPLOAD = datetime(2014, 1, 1, tzinfo=UTC)  # before the site's first ancestor
+PARTS: tuple[Part, ...] = ("train", "val", "holdout")
+DAY_S = 86_400
 
 
 @dataclass(frozen=True)
@@ -56,37 +57,9 @@ class SplitConfig:
         return settings
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A video that could enter a split; both times are aware."""
-
-    video_id: int
-    tiktok_id: str
-    author_id: int | None
-    posted_at: datetime | None
-    first_seen_at: datetime
-
-
 def assign_parts(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, Part]:
     """Part of every candidate by video_id, whatever the order they come in."""
     return STRATEGIES[config.strategy](candidates, config)
-
-
-def uploaded_at(candidate: Candidate) -> datetime:
-    """Best known upload time: what the page said, else the second inside the id, else first sight.
-
-    The upper 32 bits of an id are its upload second; an id that says something absurd is not
-    such an id.
-    """
-    if candidate.posted_at is not None:
-        return candidate.posted_at
-    if candidate.tiktok_id.isascii() and candidate.tiktok_id.isdigit():
-        second = int(candidate.tiktok_id) >> 32
-        if OLDEST_UPLOAD.timestamp() < second < 2**32:
-            told = datetime.fromtimestamp(second, tz=UTC)
-            if told <= candidate.first_seen_at + timedelta(days=1):
-                return told
-    return candidate.first_seen_at
 
 
 def label_place(
@@ -170,19 +143,6 @@ STRATEGIES: dict[str, Callable[[Sequence[Candidate], SplitConfig], dict[int, Par
 }
 
 
-PARTS: tuple[Part, ...] = ("train", "val", "holdout")
-DAY_S = 86_400
-
-
-@dataclass(frozen=True)
-class Member:
-    """A video of a split, its part, and when the count that is its label was seen."""
-
-    video: Candidate
-    part: Part
-    observed_at: datetime
-
-
 @dataclass(frozen=True)
 class PartSummary:
     """One part: upload times, ages of its labels in days, and its known authors."""
@@ -233,7 +193,7 @@ def summarise(members: Iterable[Member]) -> SplitSummary:
     for member in members:
         part = gathered.setdefault(member.part, _Gathered())
         part.posted.append(uploaded_at(member.video))
-        part.seen.append(member.observed_at)
+        part.seen.append(member.label.observed_at)
         author = member.video.author_id
         if author is not None:
             part.videos_of[author] = part.videos_of.get(author, 0) + 1

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 
-from model.batches import Example, Facts
+from catalog.facts import PostFacts
+from model.batches import Example
 from model.blocks.history import (
     AUTHOR_COLUMNS,
     TAG_COLUMNS,
@@ -420,7 +421,7 @@ class BlockEncoder(nn.Module):
     def _place(self, block: str, grams: list[str]) -> Floats:
         return cast(TextAxes, self.texts[block]).read(grams)
 
-    def _words(self, facts: Facts) -> Floats | None:
+    def _words(self, facts: PostFacts) -> Floats | None:
         if facts.transcript is None:
             return None
         share = np.nan
@@ -428,7 +429,7 @@ class BlockEncoder(nn.Module):
             share = min(1.0, facts.speech_s / facts.duration_s)
         return np.append(self._place("words", spoken(facts)), [share, not np.isnan(share)])
 
-    def _tags(self, facts: Facts, fold: int | None) -> Floats | None:
+    def _tags(self, facts: PostFacts, fold: int | None) -> Floats | None:
         if not facts.hashtags:
             return None
         means = self.tag_means.read(facts.hashtags, self.general.without(fold), fold)
@@ -436,7 +437,7 @@ class BlockEncoder(nn.Module):
             return means
         return np.append(means, self._place("tags", tag_grams(facts)))
 
-    def _author(self, facts: Facts, fold: int | None) -> Floats | None:
+    def _author(self, facts: PostFacts, fold: int | None) -> Floats | None:
         if facts.author is None or facts.posted_at is None:
             return None
         return self.authors.read(facts.author, facts.posted_at, self.general.without(fold))
@@ -453,23 +454,23 @@ def label(views_k: float, target: TargetTransform) -> float:
     return math.log1p(views_k) if target.kind == "raw" else float(target.apply(views_k))
 
 
-def spoken(facts: Facts) -> list[str]:
+def spoken(facts: PostFacts) -> list[str]:
     """Grams of what is said, and the language it is said in."""
     language = [] if facts.language is None else [f"l {facts.language}"]
     return [*ngrams(facts.transcript or ""), *language]
 
 
-def tag_grams(facts: Facts) -> list[str]:
+def tag_grams(facts: PostFacts) -> list[str]:
     """Each hashtag as one gram."""
     return [f"t {tag.lower()}" for tag in facts.hashtags]
 
 
-def written(facts: Facts) -> list[str]:
+def written(facts: PostFacts) -> list[str]:
     """Grams of the caption."""
     return ngrams(facts.caption)
 
 
-GRAMS: Final[dict[str, Callable[[Facts], list[str]]]] = {
+GRAMS: Final[dict[str, Callable[[PostFacts], list[str]]]] = {
     "text": written,
     "words": spoken,
     "tags": tag_grams,

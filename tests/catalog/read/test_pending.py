@@ -168,17 +168,18 @@ def test_only_videos_that_are_there_and_readable_are_split(catalog):
         mark_gone(session, ids[0], T0, "deleted")
         store_sightings(session, [(video_facts("99"), seen(None))], run_id=None, found_by=None)
     candidates = ask(catalog, videos_to_split)
-    assert [c.video_id for c in candidates] == ids[1:]
-    first = candidates[0]
+    assert [video.video_id for video, _label in candidates] == ids[1:]
+    first, label = candidates[0]
     assert first.tiktok_id == "7300000000000000002"
     assert first.posted_at == T0 - timedelta(days=3)
     assert first.author_id is not None
+    assert (label.observed_at, label.views_k) == (T0, 20.0)
 
 
 def test_a_long_catalog_is_read_page_by_page(catalog, monkeypatch):
     monkeypatch.setattr(posts, "PAGE", 3)
     ids = add_videos(catalog, 10)
-    assert [c.video_id for c in ask(catalog, videos_to_split)] == ids
+    assert [video.video_id for video, _label in ask(catalog, videos_to_split)] == ids
 
 
 @pytest.fixture

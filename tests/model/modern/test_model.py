@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from catalog.facts import PostFacts
 from features.weights import load_weights, save_weights
 from model.base import SolveRequest
-from model.batches import NO_FACTS, Example, Facts, InputShapes, collate
+from model.batches import NO_FACTS, Example, InputShapes, collate
 from model.errors import BadSetting, NothingToTrain
 from model.modern.model import ModernNetwork
 from model.modern.solve import choose_weights, solve_modern
@@ -157,7 +158,7 @@ def test_without_a_feature_it_gets_worse_but_stays_better_than_the_median(traine
 
 def test_a_row_that_says_nothing_of_itself_still_has_a_forecast(trained):
     network, target, _ = trained
-    for facts in (NO_FACTS, Facts(caption="word1"), Facts(hashtags=("never seen",))):
+    for facts in (NO_FACTS, PostFacts(caption="word1"), PostFacts(hashtags=("never seen",))):
         said = forecasts(network, target, [Example(10_000, facts=facts)])[0]
         assert np.isfinite([said.views_k, said.low_k, said.high_k]).all()
 

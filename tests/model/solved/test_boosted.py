@@ -7,7 +7,8 @@ from scipy.stats import spearmanr
 from sklearn.ensemble import HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
-from model.batches import Facts, collate
+from catalog.facts import PostFacts
+from model.batches import collate
 from model.blocks.encoder import BlockConfig, BlockEncoder, chunks, newest
 from model.errors import BadSetting
 from model.solved.boosted import BoostedConfig, Trees, solve_boosted
@@ -121,7 +122,7 @@ def test_four_of_five_later_rows_lie_in_the_interval(val):
 def test_where_nothing_can_be_learned_it_is_the_median():
     draw = np.random.default_rng(0)
     rows = [
-        replace(row, views_k=float(v), facts=Facts(duration_s=float(draw.integers(5, 60))))
+        replace(row, views_k=float(v), facts=PostFacts(duration_s=float(draw.integers(5, 60))))
         for row, v in zip(TRAIN, np.exp(draw.normal(3, 1, len(TRAIN))), strict=True)
     ]
     network = solve_boosted(CONFIG, Solving(rows).request())

@@ -555,12 +555,11 @@ def _columns(wish: int, n_rows: int) -> int:
 
 
 CHUNK: Final = 512
-ENOUGH_ROWS: Final = 200  # below, the ends of an 80 % interval rest on fewer than 20 errors each
 Config = TypeVar("Config", bound=BlockConfig)
 
 
 @dataclass(frozen=True)
-class Rows:
+class LabelledRows:
     """x (n, columns) float32, y (n,) on the target's scale, fold (n,)."""
 
     x: NDArray[np.float32]
@@ -569,7 +568,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Chunk(Rows):
+class Chunk(LabelledRows):
     """A few rows of a stream, and how old each is: (n, 2), to be compared column by column."""
 
     age: NDArray[np.int64]
@@ -597,7 +596,7 @@ def chunks(
         )
 
 
-def newest(stream: Iterable[Chunk], limit: int) -> tuple[Rows, int]:
+def newest(stream: Iterable[Chunk], limit: int) -> tuple[LabelledRows, int]:
     """The `limit` newest rows of a stream, oldest first, and how many it had in all.
 
     A row of unknown time is older than any other. At most twice `limit` are held at a time.
@@ -611,26 +610,14 @@ def newest(stream: Iterable[Chunk], limit: int) -> tuple[Rows, int]:
         if n_waiting >= limit:
             held, n_waiting = [_newest(held, limit)], 0
     if not held:
-        return Rows(np.zeros((0, 0), np.float32), np.zeros(0), np.zeros(0, np.int64)), 0
+        return LabelledRows(np.zeros((0, 0), np.float32), np.zeros(0), np.zeros(0, np.int64)), 0
     return _newest(held, limit), n_seen
 
 
-def resolved(config: Config, encoder: BlockEncoder) -> Config:
+def with_sizes(config: Config, encoder: BlockEncoder) -> Config:
     """A model's config with the sizes that its fitted encoder has."""
     sizes = {f.name: getattr(encoder.config, f.name) for f in fields(BlockConfig)}
     return replace(config, **sizes)
-
-
-def offsets(errors: Floats) -> Floats:
-    """What to add to a raw prediction for its point and the ends of its 80 % interval.
-
-    errors: actual minus raw prediction, of rows it was not fitted on. The ends are widened as
-    split conformal prediction does, so that few errors give a wider interval, not a bolder one.
-    returns: (3,) median, low, high
-    """
-    tail = max(0.0, 0.1 * (len(errors) + 1) - 1) / max(1, len(errors) - 1)
-    median, low, high = np.quantile(errors, (0.5, min(0.5, tail), max(0.5, 1 - tail)))
-    return np.array([median, low, high])
 
 
 def _newest(held: list[Chunk], limit: int) -> Chunk:

@@ -105,9 +105,7 @@ def ablate(model: BlockForecaster, example: Example, target: TargetTransform) ->
 
 
 def _by_ridge(network: Ridge, encoded: Encoded) -> Floats:
-    weights, mean = network.weights.cpu().numpy(), network.mean.cpu().numpy()
-    found: Floats = ((encoded.matrix() - mean) * weights).sum(axis=1)
-    return found + float(network.offsets[0])
+    return network.read(encoded.matrix()) + float(network.offsets[0])
 
 
 def _by_trees(network: BoostedTrees, encoded: Encoded) -> Floats:

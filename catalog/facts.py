@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-Part = Literal["train", "val", "holdout"]
+PartName = Literal["train", "val", "holdout"]
 Verdict = Literal["better", "worse", "no evidence", "in sample"]
 
 #: With fewer rows a difference between two errors is mostly which rows they are.
 MIN_EVIDENCE = 30
-IN_SAMPLE: Part = "train"
+IN_SAMPLE: PartName = "train"
 OLDEST_UPLOAD = datetime(2014, 1, 1, tzinfo=UTC)  # before the site's first ancestor
 
 
@@ -99,7 +99,7 @@ class Member:
     """A video of a split, its part, and the count that is its label."""
 
     video: Candidate
-    part: Part
+    part: PartName
     label: Observed
 
 

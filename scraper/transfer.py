@@ -19,7 +19,7 @@ from scraper.page import PlayUrl, check_status
 from scraper.politeness import Site
 
 
-class Part:
+class PartialFile:
     """An unfinished file, and beside it the ETag of the version that it is a part of."""
 
     def __init__(self, path: Path) -> None:
@@ -54,7 +54,7 @@ class Part:
 
 
 @contextmanager
-def hold_part(target: Path) -> Iterator[Part]:
+def hold_part(target: Path) -> Iterator[PartialFile]:
     """Hold a file's part for this process alone, also what one that was killed has left of it.
 
     Raises DownloadFailed while somebody else has it: two leases can overlap when a machine sleeps.
@@ -62,7 +62,7 @@ def hold_part(target: Path) -> Iterator[Part]:
     lock_path = target.with_suffix(f"{target.suffix}.lock")
     descriptor = _lock(lock_path)
     try:
-        yield Part(target.with_suffix(f"{target.suffix}.part"))
+        yield PartialFile(target.with_suffix(f"{target.suffix}.part"))
     finally:
         # While it is held: who opens it afterwards makes a new one.
         lock_path.unlink(missing_ok=True)
@@ -123,7 +123,7 @@ class Transfer:
 
     client: httpx.Client
     site: Site
-    part: Part
+    part: PartialFile
     limits: DownloadLimits
     deadline_s: float
     cookie: str

@@ -574,7 +574,7 @@ class Chunk(LabelledRows):
     age: NDArray[np.int64]
 
 
-def chunks(
+def row_chunks(
     encoder: BlockEncoder,
     rows: Iterable[Example],
     target: TargetTransform,

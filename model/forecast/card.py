@@ -43,7 +43,7 @@ class Similar:
 
 @dataclass(frozen=True)
 class Move:
-    """What one modality did: the forecast over the forecast without it; above 1: it moved it up."""
+    """What one modality did: views with it over views without it; above 1: it moved them up."""
 
     modality: str
     factor: float

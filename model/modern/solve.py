@@ -107,7 +107,7 @@ def _rehearse(
         members = _members(config, table, fit_line(table, ledger), trees, towers)
     apart, quantiles = members.said(late)
     errors = {name: np.abs(apart[:, at] - actual) for at, name in enumerate(NAMES)}
-    weights = choose_weights(apart, actual, default, with_network=not is_small)
+    weights = choose_mixture(apart, actual, default, with_network=not is_small)
     members.weights.copy_(torch.from_numpy(weights))
     if weights[2] == 0:  # the finished model will have no networks, so no spread of theirs either
         quantiles = np.zeros_like(quantiles)
@@ -138,7 +138,7 @@ def _n_newest(n: int, config: ModernConfig) -> int:
     return round(n * share)
 
 
-def choose_weights(apart: Floats, actual: Floats, default: Floats, *, with_network: bool) -> Floats:
+def choose_mixture(apart: Floats, actual: Floats, default: Floats, *, with_network: bool) -> Floats:
     """Weights of the members, in quarters, with the lowest mean absolute error on (n,) rows.
 
     The default stays unless they beat it by more than one standard error of the difference:

@@ -18,8 +18,8 @@ from model.blocks.encoder import (
     BlockEncoder,
     Floats,
     LabelledRows,
-    chunks,
     newest,
+    row_chunks,
     with_sizes,
 )
 from model.errors import BadSetting
@@ -185,11 +185,11 @@ def solve_boosted(config: BoostedConfig, request: SolveRequest) -> BoostedTrees:
         settings=config,
     )
     request.progress("encoding the newest rows")
-    train = chunks(encoder, request.train, request.target, training=True, missing=np.nan)
+    train = row_chunks(encoder, request.train, request.target, training=True, missing=np.nan)
     rows, n_seen = newest(train, config.newest_rows)
     if len(rows.y) < n_seen:
         request.note("boosted_newest_rows", {"rows": len(rows.y), "of": n_seen})
-    unseen = chunks(encoder, request.val, request.target, training=False, missing=np.nan)
+    unseen = row_chunks(encoder, request.val, request.target, training=False, missing=np.nan)
     val, _ = newest(unseen, VAL_ROWS)
     request.progress("growing trees")
     grown = grow(config, rows.x, rows.y, request.seed)

@@ -16,7 +16,7 @@ from model.blocks.encoder import (
     Chunk,
     Floats,
     Reservoir,
-    chunks,
+    row_chunks,
     with_sizes,
 )
 from model.blocks.history import TAG_COLUMNS
@@ -183,7 +183,7 @@ def solve_ridge(config: RidgeConfig, request: SolveRequest) -> Ridge:
     sums = FoldSums(len(group), encoder.config.n_folds)
     sample: Reservoir[tuple[NDArray[np.float32], float, int]] = Reservoir(KEPT_ROWS, request.seed)
     request.progress("summing the columns")
-    for chunk in chunks(encoder, request.train, request.target, training=True, missing=0.0):
+    for chunk in row_chunks(encoder, request.train, request.target, training=True, missing=0.0):
         sums.add(chunk)
         for x, y, fold in zip(chunk.x, chunk.y, chunk.fold, strict=True):
             sample.add((x, float(y), int(fold)))
@@ -200,7 +200,7 @@ def solve_ridge(config: RidgeConfig, request: SolveRequest) -> Ridge:
     shifts = point_and_ends(np.array([y - held_out[fold].read(x) for x, y, fold in sample.items]))
     errors = [
         chunk.y - solution.read(chunk.x)
-        for chunk in chunks(encoder, request.val, request.target, training=False, missing=0.0)
+        for chunk in row_chunks(encoder, request.val, request.target, training=False, missing=0.0)
     ]
     measured_on = "folds"
     if sum(map(len, errors)) >= ENOUGH_ERRORS:

@@ -274,12 +274,6 @@ def plain_hashtags(names: Iterable[object]) -> tuple[str, ...]:
     return tuple([name for name in kept if 0 < len(name) <= MAX_HASHTAG_CHARS][:MAX_HASHTAGS])
 
 
-def child(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return an object inside an object; empty if it is missing or something else."""
-    found = row.get(name)
-    return found if isinstance(found, Mapping) else {}
-
-
 def listed(row: Mapping[str, Any], name: str) -> list[Any]:
     """Return a list inside an object; empty if it is missing or something else."""
     found = row.get(name)

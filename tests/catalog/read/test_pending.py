@@ -29,7 +29,7 @@ from catalog.record.lineage import set_alias, store_predictions
 from catalog.record.sightings import add_topics, mark_gone, mark_listed, store_sightings
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Feature
-from catalog.work.claims import Absent, Failed, claim_features, enrol_features, finish_feature
+from catalog.work.claims import Failed, NothingThere, claim_features, enrol_features, finish_feature
 from catalog.work.runs import record_run
 from tests.catalog.factories import (
     SHA,
@@ -198,7 +198,7 @@ def trained(catalog: Catalog) -> dict[str, int]:
 
 def finish_audio(catalog: Catalog, trained: dict[str, int]) -> None:
     """Give video 1 audio, call 2 silent, 3 broken, leave 4 to be tried again and the rest open."""
-    results = [None, Absent("no_audio", ""), Failed("x", "", permanent=True)]
+    results = [None, NothingThere("no_audio", ""), Failed("x", "", permanent=True)]
     results.append(Failed("y", "", permanent=False))
     claims = claim_features(catalog, trained["audio"], owner="me", limit=4)
     for claim, result in zip(claims, results, strict=True):

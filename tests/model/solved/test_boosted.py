@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from catalog.facts import PostFacts
 from model.batches import collate
-from model.blocks.encoder import BlockConfig, BlockEncoder, chunks, newest
+from model.blocks.encoder import BlockConfig, BlockEncoder, newest, row_chunks
 from model.errors import BadSetting
 from model.solved.boosted import BoostedConfig, Trees, solve_boosted
 from tests.model.rows import START, log_target, told
@@ -144,7 +144,7 @@ def test_the_newest_rows_are_the_latest_posted(limit):
     target = log_target(rows)
     encoder = BlockEncoder.fit(rows, target=target, seed=0, settings=BlockConfig(text_width=0))
     mixed = [rows[i] for i in np.random.default_rng(1).permutation(len(rows))]
-    kept, n_seen = newest(chunks(encoder, mixed, target, training=True, missing=np.nan), limit)
+    kept, n_seen = newest(row_chunks(encoder, mixed, target, training=True, missing=np.nan), limit)
     by_time = sorted(rows, key=lambda r: (r.facts.posted_at or START - timedelta(1), r.video_id))
     assert n_seen == len(rows)
     np.testing.assert_array_equal(kept.y, target.apply([row.views_k for row in by_time[-limit:]]))

@@ -13,13 +13,12 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from catalog.errors import NotFound
+from catalog.facts import Verdict, verdict_of
 from catalog.schema.session import Catalog, read_only_rows
 from catalog.schema.tables import Base, Event, ModelVersion, Run, RunMetric
 
 Row = dict[str, Any]
 
-# With fewer rows a difference between two errors is mostly which rows they are.
-MIN_EVIDENCE = 30
 N_WEEKS = 24
 
 
@@ -68,24 +67,11 @@ def leaderboard(session: Session, limit: int = 20) -> list[Row]:
     return [row | {"verdict": verdict(row)} for row in rows]
 
 
-def verdict(row: Mapping[str, Any]) -> str:
-    """Return what a leaderboard row allows to say of its model beside the two constants.
-
-    "better" or "worse" only where the paired intervals of MSE and of MAE exclude zero, for both
-    constants; "in sample" for the videos that the model was trained on; else "no evidence".
-    """
-    if row["part"] == "train":
-        return "in sample"
-    if (row["n"] or 0) < MIN_EVIDENCE:
-        return "no evidence"
+def verdict(row: Mapping[str, Any]) -> Verdict:
+    """Return what a leaderboard row allows to say: of MSE and of MAE, beside both constants."""
     named = [f"{m}_diff_{c}" for m in ("mse_k2", "mae_k") for c in ("train_mean", "train_median")]
-    lows = [row[f"{name}_low"] for name in named]
-    highs = [row[f"{name}_high"] for name in named]
-    if all(high is not None and high < 0 for high in highs):
-        return "better"
-    if all(low is not None and low > 0 for low in lows):
-        return "worse"
-    return "no evidence"
+    ends = [(row[f"{name}_low"], row[f"{name}_high"]) for name in named]
+    return verdict_of(ends, n=row["n"] or 0, part=row["part"])
 
 
 def coverage(session: Session) -> list[Row]:

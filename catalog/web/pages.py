@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from catalog.facts import MIN_EVIDENCE
 from catalog.files import atomic_file
 from catalog.read import reports
 from catalog.schema.session import Catalog
@@ -88,7 +89,7 @@ def _report(session: Session, data_folder: Path | None) -> dict[str, Any]:
         "made": utc_now().strftime("%Y-%m-%d %H:%M UTC"),
         "version": code_version(),
         "leaderboard": reports.leaderboard(session, 30),
-        "min_evidence": reports.MIN_EVIDENCE,
+        "min_evidence": MIN_EVIDENCE,
         "scored": _newest_scores(session),
         "gaps": reports.gaps(session, 12),
         "weeks": reports.weeks(session),

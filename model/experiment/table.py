@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from catalog.facts import verdict_of
 from model.errors import BadSetting
-from model.evaluation.metrics import CONSTANT_NAMES, ERRORS, Interval
-from model.evaluation.verdict import verdict_of
+from model.evaluation.metrics import CONSTANT_NAMES, ERRORS
 
 Group = Literal["constant", "paper", "classifier", "beyond"]
 PART = "holdout"
@@ -147,17 +147,16 @@ def choose(names: Iterable[str]) -> tuple[Planned, ...]:
 
 def verdicts(metrics: Mapping[str, float], constant: str) -> dict[str, str]:
     """What each error's paired interval allows to say beside a constant; nothing without one."""
-    found = {}
+    found: dict[str, str] = {}
     for metric in ERRORS:
         low = metrics.get(f"{metric}_diff.{constant}.low")
         high = metrics.get(f"{metric}_diff.{constant}.high")
         if low is None or high is None:
             continue
-        if low == high == 0:
-            found[metric] = "the same"
-        else:
-            ends = Interval(low, high)
-            found[metric] = verdict_of(metric, ends, n=int(metrics["n"]), part=PART)
+        # A constant beside itself: not a row differs, which is more than no evidence.
+        is_same = low == high == 0
+        said = verdict_of([(low, high)], n=metrics["n"], part=PART)
+        found[metric] = "the same" if is_same else said
     return found
 
 

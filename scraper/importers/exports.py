@@ -10,7 +10,6 @@ from scraper.importers.fields import (
     ImportedVideo,
     Source,
     check_url_id,
-    child,
     first_of,
     listed,
     make_video,
@@ -20,7 +19,7 @@ from scraper.importers.fields import (
     read_id,
     read_moment,
 )
-from scraper.items import MAX_DURATION_S, Rejected, plain_hashtags, read_item
+from scraper.items import MAX_DURATION_S, Rejected, child, plain_hashtags, read_item
 
 Json = Mapping[str, Any]
 

@@ -259,12 +259,6 @@ def read_amount(value: object, most: float) -> float | None:
     return float(value) if 0 < value <= most else None
 
 
-def child(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return an object inside an object; empty if it is missing or something else."""
-    found = row.get(name)
-    return found if isinstance(found, Mapping) else {}
-
-
 def listed(row: Mapping[str, Any], name: str) -> list[Any]:
     """Return a list inside an object; empty if it is missing or something else."""
     found = row.get(name)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.files import atomic_file
-from scraper.replica.content import Content, Look, Pattern, ReplicaVideo
+from scraper.replica.content import Appearance, Content, Pattern, ReplicaVideo
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ def _fractal(video: ReplicaVideo, rng: random.Random) -> _Source:
     return _Source(graph, FRACTAL_MEAN, down=math.inf)
 
 
-def _palette(look: Look, mean: float) -> str:
+def _palette(look: Appearance, mean: float) -> str:
     """Colours a grey picture of this mean: shadows turn one way on the wheel, lights the other."""
     swing = 22 if look.texture % 2 else -22
     dark = colour(look.luma - CONTRAST * mean / 127.5, look.hue_deg - swing)

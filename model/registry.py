@@ -1,13 +1,17 @@
 """The presets by name, what they build, and the kinds of models they are made of."""
 
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from sys import float_info
 from types import NoneType, UnionType
 from typing import (
     TYPE_CHECKING,
     Any,
+    ClassVar,
     Final,
     Literal,
     TypeVar,
@@ -19,8 +23,8 @@ from typing import (
 
 import torch
 
-from model.base import Network, Solve, SolveRequest
-from model.batches import InputShapes
+from model.base import NOT_SET, Network, Solve, SolveRequest
+from model.batches import IndexedRows, InputShapes, shapes_of
 from model.errors import BadCheckpoint, BadSetting, UnknownKind
 from model.modern.model import ModernNetwork
 from model.modern.solve import solve_modern
@@ -44,8 +48,16 @@ from model.solved.constants import (
     solve_hashtag_mean,
 )
 from model.solved.ridge import Ridge, RidgeConfig, solve_ridge
-from model.targets import OBJECTIVES, TARGET_KINDS, Objective, TargetKind
-from model.training.fit import CLASS_LOSS, FitConfig
+from model.targets import (
+    OBJECTIVES,
+    TARGET_KINDS,
+    Objective,
+    QuartileEdges,
+    TargetKind,
+)
+from model.training.fit import CLASS_LOSS, FitConfig, fit
+from model.training.loop import EpochReport
+from model.training.world import one_thread, seeded
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -53,13 +65,38 @@ if TYPE_CHECKING:
 Modality = Literal["visual", "audio", "clip", "frames"]
 
 
+#: Which tensors of a feature are read, joined end to end where there are several.
+TENSORS: Final[Mapping[str, tuple[str, ...]]] = {
+    "visual": ("embedding",),
+    "audio": ("pooled_audio",),
+    "clip": ("frames",),
+    "frames": ("mean", "std", "max"),
+}
+# The paper averages over speech only (section 3.2).
+PAPER_TENSORS: Final = {**TENSORS, "audio": ("pooled_speech",)}
+
+
 @dataclass(frozen=True)
-class Kind:
-    """One kind of model.
+class TrainingInputs(SolveRequest):
+    """What a model is made from, in whichever way its kind is made.
+
+    edges: of the quarters, fitted on train. state_file: what a training that was killed goes on
+    from. on_epoch: hears of each epoch, where there are any.
+    """
+
+    train: IndexedRows
+    val: IndexedRows
+    edges: QuartileEdges
+    state_file: Path
+    on_epoch: Callable[[EpochReport], None]
+
+
+@dataclass(frozen=True)
+class Kind(ABC):
+    """One kind of model: `Trained` by gradient, or `Solved` straight from the training rows.
 
     reads: feature kinds it uses. needs: those without which a row is not scored at all. A config
     with fewer (an ablation) says so itself: ask `reads_of` and `needs_of`.
-    solve: gets the finished network straight from the training rows; None: it is trained by `fit`.
     optional: it reads those of `reads` of which there is a feature set, and does without others.
     """
 
@@ -68,8 +105,19 @@ class Kind:
     build: Callable[[Any], Network]
     reads: tuple[Modality, ...] = ()
     needs: tuple[Modality, ...] = ()
-    solve: Solve | None = None
     optional: bool = False
+
+    #: Whether it reads what a post says, and its rows one after the other; else features alone,
+    #: and rows in any order.
+    reads_facts: ClassVar[bool]
+
+    @abstractmethod
+    def train(self, preset: "Preset", inputs: TrainingInputs) -> Network:
+        """The finished network, a function of the preset, the rows and the seed."""
+
+    @abstractmethod
+    def threads(self) -> AbstractContextManager[None]:
+        """How many threads score best."""
 
     def reads_of(self, config: "DataclassInstance") -> tuple[Modality, ...]:
         """Feature kinds that a network of this config uses."""
@@ -102,6 +150,48 @@ class Kind:
         return self.config(**document)
 
 
+@dataclass(frozen=True)
+class Trained(Kind):
+    """A network that is trained by gradient, epoch after epoch."""
+
+    reads_facts = False
+
+    def train(self, preset: "Preset", inputs: TrainingInputs) -> Network:
+        assert preset.fit is not None  # whatever is not solved has settings to be trained with
+        config = preset.sized(shapes_of(inputs.train))
+        with seeded(inputs.seed):
+            network = self.build(config)
+        fit(
+            network,
+            inputs.train,
+            inputs.val,
+            preset.fit,
+            inputs.target,
+            edges=inputs.edges,
+            on_epoch=inputs.on_epoch,
+            state_file=inputs.state_file,
+        )
+        return network
+
+    def threads(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+@dataclass(frozen=True)
+class Solved(Kind):
+    """A model that `solve` finds straight from the training rows."""
+
+    solve: Solve = field(kw_only=True)
+    reads_facts = True
+
+    def train(self, preset: "Preset", inputs: TrainingInputs) -> Network:
+        return self.solve(preset.network, inputs)
+
+    def threads(self) -> AbstractContextManager[None]:
+        # Row by row, modern's search among 20,000 neighbours took 6 ms with two, 1 ms with one.
+        return one_thread()
+
+
 def _constant(name: str) -> Solve:
     def solve(_config: ConstantConfig, request: SolveRequest) -> Network:
         known = (example.views_k for example, _ in labelled(request))
@@ -111,22 +201,26 @@ def _constant(name: str) -> Solve:
     return solve
 
 
-#: Feature kinds that a model of many small parts reads, each only where somebody extracted it.
-EXTRACTED: tuple[Modality, ...] = ("visual", "audio", "frames")
+def _of_parts(
+    name: str, config: "type[DataclassInstance]", build: Callable[[Any], Network], solve: Solve
+) -> Solved:
+    """A model of many small parts reads each feature only where somebody extracted it."""
+    return Solved(name, config, build, ("visual", "audio", "frames"), optional=True, solve=solve)
+
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("fused", FusedConfig, FusedRegressor, ("visual", "audio"), ("visual",)),
-        Kind("swin3d", Swin3dConfig, Swin3d, ("clip",), ("clip",)),
-        Kind("cnn3d", Cnn3dConfig, Cnn3d, ("clip",), ("clip",)),
-        Kind("modern", ModernConfig, ModernNetwork, EXTRACTED, solve=solve_modern, optional=True),
-        Kind("ridge", RidgeConfig, Ridge, EXTRACTED, solve=solve_ridge, optional=True),
-        Kind("boosted", BoostedConfig, BoostedTrees, EXTRACTED, solve=solve_boosted, optional=True),
-        Kind("hashtag_mean", HashtagMeanConfig, HashtagMean, solve=solve_hashtag_mean),
-        Kind("author_mean", AuthorMeanConfig, AuthorMean, solve=solve_author_mean),
+        Trained("fused", FusedConfig, FusedRegressor, ("visual", "audio"), ("visual",)),
+        Trained("swin3d", Swin3dConfig, Swin3d, ("clip",), ("clip",)),
+        Trained("cnn3d", Cnn3dConfig, Cnn3d, ("clip",), ("clip",)),
+        _of_parts("modern", ModernConfig, ModernNetwork, solve_modern),
+        _of_parts("ridge", RidgeConfig, Ridge, solve_ridge),
+        _of_parts("boosted", BoostedConfig, BoostedTrees, solve_boosted),
+        Solved("hashtag_mean", HashtagMeanConfig, HashtagMean, solve=solve_hashtag_mean),
+        Solved("author_mean", AuthorMeanConfig, AuthorMean, solve=solve_author_mean),
         *(
-            Kind(name, ConstantConfig, ConstantRegressor, solve=_constant(name))
+            Solved(name, ConstantConfig, ConstantRegressor, solve=_constant(name))
             for name in CONSTANTS
         ),
     )
@@ -142,16 +236,13 @@ def find_kind(name: str) -> Kind:
 
 Config = TypeVar("Config", bound="DataclassInstance")
 
-#: What solving writes into a config; set by hand it would be overwritten, or be wrong.
-LEARNED: Final = (
-    *("n_tags", "n_history", "visual_size", "frames_size", "audio_size"),
-    *("n_columns", "n_trees", "n_nodes", "n_members", "n_store", "has_interval"),
-)
-
 
 @dataclass(frozen=True)
 class Preset:
-    """A kind with its settings, how to train it (None: it is solved), and its target's scale."""
+    """A kind with its settings, how to train it (None: it is solved), and its target's scale.
+
+    tensors: which of each feature it reads.
+    """
 
     name: str
     kind: str
@@ -160,6 +251,13 @@ class Preset:
     target: TargetKind
     summary: str
     objective: Objective = "regression"
+    tensors: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: TENSORS)
+
+    def document(self) -> dict[str, Any]:
+        """What names a training, as JSON. Without the tensors, which follow from the name."""
+        document = asdict(self)
+        del document["tensors"]
+        return document
 
     @property
     def reads(self) -> tuple[Modality, ...]:
@@ -210,8 +308,7 @@ def with_overrides(
             training.setdefault(
                 "loss", preset.fit.loss if wanted == preset.objective else default_loss
             )
-    if find_kind(preset.kind).solve is not None:
-        _require_free(preset.kind, asked)
+    _require_free(preset, asked)
     _require_no_less(preset.kind, asked)
     settings = preset.fit
     if settings is not None:
@@ -280,12 +377,10 @@ def _named(kind: Any) -> str:
     return "a list" if get_origin(kind) is tuple else names.get(kind, "a word")
 
 
-def _require_free(what: str, changes: Mapping[str, Any]) -> None:
-    for name in changes:
-        if name == "seed":
-            raise BadSetting(f"seed of a {what} model is that of the training: give --seed")
-        if name in LEARNED:
-            raise BadSetting(f"{name} of a {what} model is found in training and cannot be set")
+def _require_free(preset: Preset, changes: Mapping[str, Any]) -> None:
+    for one in fields(preset.network):
+        if one.name in changes and NOT_SET in one.metadata:
+            raise BadSetting(f"{one.name} of a {preset.kind} model {one.metadata[NOT_SET]}")
 
 
 def _require_no_less(what: str, changes: Mapping[str, Any]) -> None:
@@ -322,6 +417,7 @@ PRESETS: dict[str, Preset] = {
         replace(PAPER_FIT, epochs=7, batch=4, lr=1e-9, weight_decay=1e-3),
         "standard",
         "exactly the paper's settings (Table II); its learning rate of 1e-9 does not train",
+        tensors=PAPER_TENSORS,
     ),
     "paper-swin": Preset(
         "paper-swin",

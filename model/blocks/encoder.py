@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 
+from model.base import learned
 from model.batches import Example, Facts
 from model.blocks.history import (
     AUTHOR_COLUMNS,
@@ -263,12 +264,12 @@ class BlockConfig:
     tag_prior: float = 5.0
     author_prior: float = 3.0
     n_folds: int = 5
-    seed: int = 0
-    n_tags: int = 0
-    n_history: int = 0
-    visual_size: int = 0
-    frames_size: int = 0
-    audio_size: int = 0
+    seed: int = learned(0, "is that of the training: give --seed")
+    n_tags: int = learned(0)
+    n_history: int = learned(0)
+    visual_size: int = learned(0)
+    frames_size: int = learned(0)
+    audio_size: int = learned(0)
 
     def __post_init__(self) -> None:
         if self.n_folds < 2:

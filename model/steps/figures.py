@@ -66,13 +66,13 @@ class TrainingAlbum:
             pictures += _pair(found.best, self.read_clip(index))
         draw_strips(self.folder / "reconstructions.png", pictures)
         curves = [
-            Curve("train", [(epoch.number, epoch.train_mse) for epoch in found.curve]),
-            Curve("validation", [(epoch.number, epoch.val_mse) for epoch in found.curve]),
+            Curve("train", [(epoch.epoch, epoch.train_loss) for epoch in found.curve]),
+            Curve("validation", [(epoch.epoch, epoch.loss) for epoch in found.curve]),
         ]
         figures = [
             ("Loss of each epoch.", draw_curves(curves, y_label=Y_LABEL)),
             (
-                f"Clips that were not trained on, and what epoch {found.best_epoch.number} makes "
+                f"Clips that were not trained on, and what epoch {found.best_epoch.epoch} makes "
                 "of them.",
                 image_tag("reconstructions.png", "clips and their reconstructions"),
             ),

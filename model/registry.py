@@ -1,27 +1,16 @@
 """The presets by name, what they build, and the kinds of models they are made of."""
 
+import json
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from sys import float_info
-from types import NoneType, UnionType
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    ClassVar,
-    Final,
-    Literal,
-    TypeVar,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, cast, get_type_hints
 
 import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from model.base import NOT_SET, Network, Solve, SolveRequest
 from model.batches import IndexedRows, InputShapes, shapes_of
@@ -235,6 +224,8 @@ def find_kind(name: str) -> Kind:
 
 
 Config = TypeVar("Config", bound="DataclassInstance")
+STRICT: Final = ConfigDict(strict=True, allow_inf_nan=False)
+MOST: Final = 2**63 - 1  # torch's largest whole number
 
 
 @dataclass(frozen=True)
@@ -341,40 +332,20 @@ def _one_of(what: str, value: str, choices: tuple[Choice, ...]) -> Choice:
 
 def _changed(what: str, config: Config, changes: Mapping[str, Any]) -> Config:
     kinds = get_type_hints(type(config))
-    known = [field.name for field in fields(config)]
+    known = [one.name for one in fields(config)]
     for name, value in changes.items():
         if name not in known:
             raise BadSetting(f"{what} has no setting {name!r}; it has {', '.join(known) or 'none'}")
-        if not _is_of(value, kinds[name]):
+        if isinstance(value, int) and value > MOST:
+            raise BadSetting(f"{name} of {what} is {value}; it must be {MOST} or less")
+        try:
+            # As JSON, where a list is a tuple's and a whole number is a number too.
+            TypeAdapter(kinds[name], config=STRICT).validate_json(json.dumps(value, default=repr))
+        except ValidationError as error:
+            said = " or ".join(one["msg"].removeprefix("Input ") for one in error.errors())
             held = getattr(config, name)
-            raise BadSetting(
-                f"{name} of {what} is {value!r}; it must be {_named(kinds[name])}, like {held!r}"
-            )
+            raise BadSetting(f"{name} of {what} is {value!r}; it {said}, like {held!r}") from error
     return replace(config, **changes)
-
-
-def _is_of(value: object, kind: Any) -> bool:
-    """Whether a value that came as JSON is one of that type; a whole number is a number too."""
-    if isinstance(kind, UnionType):
-        return any(_is_of(value, one) for one in get_args(kind))
-    if get_origin(kind) is Literal:
-        return isinstance(value, str)  # which of them, the config says better
-    if get_origin(kind) is tuple:
-        return isinstance(value, tuple | list)
-    if isinstance(value, bool):
-        return kind is bool
-    if kind is int:
-        return isinstance(value, int) and abs(value) < 2**63
-    if kind is float:
-        return isinstance(value, int | float) and abs(value) <= float_info.max
-    return isinstance(value, kind)
-
-
-def _named(kind: Any) -> str:
-    if isinstance(kind, UnionType):
-        return " or ".join(_named(one) for one in get_args(kind))
-    names = {float: "a number", int: "a whole number", bool: "true or false", NoneType: "null"}
-    return "a list" if get_origin(kind) is tuple else names.get(kind, "a word")
 
 
 def _require_free(preset: Preset, changes: Mapping[str, Any]) -> None:

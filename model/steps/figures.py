@@ -66,8 +66,8 @@ class TrainingAlbum:
             pictures += _pair(found.best, self.read_clip(index))
         draw_strips(self.folder / "reconstructions.png", pictures)
         curves = [
-            Curve("train", [(epoch.epoch, epoch.train_loss) for epoch in found.curve]),
-            Curve("validation", [(epoch.epoch, epoch.loss) for epoch in found.curve]),
+            Curve("train", [(report.epoch, report.train_loss) for report in found.curve]),
+            Curve("validation", [(report.epoch, report.loss) for report in found.curve]),
         ]
         figures = [
             ("Loss of each epoch.", draw_curves(curves, y_label=Y_LABEL)),

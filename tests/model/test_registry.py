@@ -1,11 +1,11 @@
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 import pytest
 import torch
 
-from model.base import Network
+from model.base import Network, SolveRequest
 from model.batches import Example, InputShapes, batches, collate
 from model.checkpoint import ModelCard, load_checkpoint, save_checkpoint
 from model.errors import BadCheckpoint, BadSetting, IncompatibleFeatures, UnknownKind
@@ -36,6 +36,7 @@ from tests.model.factories import (
     scored_k,
     watched_examples,
 )
+from tests.model.planted import planted
 
 
 @dataclass(frozen=True)
@@ -413,3 +414,37 @@ def test_refuses_features_the_network_cannot_have():
         find_preset("fused").sized(InputShapes(visual=(64, 5, 5), audio=(7, 512)))
     with pytest.raises(IncompatibleFeatures, match="visual"):
         find_preset("fused").sized(InputShapes(audio=(7, 512)))
+
+
+def test_only_the_paper_listens_to_speech_alone():
+    tensors = {name: preset.tensors["audio"] for name, preset in PRESETS.items()}
+    assert tensors.pop("paper") == ("pooled_speech",)
+    assert set(tensors.values()) == {("pooled_audio",)}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_which_tensors_are_read_does_not_rename_what_was_trained(name):
+    preset = PRESETS[name]
+    other = replace(preset, tensors={"audio": ("pooled_video",)})
+    assert preset.document() == other.document()
+    assert preset.document()["network"] == asdict(preset.network)
+
+
+@pytest.mark.parametrize("name", ["ridge", "boosted", "hashtag_mean", "author_mean", "modern"])
+def test_what_training_writes_into_a_config_cannot_be_set_by_hand(name, tmp_path):
+    rows = planted(120, media=True)
+    target = TargetTransform.fit(views_of(rows), "log1p")
+    kind, before = find_kind(name), PRESETS[name].network
+    assert isinstance(kind, Solved)
+    request = SolveRequest(rows, rows[:40], target, 7, tmp_path, lambda *_: None, lambda _: None)
+    after = kind.solve(before, request).config
+    written = {
+        one.name
+        for one in fields(before)
+        if getattr(before, one.name) != getattr(after, one.name)
+        and not one.name.endswith("_width")  # a wish, which few rows cannot grant
+    }
+    assert written
+    for setting in written:
+        with pytest.raises(BadSetting, match=f"{setting} of a {name} model"):
+            with_overrides(PRESETS[name], network={setting: getattr(after, setting)})

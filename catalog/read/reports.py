@@ -1,4 +1,4 @@
-"""Reads for people: leaderboard, runs, coverage, failures, totals, and any SELECT they like."""
+"""The rows of reports: leaderboard, runs, coverage, failures, totals, and any read-only SELECT."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -247,14 +247,14 @@ def run_details(session: Session, run_id: int) -> Row:
     }
 
 
+def columns_of(rows: Sequence[Row]) -> list[str]:
+    """Return the column names of report rows, none for no rows."""
+    return list(rows[0]) if rows else []
+
+
 def _rows(session: Session, sql: str, **values: Any) -> list[Row]:
     return [_plain(row._mapping) for row in session.execute(text(sql), values)]
 
 
 def _plain(row: Mapping[Any, Any]) -> Row:
     return {str(name): plain_value(value) for name, value in row.items()}
-
-
-def columns_of(rows: Sequence[Row]) -> list[str]:
-    """Return the column names of report rows, none for no rows."""
-    return list(rows[0]) if rows else []

@@ -350,11 +350,12 @@ def claim_media(
     owner: str,
     limit: int,
     lease_s: float = LEASE_S,
+    now: datetime | None = None,
 ) -> list[MediaClaim]:
     """Take up to `limit` files to fetch, in one short transaction; [] when none is to be had."""
     with catalog.write() as session:
         inner = f"SELECT u.id FROM media_file u WHERE {CLAIMABLE} ORDER BY u.status, u.id LIMIT :n"
-        taken = take(session, "media_file", "id", "1 = 1", inner, owner, limit, lease_s, None, {})
+        taken = take(session, "media_file", "id", "1 = 1", inner, owner, limit, lease_s, now, {})
         rows = session.execute(
             select(MediaFile.id, Video.id, Video.tiktok_id, Video.url, Video.duration_s)
             .join(Video, Video.id == MediaFile.video_id)

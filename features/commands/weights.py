@@ -52,7 +52,10 @@ def weights_list(app: App, as_json: bool) -> None:
 @json_option
 @pass_app
 def weights_verify(app: App, kind: str, as_json: bool) -> None:
-    """Load the weights that `extract` would use and print their fingerprint."""
+    """Load the weights that `extract` would use and print their fingerprint.
+
+    Of Whisper's also the layout that its decoder's products have on this machine.
+    """
     emit(_verify_frames(app) if kind == "frames" else _verify_audio(app), as_json=as_json)
 
 
@@ -68,6 +71,7 @@ def weights_fetch(app: App, kind: str, as_json: bool, dry_run: bool) -> None:
 
 
 def _verify_audio(app: App) -> dict[str, Any]:
+    from features.sound.whisper_decoder import RowDecoder
     from features.sound.whisper_weights import (
         WeightsSources,
         find_weights,
@@ -78,10 +82,12 @@ def _verify_audio(app: App) -> dict[str, Any]:
     settings = app.settings.audio
     sources = WeightsSources(path=settings.weights)
     found = find_weights(settings.model, sources)
+    network = load_whisper(settings.model, sources)
     return {
         "model": settings.model,
         "files": [str(file) for file in found.files],
-        "fingerprint": fingerprint(load_whisper(settings.model, sources)),
+        "fingerprint": fingerprint(network),
+        "layout": RowDecoder(network).layout,
     }
 
 

@@ -1,5 +1,6 @@
 """The feature store: what is read is what was written, whole or not at all."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -56,6 +57,8 @@ def test_rows_come_back_bit_for_bit(store, rows):
         assert same(found, row)
         assert place.sha256 == row_sha256(row)
         assert place.n_bytes == sum(t.nbytes for t in row.values())
+        first = next(iter(row.values()))
+        assert (place.shape, place.dtype) == (first.shape, str(first.dtype))
 
 
 def test_a_row_s_checksum_does_not_depend_on_its_shard(store):
@@ -89,8 +92,30 @@ def test_the_same_rows_have_the_same_name(store):
     assert store.write("clip", "h", rows) == store.write("clip", "h", rows)
 
 
+def test_a_shard_is_named_by_its_content_in_one_of_256_folders_of_its_set(store):
+    place = store.write("clip", "0123456789abcdef" * 4, [{"clip": np.zeros(1)}])[0]
+    shard = (UPath(store.root) / place.uri).read_bytes()
+    name = hashlib.sha256(shard).hexdigest()
+    assert place.uri == f"clip/0123456789abcdef/{name[:2]}/{name}.safetensors"
+    assert store.rewrite(place.uri, [0])[0] == place
+
+
+@pytest.mark.parametrize("scheme", ["", "file://", "local://"])
+def test_a_local_folder_is_written_in_one_step_however_it_is_named(tmp_path, monkeypatch, scheme):
+    replace, named = os.replace, []
+
+    def note(source, target):
+        named.append(Path(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", note)
+    place = FeatureStore(f"{scheme}{tmp_path}").write("clip", "h", [{"clip": np.zeros(1)}])[0]
+    assert named == [tmp_path / place.uri]
+
+
 def test_no_rows_make_no_shard(store):
     assert store.write("clip", "h", []) == []
+    assert not list(UPath(store.root).rglob("*.safetensors"))
 
 
 def test_views_into_bigger_arrays_are_stored_as_they_look(store):
@@ -150,9 +175,11 @@ def test_readers_never_see_a_shard_in_the_making(tmp_path):
     done = threading.Event()
 
     def write() -> None:
-        for index in range(60):
-            store.write("clip", "h", [{"clip": np.full(200_000, index, np.uint8)}])
-        done.set()
+        try:
+            for index in range(60):
+                store.write("clip", "h", [{"clip": np.full(200_000, index, np.uint8)}])
+        finally:  # or a write that fails would let the reader look for ever
+            done.set()
 
     writer = threading.Thread(target=write)
     writer.start()

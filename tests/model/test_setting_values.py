@@ -6,7 +6,7 @@ import pytest
 
 from catalog.errors import Busy
 from model.errors import BadCheckpoint, BadSetting
-from model.registry import PRESETS, find_kind, find_preset, with_overrides
+from model.registry import LEARNED, PRESETS, find_kind, find_preset, with_overrides
 from model.split import Candidate, SplitConfig, label_place
 from model.steps import TrainRequest
 from model.steps.train import alone
@@ -53,7 +53,16 @@ def test_a_setting_of_another_type_or_range_is_refused(preset, setting, value):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_takes_the_settings_that_it_has(preset):
-    with_overrides(find_preset(preset), fit={}, network={})
+    held = find_preset(preset)
+    network, fit = (vars(config) if config else {} for config in (held.network, held.fit))
+    if find_kind(held.kind).solve is not None:
+        network = {name: network[name] for name in network.keys() - {*LEARNED, "seed"}}
+    for settings in ({"network": network}, {"fit": fit}, {"network": network, "fit": fit}):
+        assert with_overrides(held, **settings) == held
+    # And really takes them: a size that is another makes another network.
+    for name in {name for name, value in network.items() if type(value) is int and value > 1}:
+        changed = with_overrides(held, network={name: network[name] * 2})
+        assert getattr(changed.network, name) == network[name] * 2
 
 
 @pytest.mark.parametrize(

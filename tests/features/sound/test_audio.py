@@ -28,11 +28,11 @@ from features.plan import AudioPlan
 from features.sound.audio import (
     AudioConfig,
     AudioExtractor,
+    WindowEncoder,
     check_weights,
     fastest_dtype,
     spec_weights_sha256,
 )
-from features.sound.transcript import WindowEncoder
 from features.sound.waveform import SAMPLE_RATE_HZ, Waveform, read_waveform
 from features.sound.whisper_weights import BASE_FINGERPRINT, load_whisper
 from tests.features.sounds import (

@@ -74,6 +74,7 @@ def test_no_verdict_of_training_videos_nor_of_few():
         ("mae_k", (-2, -1), "better"),
         ("mae_k", (1, 2), "worse"),
         ("mae_k", (-1, 0), "no evidence"),
+        ("mae_k", (0, 1), "no evidence"),
         ("spearman", (0.1, 0.2), "better"),
         ("spearman", (-0.2, -0.1), "worse"),
         ("spearman", (-0.1, 0.1), "no evidence"),
@@ -81,6 +82,32 @@ def test_no_verdict_of_training_videos_nor_of_few():
 )
 def test_the_word_follows_the_interval(metric, ends, word):
     assert verdict_of(metric, Interval(*ends), n=100, part="holdout") == word
+
+
+def test_so_many_rows_are_enough_for_a_word_and_one_less_is_not():
+    words = [verdict_of("mae_k", Interval(1, 2), n=n, part="val") for n in (29, 30)]
+    assert (words, MIN_EVIDENCE) == (["no evidence", "worse"], 30)
+
+
+def test_differences_come_pair_by_pair_and_metric_by_metric():
+    actual, predicted = rows(40, noise=1.0)
+    found, _by_pair = compared(actual, {"b": predicted, "a": predicted * 2})
+    order = [(d.first, d.second, d.metric) for d in found.differences]
+    errors = ["mse_k2", "mae_k", "log_mae"]
+    assert order[:7] == [
+        *(("b", "a", metric) for metric in [*errors, "spearman"]),
+        *(("b", "train_mean", metric) for metric in errors),
+    ]
+    assert len(order) == len(set(order)) == 4 + 2 * 3 * 3
+
+
+def test_two_rows_have_differences_and_one_has_none():
+    actual, predicted = np.array([1.0, 9.0]), np.array([2.0, 7.0])
+    found, _by_pair = compared(actual, {"a": predicted})
+    assert "mae_k.low" in found.metrics["a"]
+    assert found.differences
+    found, _by_pair = compared(actual[:1], {"a": predicted[:1]})
+    assert (found.n, found.metrics["a"]["mae_k"], found.differences) == (1, 1.0, ())
 
 
 def test_nothing_to_compare_is_said():

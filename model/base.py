@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,13 @@ def learned(default: Value, why: str = "is found in training and cannot be set")
     return field(default=default, metadata={NOT_SET: why})
 
 
+#: Which tensors of a feature are read, joined end to end where there are several.
+TENSORS: Final[Mapping[str, tuple[str, ...]]] = {
+    "visual": ("embedding",),
+    "audio": ("pooled_audio",),
+    "clip": ("frames",),
+    "frames": ("mean", "std", "max"),
+}
 #: How many numbers a network may say of a row: one, or the scores of the four quarters.
 N_OUTPUTS = (1, 4)
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, get_type_hints
 
 import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from model.base import NOT_SET, Network, Solve, SolveRequest
+from model.base import NOT_SET, TENSORS, Network, Solve, SolveRequest
 from model.batches import IndexedRows, InputShapes, shapes_of
 from model.errors import BadCheckpoint, BadSetting, UnknownKind
 from model.modern.model import ModernNetwork
@@ -52,17 +52,6 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Modality = Literal["visual", "audio", "clip", "frames"]
-
-
-#: Which tensors of a feature are read, joined end to end where there are several.
-TENSORS: Final[Mapping[str, tuple[str, ...]]] = {
-    "visual": ("embedding",),
-    "audio": ("pooled_audio",),
-    "clip": ("frames",),
-    "frames": ("mean", "std", "max"),
-}
-# The paper averages over speech only (section 3.2).
-PAPER_TENSORS: Final = {**TENSORS, "audio": ("pooled_speech",)}
 
 
 @dataclass(frozen=True)
@@ -361,6 +350,8 @@ def _require_no_less(what: str, changes: Mapping[str, Any]) -> None:
             raise BadSetting(f"{name} of {what} is {value}; it must be 0 or more")
 
 
+# The paper averages over speech only (section 3.2).
+PAPER_TENSORS: Final = {**TENSORS, "audio": ("pooled_speech",)}
 #: How the paper trained its networks: Adam, the absolute error, every epoch, no cutting.
 PAPER_FIT = FitConfig(
     optimiser="adam",
@@ -502,8 +493,8 @@ def describe_preset(preset: Preset) -> dict[str, object]:
         "objective": preset.objective,
         "reads": list(preset.reads),
         "needs": list(preset.needs),
-        "network": _settings(config),
-        "fit": None if preset.fit is None else _settings(preset.fit),
+        "network": dict(vars(config)),
+        "fit": None if preset.fit is None else dict(vars(preset.fit)),
         **counts,
     }
 
@@ -517,7 +508,3 @@ def _parts(preset: Preset, config: "DataclassInstance") -> dict[str, int]:
         for name, part in network.named_children()
     }
     return {name: count for name, count in counts.items() if count}
-
-
-def _settings(config: "DataclassInstance") -> dict[str, object]:
-    return {field.name: cast(object, getattr(config, field.name)) for field in fields(config)}

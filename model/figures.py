@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from features.store import atomic_file
+from catalog.files import atomic_file
 from features.video.convlstm import ConvLstmAutoencoder
 from features.video.visual import pad
 

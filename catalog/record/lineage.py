@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import BadValue, NameTaken, NotFound
 from catalog.facts import FeatureSetFacts, ModelFacts, PredictionFacts, SplitFacts, SplitMemberFacts
+from catalog.files import sha256_text
 from catalog.schema.tables import (
     DatasetSplit,
     Event,
@@ -25,7 +26,6 @@ from catalog.schema.types import (
     chunks,
     insert_into,
     plain_json,
-    sha256_text,
     utc_now,
 )
 

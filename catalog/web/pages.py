@@ -2,15 +2,14 @@
 
 import base64
 import html
-import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from catalog.files import atomic_file
 from catalog.read import reports
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Prediction, Run
@@ -194,14 +193,8 @@ def write_report(catalog: Catalog, path: Path, data_folder: Path | None = None) 
     """
     with catalog.read() as session:
         page = "".join(_page(session, data_folder))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    try:
+    with atomic_file(path) as temporary:
         temporary.write_text(page, "utf-8")
-        temporary.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
     return path
 
 

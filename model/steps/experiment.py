@@ -10,12 +10,12 @@ import torch
 
 from catalog.errors import BadValue, NotFound
 from catalog.facts import ModelFacts, SplitFacts
+from catalog.files import atomic_file
 from catalog.read.lookup import final_metrics, find_split, loss_points, newest_predictions
 from catalog.schema.session import Catalog
 from catalog.web.charts import scatter
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from features.errors import FeatureError
-from features.store import atomic_file
 from model.errors import ModelError
 from model.experiment.page import MOST_POINTS, csv_text, page
 from model.experiment.table import PART, Planned, Result, table_row

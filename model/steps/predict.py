@@ -1,6 +1,5 @@
 """Forecast media files that are in no catalog, by a trained model; stores nothing unless asked."""
 
-import hashlib
 import re
 import time
 from array import array
@@ -14,6 +13,7 @@ from typing import Any
 
 from catalog.console import Progress
 from catalog.facts import FeatureRef, FeatureSetFacts, ModelFacts
+from catalog.files import clean_text, sha256_of
 from catalog.read.lookup import (
     KnownVideo,
     all_models,
@@ -181,7 +181,7 @@ class PredictRequest:
         """What a model may read of the post and of the file."""
         audio = made.made.get("audio")
         heard = {} if audio is None else audio.detail
-        caption = clean(self.caption)
+        caption = clean_text(self.caption)
         return Facts(
             caption=caption,
             hashtags=plain_hashtags((*self.hashtags, *HASHTAG.findall(caption))),
@@ -198,7 +198,7 @@ class PredictRequest:
         """What the run was asked for."""
         return {
             "n_files": len(self.files),
-            "caption": clean(self.caption),
+            "caption": clean_text(self.caption),
             "hashtags": list(plain_hashtags(self.hashtags)),
             "posted_at": utc_text(self.posted_at),
         }
@@ -209,14 +209,9 @@ def plain_hashtags(names: Iterable[str]) -> tuple[str, ...]:
 
     Of very many the first so many count, as on a page.
     """
-    plain = (clean(name).strip().lstrip("#").lower()[:200] for name in names)
+    plain = (clean_text(name).strip().lstrip("#").lower()[:200] for name in names)
     kept = dict.fromkeys(name for name in plain if name)
     return tuple(sorted(list(kept)[:HASHTAGS_AT_MOST]))
-
-
-def clean(text: str) -> str:
-    """A text that every database and encoding takes: no NUL, no half of a surrogate pair."""
-    return text.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
 
 
 def utc_text(at: datetime | None) -> str | None:
@@ -226,7 +221,6 @@ def utc_text(at: datetime | None) -> str | None:
 
 COMPARABLE_AT_LEAST = 30  # videos with a common hashtag; with fewer, all are compared with
 N_SIMILAR = 5
-CHECKSUM_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -384,11 +378,7 @@ class _Forecasting:
 
     def _known(self, path: Path) -> tuple[KnownVideo | None, str | None]:
         """The catalog's video that has this very file, and its part in the model's split."""
-        checksum = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(CHECKSUM_BYTES):
-                checksum.update(block)
-        sha256 = checksum.hexdigest()
+        sha256 = sha256_of(path)
         with self.catalog.read() as session:
             known = videos_of_files(session, [sha256]).get(sha256)
             if known is None or self.model.split_id is None:

@@ -4,13 +4,16 @@ import hashlib
 import json
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from catalog.facts import FeatureRef, PostFacts, TrainingRow
+from catalog.files import locked, sha256_text
 from catalog.read.pending import split_rows
 from catalog.read.posts import features_of, posts_of
 from catalog.schema.session import Catalog
@@ -22,6 +25,7 @@ from model.batches import NO_FACTS, Example, Facts
 from model.split import Candidate, uploaded_at
 
 WEIGHTS_FOLDER = "weights"
+SCRATCH_FOLDER = "scratch"
 WAITING = ("pending", "leased", "failed")
 SETTLED = ("done", "skipped", "dead")
 # Which tensors of a feature are read, joined end to end where there are several.
@@ -132,9 +136,18 @@ def artifact_uris(name: str, inputs_hash: str, again_run_id: int | None) -> tupl
     return f"{stem}{again}.safetensors", f"{stem}.safetensors.state"
 
 
+def only_one(data: Path, name: str, inputs_hash: str) -> AbstractContextManager[None]:
+    """Be the only process that trains this from these inputs, for as long as the block runs.
+
+    Two would share an unfinished state and a scratch folder. Raises Busy.
+    """
+    lock_file = data / SCRATCH_FOLDER / f"{name}-{inputs_hash[:16]}.lock"
+    return locked(lock_file, f"{name} is being trained on the same rows")
+
+
 def hash_of(*parts: object) -> str:
     """Name everything that a result was made from by one hash."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+    return sha256_text(json.dumps(parts, sort_keys=True, default=str))
 
 
 PARTS = ("train", "val", "holdout")

@@ -15,13 +15,12 @@ from scraper.importers.fields import (
     listed,
     make_video,
     naming,
-    plain_hashtags,
     read_amount,
     read_count,
     read_id,
     read_moment,
 )
-from scraper.items import MAX_DURATION_S, Rejected, read_item
+from scraper.items import MAX_DURATION_S, Rejected, plain_hashtags, read_item
 
 Json = Mapping[str, Any]
 

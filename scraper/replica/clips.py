@@ -12,7 +12,6 @@ import math
 import os
 import random
 import subprocess
-import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.files import atomic_file
 from scraper.replica.content import Content, Look, Pattern, ReplicaVideo
 
 log = logging.getLogger(__name__)
@@ -314,13 +314,8 @@ def make_clip(video: ReplicaVideo, folder: Path) -> Path:
     path = clip_path(video, folder)
     if path.exists():
         return path
-    folder.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}-{uuid.uuid4().hex}.part")
-    try:
+    with atomic_file(path) as part:
         _run_ffmpeg(video, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

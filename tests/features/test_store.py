@@ -2,9 +2,6 @@
 
 import hashlib
 import os
-import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -17,7 +14,7 @@ from safetensors import numpy as safetensors_numpy
 from upath import UPath
 
 from features.errors import CorruptFeature, MissingInput
-from features.store import FeatureStore, atomic_file, row_sha256
+from features.store import FeatureStore, row_sha256
 
 TENSORS = numpy_strategies.arrays(
     dtype=st.sampled_from([np.uint8, np.float16, np.float32, np.float64, np.int32, np.int64]),
@@ -191,64 +188,6 @@ def test_readers_never_see_a_shard_in_the_making(tmp_path):
     writer.join()
     assert not list(tmp_path.rglob("*.tmp-*"))
     assert len(list(tmp_path.rglob("*.safetensors"))) == 60
-
-
-def test_a_failed_write_leaves_nothing_behind(tmp_path):
-    def fail() -> None:
-        with atomic_file(tmp_path / "x") as temporary:
-            temporary.write_text("half")
-            raise RuntimeError
-
-    (tmp_path / "x").write_text("old")
-    with pytest.raises(RuntimeError):
-        fail()
-    assert [p.name for p in tmp_path.iterdir()] == ["x"]
-    assert (tmp_path / "x").read_text() == "old"
-
-
-def test_a_file_is_on_the_disk_before_its_name_is_and_its_name_before_it_is_done(
-    tmp_path, monkeypatch
-):
-    """A power cut cannot be had here; the order in which the disk is asked can."""
-    fsync, replace, asked = os.fsync, os.replace, []
-
-    def note_fsync(descriptor):
-        found = os.fstat(descriptor)
-        asked.append(("sync", found.st_ino, found.st_size))
-        fsync(descriptor)
-
-    def note_replace(source, target):
-        asked.append(("name", Path(source).stat().st_ino, Path(source).stat().st_size))
-        replace(source, target)
-
-    monkeypatch.setattr(os, "fsync", note_fsync)
-    monkeypatch.setattr(os, "replace", note_replace)
-    target = tmp_path / "new" / "shard"
-    with atomic_file(target) as temporary:
-        temporary.write_bytes(b"whole")
-    file = (target.stat().st_ino, 5)
-    assert asked[:2] == [("sync", *file), ("name", *file)]
-    folders = {inode for what, inode, _size in asked[2:] if what == "sync"}
-    assert folders == {target.parent.stat().st_ino, tmp_path.stat().st_ino}
-
-
-def test_a_kill_in_the_middle_of_a_write_leaves_no_name_that_anyone_reads(tmp_path):
-    script = (
-        "import os, signal, sys, pathlib\n"
-        "from features.store import atomic_file\n"
-        "with atomic_file(pathlib.Path(sys.argv[1])) as temporary:\n"
-        "    temporary.write_bytes(b'half')\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    target = tmp_path / "folder" / "shard.safetensors"
-    killed = subprocess.run(
-        [sys.executable, "-c", script, str(target)],
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONPATH": "."},
-    )
-    assert killed.returncode == -signal.SIGKILL
-    assert not list(tmp_path.rglob("*.safetensors"))
-    assert [p.name[:1] for p in target.parent.iterdir()] == ["."]
 
 
 def test_a_shard_without_some_rows_is_another_shard(tmp_path):

@@ -4,12 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from catalog.errors import Busy
 from model.errors import BadCheckpoint, BadSetting
 from model.registry import LEARNED, PRESETS, find_kind, find_preset, with_overrides
 from model.split import Candidate, SplitConfig, label_place
 from model.steps import TrainRequest
-from model.steps.train import alone
 from model.training.fit import FitConfig
 
 
@@ -86,12 +84,3 @@ def test_no_count_is_thousands_of_years_old():
 def test_a_model_of_another_version_says_what_is_other():
     with pytest.raises(BadCheckpoint, match="has old, lacks n_tags"):
         find_kind("hashtag_mean").config_from_json({"prior": 5.0, "old": 1})
-
-
-def test_one_training_at_a_time_and_no_lock_stays(tmp_path):
-    lock = tmp_path / "scratch" / "m.lock"
-    with alone(lock, "m"), pytest.raises(Busy, match="m is being trained"), alone(lock, "m"):
-        pass
-    assert not lock.exists()
-    with alone(lock, "m"):
-        pass

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from catalog.console import Silent
-from catalog.errors import NotFound
+from catalog.errors import Busy, NotFound
 from catalog.facts import FeatureSetFacts
 from catalog.read.lookup import find_model
 from catalog.schema.session import Catalog, open_catalog
@@ -184,6 +184,33 @@ def test_pretraining_registers_its_weights_and_is_done_once(study):
         ("train", "mse_pixels"),
         ("val", "mse_pixels"),
     }
+
+
+@pytest.mark.parametrize(
+    ("again", "module", "work"),
+    [
+        (lambda study: study.pretrain(), "model.steps.pretrain", "_train"),
+        (lambda study: study.train("median"), "model.steps.train", "_fitted"),
+    ],
+)
+def test_the_very_same_is_not_trained_twice_at_once(study, monkeypatch, again, module, work):
+    """Both would write one unfinished state."""
+    study.split()
+    really = getattr(sys.modules[module], work)
+
+    def meanwhile(*arguments, **more):
+        with pytest.raises(Busy, match="is being trained on the same rows by process"):
+            again(study)
+        return really(*arguments, **more)
+
+    monkeypatch.setattr(sys.modules[module], work, meanwhile)
+    outcome, _model = again(study)
+    assert (outcome.status, outcome.n_done) == ("ok", 1)
+    assert list((study.data / "scratch").iterdir()) == []
+    assert ask(study.catalog, "SELECT status, count(*) FROM run GROUP BY status ORDER BY 1")[0] == (
+        "failed",
+        1,
+    )
 
 
 def test_more_clips_are_another_pretraining_unless_any_will_do(study):

@@ -97,12 +97,17 @@ def load_json(text: str) -> Json:
     if len(text) > MAX_BODY_CHARS:
         raise PageChanged(f"a JSON body of {len(text)} characters, more than {MAX_BODY_CHARS}")
     try:
-        found = json.loads(text, parse_constant=_refuse_constant)
+        found = json.loads(text, parse_constant=refuse_constant)
     except (ValueError, RecursionError) as error:
         raise PageChanged(f"a JSON body that cannot be read: {error}") from error
     if not isinstance(found, dict):
         raise PageChanged(f"a JSON {type(found).__name__} where an object was expected")
     return found
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and Infinity, which Python's reader would take."""
+    raise ValueError(f"{name} is no JSON")
 
 
 def read_item(raw: object, *, source: Source, observed_at: datetime) -> Sighting | Rejected:
@@ -234,7 +239,3 @@ def _read_positive(value: object, most: float) -> float | None:
 def _read_side(value: object) -> int | None:
     side_px = _read_positive(value, MAX_SIDE_PX)
     return None if side_px is None else int(side_px)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")

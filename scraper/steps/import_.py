@@ -17,11 +17,11 @@ from catalog.record.sightings import adopt_media, store_rejected, store_sighting
 from catalog.schema.session import Catalog
 from catalog.work.claims import MediaDone
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
-from scraper.errors import BadMedia, DownloadFailed, NoSpace
-from scraper.importers import Format, ImportedVideo, ImportOptions, RejectedLine, read_path, sniff
-from scraper.importers.errors import printable
+from scraper.errors import BadMedia, DownloadFailed, NoSpace, printable
 from scraper.importers.fields import TIKTOK
 from scraper.importers.media import BroughtMedia, bring_media, imported_media_path
+from scraper.importers.reading import read_path, sniff
+from scraper.importers.video import Format, ImportedVideo, ImportOptions, RejectedLine
 from scraper.media import check_media
 from scraper.steps.scrape import facts_of
 from scraper.transfer import DownloadLimits

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scraper.counts import ViewCount
+from scraper.errors import RowRefused
 from scraper.importers import fields
-from scraper.importers.errors import RowRefused
-from scraper.importers.fields import ImportOptions, Source, make_video, rejected
+from scraper.importers.video import ImportOptions, Source, make_video, rejected
 from tests.scraper.importers.rows import WRITTEN_AT, tiktok_id
 
 ID = "7571863205253778710"

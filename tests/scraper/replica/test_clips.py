@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scraper.importers.fields import ImportOptions
+from scraper.importers.video import ImportOptions
 from scraper.importers.ytdlp import read_folder
 from scraper.replica.clips import (
     SAMPLE_RATE_HZ,

@@ -26,7 +26,6 @@ DEFAULT_TOPICS: dict[str, tuple[str, ...]] = {
     "Music": ("music", "newmusic"),
 }
 
-
 Source = Literal["xhr", "hydration", "dom", "import"]
 Json = Mapping[str, Any]
 
@@ -146,6 +145,12 @@ def child(raw: Json, name: str) -> Json:
     return found if isinstance(found, Mapping) else {}
 
 
+def listed(raw: Json, name: str) -> list[Any]:
+    """Return a list inside an object; empty if it is missing or something else."""
+    found = raw.get(name)
+    return found if isinstance(found, list) else []
+
+
 def read_handle(author: object) -> str | None:
     """Return an author's handle: an object's `uniqueId`, or the text itself in old pages."""
     handle = author.get("uniqueId") if isinstance(author, Mapping) else author
@@ -210,14 +215,10 @@ def _read_hashtags(raw: Json, caption: str) -> tuple[str, ...]:
     names = [
         entry.get(key)
         for group, key in (("challenges", "title"), ("textExtra", "hashtagName"))
-        for entry in _list(raw.get(group))
+        for entry in listed(raw, group)
         if isinstance(entry, Mapping)
     ]
     return plain_hashtags(names) or find_hashtags(caption)
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _read_time(value: object) -> datetime | None:

@@ -13,16 +13,15 @@ from scraper.importers.fields import (
     read_platform,
 )
 from scraper.importers.video import (
+    FieldMap,
+    ImportedFile,
     ImportedVideo,
-    Mapped,
     Refusal,
-    Source,
     find,
-    listed,
     make_video,
     naming,
 )
-from scraper.items import Json, Rejected, child, read_item
+from scraper.items import Json, Rejected, child, listed, read_item
 
 WHY = {
     "ad": "isAd is set: shown because it was paid for",
@@ -33,14 +32,8 @@ WHY = {
     "no_video": "without a video (a duration of 0)",
     "emptied": "no counts and no time, as a visitor gets who ought to sign in",
 }
-
-
-def _entries(entries: Iterable[object], key: str) -> list[object]:
-    return [entry.get(key) for entry in entries if isinstance(entry, Mapping)]
-
-
 # Actors of Apify and their like: `authorMeta`, `videoMeta` and a flat `playCount`.
-ACTOR = Mapped(
+ACTOR = FieldMap(
     id=("id", "videoId"),
     url=("webVideoUrl",),
     url_id="same",
@@ -72,7 +65,7 @@ ACTOR = Mapped(
     ),
 )
 # One of the Research API's `data.videos`; its id is a whole number of 64 bits, kept exactly.
-RESEARCH = Mapped(
+RESEARCH = FieldMap(
     id=("id", "video_id"),
     exact_id=True,
     views=("view_count",),
@@ -88,7 +81,7 @@ RESEARCH = Mapped(
     duration=("video_duration",),
 )
 # An `aweme`, as the app gets it.
-APP = Mapped(
+APP = FieldMap(
     id=("aweme_id",),
     views=("statistics.play_count",),
     exact=True,
@@ -130,7 +123,7 @@ APP = Mapped(
     ),
 )
 # `{"id", "url", "views"}` or `{"id", "views_k"}`, with what else may stand there.
-PAIR = Mapped(
+PAIR = FieldMap(
     id=("id",),
     url=("url",),
     url_id="enough",
@@ -147,7 +140,7 @@ PAIR = Mapped(
 )
 
 
-def read_actor(row: Json, line: int, source: Source) -> ImportedVideo:
+def read_actor(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
     """Read an actor's item; where it failed to collect one, it leaves an error in its place."""
     if "id" not in row and ("error" in row or "errorCode" in row):
         said = shown(find(row, ("error", "errorCode")))
@@ -155,13 +148,13 @@ def read_actor(row: Json, line: int, source: Source) -> ImportedVideo:
     return ACTOR.read(row, line, source)
 
 
-def read_pair(row: Json, line: int, source: Source) -> ImportedVideo:
+def read_pair(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
     """Read an id or address with a count, of any platform."""
     platform = read_platform(row.get("platform"), source.options.platform)
     return PAIR.read(row, line, source, platform=platform)
 
 
-def read_web(row: Json, line: int, source: Source) -> ImportedVideo:
+def read_web(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
     """Read an `itemStruct`, bare or in what a collecting tool wraps around it."""
     item, tag = _unwrap(row)
     site = _noted("source_platform", row, tag)
@@ -192,6 +185,10 @@ def read_web(row: Json, line: int, source: Source) -> ImportedVideo:
         # The site's own reader knows its items best; only the times may come from elsewhere.
         posted_at = made.sighting.posted_at
         return replace(made, sighting=replace(found, posted_at=posted_at))
+
+
+def _entries(entries: Iterable[object], key: str) -> list[object]:
+    return [entry.get(key) for entry in entries if isinstance(entry, Mapping)]
 
 
 def _unwrap(row: Json) -> tuple[Json, Json]:

@@ -27,10 +27,10 @@ from scraper.importers.video import (
     SLACK,
     TIKTOK_ONLY,
     Format,
+    ImportedFile,
     ImportedVideo,
     ImportOptions,
     RejectedLine,
-    Source,
     rejected,
 )
 from scraper.importers.ytdlp import INFO, MEDIA, inside, is_ytdlp_folder, read_folder, read_info
@@ -40,7 +40,7 @@ Row = ImportedVideo | RejectedLine
 _Count = tuple[str, float | None, float | None]  # (as shown, thousands, step)
 
 N_ROWS_LOOKED_AT = 50
-READERS: Mapping[Format, Callable[[Json, int, Source], ImportedVideo]] = {
+READERS: Mapping[Format, Callable[[Json, int, ImportedFile], ImportedVideo]] = {
     "ytdlp": read_info,
     "web": read_web,
     "actor": read_actor,
@@ -222,9 +222,9 @@ def _rows(path: Path, options: ImportOptions) -> Iterator[Row]:
 
 
 def _json_rows(
-    path: Path, read: Callable[[Json, int, Source], ImportedVideo], options: ImportOptions
+    path: Path, read: Callable[[Json, int, ImportedFile], ImportedVideo], options: ImportOptions
 ) -> Iterator[Row]:
-    source = Source.of(path, options)
+    source = ImportedFile.of(path, options)
     for row in read_rows(path):
         try:
             if row.refusal is not None:

@@ -20,10 +20,10 @@ from scraper.importers.table_files import (
     separated_rows,
 )
 from scraper.importers.video import (
+    ImportedFile,
     ImportedVideo,
     ImportOptions,
     RejectedLine,
-    Source,
     make_video,
     naming,
     rejected,
@@ -87,7 +87,7 @@ def read_table(path: Path, options: ImportOptions) -> Iterator[ImportedVideo | R
         rows = _object_rows(path, header) if is_json(path) else separated_rows(path)
     head = list(islice(rows, N_LOOKED_AT))
     _check_ids(path, head, columns.get("id"))
-    read = TableReader(columns, Source.of(path, options), exact_int=is_exact).read
+    read = TableReader(columns, ImportedFile.of(path, options), exact_int=is_exact).read
     for line, cells, raw, refusal in chain(head, rows):
         try:
             if refusal is not None:
@@ -102,7 +102,7 @@ class TableReader:
     """Read the cells of a row, whose columns are known."""
 
     def __init__(
-        self, columns: Mapping[str, int], source: Source, *, exact_int: bool = True
+        self, columns: Mapping[str, int], source: ImportedFile, *, exact_int: bool = True
     ) -> None:
         """Know where each field is. exact_int: whole numbers never went through a float."""
         self._source = source

@@ -69,7 +69,7 @@ class ImportOptions:
 
 
 @dataclass(frozen=True)
-class Source:
+class ImportedFile:
     """What is the same for all rows of one file."""
 
     options: ImportOptions
@@ -77,7 +77,7 @@ class Source:
     read_at: datetime
 
     @classmethod
-    def of(cls, path: Path, options: ImportOptions) -> "Source":
+    def of(cls, path: Path, options: ImportOptions) -> "ImportedFile":
         """Note when a file was written."""
         written_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         return cls(options, written_at, datetime.now(UTC))
@@ -147,7 +147,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Mapped:
+class FieldMap:
     """Where the rows of a JSON format have each field of a video.
 
     exact_id: its whole numbers never went through a float. url_id: whether the address must name
@@ -180,7 +180,7 @@ class Mapped:
         self,
         row: Json,
         line: int,
-        source: Source,
+        source: ImportedFile,
         *,
         platform: str = TIKTOK,
         media: Path | None = None,
@@ -213,7 +213,9 @@ class Mapped:
                 media=media,
             )
 
-    def _count(self, row: Json, source: Source, *, has_media: bool) -> tuple[str, ViewCount | None]:
+    def _count(
+        self, row: Json, source: ImportedFile, *, has_media: bool
+    ) -> tuple[str, ViewCount | None]:
         views = find(row, self.views)
         if self.views_k:
             return read_views(views, find(row, self.views_k), locale=source.options.locale)
@@ -232,12 +234,6 @@ def find(row: Json, paths: Paths) -> Any:
     return None
 
 
-def listed(row: Json, name: str) -> list[Any]:
-    """Return a list inside an object; empty if it is missing or something else."""
-    found = row.get(name)
-    return found if isinstance(found, list) else []
-
-
 @contextmanager
 def naming(tiktok_id: str) -> Iterator[None]:
     """Let a refusal of the block say which video it is about."""
@@ -249,7 +245,7 @@ def naming(tiktok_id: str) -> Iterator[None]:
 
 
 def make_video(
-    source: Source,
+    source: ImportedFile,
     line: int,
     *,
     tiktok_id: str,
@@ -304,7 +300,7 @@ def make_video(
 
 
 def _check_times(
-    source: Source,
+    source: ImportedFile,
     tiktok_id: str,
     posted_at: datetime | None,
     seen_at: datetime,

@@ -11,25 +11,24 @@ from scraper.errors import BadId, RowRefused, shown
 from scraper.importers.fields import TIKTOK, read_platform
 from scraper.importers.json_rows import MAX_ROW_BYTES, parse_row
 from scraper.importers.video import (
+    FieldMap,
+    ImportedFile,
     ImportedVideo,
     ImportOptions,
-    Mapped,
     Refusal,
     RejectedLine,
-    Source,
     find,
-    listed,
     make_video,
     rejected,
 )
-from scraper.items import Json, check_id
+from scraper.items import Json, check_id, listed
 
 INFO = ".info.json"
 MEDIA = ".mp4"
 # yt-dlp's own default name: "a title [7571863205253778710].mp4".
 IN_BRACKETS = re.compile(r"\[([0-9]{15,20})\]$")
 # For TikTok `uploader` is the handle and `channel` a nickname, and its counts are rounded.
-INFO_OF_TIKTOK = Mapped(
+INFO_OF_TIKTOK = FieldMap(
     id=("id",),
     url=("webpage_url",),
     views=("view_count",),
@@ -66,7 +65,9 @@ INFO_OF_TIKTOK = Mapped(
 INFO_ELSEWHERE = replace(INFO_OF_TIKTOK, handle=("uploader_id", "channel_id"), exact=True)
 
 
-def read_info(row: Json, line: int, source: Source, media: Path | None = None) -> ImportedVideo:
+def read_info(
+    row: Json, line: int, source: ImportedFile, media: Path | None = None
+) -> ImportedVideo:
     """Read an info document. With a media file it needs no count: it can be scored."""
     if row.get("_type") not in (None, "video"):
         raise RowRefused("playlist", f"a {shown(row['_type'])}'s own description, not a video's")
@@ -131,7 +132,7 @@ def _read_file(
         if true_path.stat().st_size > MAX_ROW_BYTES:
             raise RowRefused("too_large", f"{shown(name)} has more than {MAX_ROW_BYTES:,} bytes")
         raw = true_path.read_bytes()
-        return read_info(parse_row(raw), line, Source.of(true_path, options), media)
+        return read_info(parse_row(raw), line, ImportedFile.of(true_path, options), media)
     except RowRefused as refusal:
         named = RowRefused(refusal.reason, f"{name}: {refusal.detail}", refusal.tiktok_id)
         return rejected(line, raw or os.fsencode(name), named, name)
@@ -154,7 +155,7 @@ def _bare_media(
         if platform != TIKTOK:
             raise RowRefused("no_info", f"{name} has no {INFO} beside it")
         tiktok_id = check_id(bracketed[1] if bracketed else stem)
-        source = Source.of(true_path, options)
+        source = ImportedFile.of(true_path, options)
         return make_video(source, line, tiktok_id=tiktok_id, count=("", None), media=true_path)
     except BadId as error:
         refusal = RowRefused("no_info", f"{name} has no {INFO} beside it, and {error}")

@@ -1,4 +1,4 @@
-"""» Import what other tools collected: videos, counts and media files."""
+"""The step that imports: store the videos, counts and files that other tools collected."""
 
 import errno
 import logging
@@ -28,8 +28,14 @@ from scraper.transfer import DownloadLimits
 
 log = logging.getLogger(__name__)
 
-
 N_SHOWN = 20
+BATCH_ROWS = 1_000
+# A file is copied and decoded, half a second each: a batch must not take many minutes.
+BATCH_MEDIA = 50
+N_CHECKERS = min(4, os.cpu_count() or 1)
+MEDIA_FOLDER = "media"
+# A file is what it is: its bad rows are listed and stored, however many they are.
+NO_BUDGET = FailureBudget(min_failures=10**9)
 
 
 @dataclass(frozen=True)
@@ -107,15 +113,6 @@ class Tally:
             media_failed=dict(self.media_failed),
             sample=tuple([*self._failed, *self._skipped][:N_SHOWN]),
         )
-
-
-BATCH_ROWS = 1_000
-# A file is copied and decoded, half a second each: a batch must not take many minutes.
-BATCH_MEDIA = 50
-N_CHECKERS = min(4, os.cpu_count() or 1)
-MEDIA_FOLDER = "media"
-# A file is what it is: its bad rows are listed and stored, however many they are.
-NO_BUDGET = FailureBudget(min_failures=10**9)
 
 
 @dataclass(frozen=True)

@@ -227,8 +227,8 @@ class FieldMap:
 def find(row: Json, paths: Paths) -> Any:
     """Return what is at the only path, whatever it is, or at the first of several with a value."""
     for path in paths:
-        outer, _, inner = path.rpartition(".")
-        value = (child(row, outer) if outer else row).get(inner)
+        outer, dot, inner = path.partition(".")
+        value = child(row, outer).get(inner) if dot else row.get(outer)
         if len(paths) == 1 or not is_missing(value):
             return value
     return None

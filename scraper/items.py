@@ -83,7 +83,7 @@ def check_id(tiktok_id: str) -> str:
     return tiktok_id
 
 
-def read_id(value: object) -> str | None:
+def page_id(value: object) -> str | None:
     """Return a page's id as text, or None if no video can have it."""
     try:
         return check_id(value) if isinstance(value, str) else None
@@ -113,7 +113,7 @@ def read_item(raw: object, *, source: Source, observed_at: datetime) -> Sighting
     """Read an `itemStruct`. What is no plain public video is rejected with the reason."""
     if not isinstance(raw, Mapping):
         return Rejected("not_an_item", None)
-    tiktok_id = read_id(raw.get("id"))
+    tiktok_id = page_id(raw.get("id"))
     if tiktok_id is None:
         return Rejected("bad_id", None)
     # Exports often leave an item's `video` out; a page never does for one that can be played.

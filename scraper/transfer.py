@@ -20,7 +20,7 @@ from scraper.page import PlayUrl, check_status
 from scraper.politeness import Site
 
 
-class Part:
+class PartialFile:
     """An unfinished file, and beside it the ETag of the version that it is a part of."""
 
     def __init__(self, path: Path) -> None:
@@ -55,7 +55,7 @@ class Part:
 
 
 @contextmanager
-def hold_part(target: Path) -> Iterator[Part]:
+def hold_part(target: Path) -> Iterator[PartialFile]:
     """Hold a file's part for this process alone, also what one that was killed has left of it.
 
     Raises DownloadFailed while somebody else has it: two leases can overlap when a machine sleeps.
@@ -65,7 +65,7 @@ def hold_part(target: Path) -> Iterator[Part]:
             held.enter_context(locked(target.with_suffix(f"{target.suffix}.lock"), target.name))
         except Busy as error:
             raise DownloadFailed(f"{target.name}: another process is fetching it") from error
-        yield Part(target.with_suffix(f"{target.suffix}.part"))
+        yield PartialFile(target.with_suffix(f"{target.suffix}.part"))
 
 
 def drop_part(target: Path) -> None:
@@ -98,7 +98,7 @@ class Transfer:
 
     client: httpx.Client
     site: Site
-    part: Part
+    part: PartialFile
     limits: DownloadLimits
     deadline_s: float
     cookie: str

@@ -132,6 +132,7 @@ def _replacing(output: Path) -> Iterator[TextIO]:
         # As root, a device would be replaced by a file of its name, for everybody.
         raise click.UsageError(f"{output} is no plain file; without --output it goes to stdout")
     try:
+        output.parent.stat()  # a folder that is not there is a slip of the pen: it is not made
         with atomic_file(output) as part, part.open("w", encoding="utf-8", newline="") as out:
             yield out
     except OSError as error:

@@ -103,7 +103,7 @@ def _fetch_audio(app: App, *, dry_run: bool) -> dict[str, Any]:
 
 
 def _verify_frames(app: App) -> dict[str, Any]:
-    from features.video.frames import choose_weights, find_file, fingerprint, load_backbone
+    from features.video.frames import backbone_fingerprint, choose_weights, find_file, load_backbone
 
     config = frames_plan(app).config
     chosen = choose_weights(config.backbone, config.weights)
@@ -111,7 +111,7 @@ def _verify_frames(app: App) -> dict[str, Any]:
     return {
         "model": config.backbone,
         "files": [] if file is None else [str(file)],
-        "fingerprint": fingerprint(load_backbone(chosen)),
+        "fingerprint": backbone_fingerprint(load_backbone(chosen)),
     }
 
 

@@ -38,7 +38,7 @@ from features.sound.whisper_weights import (
     find_weights,
     fingerprint,
     load_whisper,
-    weights_sha256,
+    whisper_fingerprint,
 )
 
 EXTRACTOR: Final = "whisper"
@@ -96,7 +96,7 @@ def fastest_dtype(device: str = "cpu") -> Literal["float32", "bfloat16", "float1
 
 def spec_weights_sha256(config: AudioConfig, weights: Path | None = None) -> str:
     """Return the fingerprint that names the feature set; for plain base known without weights."""
-    return weights_sha256(config.model, WeightsSources(path=weights))
+    return whisper_fingerprint(config.model, WeightsSources(path=weights))
 
 
 def check_weights(config: AudioConfig, weights: Path | None = None) -> None:

@@ -28,12 +28,22 @@ from scipy.io import wavfile
 from catalog.files import atomic_file
 from features.errors import MissingInput, NoAudioTrack, TooShort, Undecodable
 
+SAMPLE_RATE_HZ: Final = 16_000
+#: Whisper's spectrogram needs more than half of its 25 ms window; below this nothing is heard.
+MIN_DURATION_S: Final = 0.1
+#: Below this level a file is silent: nothing in it is decoded to words.
+SILENT_BELOW_DBFS: Final = -60.0
+#: Codecs add and hide some hundredths of a second at either end, and headers are rounded.
+_SLACK_S: Final = 0.3
+_SLACK_SHARE: Final = 0.02
 #: These have no header with a length: what FFmpeg tells is guessed from the size of the file.
 _WITHOUT_LENGTH: Final = frozenset({"aac", "ac3", "eac3", "amr", "dts"})
 #: Sizes of a RIFF whose writer could not go back to fill them in.
 _UNKNOWN_SIZES: Final = (0, 0xFFFFFFFF)
 #: What the last line of a kept file begins with.
 _SEAL: Final = b"viewcast "
+
+Status = Literal["ok", "silent", "capped", "truncated"]
 
 
 def promised_s(path: Path) -> float | None:
@@ -113,18 +123,6 @@ def read_kept(wav: Path, rate_hz: int, origin: str) -> NDArray[np.float32] | Non
 
 def _seal(content: bytes, origin: str) -> bytes:
     return _SEAL + f"{origin} sha256={sha256(content).hexdigest()}\n".encode()
-
-
-SAMPLE_RATE_HZ: Final = 16_000
-#: Whisper's spectrogram needs more than half of its 25 ms window; below this nothing is heard.
-MIN_DURATION_S: Final = 0.1
-#: Below this level a file is silent: nothing in it is decoded to words.
-SILENT_BELOW_DBFS: Final = -60.0
-#: Codecs add and hide some hundredths of a second at either end, and headers are rounded.
-_SLACK_S: Final = 0.3
-_SLACK_SHARE: Final = 0.02
-
-Status = Literal["ok", "silent", "capped", "truncated"]
 
 
 @dataclass(frozen=True)

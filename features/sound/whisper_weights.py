@@ -357,7 +357,7 @@ def fingerprint(network: Whisper) -> str:
     return digest.hexdigest()
 
 
-def weights_sha256(model: str, sources: WeightsSources | None = None) -> str:
+def whisper_fingerprint(model: str, sources: WeightsSources | None = None) -> str:
     """Return the fingerprint that `load_whisper` would load, without loading where it is known."""
     if model == "base" and (sources is None or sources.path is None):
         return BASE_FINGERPRINT

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.console import Progress
-from catalog.facts import FeatureRef, FeatureSetFacts, ModelFacts
+from catalog.facts import FeatureRef, FeatureSetFacts, ModelFacts, PostFacts
 from catalog.files import clean_text, sha256_of
 from catalog.read.lookup import (
     KnownVideo,
@@ -33,7 +33,7 @@ from features.errors import FeatureError, WeightsMismatch, WeightsMissing
 from features.extractor import FeatureSetSpec
 from features.one_video import Aside, HeldStore, MadeFeatures, OneOff
 from features.plan import AUTOENCODER, AudioPlan, ClipPlan, FramesPlan, Plan, VisualPlan
-from model.batches import Example, Facts
+from model.batches import Example
 from model.checkpoint import Checkpoint
 from model.errors import IncompatibleFeatures, NotFinite
 from model.forecast.ablation import moves_of
@@ -177,12 +177,12 @@ class PredictRequest:
     similar: bool = True
     record: bool = False
 
-    def facts(self, made: MadeFeatures) -> Facts:
+    def facts(self, made: MadeFeatures) -> PostFacts:
         """What a model may read of the post and of the file."""
         audio = made.made.get("audio")
         heard = {} if audio is None else audio.detail
         caption = clean_text(self.caption)
-        return Facts(
+        return PostFacts(
             caption=caption,
             hashtags=plain_hashtags((*self.hashtags, *HASHTAG.findall(caption))),
             posted_at=self.posted_at,
@@ -370,7 +370,7 @@ class _Forecasting:
                 return error
         return None
 
-    def _example(self, made: MadeFeatures, facts: Facts, video_id: int) -> Example:
+    def _example(self, made: MadeFeatures, facts: PostFacts, video_id: int) -> Example:
         parts = {kind: made.made[kind].tensors for kind in self.checkpoint.card.feature_sets}
         self._store.held = {kind: found for kind, found in parts.items() if found is not None}
         refs = {kind: FeatureRef("done", kind, 0, None) for kind in self._store.held}

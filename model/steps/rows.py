@@ -21,8 +21,7 @@ from catalog.schema.types import chunks
 from catalog.work.runs import RunInProgress
 from features.store import FeatureStore
 from features.video.convlstm import pad_to_depth
-from model.batches import NO_FACTS, Example, Facts
-from model.split import Candidate, uploaded_at
+from model.batches import NO_FACTS, Example
 
 WEIGHTS_FOLDER = "weights"
 SCRATCH_FOLDER = "scratch"
@@ -56,7 +55,7 @@ class Reader:
         video_id: int,
         features: Mapping[str, FeatureRef],
         views_k: float | None = None,
-        facts: Facts = NO_FACTS,
+        facts: PostFacts = NO_FACTS,
     ) -> Example:
         """Read one row's tensors. Raises FeatureError."""
         found = {feature: self._read(feature, ref) for feature, ref in features.items()}
@@ -80,27 +79,6 @@ class Reader:
         tensors = self.store.read(uri, row)
         wanted = [tensors[name] for name in self.tensors[feature]]
         return wanted[0] if len(wanted) == 1 else np.concatenate(wanted)
-
-
-def facts_of(post: PostFacts) -> Facts:
-    """Take from a post what a model may read of it."""
-    heard = post.heard or {}
-    seen = post.first_seen_at
-    told = uploaded_at(Candidate(0, post.tiktok_id, post.account_id, post.posted_at, seen))
-    # Where neither the page nor the id says it, the first sight is no time of posting.
-    is_known = post.posted_at is not None or told != seen
-    return Facts(
-        caption=post.caption,
-        hashtags=post.hashtags,
-        author=post.account_id,
-        posted_at=told if is_known else None,
-        duration_s=post.duration_s,
-        width_px=post.width_px,
-        height_px=post.height_px,
-        transcript=heard.get("text"),
-        language=heard.get("language"),
-        speech_s=heard.get("speech_s"),
-    )
 
 
 def lacks(
@@ -252,15 +230,14 @@ class PartRows:
                 )
 
 
-def _facts(catalog: Catalog, wanted: Wanted, ids: Sequence[int]) -> dict[int, Facts]:
+def _facts(catalog: Catalog, wanted: Wanted, ids: Sequence[int]) -> dict[int, PostFacts]:
     if not wanted.with_facts:
         return {}
     with catalog.read() as session:
-        posts = posts_of(session, ids, audio_set_id=wanted.set_ids.get("audio"))
-    return {video_id: facts_of(post) for video_id, post in posts.items()}
+        return posts_of(session, ids, audio_set_id=wanted.set_ids.get("audio"))
 
 
-def _content(row: TrainingRow, facts: Facts | None) -> bytes:
+def _content(row: TrainingRow, facts: PostFacts | None) -> bytes:
     hashes = [ref.sha256 for _, ref in sorted(row.features.items())]
     said = None if facts is None else vars(facts)  # `asdict` copies, at ten times the cost
     document = [row.part, row.video_id, row.views_k, hashes, said]

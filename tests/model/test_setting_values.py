@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from catalog.facts import Candidate
 from model.errors import BadCheckpoint, BadSetting
 from model.registry import LEARNED, PRESETS, find_kind, find_preset, with_overrides
-from model.split import Candidate, SplitConfig, label_place
+from model.split import SplitConfig, label_place
 from model.steps import TrainRequest
 from model.training.fit import FitConfig
 

@@ -16,9 +16,9 @@ from catalog.schema.types import utc_now
 from catalog.work.claims import (
     CLAIMABLE,
     MAX_CRASHES,
-    Absent,
     Failed,
     MediaDone,
+    NothingThere,
     block_features,
     claim_features,
     claim_media,
@@ -206,7 +206,7 @@ def test_a_failure_is_tried_again_after_a_while_and_ends_as_dead(catalog, clip_s
 def test_a_permanent_failure_is_dead_and_the_absent_is_skipped(catalog, clip_set):
     one, two = claim_features(catalog, clip_set, owner="me", limit=2)
     finish(catalog, clip_set, one, "me", Failed("undecodable", "no", permanent=True))
-    finish(catalog, clip_set, two, "me", Absent("no_audio", "silent film"))
+    finish(catalog, clip_set, two, "me", NothingThere("no_audio", "silent film"))
     assert states(catalog) == {"dead": 1, "skipped": 1, "pending": 8}
     with catalog.read() as session:
         assert count_open(session, clip_set) == 8
@@ -229,7 +229,7 @@ def test_retrying_opens_what_failed_and_only_that(catalog, clip_set):
     one, two, three = claim_features(catalog, clip_set, owner="me", limit=3)
     finish(catalog, clip_set, one, "me", Failed("undecodable", "no", permanent=True))
     finish(catalog, clip_set, two, "me", Failed("worker_lost", "no", permanent=False))
-    finish(catalog, clip_set, three, "me", Absent("no_audio", "no"))
+    finish(catalog, clip_set, three, "me", NothingThere("no_audio", "no"))
     with catalog.write() as session:
         assert retry_failed(session, clip_set, "undecodable") == 1
         assert retry_failed(session, None, None) == 1
@@ -281,7 +281,7 @@ def test_a_feature_made_from_a_feature_follows_it(catalog, clip_set):
     one, two, three = claim_features(catalog, clip_set, owner="me", limit=3)
     assert finish(catalog, clip_set, one, "me", feature_done("clips", row=7))
     assert finish(catalog, clip_set, two, "me", Failed("undecodable", "no", permanent=True))
-    assert finish(catalog, clip_set, three, "me", Absent("too_short", "no"))
+    assert finish(catalog, clip_set, three, "me", NothingThere("too_short", "no"))
     with catalog.write() as session:
         assert enrol_features(session, visual, needs_feature_set_id=clip_set) == 1
         codes = session.execute(

@@ -20,23 +20,10 @@ from model.training.fit import (
     fit,
     load_state,
     loss_of,
-    pinball,
     save_state,
     set_up_of,
 )
 from tests.model.factories import TINY, TINY_PAPER, batch_of, dataset, examples, network, scored_k
-
-
-def test_pinball_is_half_the_absolute_error_in_the_middle():
-    predicted, wanted = torch.tensor([1.0, 5.0, 2.0]), torch.tensor([2.0, 3.0, 2.0])
-    middle = pinball(predicted, wanted, tau=0.5)
-    assert middle == pytest.approx(0.5 * loss_of("mae", tau=0.5)(predicted, wanted))
-
-
-def test_pinball_punishes_the_rarer_side_more():
-    low, high = torch.tensor([1.0]), torch.tensor([3.0])
-    assert pinball(low, high, tau=0.9).item() == pytest.approx(1.8)
-    assert pinball(high, low, tau=0.9).item() == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name != "cross_entropy"])

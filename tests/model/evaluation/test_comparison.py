@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from catalog.facts import MIN_EVIDENCE
 from model.errors import BadSetting, NothingToTrain
-from model.evaluation.metrics import Interval
-from model.evaluation.verdict import MIN_EVIDENCE, compare_models, verdict_of
+from model.evaluation.comparison import compare_models
 from model.solved.constants import Constants
 
 CONSTANTS = Constants(train_mean_k=30.0, train_median_k=8.0, geometric_mean_k=9.0)
@@ -66,27 +66,6 @@ def test_no_verdict_of_training_videos_nor_of_few():
     few = MIN_EVIDENCE - 1
     found, _by_pair = compared(actual[:few], {"a": predicted[:few], "b": actual[:few]})
     assert {d.verdict for d in found.differences} == {"no evidence"}
-
-
-@pytest.mark.parametrize(
-    ("metric", "ends", "word"),
-    [
-        ("mae_k", (-2, -1), "better"),
-        ("mae_k", (1, 2), "worse"),
-        ("mae_k", (-1, 0), "no evidence"),
-        ("mae_k", (0, 1), "no evidence"),
-        ("spearman", (0.1, 0.2), "better"),
-        ("spearman", (-0.2, -0.1), "worse"),
-        ("spearman", (-0.1, 0.1), "no evidence"),
-    ],
-)
-def test_the_word_follows_the_interval(metric, ends, word):
-    assert verdict_of(metric, Interval(*ends), n=100, part="holdout") == word
-
-
-def test_so_many_rows_are_enough_for_a_word_and_one_less_is_not():
-    words = [verdict_of("mae_k", Interval(1, 2), n=n, part="val") for n in (29, 30)]
-    assert (words, MIN_EVIDENCE) == (["no evidence", "worse"], 30)
 
 
 def test_differences_come_pair_by_pair_and_metric_by_metric():

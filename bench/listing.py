@@ -22,7 +22,7 @@ from bench.measure import ROOT, Row
 from catalog.schema.session import open_catalog, upgrade
 from scraper.items import DEFAULT_TOPICS
 from scraper.replica.content import ReplicaConfig
-from scraper.replica.pages import challenge
+from scraper.replica.items import challenge
 from scraper.replica.server import Replica
 from scraper.steps import add_hashtags
 

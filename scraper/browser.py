@@ -25,7 +25,7 @@ from selenium.webdriver.remote.client_config import ClientConfig
 from selenium.webdriver.remote.webdriver import WebDriver
 from urllib3.exceptions import HTTPError as DriverUnreachable
 
-from scraper.capture import HOOK, LOOK, NUDGE, SCROLL, Look, read_look
+from scraper.capture import HOOK, LOOK, NUDGE, SCROLL, PageLook, read_look
 from scraper.chromium import USER_DATA, Driver, default_profile_root, find_program, start_driver
 from scraper.errors import Blocked, BrowserFailed, PageChanged, PageTimeout, ScrapeError, SiteFailed
 from scraper.items import MAX_BODY_CHARS, Sighting
@@ -190,7 +190,7 @@ class Eyes:
         self._page = 0.0
         self._n_bodies = self._n_cards = 0
 
-    def look(self) -> Look:
+    def look(self) -> PageLook:
         """Wait for something new, or for the time to be over, and say what there is."""
         known = (self._n_cards, self._page, self._n_bodies)
 
@@ -243,7 +243,7 @@ def scroll(
         eyes.scroll(nudge=n_stalls > 0)
 
 
-def _check_stall(look: Look, name: str, *, has_videos: bool) -> None:
+def _check_stall(look: PageLook, name: str, *, has_videos: bool) -> None:
     """Raise where the page says why nothing comes any more."""
     if look.asks_login:
         raise Blocked(f"the page of #{name} wants us to sign in", mark="login")

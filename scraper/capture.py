@@ -141,7 +141,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Look:
+class PageLook:
     """What is to be seen on a page at one moment; `text` only where no card is.
 
     is_waiting: the page works on a proof that it wants; asks_login: it shows the sign-in dialog.
@@ -163,10 +163,10 @@ class Look:
     hydration: str
 
 
-def read_look(found: object) -> Look:
+def read_look(found: object) -> PageLook:
     """Read what LOOK gave back, whatever the page made of it: it may have cut nothing."""
     raw: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
-    return Look(
+    return PageLook(
         bodies=tuple(
             Body(
                 url=_text(body.get("url")),

@@ -1,4 +1,4 @@
-"""What can go wrong between the site and a verified file.
+"""Every error of the scraper: of the site, of a file, of an import and of the replica.
 
 ScrapeError
 ├── BadId              an id that no video can have
@@ -23,9 +23,18 @@ ScrapeError
 ├── ToolMissing        ffmpeg is not installed (exit 3)
 ├── BadMedia           a file came, but not the video that was announced
 │   └── MediaTooLarge  more bytes than the limit
-└── BrowserFailed      the browser is lost; the next video needs a new one
-    ├── PageTimeout    a page that does not answer in time, or whose script never ends
-    └── BrowserMissing Chromium or its driver is not installed (exit 3)
+├── BrowserFailed      the browser is lost; the next video needs a new one
+│   ├── PageTimeout    a page that does not answer in time, or whose script never ends
+│   └── BrowserMissing Chromium or its driver is not installed (exit 3)
+├── ImportRefused      a file that somebody brings cannot be taken
+│   ├── UnknownFormat  nothing in the file says what it is, or it is something else (exit 2)
+│   ├── BadColumns     a table without the columns we need, or with two for one thing (exit 2)
+│   ├── BadOption      an option that cannot be, or that contradicts the file (exit 2)
+│   ├── ExtraMissing   a format that needs a package which is not installed (exit 3)
+│   └── RowRefused     one row that is no usable video; the others are not touched
+└── ReplicaError       the replica of the site could not do something
+    ├── UnknownFault   a fault that there is not; the message names those that there are
+    └── ClipFailed     ffmpeg is missing, or refused the picture or the sound
 
 `code` is what the catalog stores with a row; `permanent` says that trying again is of no use.
 """
@@ -38,47 +47,54 @@ BlockMark = Literal[
     "captcha", "elsewhere", "empty", "forbidden", "login", "rate_limited", "verify", "waf"
 ]
 
+MAX_DETAIL_CHARS = 500
+
 
 class ScrapeError(Exception):
-    """Stand for every known way in which the site or a file says no."""
+    """Stand for every known way in which the site, a file or the replica says no."""
 
-    exit_code: ClassVar[int] = 1
     code: ClassVar[str] = "scrape_error"
+    exit_code: ClassVar[int] = 1
     permanent: ClassVar[bool] = False
 
+    def __init_subclass__(
+        cls,
+        *,
+        code: str | None = None,
+        exit_code: int | None = None,
+        permanent: bool | None = None,
+    ) -> None:
+        """Give a kind of error what it does not share with its parent."""
+        super().__init_subclass__()
+        if code is not None:
+            cls.code = code
+        if exit_code is not None:
+            cls.exit_code = exit_code
+        if permanent is not None:
+            cls.permanent = permanent
 
-class BadId(ScrapeError):
+
+class BadId(ScrapeError, code="bad_id", permanent=True):
     """Show the id, and what ids look like."""
 
-    code: ClassVar[str] = "bad_id"
-    permanent: ClassVar[bool] = True
 
-
-class UnreadableCount(ScrapeError):
+class UnreadableCount(ScrapeError, code="unreadable_count"):
     """Show the text that is no count; nobody may take it for zero."""
 
-    code: ClassVar[str] = "unreadable_count"
 
-
-class PageChanged(ScrapeError):
+class PageChanged(ScrapeError, code="page_changed"):
     """Name what a page should have had."""
 
-    code: ClassVar[str] = "page_changed"
 
-
-class SiteFailed(ScrapeError):
+class SiteFailed(ScrapeError, code="site_failed"):
     """Give the status that the site answered with."""
 
-    code: ClassVar[str] = "site_failed"
 
-
-class Blocked(ScrapeError):
+class Blocked(ScrapeError, code="blocked"):
     """Say by which mark we know that the site wants no more of us.
 
     retry_after_s: for how long the site asks to be left alone; None: it did not say.
     """
-
-    code: ClassVar[str] = "blocked"
 
     def __init__(
         self, message: str, *, mark: BlockMark, retry_after_s: float | None = None
@@ -88,131 +104,148 @@ class Blocked(ScrapeError):
         self.retry_after_s = retry_after_s
 
 
-class NoSuchHashtag(ScrapeError):
+class NoSuchHashtag(ScrapeError, code="no_such_hashtag", permanent=True):
     """Name the hashtag that the site does not have."""
 
-    code: ClassVar[str] = "no_such_hashtag"
-    permanent: ClassVar[bool] = True
 
-
-class NotAllowed(ScrapeError):
+class NotAllowed(ScrapeError, code="not_allowed"):
     """Name the address that robots.txt keeps to itself."""
 
-    code: ClassVar[str] = "not_allowed"
 
-
-class RobotsUnread(NotAllowed):
+class RobotsUnread(NotAllowed, code="robots_unread"):
     """Say why robots.txt could not be read; asking for it again and again is no manners."""
 
-    code: ClassVar[str] = "robots_unread"
 
-
-class LiveSiteRefused(ScrapeError):
+class LiveSiteRefused(ScrapeError, code="live_site_refused", exit_code=3, permanent=True):
     """Name the setting without which only a site on this machine is visited."""
 
-    exit_code: ClassVar[int] = 3
-    code: ClassVar[str] = "live_site_refused"
-    permanent: ClassVar[bool] = True
 
-
-class SitePaused(ScrapeError):
+class SitePaused(ScrapeError, code="site_paused", exit_code=5):
     """Say until when the site is left alone, and why."""
 
-    exit_code: ClassVar[int] = 5
-    code: ClassVar[str] = "site_paused"
 
-
-class VideoGone(ScrapeError):
+class VideoGone(ScrapeError, code="gone", permanent=True):
     """Say with which status the site answered for a video it no longer shows to anybody."""
 
-    code: ClassVar[str] = "gone"
-    permanent: ClassVar[bool] = True
 
-
-class VideoUnavailable(ScrapeError):
+class VideoUnavailable(ScrapeError, code="unavailable"):
     """Say with which status the site kept a video from this visitor."""
 
-    code: ClassVar[str] = "unavailable"
 
-
-class PrivateVideo(VideoUnavailable):
+class PrivateVideo(VideoUnavailable, code="private"):
     """Say with which mark the site keeps a video to some."""
 
-    code: ClassVar[str] = "private"
 
-
-class RegionLocked(VideoUnavailable):
+class RegionLocked(VideoUnavailable, code="region_locked"):
     """Say with which mark the site keeps a video from this part of the world."""
 
-    code: ClassVar[str] = "region_locked"
 
-
-class NoMedia(ScrapeError):
+class NoMedia(ScrapeError, code="no_media", permanent=True):
     """Say why a post has nothing to download."""
 
-    code: ClassVar[str] = "no_media"
-    permanent: ClassVar[bool] = True
 
-
-class DownloadFailed(ScrapeError):
+class DownloadFailed(ScrapeError, code="download_failed"):
     """Say how far a download came."""
 
-    code: ClassVar[str] = "download_failed"
 
-
-class UrlExpired(DownloadFailed):
+class UrlExpired(DownloadFailed, code="url_expired"):
     """Say which refusal tells that a signed address is over."""
 
-    code: ClassVar[str] = "url_expired"
 
-
-class NoSpace(ScrapeError):
+class NoSpace(ScrapeError, code="no_space"):
     """Say how much is free and how much must stay free."""
 
-    code: ClassVar[str] = "no_space"
 
-
-class BadSalt(ScrapeError):
+class BadSalt(ScrapeError, code="bad_salt", exit_code=3, permanent=True):
     """Name the file and how it can be had back."""
 
-    exit_code: ClassVar[int] = 3
-    code: ClassVar[str] = "bad_salt"
-    permanent: ClassVar[bool] = True
 
-
-class ToolMissing(ScrapeError):
+class ToolMissing(ScrapeError, code="tool_missing", exit_code=3):
     """Say which program is to be installed."""
 
-    exit_code: ClassVar[int] = 3
-    code: ClassVar[str] = "tool_missing"
 
-
-class BadMedia(ScrapeError):
+class BadMedia(ScrapeError, code="bad_media"):
     """Say what a downloaded file should have been."""
 
-    code: ClassVar[str] = "bad_media"
 
-
-class MediaTooLarge(BadMedia):
+class MediaTooLarge(BadMedia, code="too_large", permanent=True):
     """Say how large a file is, and what the limit is."""
 
-    code: ClassVar[str] = "too_large"
-    permanent: ClassVar[bool] = True
 
-
-class BrowserFailed(ScrapeError):
+class BrowserFailed(ScrapeError, code="browser_failed"):
     """Say at which step the browser was lost."""
 
-    code: ClassVar[str] = "browser_failed"
 
-
-class PageTimeout(BrowserFailed):
+class PageTimeout(BrowserFailed, code="page_timeout"):
     """Say how long we waited, and for what."""
 
-    code: ClassVar[str] = "page_timeout"
 
-
-class BrowserMissing(BrowserFailed):
+class BrowserMissing(BrowserFailed, exit_code=3):
     """Say which program is to be installed."""
 
-    exit_code: ClassVar[int] = 3
+
+class ImportRefused(ScrapeError, code="import_refused", permanent=True):
+    """Name the file, and what would have been right."""
+
+    def __init__(self, message: str) -> None:
+        """Keep to one line, whatever a file is named or says of its columns."""
+        super().__init__(printable(message))
+
+
+class UnknownFormat(ImportRefused, code="unknown_format", exit_code=2):
+    """Say what was found, and which formats there are."""
+
+
+class BadColumns(ImportRefused, code="bad_columns", exit_code=2):
+    """Name the columns of the file and the option that says which is which."""
+
+
+class BadOption(ImportRefused, code="bad_option", exit_code=2):
+    """Show the option, and what would have been right."""
+
+
+class ExtraMissing(ImportRefused, code="extra_missing", exit_code=3):
+    """Name the extra to install."""
+
+
+class RowRefused(ImportRefused, code="row_refused"):
+    """Give the reason's code, and in words what was there and what would have been right."""
+
+    def __init__(self, reason: str, detail: str, tiktok_id: str | None = None) -> None:
+        """Refuse a row; tiktok_id is None where it has no valid one."""
+        self.reason, self.tiktok_id = reason, tiktok_id
+        self.detail = one_line(detail)
+        super().__init__(f"{reason}: {self.detail}")
+
+
+class ReplicaError(ScrapeError, code="replica_error"):
+    """Say what the replica of the site could not do."""
+
+
+class UnknownFault(ReplicaError, code="unknown_fault"):
+    """Show what was asked for, and what there is."""
+
+
+class ClipFailed(ReplicaError, code="clip_failed"):
+    """Give ffmpeg's last words, or say that it is missing."""
+
+
+def one_line(text: str) -> str:
+    """Return a text that any database, log and terminal takes, cut to what is worth keeping."""
+    return printable(text[:MAX_DETAIL_CHARS])
+
+
+def printable(text: str) -> str:
+    """Return a text – a file's name may be anything – on one line, without what cannot be shown."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    return plain.encode("utf-8", "replace").decode("utf-8")
+
+
+def shown(value: object) -> str:
+    """Return a foreign value as it can be quoted in a message."""
+    if isinstance(value, (list, dict)):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    if isinstance(value, int) and abs(value) > 10**30:
+        return "a number of more than 30 digits"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"

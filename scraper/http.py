@@ -1,4 +1,4 @@
-"""An HTTP client for a site that may be hostile: bounded by the wall clock, not by each read."""
+"""An HTTP client bounded by the wall clock, and how long to stay away from who refuses us."""
 
 import logging
 import random
@@ -15,13 +15,20 @@ import httpx
 
 log = logging.getLogger(__name__)
 
-
 FIRST_PAUSE_S = 15 * 60.0
 MAX_PAUSE_S = 24 * 3600.0
 # Jitter alone could make a pause of nothing.
 MIN_PAUSE_S = 60.0
 # More than this is no request but a mistake, or a way to be rid of us for good.
 MAX_RETRY_AFTER_S = 7 * 24 * 3600.0
+CONNECT_S = 10.0
+READ_S = 20.0
+# What a connection gives to its watcher when it is there, and when it has become a secret one.
+CONNECTED = ("connection.connect_tcp.complete", "connection.start_tls.complete")
+
+
+class PeerRefused(Exception):
+    """Name the address that a host's name has led to."""
 
 
 def parse_retry_after(text: str, now: datetime) -> float | None:
@@ -53,12 +60,6 @@ def pause_s(
     return max(rng.uniform(0.0, most_s), MIN_PAUSE_S, retry_after_s or 0.0)
 
 
-CONNECT_S = 10.0
-READ_S = 20.0
-# What a connection gives to its watcher when it is there, and when it has become a secret one.
-CONNECTED = ("connection.connect_tcp.complete", "connection.start_tls.complete")
-
-
 @contextmanager
 def open_client(
     limit_s: float,
@@ -88,10 +89,6 @@ def open_client(
         finally:
             timer.cancel()
             timer.join()
-
-
-class PeerRefused(Exception):
-    """Name the address that a host's name has led to."""
 
 
 class _Cutter:

@@ -26,7 +26,6 @@ DEFAULT_TOPICS: dict[str, tuple[str, ...]] = {
     "Music": ("music", "newmusic"),
 }
 
-
 Source = Literal["xhr", "hydration", "dom", "import"]
 Json = Mapping[str, Any]
 
@@ -97,12 +96,17 @@ def load_json(text: str) -> Json:
     if len(text) > MAX_BODY_CHARS:
         raise PageChanged(f"a JSON body of {len(text)} characters, more than {MAX_BODY_CHARS}")
     try:
-        found = json.loads(text, parse_constant=_refuse_constant)
+        found = json.loads(text, parse_constant=refuse_constant)
     except (ValueError, RecursionError) as error:
         raise PageChanged(f"a JSON body that cannot be read: {error}") from error
     if not isinstance(found, dict):
         raise PageChanged(f"a JSON {type(found).__name__} where an object was expected")
     return found
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and Infinity, which Python's reader would take."""
+    raise ValueError(f"{name} is no JSON")
 
 
 def read_item(raw: object, *, source: Source, observed_at: datetime) -> Sighting | Rejected:
@@ -139,6 +143,12 @@ def child(raw: Json, name: str) -> Json:
     """Return an object inside an object; empty if it is missing or something else."""
     found = raw.get(name)
     return found if isinstance(found, Mapping) else {}
+
+
+def listed(raw: Json, name: str) -> list[Any]:
+    """Return a list inside an object; empty if it is missing or something else."""
+    found = raw.get(name)
+    return found if isinstance(found, list) else []
 
 
 def read_handle(author: object) -> str | None:
@@ -205,14 +215,10 @@ def _read_hashtags(raw: Json, caption: str) -> tuple[str, ...]:
     names = [
         entry.get(key)
         for group, key in (("challenges", "title"), ("textExtra", "hashtagName"))
-        for entry in _list(raw.get(group))
+        for entry in listed(raw, group)
         if isinstance(entry, Mapping)
     ]
     return plain_hashtags(names) or find_hashtags(caption)
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _read_time(value: object) -> datetime | None:
@@ -234,7 +240,3 @@ def _read_positive(value: object, most: float) -> float | None:
 def _read_side(value: object) -> int | None:
     side_px = _read_positive(value, MAX_SIDE_PX)
     return None if side_px is None else int(side_px)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from scraper.capture import Look
+from scraper.capture import PageLook
 from scraper.errors import PageChanged, ScrapeError
 from scraper.items import Rejected, Sighting, read_text_count
 from scraper.page import (
@@ -41,7 +41,7 @@ class Listing:
     sources: Counter[str]
     error: ScrapeError | None = None
 
-    def account(self) -> dict[str, object]:
+    def summary(self) -> dict[str, object]:
         """Tell in short how it went, for a journal."""
         return {
             "stop_reason": self.stop_reason,
@@ -88,7 +88,7 @@ class ListingBuilder:
             return "limit"
         return "end" if self._is_at_end else None
 
-    def add(self, look: Look, *, observed_at: datetime) -> None:
+    def add(self, look: PageLook, *, observed_at: datetime) -> None:
         """Take in one look. Raises what the site's replies say, see `read_answer`."""
         facts, rejected = read_tag_cards(look.cards)
         self._cards.update((card.tiktok_id, card) for card in facts)
@@ -181,7 +181,7 @@ class ListingBuilder:
         return replace(json, display_text=card.views_text)
 
 
-def _scope(look: Look) -> dict[str, object]:
+def _scope(look: PageLook) -> dict[str, object]:
     try:
         return dict(read_scope(look.hydration))
     except PageChanged:

@@ -1,4 +1,4 @@
-"""Read what a hashtag's page shows: parts of its listing, its cards, or why there are none."""
+"""Read pages and replies of the site: a listing, its cards, a video, or why there is none."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import NoReturn
 
 from catalog.files import clean_text
-from scraper.capture import Body, Card, Look
+from scraper.capture import Body, Card, PageLook
 from scraper.errors import (
     BadId,
     Blocked,
@@ -51,6 +51,51 @@ BLOCKED_TITLES: dict[str, BlockMark] = {
     "Verify to continue": "captcha",
 }
 CAPTCHA_STATUS, NO_SUCH_HASHTAG = 10000, 10205
+NO_SUCH_ACCOUNT = 10221
+PRIVATE_POST, PRIVATE_ACCOUNT, REGION_LOCKED = 10216, 10222, 10231
+# Deleted, but also how the site answers an address that it has blocked; only the words tell.
+NOT_AVAILABLE = 10204
+DELETED_WORDS = ("doesn't exist", "not exist", "deleted", "removed")
+CARD_PATH = re.compile(r"/@([\w.-]*)/(video|photo)/([0-9]{15,20})/?(?:\?.*)?")
+ENDS = (False, 0, "0", None)
+
+
+@dataclass(frozen=True)
+class PlayUrl:
+    """An address of a video's file; n_bytes is what the site announces, None if it does not."""
+
+    url: str
+    codec: str
+    n_bytes: int | None
+
+
+@dataclass(frozen=True)
+class VideoPage:
+    """A video's own page; play_urls is best first and good for this visitor, for hours."""
+
+    tiktok_id: str
+    url: str
+    sighting: Sighting
+    play_urls: tuple[PlayUrl, ...]
+
+
+@dataclass(frozen=True)
+class ItemList:
+    """One part of a hashtag's listing."""
+
+    sightings: tuple[Sighting, ...]
+    rejected: tuple[Rejected, ...]
+    has_more: bool
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """A card that leads to a video; views_text is None where it shows no count."""
+
+    tiktok_id: str
+    handle: str | None
+    caption: str
+    views_text: str | None
 
 
 def check_status(status: int, where: str, retry_after: str = "") -> None:
@@ -117,36 +162,6 @@ def read_answer(body: Body) -> Json:
     return answer
 
 
-def _shown(value: object) -> str:
-    return repr(value)[:80]
-
-
-NO_SUCH_ACCOUNT = 10221
-PRIVATE_POST, PRIVATE_ACCOUNT, REGION_LOCKED = 10216, 10222, 10231
-# Deleted, but also how the site answers an address that it has blocked; only the words tell.
-NOT_AVAILABLE = 10204
-DELETED_WORDS = ("doesn't exist", "not exist", "deleted", "removed")
-
-
-@dataclass(frozen=True)
-class PlayUrl:
-    """An address of a video's file; n_bytes is what the site announces, None if it does not."""
-
-    url: str
-    codec: str
-    n_bytes: int | None
-
-
-@dataclass(frozen=True)
-class VideoPage:
-    """A video's own page; play_urls is best first and good for this visitor, for hours."""
-
-    tiktok_id: str
-    url: str
-    sighting: Sighting
-    play_urls: tuple[PlayUrl, ...]
-
-
 def read_video_page(html: str, tiktok_id: str, url: str, *, observed_at: datetime) -> VideoPage:
     """Read a video's page and where its file is; no play_urls where it names no file.
 
@@ -167,87 +182,7 @@ def read_video_page(html: str, tiktok_id: str, url: str, *, observed_at: datetim
     return VideoPage(tiktok_id, url, sighting, _read_play_urls(child(raw, "video")))
 
 
-def _rejection(tiktok_id: str, reason: str) -> ScrapeError:
-    if reason == "emptied":
-        words = f"video {tiktok_id} is only shown to who has signed in"
-        return Blocked(words, mark="login")
-    words = f"video {tiktok_id} is not public: {reason}"
-    if reason == "private":
-        return PrivateVideo(words)
-    if reason == "taken_down":
-        return VideoUnavailable(words)
-    return NoMedia(f"video {tiktok_id} is no plain video: {reason}")
-
-
-def _refusal(tiktok_id: str, code: object, words: str) -> ScrapeError:
-    status = f"status {str(code)[:40]!r}"
-    if code == CAPTCHA_STATUS:
-        where = f"the page of video {tiktok_id}"
-        return Blocked(f"{where} asks for a captcha ({status})", mark="captcha")
-    is_deleted = code == NOT_AVAILABLE and any(w in words.lower() for w in DELETED_WORDS)
-    if code == NO_SUCH_ACCOUNT or is_deleted:
-        return VideoGone(f"video {tiktok_id} is gone ({status})")
-    if code in (PRIVATE_POST, PRIVATE_ACCOUNT):
-        return PrivateVideo(f"video {tiktok_id} is private ({status})")
-    if code == REGION_LOCKED:
-        return RegionLocked(f"video {tiktok_id} is not shown in this part of the world ({status})")
-    if code in (0, "0"):
-        return PageChanged(f"the page of video {tiktok_id} has status 0 and no itemStruct")
-    return VideoUnavailable(f"video {tiktok_id} is not shown to us ({status})")
-
-
-def _read_play_urls(video: Json) -> tuple[PlayUrl, ...]:
-    found: list[PlayUrl] = []
-    qualities = video.get("bitrateInfo")
-    for quality in qualities if isinstance(qualities, list) else []:
-        if not isinstance(quality, Mapping):
-            continue
-        address = child(quality, "PlayAddr")
-        urls = address.get("UrlList")
-        codec, n_bytes = str(quality.get("CodecType")), _read_bytes(address.get("DataSize"))
-        for url in urls if isinstance(urls, list) else []:
-            if isinstance(url, str):
-                found.append(PlayUrl(url, codec, n_bytes))
-    if isinstance(play := video.get("playAddr"), str) and play:
-        found.append(PlayUrl(play, str(video.get("codecType")), _read_bytes(video.get("size"))))
-    # h264 plays everywhere; the site's own `bytevc2` plays nowhere. Else in the site's order.
-    playable = [p for p in found if not p.codec.startswith("bytevc2")]
-    first = sorted(playable, key=lambda p: p.codec != "h264")
-    return tuple(
-        {p.url: p for p in reversed(first)}[url] for url in dict.fromkeys(p.url for p in first)
-    )
-
-
-def _read_bytes(value: object) -> int | None:
-    # A number on some pages and a text on others.
-    text = str(value)
-    return int(text) if re.fullmatch(r"[1-9][0-9]{0,11}", text) else None
-
-
-CARD_PATH = re.compile(r"/@([\w.-]*)/(video|photo)/([0-9]{15,20})/?(?:\?.*)?")
-ENDS = (False, 0, "0", None)
-
-
-@dataclass(frozen=True)
-class ItemList:
-    """One part of a hashtag's listing."""
-
-    sightings: tuple[Sighting, ...]
-    rejected: tuple[Rejected, ...]
-    has_more: bool
-
-
-@dataclass(frozen=True)
-class CardFacts:
-    """A card that leads to a video; views_text is None where it shows no count."""
-
-    tiktok_id: str
-    handle: str | None
-    caption: str
-    views_text: str | None
-
-
-def check_look(look: Look, name: str) -> None:
+def check_look(look: PageLook, name: str) -> None:
     """Raise Blocked, SiteFailed or NoSuchHashtag if the page tells us so in place of a listing."""
     where = f"the page of #{name}"
     check_status(look.status, where)
@@ -267,7 +202,7 @@ def check_look(look: Look, name: str) -> None:
         raise SiteFailed(f"{where} says {text.strip()[:80]!r}")
 
 
-def check_bare(look: Look, name: str) -> NoReturn:
+def check_bare(look: PageLook, name: str) -> NoReturn:
     """Raise Blocked or PageChanged for a page that stays without videos and says nothing of it."""
     if not look.title.strip() and not look.text.strip():
         raise Blocked(f"the page of #{name} has nothing in it", mark="empty")
@@ -345,3 +280,64 @@ def _read_items(found: object, source: Source, at: datetime, *, has_more: bool) 
         rejected=tuple(item for item in read if isinstance(item, Rejected)),
         has_more=has_more,
     )
+
+
+def _rejection(tiktok_id: str, reason: str) -> ScrapeError:
+    if reason == "emptied":
+        words = f"video {tiktok_id} is only shown to who has signed in"
+        return Blocked(words, mark="login")
+    words = f"video {tiktok_id} is not public: {reason}"
+    if reason == "private":
+        return PrivateVideo(words)
+    if reason == "taken_down":
+        return VideoUnavailable(words)
+    return NoMedia(f"video {tiktok_id} is no plain video: {reason}")
+
+
+def _refusal(tiktok_id: str, code: object, words: str) -> ScrapeError:
+    status = f"status {str(code)[:40]!r}"
+    if code == CAPTCHA_STATUS:
+        where = f"the page of video {tiktok_id}"
+        return Blocked(f"{where} asks for a captcha ({status})", mark="captcha")
+    is_deleted = code == NOT_AVAILABLE and any(w in words.lower() for w in DELETED_WORDS)
+    if code == NO_SUCH_ACCOUNT or is_deleted:
+        return VideoGone(f"video {tiktok_id} is gone ({status})")
+    if code in (PRIVATE_POST, PRIVATE_ACCOUNT):
+        return PrivateVideo(f"video {tiktok_id} is private ({status})")
+    if code == REGION_LOCKED:
+        return RegionLocked(f"video {tiktok_id} is not shown in this part of the world ({status})")
+    if code in (0, "0"):
+        return PageChanged(f"the page of video {tiktok_id} has status 0 and no itemStruct")
+    return VideoUnavailable(f"video {tiktok_id} is not shown to us ({status})")
+
+
+def _read_play_urls(video: Json) -> tuple[PlayUrl, ...]:
+    found: list[PlayUrl] = []
+    qualities = video.get("bitrateInfo")
+    for quality in qualities if isinstance(qualities, list) else []:
+        if not isinstance(quality, Mapping):
+            continue
+        address = child(quality, "PlayAddr")
+        urls = address.get("UrlList")
+        codec, n_bytes = str(quality.get("CodecType")), _read_bytes(address.get("DataSize"))
+        for url in urls if isinstance(urls, list) else []:
+            if isinstance(url, str):
+                found.append(PlayUrl(url, codec, n_bytes))
+    if isinstance(play := video.get("playAddr"), str) and play:
+        found.append(PlayUrl(play, str(video.get("codecType")), _read_bytes(video.get("size"))))
+    # h264 plays everywhere; the site's own `bytevc2` plays nowhere. Else in the site's order.
+    playable = [p for p in found if not p.codec.startswith("bytevc2")]
+    first = sorted(playable, key=lambda p: p.codec != "h264")
+    return tuple(
+        {p.url: p for p in reversed(first)}[url] for url in dict.fromkeys(p.url for p in first)
+    )
+
+
+def _read_bytes(value: object) -> int | None:
+    # A number on some pages and a text on others.
+    text = str(value)
+    return int(text) if re.fullmatch(r"[1-9][0-9]{0,11}", text) else None
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:80]

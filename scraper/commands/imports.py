@@ -10,7 +10,7 @@ from catalog.console import App, dry_run_option, emit, emit_outcome, json_option
 from scraper.commands.site import author_salt, download_limits
 
 if TYPE_CHECKING:
-    from scraper.importers import Format
+    from scraper.importers.video import Format
     from scraper.steps import ImportResult
 
 FORMATS = ("ytdlp", "web", "actor", "table", "research", "pairs", "app")
@@ -64,7 +64,7 @@ def import_(
     """
     from catalog.console import progress
     from scraper import steps
-    from scraper.importers import ImportOptions
+    from scraper.importers.video import ImportOptions
 
     options = ImportOptions(
         format=format_,

@@ -1,6 +1,7 @@
 """The commands that visit the site: scrape, refresh, fetch; and its replica."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -211,6 +212,12 @@ def _browser(app: App) -> "BrowserConfig":
 )
 @click.option("--day", default=0.0, help="Days since the site's snapshot, when it starts.")
 @click.option("--days-per-s", default=0.0, help="Days that pass in a second; counts grow.")
+@click.option(
+    "--write",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Serve nothing: write ID.mp4 and ID.info.json of every video, for `viewcast import`.",
+)
 @json_option
 @pass_app
 def replica(
@@ -220,14 +227,16 @@ def replica(
     faults: tuple[str, ...],
     day: float,
     days_per_s: float,
+    write: Path | None,
     as_json: bool,
 ) -> None:
     """Serve the local replica of the site until SIGTERM or Ctrl-C; prints its address first."""
     import threading
     import time
 
-    from scraper.replica.clips import UnknownFault
-    from scraper.replica.content import ReplicaConfig
+    from scraper.errors import UnknownFault
+    from scraper.replica.clips import warm, write_collection
+    from scraper.replica.content import ReplicaConfig, build_content
     from scraper.replica.faults import parse_fault
     from scraper.replica.server import Replica
 
@@ -235,10 +244,18 @@ def replica(
         switched = dict(parse_fault(text) for text in faults)
     except UnknownFault as error:
         raise click.UsageError(str(error)) from error
+    config = ReplicaConfig(videos_per_tag=per_topic)
     media = app.settings.data_folder / "replica-media"
+    if write is not None:
+        content = build_content(config)
+        warm(content, media)
+        n_videos = write_collection(content, write, clips=media)
+        facts = {"n_videos": n_videos, "folder": str(write)}
+        emit(facts, as_json=as_json, text=f"{n_videos} videos in {write}")
+        return
     began_s = time.monotonic()
     with Replica(
-        ReplicaConfig(videos_per_tag=per_topic),
+        config,
         media,
         port,
         faults=switched,

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from scraper.importers.errors import BadColumns
+from scraper.errors import BadColumns
 
 # Our name -> the names it goes by, compared without case and punctuation; best first.
 SYNONYMS: Mapping[str, tuple[str, ...]] = {

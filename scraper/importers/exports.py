@@ -1,137 +1,27 @@
-"""Read the site's own items, as browsers, Zeeschuimer and 4CAT save them."""
+"""The JSON formats of collecting tools and of the site itself, each as a table of its fields."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
-from scraper.importers.errors import RowRefused, shown
+from scraper.errors import RowRefused, shown
 from scraper.importers.fields import (
     TIKTOK,
-    ImportedVideo,
-    Source,
-    check_url_id,
-    first_of,
-    listed,
-    make_video,
-    naming,
-    read_amount,
+    is_missing,
     read_count,
     read_id,
     read_moment,
+    read_platform,
 )
-from scraper.items import MAX_DURATION_S, Rejected, child, plain_hashtags, read_item
-
-Json = Mapping[str, Any]
-
-ACTOR_COLLECTED = ("scrapedAt", "collectedAt", "crawledAt", "scraped_at", "timestamp_collected")
-
-
-def read_actor(row: Json, line: int, source: Source) -> ImportedVideo:
-    """Read an item with `authorMeta`, `videoMeta` and a flat `playCount`."""
-    if "id" not in row and ("error" in row or "errorCode" in row):
-        said = shown(first_of(row, "error", "errorCode"))
-        raise RowRefused("not_an_item", f"the actor noted an error here: {said}")
-    tiktok_id = read_id(first_of(row, "id", "videoId"), TIKTOK)
-    with naming(tiktok_id):
-        check_url_id(row.get("webVideoUrl"), tiktok_id)
-        author, video = child(row, "authorMeta"), child(row, "videoMeta")
-        _check_actor_kind(row, video, tiktok_id)
-        tags = [child({"tag": tag}, "tag").get("name", tag) for tag in listed(row, "hashtags")]
-        return make_video(
-            source,
-            line,
-            tiktok_id=tiktok_id,
-            count=read_count(row.get("playCount"), exact=False),
-            url=row.get("webVideoUrl"),
-            handle=first_of(author, "name", "uniqueId") or first_of(row, "author", "username"),
-            caption=first_of(row, "text", "desc"),
-            hashtags=plain_hashtags(tags),
-            posted_at=read_moment(first_of(row, "createTime", "createTimeISO"), "createTime"),
-            observed_at=read_moment(first_of(row, *ACTOR_COLLECTED), "the time of collecting"),
-            duration_s=video.get("duration"),
-            width_px=video.get("width"),
-            height_px=video.get("height"),
-        )
-
-
-def _check_actor_kind(row: Json, video: Json, tiktok_id: str) -> None:
-    if row.get("isAd") is True:
-        raise RowRefused("ad", "isAd is set: shown because it was paid for", tiktok_id)
-    if row.get("isSlideshow") is True or row.get("slideshowImageLinks"):
-        raise RowRefused("photo", "a slide show, not a video", tiktok_id)
-    if row.get("privateAccount") is True or row.get("secret") is True:
-        raise RowRefused("private", "marked private", tiktok_id)
-    if "duration" in video and video["duration"] == 0:
-        raise RowRefused("no_video", "without a video (a duration of 0)", tiktok_id)
-
-
-RESEARCH_COLLECTED = ("collected_at", "request_time", "queried_at", "retrieved_at", "crawled_at")
-
-
-def read_research(row: Json, line: int, source: Source) -> ImportedVideo:
-    """Read one of `data.videos`; its id is a whole number of 64 bits, which JSON keeps exactly."""
-    tiktok_id = read_id(first_of(row, "id", "video_id"), TIKTOK, exact_int=True)
-    tags: list[object] = list(listed(row, "hashtag_names"))
-    if not tags:
-        listing = [child({"tag": tag}, "tag") for tag in listed(row, "hashtag_info_list")]
-        tags = [tag.get("hashtag_name") for tag in listing]
-    with naming(tiktok_id):
-        return make_video(
-            source,
-            line,
-            tiktok_id=tiktok_id,
-            count=read_count(row.get("view_count"), exact=True),
-            handle=row.get("username"),
-            caption=row.get("video_description"),
-            hashtags=plain_hashtags(tags),
-            posted_at=read_moment(row.get("create_time"), "create_time"),
-            observed_at=read_moment(first_of(row, *RESEARCH_COLLECTED), "the time of the request"),
-            duration_s=row.get("video_duration"),
-        )
-
-
-def read_app(row: Json, line: int, source: Source) -> ImportedVideo:
-    """Read an `aweme`."""
-    tiktok_id = read_id(row.get("aweme_id"), TIKTOK)
-    with naming(tiktok_id):
-        video, status = child(row, "video"), child(row, "status")
-        _check_app_kind(row, video, status, tiktok_id)
-        tags = [child({"tag": tag}, "tag").get("cha_name") for tag in listed(row, "cha_list")]
-        tags += [
-            child({"tag": tag}, "tag").get("hashtag_name") for tag in listed(row, "text_extra")
-        ]
-        length_ms = read_amount(video.get("duration"), MAX_DURATION_S * 1_000)
-        return make_video(
-            source,
-            line,
-            tiktok_id=tiktok_id,
-            count=read_count(child(row, "statistics").get("play_count"), exact=True),
-            url=row.get("share_url"),
-            handle=child(row, "author").get("unique_id"),
-            caption=row.get("desc"),
-            hashtags=plain_hashtags(tags),
-            posted_at=read_moment(row.get("create_time"), "create_time"),
-            observed_at=read_moment(
-                first_of(row, "timestamp_collected", "collected_at"), "the time of collecting"
-            ),
-            duration_s=None if length_ms is None else length_ms / 1_000,
-            width_px=video.get("width"),
-            height_px=video.get("height"),
-        )
-
-
-def _check_app_kind(row: Json, video: Json, status: Json, tiktok_id: str) -> None:
-    if row.get("is_ads") or row.get("is_ad"):
-        raise RowRefused("ad", "is_ads is set: shown because it was paid for", tiktok_id)
-    if row.get("image_infos") or row.get("image_post_info"):
-        raise RowRefused("photo", "a photo post, not a video", tiktok_id)
-    if status.get("private_status") not in (None, 0):
-        raise RowRefused("private", "status.private_status is not 0", tiktok_id)
-    if status.get("is_delete") is True:
-        raise RowRefused("taken_down", "status.is_delete is set", tiktok_id)
-    if "duration" in video and video["duration"] == 0:
-        raise RowRefused("no_video", "without a video (a duration of 0)", tiktok_id)
-
+from scraper.importers.video import (
+    FieldMap,
+    ImportedFile,
+    ImportedVideo,
+    Refusal,
+    find,
+    make_video,
+    naming,
+)
+from scraper.items import Json, Rejected, child, listed, read_item
 
 WHY = {
     "ad": "isAd is set: shown because it was paid for",
@@ -142,19 +32,138 @@ WHY = {
     "no_video": "without a video (a duration of 0)",
     "emptied": "no counts and no time, as a visitor gets who ought to sign in",
 }
+# Actors of Apify and their like: `authorMeta`, `videoMeta` and a flat `playCount`.
+ACTOR = FieldMap(
+    id=("id", "videoId"),
+    url=("webVideoUrl",),
+    url_id="same",
+    views=("playCount",),
+    handle=("authorMeta.name", "authorMeta.uniqueId", "author", "username"),
+    caption=("text", "desc"),
+    hashtags=lambda row: [
+        tag.get("name") if isinstance(tag, Mapping) else tag for tag in listed(row, "hashtags")
+    ],
+    posted_at=("createTime", "createTimeISO"),
+    observed_at=("scrapedAt", "collectedAt", "crawledAt", "scraped_at", "timestamp_collected"),
+    observed_as="the time of collecting",
+    duration=("videoMeta.duration",),
+    width=("videoMeta.width",),
+    height=("videoMeta.height",),
+    refusals=(
+        Refusal("ad", WHY["ad"], lambda row: row.get("isAd") is True),
+        Refusal(
+            "photo",
+            "a slide show, not a video",
+            lambda row: row.get("isSlideshow") is True or bool(row.get("slideshowImageLinks")),
+        ),
+        Refusal(
+            "private",
+            "marked private",
+            lambda row: row.get("privateAccount") is True or row.get("secret") is True,
+        ),
+        Refusal("no_video", WHY["no_video"], lambda row: find(row, ("videoMeta.duration",)) == 0),
+    ),
+)
+# One of the Research API's `data.videos`; its id is a whole number of 64 bits, kept exactly.
+RESEARCH = FieldMap(
+    id=("id", "video_id"),
+    exact_id=True,
+    views=("view_count",),
+    exact=True,
+    handle=("username",),
+    caption=("video_description",),
+    hashtags=lambda row: (
+        listed(row, "hashtag_names") or _entries(listed(row, "hashtag_info_list"), "hashtag_name")
+    ),
+    posted_at=("create_time",),
+    observed_at=("collected_at", "request_time", "queried_at", "retrieved_at", "crawled_at"),
+    observed_as="the time of the request",
+    duration=("video_duration",),
+)
+# An `aweme`, as the app gets it.
+APP = FieldMap(
+    id=("aweme_id",),
+    views=("statistics.play_count",),
+    exact=True,
+    handle=("author.unique_id",),
+    caption=("desc",),
+    hashtags=lambda row: [
+        *_entries(listed(row, "cha_list"), "cha_name"),
+        *_entries(listed(row, "text_extra"), "hashtag_name"),
+    ],
+    posted_at=("create_time",),
+    observed_at=("timestamp_collected", "collected_at"),
+    observed_as="the time of collecting",
+    duration=("video.duration",),
+    duration_per_s=1_000,
+    width=("video.width",),
+    height=("video.height",),
+    refusals=(
+        Refusal(
+            "ad",
+            "is_ads is set: shown because it was paid for",
+            lambda row: bool(row.get("is_ads") or row.get("is_ad")),
+        ),
+        Refusal(
+            "photo",
+            "a photo post, not a video",
+            lambda row: bool(row.get("image_infos") or row.get("image_post_info")),
+        ),
+        Refusal(
+            "private",
+            "status.private_status is not 0",
+            lambda row: find(row, ("status.private_status",)) not in (None, 0),
+        ),
+        Refusal(
+            "taken_down",
+            "status.is_delete is set",
+            lambda row: find(row, ("status.is_delete",)) is True,
+        ),
+        Refusal("no_video", WHY["no_video"], lambda row: find(row, ("video.duration",)) == 0),
+    ),
+)
+# `{"id", "url", "views"}` or `{"id", "views_k"}`, with what else may stand there.
+PAIR = FieldMap(
+    id=("id",),
+    url=("url",),
+    url_id="enough",
+    views=("views",),
+    views_k=("views_k",),
+    handle=("author", "username"),
+    caption=("caption", "desc", "text", "description"),
+    posted_at=("posted_at", "createTime", "create_time"),
+    observed_at=("observed_at", "collected_at"),
+    observed_as="observed_at",
+    duration=("duration_s", "duration"),
+    width=("width_px", "width"),
+    height=("height_px", "height"),
+)
 
 
-def read_web(row: Json, line: int, source: Source) -> ImportedVideo:
+def read_actor(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
+    """Read an actor's item; where it failed to collect one, it leaves an error in its place."""
+    if "id" not in row and ("error" in row or "errorCode" in row):
+        said = shown(find(row, ("error", "errorCode")))
+        raise RowRefused("not_an_item", f"the actor noted an error here: {said}")
+    return ACTOR.read(row, line, source)
+
+
+def read_pair(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
+    """Read an id or address with a count, of any platform."""
+    platform = read_platform(row.get("platform"), source.options.platform)
+    return PAIR.read(row, line, source, platform=platform)
+
+
+def read_web(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
     """Read an `itemStruct`, bare or in what a collecting tool wraps around it."""
     item, tag = _unwrap(row)
-    site = first_of(row, "source_platform") or first_of(tag, "source_platform")
+    site = _noted("source_platform", row, tag)
     if isinstance(site, str) and TIKTOK not in site.lower():
         raise RowRefused("other_site", f"an item of {shown(site)}: only tiktok.com's are read")
-    raw_id = first_of(item, "id")
-    tiktok_id = read_id(raw_id, TIKTOK)
+    raw_id = item.get("id")
+    tiktok_id = read_id(None if is_missing(raw_id) else raw_id, TIKTOK)
     with naming(tiktok_id):
-        collected = first_of(row, "timestamp_collected") or first_of(tag, "timestamp_collected")
-        stated = read_moment(collected, "timestamp_collected")
+        stated = read_moment(_noted("timestamp_collected", row, tag), "timestamp_collected")
         found = read_item(
             {**item, "id": tiktok_id}, source="import", observed_at=source.observed_at(stated)[0]
         )
@@ -178,6 +187,10 @@ def read_web(row: Json, line: int, source: Source) -> ImportedVideo:
         return replace(made, sighting=replace(found, posted_at=posted_at))
 
 
+def _entries(entries: Iterable[object], key: str) -> list[object]:
+    return [entry.get(key) for entry in entries if isinstance(entry, Mapping)]
+
+
 def _unwrap(row: Json) -> tuple[Json, Json]:
     """Return the item and what a tool noted about it."""
     wrapped = row.get("data")
@@ -185,3 +198,10 @@ def _unwrap(row: Json) -> tuple[Json, Json]:
         return wrapped, row
     item = child(child(row, "itemInfo"), "itemStruct") or child(row, "itemStruct")
     return item or row, child(row, "__import_meta")
+
+
+def _noted(name: str, row: Json, tag: Json) -> object:
+    """Return what a tool noted beside the item, or else in a part of its own."""
+    value = row.get(name)
+    value = value if value and not is_missing(value) else tag.get(name)
+    return None if is_missing(value) else value

@@ -9,12 +9,13 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
-from scraper.importers.errors import RowRefused, shown
+from scraper.errors import RowRefused, shown
+from scraper.items import Json, refuse_constant
 
 MAX_ROW_BYTES = 8 * 1024 * 1024
 READ_BYTES = 256 * 1024
@@ -43,6 +44,17 @@ TO_BRACKET = re.compile(
 REST_OF_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 KEY = re.compile(rb'"([^"\\]{1,64})"\s*:\s*\Z')
 WRONG_PARTNER = {b"[": b"}", b"{": b"]"}
+HEAD_BYTES = 1024 * 1024
+MAY_CONTAIN_ROWS = re.compile(
+    rb'"(?:%b)"\s*:\s*\[' % b"|".join(sorted({path[-1] for path in CONTAINERS}))
+)
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,55 @@ class JsonRow:
     line: int
     raw: bytes
     refusal: RowRefused | None = None
+
+
+def read_rows(path: Path) -> Iterator[JsonRow]:
+    """Give the rows of a JSON document, of several one after another, or of JSON lines."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+        file.seek(0)
+        encoding = next((name for mark, name in BYTE_ORDER_MARKS if head.startswith(mark)), None)
+        if encoding == "utf-8-sig":
+            head = head[3:]
+            file.seek(3)
+        elif encoding is not None:
+            with io.BufferedReader(_Recoded(file, encoding)) as recoded:
+                head = recoded.peek(HEAD_BYTES)
+                yield from (_lines(recoded) if is_lines(head) else Document(recoded).rows())
+            return
+        yield from (_lines(file) if is_lines(head) else Document(file).rows())
+
+
+def is_json(path: Path) -> bool:
+    """Say whether a file begins as a JSON list or object does."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS if head.startswith(mark)), "utf-8")
+    return head.decode(encoding, "ignore").lstrip()[:1] in ("{", "[")
+
+
+def is_lines(head: bytes) -> bool:
+    """Say whether a file that begins so has a JSON object on every line."""
+    lines = [line for line in head.split(b"\n")[:21] if line.strip()]
+    if len(lines) < 2 or not all(line.lstrip().startswith(b"{") for line in lines[:-1]):
+        return False
+    # One that can be read is proof enough: the others may be damaged.
+    return any(_is_object(line) for line in lines)
+
+
+def parse_row(raw: bytes) -> Json:
+    """Parse one row. Raises RowRefused for all that is not a JSON object."""
+    try:
+        found = json.loads(raw.decode("utf-8"), parse_constant=refuse_constant)
+    except UnicodeDecodeError as error:
+        raise RowRefused("bad_encoding", f"not UTF-8: {error}") from error
+    except RecursionError as error:
+        raise RowRefused("not_json", "brackets nested too deeply to be a video") from error
+    except ValueError as error:
+        raise RowRefused("not_json", f"not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise RowRefused("not_an_item", f"{shown(found)} where an object was expected")
+    return found
 
 
 class Document:
@@ -233,70 +294,6 @@ def too_large() -> RowRefused:
     return RowRefused("too_large", f"a row of more than {MAX_ROW_BYTES:,} bytes")
 
 
-HEAD_BYTES = 1024 * 1024
-MAY_CONTAIN_ROWS = re.compile(
-    rb'"(?:%b)"\s*:\s*\[' % b"|".join(sorted({path[-1] for path in CONTAINERS}))
-)
-BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
-)
-
-Json = Mapping[str, Any]
-
-
-def parse_row(raw: bytes) -> Json:
-    """Parse one row. Raises RowRefused for all that is not a JSON object."""
-    try:
-        found = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
-    except UnicodeDecodeError as error:
-        raise RowRefused("bad_encoding", f"not UTF-8: {error}") from error
-    except RecursionError as error:
-        raise RowRefused("not_json", "brackets nested too deeply to be a video") from error
-    except ValueError as error:
-        raise RowRefused("not_json", f"not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise RowRefused("not_an_item", f"{shown(found)} where an object was expected")
-    return found
-
-
-def read_rows(path: Path) -> Iterator[JsonRow]:
-    """Give the rows of a JSON document, of several one after another, or of JSON lines."""
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-        file.seek(0)
-        encoding = next((name for mark, name in BYTE_ORDER_MARKS if head.startswith(mark)), None)
-        if encoding == "utf-8-sig":
-            head = head[3:]
-            file.seek(3)
-        elif encoding is not None:
-            with io.BufferedReader(_Recoded(file, encoding)) as recoded:
-                head = recoded.peek(HEAD_BYTES)
-                yield from (_lines(recoded) if is_lines(head) else Document(recoded).rows())
-            return
-        yield from (_lines(file) if is_lines(head) else Document(file).rows())
-
-
-def is_json(path: Path) -> bool:
-    """Say whether a file begins as a JSON list or object does."""
-    with path.open("rb") as file:
-        head = file.read(4096)
-    encoding = next((name for mark, name in BYTE_ORDER_MARKS if head.startswith(mark)), "utf-8")
-    return head.decode(encoding, "ignore").lstrip()[:1] in ("{", "[")
-
-
-def is_lines(head: bytes) -> bool:
-    """Say whether a file that begins so has a JSON object on every line."""
-    lines = [line for line in head.split(b"\n")[:21] if line.strip()]
-    if len(lines) < 2 or not all(line.lstrip().startswith(b"{") for line in lines[:-1]):
-        return False
-    # One that can be read is proof enough: the others may be damaged.
-    return any(_is_object(line) for line in lines)
-
-
 def _is_object(line: bytes) -> bool:
     try:
         parse_row(line)
@@ -353,7 +350,3 @@ class _Recoded(io.RawIOBase):
         part, self._left = self._left[: len(target)], self._left[len(target) :]
         target[: len(part)] = part
         return len(part)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")

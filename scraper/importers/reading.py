@@ -1,4 +1,4 @@
-"""Read a file or folder that somebody brings: one door for all formats."""
+"""Find out what a file or folder is, and read its rows as videos, whatever its format."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -9,30 +9,98 @@ from pathlib import Path
 from typing import Any
 
 from scraper.counts import parse_views_k
-from scraper.errors import UnreadableCount
+from scraper.errors import (
+    BadColumns,
+    BadOption,
+    ImportRefused,
+    RowRefused,
+    UnknownFormat,
+    UnreadableCount,
+)
 from scraper.importers.columns import find_columns
-from scraper.importers.errors import BadColumns, BadOption, ImportRefused, RowRefused, UnknownFormat
-from scraper.importers.exports import read_actor, read_app, read_research, read_web
-from scraper.importers.fields import (
+from scraper.importers.exports import APP, RESEARCH, read_actor, read_pair, read_web
+from scraper.importers.fields import TIKTOK, read_platform
+from scraper.importers.json_rows import is_json, parse_row, read_rows
+from scraper.importers.table import header_of, is_parquet, read_table
+from scraper.importers.video import (
     FORMATS,
     SLACK,
-    TIKTOK,
     TIKTOK_ONLY,
     Format,
+    ImportedFile,
     ImportedVideo,
     ImportOptions,
     RejectedLine,
-    Source,
-    read_platform,
     rejected,
 )
-from scraper.importers.json_rows import is_json, parse_row, read_rows
-from scraper.importers.table import header_of, is_parquet, read_pair, read_table
 from scraper.importers.ytdlp import INFO, MEDIA, inside, is_ytdlp_folder, read_folder, read_info
+from scraper.items import Json
 
-Json = Mapping[str, Any]
+Row = ImportedVideo | RejectedLine
+_Count = tuple[str, float | None, float | None]  # (as shown, thousands, step)
 
 N_ROWS_LOOKED_AT = 50
+READERS: Mapping[Format, Callable[[Json, int, ImportedFile], ImportedVideo]] = {
+    "ytdlp": read_info,
+    "web": read_web,
+    "actor": read_actor,
+    "research": RESEARCH.read,
+    "pairs": read_pair,
+    "app": APP.read,
+}
+# How many rows back two rows about the same moment are compared: memory stays flat, and the
+# catalog itself takes only the first of two counts of one moment.
+MAX_REMEMBERED = 20_000
+
+
+def _is_web(row: Json) -> bool:
+    inner = row.get("data")
+    if isinstance(inner, Mapping) and ("item_id" in row or "timestamp_collected" in row):
+        return True
+    stats = isinstance(row.get("stats"), Mapping) or isinstance(row.get("statsV2"), Mapping)
+    named = row.keys() & {"itemStruct", "itemInfo", "__import_meta", "imagePost", "textExtra"}
+    return stats or bool(named) or ("id" in row and {"desc", "createTime"} <= row.keys())
+
+
+def _is_research(row: Json) -> bool:
+    only_there = {"video_description", "hashtag_names", "hashtag_info_list", "region_code"}
+    return "view_count" in row and bool(row.keys() & (only_there | {"username", "create_time"}))
+
+
+MARKS: tuple[tuple[Format, Any], ...] = (
+    ("app", lambda row: "aweme_id" in row),
+    ("ytdlp", lambda row: "extractor_key" in row or "extractor" in row or "formats" in row),
+    ("actor", lambda row: bool(row.keys() & {"authorMeta", "videoMeta", "webVideoUrl"})),
+    ("web", _is_web),
+    ("research", _is_research),
+    ("actor", lambda row: "id" in row and "playCount" in row),
+    ("research", lambda row: "view_count" in row and bool(row.keys() & {"id", "video_id"})),
+    (
+        "pairs",
+        # With `tiktok_id` it is a line of our own export: a table's row.
+        lambda row: (
+            "tiktok_id" not in row
+            and bool(row.keys() & {"id", "url"})
+            and bool(row.keys() & {"views", "views_k"})
+        ),
+    ),
+)
+
+
+def read_path(path: Path, options: ImportOptions) -> Iterator[Row]:
+    """Give a file's videos and the rows it refuses, in order, one in memory at a time.
+
+    Raises UnknownFormat, BadColumns, BadOption, ExtraMissing, ImportRefused before the first row.
+    """
+    require_readable(path)
+    _check_options(options)
+    if options.format is None:
+        options = replace(options, format=sniff(path, options))
+    _check_against_format(options)
+    rows = _rows(path, options)
+    if options.media is not None:
+        rows = _with_media(rows, find_media(options.media))
+    return _without_contradictions(rows)
 
 
 def sniff(path: Path, options: ImportOptions | None = None) -> Format:
@@ -88,84 +156,6 @@ def require_readable(path: Path) -> None:
         raise ImportRefused(f"{str(path)!r} cannot be read: {error.strerror}") from error
 
 
-def _is_web(row: Json) -> bool:
-    inner = row.get("data")
-    if isinstance(inner, Mapping) and ("item_id" in row or "timestamp_collected" in row):
-        return True
-    stats = isinstance(row.get("stats"), Mapping) or isinstance(row.get("statsV2"), Mapping)
-    named = row.keys() & {"itemStruct", "itemInfo", "__import_meta", "imagePost", "textExtra"}
-    return stats or bool(named) or ("id" in row and {"desc", "createTime"} <= row.keys())
-
-
-def _is_research(row: Json) -> bool:
-    only_there = {"video_description", "hashtag_names", "hashtag_info_list", "region_code"}
-    return "view_count" in row and bool(row.keys() & (only_there | {"username", "create_time"}))
-
-
-MARKS: tuple[tuple[Format, Any], ...] = (
-    ("app", lambda row: "aweme_id" in row),
-    ("ytdlp", lambda row: "extractor_key" in row or "extractor" in row or "formats" in row),
-    ("actor", lambda row: bool(row.keys() & {"authorMeta", "videoMeta", "webVideoUrl"})),
-    ("web", _is_web),
-    ("research", _is_research),
-    ("actor", lambda row: "id" in row and "playCount" in row),
-    ("research", lambda row: "view_count" in row and bool(row.keys() & {"id", "video_id"})),
-    (
-        "pairs",
-        # With `tiktok_id` it is a line of our own export: a table's row.
-        lambda row: (
-            "tiktok_id" not in row
-            and bool(row.keys() & {"id", "url"})
-            and bool(row.keys() & {"views", "views_k"})
-        ),
-    ),
-)
-
-
-def _format_of_rows(path: Path, options: ImportOptions) -> Format | None:
-    is_tiktok = options.platform is None or options.platform.strip().lower() == TIKTOK
-    for row in islice(read_rows(path), N_ROWS_LOOKED_AT):
-        try:
-            found = parse_row(row.raw) if row.refusal is None else {}
-        except RowRefused:
-            continue
-        if (name := format_of(found, is_tiktok=is_tiktok)) is not None:
-            return name
-    return None
-
-
-Row = ImportedVideo | RejectedLine
-_Count = tuple[str, float | None, float | None]  # (as shown, thousands, step)
-
-READERS: Mapping[Format, Callable[[Json, int, Source], ImportedVideo]] = {
-    "ytdlp": read_info,
-    "web": read_web,
-    "actor": read_actor,
-    "research": read_research,
-    "pairs": read_pair,
-    "app": read_app,
-}
-# How many rows back two rows about the same moment are compared: memory stays flat, and the
-# catalog itself takes only the first of two counts of one moment.
-MAX_REMEMBERED = 20_000
-
-
-def read_path(path: Path, options: ImportOptions) -> Iterator[Row]:
-    """Give a file's videos and the rows it refuses, in order, one in memory at a time.
-
-    Raises UnknownFormat, BadColumns, BadOption, ExtraMissing, ImportRefused before the first row.
-    """
-    require_readable(path)
-    _check_options(options)
-    if options.format is None:
-        options = replace(options, format=sniff(path, options))
-    _check_against_format(options)
-    rows = _rows(path, options)
-    if options.media is not None:
-        rows = _with_media(rows, find_media(options.media))
-    return _without_contradictions(rows)
-
-
 def find_media(folder: Path) -> dict[str, Path]:
     """Return the ID.mp4 files in a folder and below by id; none that lies elsewhere."""
     if not folder.is_dir():
@@ -179,6 +169,18 @@ def find_media(folder: Path) -> dict[str, Path]:
             if name.endswith(MEDIA) and inside(path, root) is not None:
                 found.setdefault(name.removesuffix(MEDIA), path)
     return found
+
+
+def _format_of_rows(path: Path, options: ImportOptions) -> Format | None:
+    is_tiktok = options.platform is None or options.platform.strip().lower() == TIKTOK
+    for row in islice(read_rows(path), N_ROWS_LOOKED_AT):
+        try:
+            found = parse_row(row.raw) if row.refusal is None else {}
+        except RowRefused:
+            continue
+        if (name := format_of(found, is_tiktok=is_tiktok)) is not None:
+            return name
+    return None
 
 
 def _check_options(options: ImportOptions) -> None:
@@ -220,9 +222,9 @@ def _rows(path: Path, options: ImportOptions) -> Iterator[Row]:
 
 
 def _json_rows(
-    path: Path, read: Callable[[Json, int, Source], ImportedVideo], options: ImportOptions
+    path: Path, read: Callable[[Json, int, ImportedFile], ImportedVideo], options: ImportOptions
 ) -> Iterator[Row]:
-    source = Source.of(path, options)
+    source = ImportedFile.of(path, options)
     for row in read_rows(path):
         try:
             if row.refusal is not None:

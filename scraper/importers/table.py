@@ -7,28 +7,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from scraper.counts import ViewCount
+from scraper.errors import BadColumns, RowRefused, UnknownFormat
 from scraper.importers.columns import find_columns
-from scraper.importers.errors import BadColumns, RowRefused, UnknownFormat
-from scraper.importers.fields import (
-    THOUSANDS_MARK,
-    TIKTOK,
-    ImportedVideo,
-    ImportOptions,
-    RejectedLine,
-    Source,
-    check_url_id,
-    first_of,
-    is_missing,
-    make_video,
-    naming,
-    read_count,
-    read_id,
-    read_moment,
-    read_platform,
-    read_thousands,
-    rejected,
-)
+from scraper.importers.fields import read_id_or_url, read_moment, read_platform, read_views
 from scraper.importers.json_rows import is_json, parse_row, read_rows
 from scraper.importers.table_files import (
     PARQUET_MARK,
@@ -38,105 +19,20 @@ from scraper.importers.table_files import (
     separated_header,
     separated_rows,
 )
-from scraper.items import find_hashtags, plain_hashtags
+from scraper.importers.video import (
+    ImportedFile,
+    ImportedVideo,
+    ImportOptions,
+    RejectedLine,
+    make_video,
+    naming,
+    rejected,
+)
+from scraper.items import Json, find_hashtags, plain_hashtags
 
-N_ROWS_LOOKED_AT = 200
-MAX_NAMES = 1_000
-
-
-def object_header(path: Path) -> list[str]:
-    """Return the names of the columns: the keys of the first rows, each once, in order."""
-    names: dict[str, None] = {}
-    for row in islice(read_rows(path), N_ROWS_LOOKED_AT):
-        try:
-            found = parse_row(row.raw) if row.refusal is None else {}
-        except RowRefused:
-            continue
-        names |= dict.fromkeys(flat(found))
-    return list(names)[:MAX_NAMES]
-
-
-def object_rows(path: Path, header: Sequence[str]) -> Iterator[TableRow]:
-    """Yield the rows; a key that one does not have is an empty cell."""
-    for row in read_rows(path):
-        try:
-            if row.refusal is not None:
-                raise row.refusal
-            found = flat(parse_row(row.raw))
-        except RowRefused as refusal:
-            yield TableRow(row.line, (), row.raw.decode("utf-8", "replace"), refusal)
-        else:
-            yield TableRow(row.line, [found.get(name) for name in header], "", None)
-
-
-def flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an object with what its objects hold beside the rest: {"stats.plays": 5}."""
-    found: dict[str, Any] = {}
-    for name, value in row.items():
-        if isinstance(value, Mapping):
-            found |= {f"{name}.{inner}": entry for inner, entry in value.items()}
-        else:
-            found[name] = value
-    return found
-
-
-Json = Mapping[str, Any]
-
-
-def read_pair(row: Json, line: int, source: Source) -> ImportedVideo:
-    """Read `{"id", "url", "views"}` or `{"id", "views_k"}`, with what else may stand there."""
-    platform = read_platform(row.get("platform"), source.options.platform)
-    stated_id = row.get("id")
-    tiktok_id = None if is_missing(stated_id) else read_id(stated_id, platform)
-    if platform == TIKTOK:
-        tiktok_id = check_url_id(row.get("url"), tiktok_id)
-    if tiktok_id is None:
-        tiktok_id = read_id(stated_id, platform)
-    with naming(tiktok_id):
-        return make_video(
-            source,
-            line,
-            tiktok_id=tiktok_id,
-            platform=platform,
-            count=read_views(
-                row.get("views"), row.get("views_k"), source.options.locale, tiktok_id
-            ),
-            url=row.get("url"),
-            handle=first_of(row, "author", "username"),
-            caption=first_of(row, "caption", "desc", "text", "description"),
-            posted_at=read_moment(
-                first_of(row, "posted_at", "createTime", "create_time"), "posted_at"
-            ),
-            observed_at=read_moment(first_of(row, "observed_at", "collected_at"), "observed_at"),
-            duration_s=first_of(row, "duration_s", "duration"),
-            width_px=first_of(row, "width_px", "width"),
-            height_px=first_of(row, "height_px", "height"),
-        )
-
-
-def read_views(
-    views: object, views_k: object, locale: str | None, tiktok_id: str
-) -> tuple[str, ViewCount]:
-    """Return the count: the displayed one, which says how exact it is, else the thousands.
-
-    Refuses a row in which the two contradict each other.
-    """
-    if is_missing(views) or (isinstance(views, str) and views.startswith(THOUSANDS_MARK)):
-        # The second is what an export has of a count that came as thousands.
-        return read_thousands(views_k)
-    text, count = read_count(views, exact=False, locale=locale)
-    if is_missing(views_k):
-        return text, count
-    _, thousands = read_thousands(views_k)
-    # Thousands were often made from the text: within its step they are the same number.
-    if abs(thousands.views_k - count.views_k) > max(count.step_k, 0.001) + 1e-9 * count.views_k:
-        raise RowRefused(
-            "bad_count", f"views {text!r} and views_k {views_k!r} contradict each other", tiktok_id
-        )
-    return text, count
-
-
+# How many rows tell what the columns are, and whether a program has rounded the ids.
 N_LOOKED_AT = 200
+MAX_NAMES = 1_000
 # A spreadsheet keeps 15 digits: of ids that it rounded, the last four of 19 are zeros.
 ROUNDED_TAIL = "0000"
 MAX_ROUNDED = 0.1
@@ -174,7 +70,7 @@ def header_of(path: Path) -> list[str]:
             raise UnknownFormat(f"{path.name} is {what}")
     if not head:
         raise UnknownFormat(f"{path.name} is empty")
-    return object_header(path) if is_json(path) else separated_header(path)
+    return _object_header(path) if is_json(path) else separated_header(path)
 
 
 def read_table(path: Path, options: ImportOptions) -> Iterator[ImportedVideo | RejectedLine]:
@@ -188,10 +84,10 @@ def read_table(path: Path, options: ImportOptions) -> Iterator[ImportedVideo | R
     if is_exact:
         rows = parquet_rows(path, columns.get("id"), {*columns.values()})
     else:
-        rows = object_rows(path, header) if is_json(path) else separated_rows(path)
+        rows = _object_rows(path, header) if is_json(path) else separated_rows(path)
     head = list(islice(rows, N_LOOKED_AT))
     _check_ids(path, head, columns.get("id"))
-    read = TableReader(columns, Source.of(path, options), exact_int=is_exact).read
+    read = TableReader(columns, ImportedFile.of(path, options), exact_int=is_exact).read
     for line, cells, raw, refusal in chain(head, rows):
         try:
             if refusal is not None:
@@ -206,7 +102,7 @@ class TableReader:
     """Read the cells of a row, whose columns are known."""
 
     def __init__(
-        self, columns: Mapping[str, int], source: Source, *, exact_int: bool = True
+        self, columns: Mapping[str, int], source: ImportedFile, *, exact_int: bool = True
     ) -> None:
         """Know where each field is. exact_int: whole numbers never went through a float."""
         self._source = source
@@ -228,7 +124,12 @@ class TableReader:
         """Return the row's video. Raises RowRefused."""
         cells = [*given, None]  # at NOWHERE, what a column that is not there holds
         platform = read_platform(cells[self._site], self._platform)
-        tiktok_id = self._read_id(cells[self._id], cells[self._url], platform)
+        tiktok_id = read_id_or_url(
+            _without_guard(cells[self._id]),
+            cells[self._url],
+            platform,
+            exact_int=self._exact_int,
+        )
         for reason, column in self._kinds:
             if str(cells[column]).strip().lower() in TRUE:
                 raise RowRefused(reason, f"the row says that it is {reason}", tiktok_id)
@@ -240,7 +141,7 @@ class TableReader:
                 line,
                 tiktok_id=tiktok_id,
                 platform=platform,
-                count=read_views(views, views_k, self._locale, tiktok_id),
+                count=read_views(views, views_k, locale=self._locale),
                 url=cells[self._url],
                 handle=cells[self._author],
                 caption=_without_mark(cells[self._caption]),
@@ -251,16 +152,6 @@ class TableReader:
                 width_px=cells[self._width],
                 height_px=cells[self._height],
             )
-
-    def _read_id(self, raw: object, url: object, platform: str) -> str:
-        if isinstance(raw, str) and not raw.isalnum():
-            raw = _without_guard(raw)
-        tiktok_id = None
-        if not is_missing(raw):
-            tiktok_id = read_id(raw, platform, exact_int=self._exact_int)
-        if platform == TIKTOK and url is not None:
-            tiktok_id = check_url_id(url, tiktok_id)
-        return read_id(raw, platform) if tiktok_id is None else tiktok_id
 
 
 def read_tags(cell: object) -> tuple[str, ...]:
@@ -289,10 +180,12 @@ def _without_mark(caption: object) -> object:
     return caption
 
 
-def _without_guard(text: str) -> str:
+def _without_guard(raw_id: object) -> object:
     """Return an id without what makes a spreadsheet take it for text: '7571, ="7571"."""
-    match = EXCEL_TEXT.fullmatch(text)
-    return match[1] if match else text
+    if not isinstance(raw_id, str) or raw_id.isalnum():
+        return raw_id
+    match = EXCEL_TEXT.fullmatch(raw_id)
+    return match[1] if match else raw_id
 
 
 def _check_ids(path: Path, head: Sequence[TableRow], column: int | None) -> None:
@@ -314,3 +207,39 @@ def _check_ids(path: Path, head: Sequence[TableRow], column: int | None) -> None
                 f"{path.name}: {len(rounded)} of its first {len(long)} ids {sign} of each; "
                 "export the column as text"
             )
+
+
+def _object_header(path: Path) -> list[str]:
+    """Return the names of the columns: the keys of the first rows, each once, in order."""
+    names: dict[str, None] = {}
+    for row in islice(read_rows(path), N_LOOKED_AT):
+        try:
+            found = parse_row(row.raw) if row.refusal is None else {}
+        except RowRefused:
+            continue
+        names |= dict.fromkeys(_flat(found))
+    return list(names)[:MAX_NAMES]
+
+
+def _object_rows(path: Path, header: Sequence[str]) -> Iterator[TableRow]:
+    """Yield the rows; a key that one does not have is an empty cell."""
+    for row in read_rows(path):
+        try:
+            if row.refusal is not None:
+                raise row.refusal
+            found = _flat(parse_row(row.raw))
+        except RowRefused as refusal:
+            yield TableRow(row.line, (), row.raw.decode("utf-8", "replace"), refusal)
+        else:
+            yield TableRow(row.line, [found.get(name) for name in header], "", None)
+
+
+def _flat(row: Json) -> dict[str, Any]:
+    """Return an object with what its objects hold beside the rest: {"stats.plays": 5}."""
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            found |= {f"{name}.{inner}": entry for inner, entry in value.items()}
+        else:
+            found[name] = value
+    return found

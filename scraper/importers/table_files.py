@@ -10,8 +10,8 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+from scraper.errors import BadColumns, ExtraMissing, ImportRefused, RowRefused
 from scraper.importers.columns import n_known
-from scraper.importers.errors import BadColumns, ExtraMissing, ImportRefused, RowRefused
 
 MAX_ROW_CHARS = 8 * 1024 * 1024
 DELIMITERS = (",", "\t", ";", "|")

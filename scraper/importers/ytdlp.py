@@ -3,74 +3,79 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from scraper.errors import BadId
-from scraper.importers.errors import RowRefused, shown
-from scraper.importers.fields import (
-    TIKTOK,
+from scraper.errors import BadId, RowRefused, shown
+from scraper.importers.fields import TIKTOK, read_platform
+from scraper.importers.json_rows import MAX_ROW_BYTES, parse_row
+from scraper.importers.video import (
+    FieldMap,
+    ImportedFile,
     ImportedVideo,
     ImportOptions,
+    Refusal,
     RejectedLine,
-    Source,
-    first_of,
-    is_missing,
-    listed,
+    find,
     make_video,
-    naming,
-    read_count,
-    read_id,
-    read_moment,
-    read_platform,
     rejected,
 )
-from scraper.importers.json_rows import MAX_ROW_BYTES, parse_row
-from scraper.items import check_id, plain_hashtags
-
-Json = Mapping[str, Any]
+from scraper.items import Json, check_id, listed
 
 INFO = ".info.json"
 MEDIA = ".mp4"
 # yt-dlp's own default name: "a title [7571863205253778710].mp4".
 IN_BRACKETS = re.compile(r"\[([0-9]{15,20})\]$")
+# For TikTok `uploader` is the handle and `channel` a nickname, and its counts are rounded.
+INFO_OF_TIKTOK = FieldMap(
+    id=("id",),
+    url=("webpage_url",),
+    views=("view_count",),
+    handle=("uploader",),
+    caption=("description", "title"),
+    hashtags=lambda row: listed(row, "tags"),
+    posted_at=("timestamp",),
+    observed_at=("epoch",),
+    observed_as="epoch",
+    duration=("duration",),
+    width=("width",),
+    height=("height",),
+    refusals=(
+        Refusal(
+            "live",
+            "a live broadcast, not a video",
+            lambda row: (
+                row.get("is_live") is True or row.get("live_status") in ("is_live", "is_upcoming")
+            ),
+        ),
+        Refusal(
+            "private",
+            "availability is private",
+            lambda row: row.get("availability") == "private",
+        ),
+        Refusal(
+            "photo",
+            "without a picture track, as a photo post",
+            lambda row: row.get("vcodec") == "none",
+        ),
+    ),
+)
+# Other sites' counts are not known to be rounded.
+INFO_ELSEWHERE = replace(INFO_OF_TIKTOK, handle=("uploader_id", "channel_id"), exact=True)
 
 
-def read_info(row: Json, line: int, source: Source, media: Path | None = None) -> ImportedVideo:
+def read_info(
+    row: Json, line: int, source: ImportedFile, media: Path | None = None
+) -> ImportedVideo:
     """Read an info document. With a media file it needs no count: it can be scored."""
     if row.get("_type") not in (None, "video"):
         raise RowRefused("playlist", f"a {shown(row['_type'])}'s own description, not a video's")
-    extractor = first_of(row, "extractor_key", "extractor")
+    extractor = find(row, ("extractor_key", "extractor"))
     stated = extractor.partition(":")[0] if isinstance(extractor, str) else extractor
     platform = read_platform(stated, source.options.platform)
-    tiktok_id = read_id(row.get("id"), platform)
-    with naming(tiktok_id):
-        _check_kind(row, tiktok_id)
-        is_tiktok = platform == TIKTOK
-        views = row.get("view_count")
-        # TikTok's counts are rounded in its JSON; other sites' are not known to be.
-        has_count = not (is_missing(views) and media)
-        count = read_count(views, exact=not is_tiktok) if has_count else ("", None)
-        # For TikTok `uploader` is the handle and `channel` a nickname.
-        author = row.get("uploader") if is_tiktok else first_of(row, "uploader_id", "channel_id")
-        return make_video(
-            source,
-            line,
-            tiktok_id=tiktok_id,
-            platform=platform,
-            count=count,
-            url=row.get("webpage_url"),
-            handle=author,
-            caption=first_of(row, "description", "title"),
-            hashtags=plain_hashtags(listed(row, "tags")),
-            posted_at=read_moment(row.get("timestamp"), "timestamp"),
-            observed_at=read_moment(row.get("epoch"), "epoch"),
-            duration_s=row.get("duration"),
-            width_px=row.get("width"),
-            height_px=row.get("height"),
-            media=media,
-        )
+    form = INFO_OF_TIKTOK if platform == TIKTOK else INFO_ELSEWHERE
+    return form.read(row, line, source, platform=platform, media=media)
 
 
 def read_folder(folder: Path, options: ImportOptions) -> Iterator[ImportedVideo | RejectedLine]:
@@ -127,7 +132,7 @@ def _read_file(
         if true_path.stat().st_size > MAX_ROW_BYTES:
             raise RowRefused("too_large", f"{shown(name)} has more than {MAX_ROW_BYTES:,} bytes")
         raw = true_path.read_bytes()
-        return read_info(parse_row(raw), line, Source.of(true_path, options), media)
+        return read_info(parse_row(raw), line, ImportedFile.of(true_path, options), media)
     except RowRefused as refusal:
         named = RowRefused(refusal.reason, f"{name}: {refusal.detail}", refusal.tiktok_id)
         return rejected(line, raw or os.fsencode(name), named, name)
@@ -150,7 +155,7 @@ def _bare_media(
         if platform != TIKTOK:
             raise RowRefused("no_info", f"{name} has no {INFO} beside it")
         tiktok_id = check_id(bracketed[1] if bracketed else stem)
-        source = Source.of(true_path, options)
+        source = ImportedFile.of(true_path, options)
         return make_video(source, line, tiktok_id=tiktok_id, count=("", None), media=true_path)
     except BadId as error:
         refusal = RowRefused("no_info", f"{name} has no {INFO} beside it, and {error}")
@@ -161,12 +166,3 @@ def _bare_media(
 
 def _sibling(info: Path, stem: str, root: Path) -> Path | None:
     return inside(info.with_name(f"{stem}{MEDIA}"), root)
-
-
-def _check_kind(row: Json, tiktok_id: str) -> None:
-    if row.get("is_live") is True or row.get("live_status") in ("is_live", "is_upcoming"):
-        raise RowRefused("live", "a live broadcast, not a video", tiktok_id)
-    if row.get("availability") == "private":
-        raise RowRefused("private", "availability is private", tiktok_id)
-    if row.get("vcodec") == "none":
-        raise RowRefused("photo", "without a picture track, as a photo post", tiktok_id)

@@ -1,9 +1,4 @@
-"""Real mp4 files for the replica's videos: made by ffmpeg at first use, kept in a folder.
-
-ReplicaError
-├── UnknownFault    a fault that there is not; the message names those that there are
-└── ClipFailed      ffmpeg is missing, or refused the picture or the sound
-"""
+"""Real mp4 files for the replica's videos: made by ffmpeg at first use, kept in a folder."""
 
 import hashlib
 import json
@@ -16,17 +11,30 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from catalog.files import atomic_file
-from scraper.replica.content import Appearance, Content, Pattern, ReplicaVideo
+from scraper.errors import ClipFailed
+from scraper.replica.content import Content, Look, Pattern, ReplicaVideo
 
 log = logging.getLogger(__name__)
 
-
+# Part of each file's name, so that a change of recipe never serves yesterday's clip.
+RECIPE = 1
+TIMEOUT_S = 120
+WORKERS = 2
+SAMPLE_RATE_HZ = 44_100
+SPEECH_FOLDER = Path(__file__).parent / "speech"
+# Semitones of four-chord loops, as roots over the key note with major (4) or minor (3) third.
+PROGRESSIONS = (
+    ((0, 4), (7, 4), (9, 3), (5, 4)),
+    ((0, 3), (8, 4), (3, 4), (10, 4)),
+    ((9, 3), (5, 4), (0, 4), (7, 4)),
+    ((0, 4), (9, 3), (2, 3), (7, 4)),
+)
 # Peak swing of the brightness around its mean, and of the colour around grey, both in 0..1.
 CONTRAST = 0.18
 CHROMA = 0.17
@@ -67,6 +75,93 @@ ZOOM_TARGETS = (
     (-1.25066, 0.02012),
     (0.360240443437614, -0.641313061064803),
 )
+
+
+def make_clip(video: ReplicaVideo, folder: Path) -> Path:
+    """The video's mp4 in `folder`, made now if it is not there yet.
+
+    Equal videos give equal bytes under one ffmpeg build. Raises ClipFailed.
+    """
+    path = clip_path(video, folder)
+    if path.exists():
+        return path
+    with atomic_file(path) as part:
+        _run_ffmpeg(video, part)
+    return path
+
+
+def clip_path(video: ReplicaVideo, folder: Path) -> Path:
+    """Where the video's clip is or will be."""
+    return folder / f"{video.tiktok_id}-{_digest(video)}.mp4"
+
+
+def warm(
+    content: Content,
+    folder: Path,
+    on_clip: Callable[[ReplicaVideo], None] = lambda _: None,
+) -> int:
+    """Make every clip that is missing, some at a time; returns how many there were to make."""
+    missing = [v for v in content.videos if not clip_path(v, folder).exists()]
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="clip") as pool:
+        for video, _ in zip(
+            missing, pool.map(lambda v: make_clip(v, folder), missing), strict=True
+        ):
+            on_clip(video)
+    return len(missing)
+
+
+def write_collection(content: Content, folder: Path, *, clips: Path) -> int:
+    """Write ID.mp4 and ID.info.json of every video into `folder`; return how many.
+
+    clips: the folder where the clips are made and kept; the mp4 files are links to them where
+    the disk can do that. What is there already stays.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for video in content.videos:
+        clip = make_clip(video, clips)
+        media = folder / f"{video.tiktok_id}.mp4"
+        if not media.exists():
+            _place(clip, media)
+        described = json.dumps(info_of(video), ensure_ascii=False)
+        (folder / f"{video.tiktok_id}.info.json").write_text(described, encoding="utf-8")
+    return len(content.videos)
+
+
+def info_of(video: ReplicaVideo) -> dict[str, Any]:
+    """Describe a video as yt-dlp does; the count is that of the snapshot, the last day of posts."""
+    return {
+        "_type": "video",
+        "id": video.tiktok_id,
+        "extractor_key": "TikTok",
+        "webpage_url": f"https://www.tiktok.com/@{video.handle}/video/{video.tiktok_id}",
+        "uploader": video.handle,
+        "channel": video.account.nickname,
+        "title": video.caption[:72],
+        "description": video.caption,
+        "timestamp": int(video.created_at.timestamp()),
+        "duration": video.duration_s,
+        "width": video.width_px,
+        "height": video.height_px,
+        "view_count": video.views,
+    }
+
+
+def ffmpeg_arguments(video: ReplicaVideo, target: Path) -> list[str]:
+    """The whole ffmpeg command line; music and noise are read as samples from standard input."""
+    rng = random.Random(f"{video.tiktok_id}/sound")
+    inputs, sound_graph = _sound_graph(video, rng)
+    graph = picture_graph(video) + sound_graph
+    command = ["ffmpeg", "-v", "error", "-y"]
+    command += ["-filter_complex_threads", "1", "-filter_threads", "1", *inputs]
+    command += ["-filter_complex", graph, "-map", "[v]"]
+    if video.sound != "none":
+        command += ["-map", "[a]", "-c:a", "aac", "-aac_coder", "fast", "-b:a", "64k", "-ac", "1"]
+        command += ["-ar", str(SAMPLE_RATE_HZ)]
+    command += ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-qp", "31"]
+    # One thread: the bytes are then the same each time, and it is the cheapest per frame.
+    command += ["-g", "90", "-pix_fmt", "yuv420p", "-threads", "1", "-r", str(video.rate_hz)]
+    command += ["-t", f"{video.duration_s:.3f}", "-movflags", "+faststart", "-map_metadata", "-1"]
+    return [*command, "-fflags", "+bitexact", "-flags", "+bitexact", "-f", "mp4", str(target)]
 
 
 @dataclass(frozen=True)
@@ -165,7 +260,7 @@ def _fractal(video: ReplicaVideo, rng: random.Random) -> _Source:
     return _Source(graph, FRACTAL_MEAN, down=math.inf)
 
 
-def _palette(look: Appearance, mean: float) -> str:
+def _palette(look: Look, mean: float) -> str:
     """Colours a grey picture of this mean: shadows turn one way on the wheel, lights the other."""
     swing = 22 if look.texture % 2 else -22
     dark = colour(look.luma - CONTRAST * mean / 127.5, look.hue_deg - swing)
@@ -210,17 +305,6 @@ def _disc(video: ReplicaVideo, rng: random.Random, index: int, rate_hz: float) -
         f"x='(W-w)/2*(1+0.9*sin({start:.3f}+{pace:.4f}*t))'"
         f":y='(H-h)/2*(1+0.9*cos({start:.3f}+{pace * ratio:.4f}*t))'[b{index + 1}]"
     )
-
-
-SAMPLE_RATE_HZ = 44_100
-SPEECH_FOLDER = Path(__file__).parent / "speech"
-# Semitones of four-chord loops, as roots over the key note with major (4) or minor (3) third.
-PROGRESSIONS = (
-    ((0, 4), (7, 4), (9, 3), (5, 4)),
-    ((0, 3), (8, 4), (3, 4), (10, 4)),
-    ((9, 3), (5, 4), (0, 4), (7, 4)),
-    ((0, 4), (9, 3), (2, 3), (7, 4)),
-)
 
 
 def speech_files(rng: random.Random, duration_s: float) -> list[Path]:
@@ -286,77 +370,6 @@ def _add(out: NDArray[np.float32], at: int, sound: NDArray[np.float32], volume: 
     out[at:end] += np.float32(volume) * sound[: end - at]
 
 
-class ReplicaError(Exception):
-    """Something that the stand-in site could not do."""
-
-    exit_code: ClassVar[int] = 1
-
-
-class UnknownFault(ReplicaError):
-    """Show what was asked for, and what there is."""
-
-
-class ClipFailed(ReplicaError):
-    """No clip came out of ffmpeg; the message has its last words."""
-
-
-# Part of each file's name, so that a change of recipe never serves yesterday's clip.
-RECIPE = 1
-TIMEOUT_S = 120
-WORKERS = 2
-
-
-def make_clip(video: ReplicaVideo, folder: Path) -> Path:
-    """The video's mp4 in `folder`, made now if it is not there yet.
-
-    Equal videos give equal bytes under one ffmpeg build. Raises ClipFailed.
-    """
-    path = clip_path(video, folder)
-    if path.exists():
-        return path
-    with atomic_file(path) as part:
-        _run_ffmpeg(video, part)
-    return path
-
-
-def clip_path(video: ReplicaVideo, folder: Path) -> Path:
-    """Where the video's clip is or will be."""
-    return folder / f"{video.tiktok_id}-{_digest(video)}.mp4"
-
-
-def warm(
-    content: Content,
-    folder: Path,
-    on_clip: Callable[[ReplicaVideo], None] = lambda _: None,
-) -> int:
-    """Make every clip that is missing, some at a time; returns how many there were to make."""
-    missing = [v for v in content.videos if not clip_path(v, folder).exists()]
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="clip") as pool:
-        for video, _ in zip(
-            missing, pool.map(lambda v: make_clip(v, folder), missing), strict=True
-        ):
-            on_clip(video)
-    return len(missing)
-
-
-def ffmpeg_arguments(video: ReplicaVideo, target: Path) -> list[str]:
-    """The whole ffmpeg command line; music and noise are read as samples from standard input."""
-    rng = random.Random(f"{video.tiktok_id}/sound")
-    inputs, sound_graph = _sound_graph(video, rng)
-    graph = picture_graph(video) + sound_graph
-    command = ["ffmpeg", "-v", "error", "-y"]
-    command += ["-filter_complex_threads", "1", "-filter_threads", "1", *inputs]
-    command += ["-filter_complex", graph, "-map", "[v]"]
-    if video.sound != "none":
-        command += ["-map", "[a]", "-c:a", "aac", "-aac_coder", "fast", "-b:a", "64k", "-ac", "1"]
-        command += ["-ar", str(SAMPLE_RATE_HZ)]
-    command += ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-qp", "31"]
-    # One thread: the bytes are then the same each time, and it is the cheapest per frame.
-    command += ["-g", "90", "-pix_fmt", "yuv420p", "-threads", "1", "-r", str(video.rate_hz)]
-    command += ["-t", f"{video.duration_s:.3f}", "-movflags", "+faststart", "-map_metadata", "-1"]
-    return [*command, "-fflags", "+bitexact", "-flags", "+bitexact", "-f", "mp4", str(target)]
-
-
 def _sound_graph(video: ReplicaVideo, rng: random.Random) -> tuple[list[str], str]:
     if video.sound == "none":
         return [], ""
@@ -410,42 +423,6 @@ def _run_ffmpeg(video: ReplicaVideo, target: Path) -> None:
         words = done.stderr.decode(errors="replace").strip().splitlines()[-3:]
         raise ClipFailed(f"ffmpeg exited {done.returncode} for {video.tiktok_id}: {words}")
     log.debug("made clip %s", video.tiktok_id)
-
-
-def write_collection(content: Content, folder: Path, *, clips: Path) -> int:
-    """Write ID.mp4 and ID.info.json of every video into `folder`; return how many.
-
-    clips: the folder where the clips are made and kept; the mp4 files are links to them where
-    the disk can do that. What is there already stays.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for video in content.videos:
-        clip = make_clip(video, clips)
-        media = folder / f"{video.tiktok_id}.mp4"
-        if not media.exists():
-            _place(clip, media)
-        described = json.dumps(info_of(video), ensure_ascii=False)
-        (folder / f"{video.tiktok_id}.info.json").write_text(described, encoding="utf-8")
-    return len(content.videos)
-
-
-def info_of(video: ReplicaVideo) -> dict[str, Any]:
-    """Describe a video as yt-dlp does; the count is that of the snapshot, the last day of posts."""
-    return {
-        "_type": "video",
-        "id": video.tiktok_id,
-        "extractor_key": "TikTok",
-        "webpage_url": f"https://www.tiktok.com/@{video.handle}/video/{video.tiktok_id}",
-        "uploader": video.handle,
-        "channel": video.account.nickname,
-        "title": video.caption[:72],
-        "description": video.caption,
-        "timestamp": int(video.created_at.timestamp()),
-        "duration": video.duration_s,
-        "width": video.width_px,
-        "height": video.height_px,
-        "view_count": video.views,
-    }
 
 
 def _place(clip: Path, media: Path) -> None:

@@ -19,6 +19,7 @@ brightness and motion are properties of the whole picture, so they survive being
 All of it follows from a video's id: the same video has the same count on the same day, always.
 """
 
+import json
 import math
 import random
 import threading
@@ -26,214 +27,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import Literal, get_args
 
 from scraper.items import DEFAULT_TOPICS
-
-NICKNAMES: tuple[tuple[str, ...], tuple[str, ...]] = (
-    (
-        "Amber",
-        "Brook",
-        "Cedar",
-        "Dune",
-        "Ember",
-        "Fern",
-        "Glade",
-        "Hazel",
-        "Indigo",
-        "Juniper",
-        "Koa",
-        "Lark",
-        "Maple",
-        "Nova",
-        "Olive",
-        "Pebble",
-        "Quill",
-        "River",
-        "Sage",
-        "Tansy",
-    ),
-    (
-        "Alley",
-        "Bakes",
-        "Crew",
-        "Daily",
-        "Diaries",
-        "Files",
-        "Garage",
-        "Hour",
-        "Journal",
-        "Lab",
-        "Moves",
-        "Notes",
-        "Outdoors",
-        "Post",
-        "Room",
-        "Street",
-        "Studio",
-        "Tales",
-        "Way",
-        "Works",
-    ),
-)
-
-FILLERS: dict[str, tuple[str, ...]] = {
-    "n": ("two", "three", "five", "seven", "ten", "a hundred"),
-    "time": (
-        "this morning",
-        "last night",
-        "on a Monday",
-        "before breakfast",
-        "in one take",
-        "after work",
-        "at midnight",
-        "over the weekend",
-    ),
-    "who": (
-        "my sister",
-        "our neighbour",
-        "the coach",
-        "grandma",
-        "my flatmate",
-        "the new guy",
-        "my best friend",
-        "dad",
-    ),
-    "mood": (
-        "honestly proud",
-        "still laughing",
-        "a bit nervous",
-        "speechless",
-        "so ready",
-        "not sorry",
-        "surprisingly calm",
-        "hooked",
-    ),
-    "place": (
-        "the park",
-        "the kitchen",
-        "the old bridge",
-        "the bus stop",
-        "the roof",
-        "our street",
-        "the beach",
-        "the garage",
-    ),
-    "thing": (
-        "this trick",
-        "the blue jacket",
-        "that chorus",
-        "the long way home",
-        "this mug",
-        "the second half",
-        "one tiny detail",
-        "a paper map",
-    ),
-}
-
-EXTRAS = (
-    "😂",
-    "✨",
-    "🔥🔥",
-    "part 2 tomorrow",
-    "wait for the end",
-    "who else?",
-    "💙",
-    "tell me I am wrong",
-    "🎬 one take",
-    "volume up 🔊",
-    "be kind",
-    "day nine of thirty",
-)
-
-CAPTIONS: dict[str, tuple[str, ...]] = {
-    "Sports": (
-        "{who} scored from {place} {time}",
-        "{n} drills that fixed my first touch",
-        "training {time}, {mood}",
-        "nobody at {place} expected {thing}",
-        "we were {n} goals down and came back",
-        "how {who} warms up {time}",
-    ),
-    "Dance": (
-        "learned this step {time} at {place}",
-        "{who} taught me {thing} in {n} tries",
-        "{n} counts, no mirror, {mood}",
-        "dancing at {place} until somebody joins",
-        "we rehearsed {thing} {time}",
-    ),
-    "Entertainment": (
-        "{n} films where {thing} gives it away",
-        "ranking every ending, {mood}",
-        "{who} reacts to the finale {time}",
-        "the scene at {place} lives in my head",
-        "you missed {thing} in the background",
-    ),
-    "Comedy and Drama": (
-        "when {who} finds {thing} {time}",
-        "telling {who} the truth at {place}, {mood}",
-        "POV: you forgot {thing} again",
-        "{n} kinds of people at {place}",
-        "the plot twist came {time}",
-    ),
-    "Autos": (
-        "cold start {time} at {place}",
-        "{who} rebuilt this engine in {n} weeks",
-        "{n} sounds a gearbox should not make",
-        "washed the car {time}, {mood}",
-        "is {thing} worth it on a small car?",
-    ),
-    "Fashion": (
-        "{n} ways to wear {thing}",
-        "{who} picks my outfit {time}",
-        "thrifted at {place}, {mood}",
-        "what I wore to {place} {time}",
-        "sewing {thing} from an old curtain",
-    ),
-    "Lifestyle": (
-        "a slow day at {place}",
-        "{n} habits that stayed, {mood}",
-        "reset the flat {time} with me",
-        "cooking for {who} {time}",
-        "I moved closer to {place} and kept {thing}",
-    ),
-    "Pets and Nature": (
-        "the cat discovered {thing} {time}",
-        "{n} ducks crossed at {place}",
-        "{who} and the dog at {place}, {mood}",
-        "first snow {time} in the forest",
-        "he guards {thing} like a dragon",
-    ),
-    "Relationships": (
-        "how {who} asked me {time}",
-        "{n} small things that mean a lot",
-        "we met at {place}, {mood}",
-        "talking about {thing} before it hurts",
-        "long distance, {n} months in",
-    ),
-    "Society": (
-        "why {place} is empty {time}",
-        "{n} numbers about rent, explained",
-        "{who} voted for the first time, {mood}",
-        "asking strangers about {thing}",
-        "the queue at {place} tells a story",
-    ),
-    "Informative": (
-        "{n} facts about {thing}",
-        "how to fix {thing} in {n} minutes",
-        "I tested it {time} so you need not, {mood}",
-        "what {who} never told you about {place}",
-        "save this before you go to {place}",
-    ),
-    "Music": (
-        "wrote {thing} {time}, {mood}",
-        "{who} sings at {place}",
-        "{n} chords and {thing}",
-        "looping this at {place} {time}",
-        "guess the song from {n} notes",
-    ),
-}
-
 
 Sound = Literal["speech", "music", "noise", "silence", "none"]
 Pattern = Literal["stripes", "rings", "checks", "plasma", "dots", "gradient", "life", "fractal"]
@@ -272,6 +69,14 @@ LUMA_RANGE = (0.2, 0.8)
 MIN_VIEWS, MAX_VIEWS = 500, 30_000_000
 FIRST_POST = datetime(2026, 3, 1, tzinfo=UTC)
 LAST_POST = datetime(2026, 10, 31, tzinfo=UTC)
+# What names and captions are made of: nicknames, fillers, extras, captions by topic.
+WORDS = json.loads(Path(__file__).with_name("captions.json").read_text(encoding="utf-8"))
+# Measured on public series of counts: 1.8 % of the steps go down.
+FALL_RATE = 0.02
+# What a fall takes away: enough to be seen in a count that is rounded to a tenth of its unit.
+FALL_SHARE = (0.01, 0.03)
+VANISH_RATE = 0.04
+LAST_VANISHING_DAY = 30
 
 
 @dataclass(frozen=True)
@@ -299,7 +104,7 @@ class ReplicaAccount:
 
 
 @dataclass(frozen=True)
-class Appearance:
+class Look:
     """What is seen: `luma` is the mean brightness in 0..1, `motion` 0 (still) to 1 (fast)."""
 
     pattern: Pattern
@@ -321,7 +126,7 @@ class ReplicaVideo:
     width_px: int
     height_px: int
     rate_hz: int
-    look: Appearance
+    look: Look
     sound: Sound
     views: int
 
@@ -368,7 +173,7 @@ def build_content(config: ReplicaConfig) -> Content:
     return Content(config, accounts, shuffled, {name: tuple(v) for name, v in listed.items()})
 
 
-def planted_log10_views(topic: str, look: Appearance, sound: Sound, created_at: datetime) -> float:
+def planted_log10_views(topic: str, look: Look, sound: Sound, created_at: datetime) -> float:
     """The planted rule without its noise: expected log10 of the views."""
     hour = created_at.hour + created_at.minute / 60
     return (
@@ -380,92 +185,6 @@ def planted_log10_views(topic: str, look: Appearance, sound: Sound, created_at: 
         + SOUND_EFFECTS[sound]
         + 0.06 * math.cos((hour - 19) / 24 * math.tau)
     )
-
-
-def _make_account(seed: int, index: int) -> ReplicaAccount:
-    rng = random.Random(f"{seed}/account/{index}")
-    nickname = f"{rng.choice(NICKNAMES[0])} {rng.choice(NICKNAMES[1])}"
-    joint = rng.choice((".", "_", ""))
-    # The index makes it unique; the charset is the real one, [a-z0-9_.].
-    handle = nickname.lower().replace(" ", joint) + str(10 + index)
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
-    sec_uid = "MS4wLjABAAAA" + "".join(rng.choice(letters) for _ in range(64))
-    account_id = (1_600_000_000 + rng.randrange(100_000_000)) << 32 | rng.getrandbits(32)
-    return ReplicaAccount(str(account_id), handle, nickname, sec_uid)
-
-
-def _make_video(
-    config: ReplicaConfig, accounts: tuple[ReplicaAccount, ...], topic: str, index: int
-) -> ReplicaVideo:
-    # One generator per video, so that a longer list keeps the videos of a shorter one.
-    rng = random.Random(f"{config.seed}/video/{topic}/{index}")
-    created_at = FIRST_POST + timedelta(
-        seconds=rng.randrange(int((LAST_POST - FIRST_POST).total_seconds()))
-    )
-    # An id is stamped when the upload starts, a few seconds before the post is out.
-    stamped_s = int(created_at.timestamp()) - 1 - min(int(rng.expovariate(1 / 5)), 200)
-    tiktok_id = str(stamped_s << 32 | rng.getrandbits(32))
-    look = Appearance(
-        pattern=rng.choice(PATTERNS),
-        luma=round(rng.uniform(*LUMA_RANGE), 4),
-        hue_deg=round(rng.uniform(0, 360), 2),
-        motion=round(rng.random(), 4),
-        texture=rng.getrandbits(31),
-    )
-    sound = rng.choices(list(SOUND_WEIGHTS), list(SOUND_WEIGHTS.values()))[0]
-    width_px, height_px = rng.choices(list(SIZES_PX), list(SIZES_PX.values()))[0]
-    luck = rng.gauss(0.0, 0.25)
-    if rng.random() < 0.03:
-        luck += rng.uniform(0.5, 1.1)
-    views = round(10 ** (planted_log10_views(topic, look, sound, created_at) + luck))
-    hashtags = _choose_hashtags(rng, topic)
-    account = rng.choice(accounts)
-    return ReplicaVideo(
-        tiktok_id=tiktok_id,
-        account=account,
-        topic=topic,
-        caption=_write_caption(rng, topic, hashtags, accounts),
-        hashtags=hashtags,
-        created_at=created_at,
-        duration_s=round(3 + 17 * rng.betavariate(1.1, 3.2), 1),
-        width_px=width_px,
-        height_px=height_px,
-        rate_hz=rng.choice(FRAME_RATES_HZ),
-        look=look,
-        sound=sound,
-        views=min(max(views, MIN_VIEWS), MAX_VIEWS),
-    )
-
-
-def _choose_hashtags(rng: random.Random, topic: str) -> tuple[str, ...]:
-    first, *others = TOPICS[topic]
-    chosen = [first, *(name for name in others if rng.random() < 0.6)]
-    return tuple(chosen + rng.sample(SHARED_HASHTAGS, rng.randrange(0, 4)))
-
-
-def _write_caption(
-    rng: random.Random, topic: str, hashtags: tuple[str, ...], accounts: tuple[ReplicaAccount, ...]
-) -> str:
-    sentence = rng.choice(CAPTIONS[topic])
-    for slot, words in FILLERS.items():
-        while f"{{{slot}}}" in sentence:
-            sentence = sentence.replace(f"{{{slot}}}", rng.choice(words), 1)
-    parts = [sentence[0].upper() + sentence[1:]]
-    if rng.random() < 0.5:
-        parts.append(rng.choice(EXTRAS))
-    if rng.random() < 0.1:
-        parts.append(f"@{rng.choice(accounts).handle}")
-    tags = [f"#{name}" for name in hashtags]
-    rng.shuffle(tags)
-    return " ".join(parts + tags)
-
-
-# Measured on public series of counts: 1.8 % of the steps go down.
-FALL_RATE = 0.02
-# What a fall takes away: enough to be seen in a count that is rounded to a tenth of its unit.
-FALL_SHARE = (0.01, 0.03)
-VANISH_RATE = 0.04
-LAST_VANISHING_DAY = 30
 
 
 class Timeline:
@@ -519,6 +238,85 @@ def vanishing_day(video: ReplicaVideo) -> float | None:
     """Give the day on which a video is removed; None for the many that stay."""
     rng = random.Random(f"{video.tiktok_id}/vanish")
     return rng.uniform(1, LAST_VANISHING_DAY) if rng.random() < VANISH_RATE else None
+
+
+def _make_account(seed: int, index: int) -> ReplicaAccount:
+    rng = random.Random(f"{seed}/account/{index}")
+    first, second = WORDS["nicknames"]
+    nickname = f"{rng.choice(first)} {rng.choice(second)}"
+    joint = rng.choice((".", "_", ""))
+    # The index makes it unique; the charset is the real one, [a-z0-9_.].
+    handle = nickname.lower().replace(" ", joint) + str(10 + index)
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+    sec_uid = "MS4wLjABAAAA" + "".join(rng.choice(letters) for _ in range(64))
+    account_id = (1_600_000_000 + rng.randrange(100_000_000)) << 32 | rng.getrandbits(32)
+    return ReplicaAccount(str(account_id), handle, nickname, sec_uid)
+
+
+def _make_video(
+    config: ReplicaConfig, accounts: tuple[ReplicaAccount, ...], topic: str, index: int
+) -> ReplicaVideo:
+    # One generator per video, so that a longer list keeps the videos of a shorter one.
+    rng = random.Random(f"{config.seed}/video/{topic}/{index}")
+    created_at = FIRST_POST + timedelta(
+        seconds=rng.randrange(int((LAST_POST - FIRST_POST).total_seconds()))
+    )
+    # An id is stamped when the upload starts, a few seconds before the post is out.
+    stamped_s = int(created_at.timestamp()) - 1 - min(int(rng.expovariate(1 / 5)), 200)
+    tiktok_id = str(stamped_s << 32 | rng.getrandbits(32))
+    look = Look(
+        pattern=rng.choice(PATTERNS),
+        luma=round(rng.uniform(*LUMA_RANGE), 4),
+        hue_deg=round(rng.uniform(0, 360), 2),
+        motion=round(rng.random(), 4),
+        texture=rng.getrandbits(31),
+    )
+    sound = rng.choices(list(SOUND_WEIGHTS), list(SOUND_WEIGHTS.values()))[0]
+    width_px, height_px = rng.choices(list(SIZES_PX), list(SIZES_PX.values()))[0]
+    luck = rng.gauss(0.0, 0.25)
+    if rng.random() < 0.03:
+        luck += rng.uniform(0.5, 1.1)
+    views = round(10 ** (planted_log10_views(topic, look, sound, created_at) + luck))
+    hashtags = _choose_hashtags(rng, topic)
+    account = rng.choice(accounts)
+    return ReplicaVideo(
+        tiktok_id=tiktok_id,
+        account=account,
+        topic=topic,
+        caption=_write_caption(rng, topic, hashtags, accounts),
+        hashtags=hashtags,
+        created_at=created_at,
+        duration_s=round(3 + 17 * rng.betavariate(1.1, 3.2), 1),
+        width_px=width_px,
+        height_px=height_px,
+        rate_hz=rng.choice(FRAME_RATES_HZ),
+        look=look,
+        sound=sound,
+        views=min(max(views, MIN_VIEWS), MAX_VIEWS),
+    )
+
+
+def _choose_hashtags(rng: random.Random, topic: str) -> tuple[str, ...]:
+    first, *others = TOPICS[topic]
+    chosen = [first, *(name for name in others if rng.random() < 0.6)]
+    return tuple(chosen + rng.sample(SHARED_HASHTAGS, rng.randrange(0, 4)))
+
+
+def _write_caption(
+    rng: random.Random, topic: str, hashtags: tuple[str, ...], accounts: tuple[ReplicaAccount, ...]
+) -> str:
+    sentence = rng.choice(WORDS["captions"][topic])
+    for slot, words in WORDS["fillers"].items():
+        while f"{{{slot}}}" in sentence:
+            sentence = sentence.replace(f"{{{slot}}}", rng.choice(words), 1)
+    parts = [sentence[0].upper() + sentence[1:]]
+    if rng.random() < 0.5:
+        parts.append(rng.choice(WORDS["extras"]))
+    if rng.random() < 0.1:
+        parts.append(f"@{rng.choice(accounts).handle}")
+    tags = [f"#{name}" for name in hashtags]
+    rng.shuffle(tags)
+    return " ".join(parts + tags)
 
 
 class _Course:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from scraper.errors import UnknownFault
 from scraper.replica import odd_pages, refusals
-from scraper.replica.clips import UnknownFault
-from scraper.replica.messages import Fault, Reply
+from scraper.replica.edits import Fault
+from scraper.replica.messages import Reply
 
 Number = int | float
 FAULT = re.compile(r"(\w+)(?::(.*))?")

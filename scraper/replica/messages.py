@@ -1,22 +1,27 @@
-"""A request and a reply as plain values, so that the site can be asked without a socket."""
+"""Requests and replies as plain values, signed addresses of files, and parts of a file sent."""
 
 import base64
 import hashlib
 import hmac
+import json
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any
 from urllib.parse import urlencode
-
-if TYPE_CHECKING:
-    from scraper.replica.content import ReplicaVideo
 
 HTML = "text/html; charset=utf-8"
 JSON = "application/json; charset=utf-8"
+TOKEN_COOKIE = "tt_chain_token"
+BUCKETS = ("tos-replica-ve-0068", "tos-replica-pve-0068")
+MEDIA_PATH = re.compile(r"/video/tos/replica/([\w-]+)/(o[0-9a-f]{22})/")
+DENIED = (
+    b"<HTML><HEAD>\n<TITLE>Access Denied</TITLE>\n</HEAD><BODY>\n<H1>Access Denied</H1>\n\n"
+    b"You don't have permission to access this object on this server.<P>\n</BODY>\n</HTML>\n"
+)
 
 
 @dataclass(frozen=True)
@@ -60,46 +65,6 @@ class Reply:
     delay_s: float = 0.0
 
 
-Place = Literal["page", "detail", "listing", "video", "file"]
-
-
-@dataclass(frozen=True)
-class Visit(Request):
-    """A request that concerns a hashtag: its page, detail or listing, or one of its videos.
-
-    A video's page and file belong to the video's first hashtag. `positions` has where each video
-    stands in the hashtag's whole list. `usual` is the site's own answer, `ask` that to any other
-    request.
-    """
-
-    place: Place
-    hashtag: str
-    video: "ReplicaVideo | None"
-    page_size: int
-    positions: Mapping[str, int]
-    usual: Callable[[], Reply]
-    ask: Callable[[Request], Reply]
-
-    @property
-    def part(self) -> int:
-        """Which part of the listing is asked for, from 0; 0 for everything else."""
-        cursor = self.query.get("cursor", "0") if self.place == "listing" else "0"
-        return int(cursor) // self.page_size if cursor.isascii() and cursor.isdigit() else 0
-
-
-# A fault answers in the site's place, or returns None to let the site answer.
-Fault = Callable[[Visit], Reply | None]
-
-
-TOKEN_COOKIE = "tt_chain_token"
-BUCKETS = ("tos-replica-ve-0068", "tos-replica-pve-0068")
-MEDIA_PATH = re.compile(r"/video/tos/replica/([\w-]+)/(o[0-9a-f]{22})/")
-DENIED = (
-    b"<HTML><HEAD>\n<TITLE>Access Denied</TITLE>\n</HEAD><BODY>\n<H1>Access Denied</H1>\n\n"
-    b"You don't have permission to access this object on this server.<P>\n</BODY>\n</HTML>\n"
-)
-
-
 @dataclass(frozen=True)
 class SignedMedia:
     """Where one visitor finds a video's file; `n_bytes` is None until the clip is made."""
@@ -108,6 +73,24 @@ class SignedMedia:
     uri: str
     urls: tuple[str, ...]
     n_bytes: int | None
+
+
+def page_reply(text: str, cookies: Mapping[str, str] | None = None, status: int = 200) -> Reply:
+    """Reply with a page that sets cookies."""
+    headers = []
+    for name, value in (cookies or {}).items():
+        # The page's own script must be able to read msToken; the others are none of its business.
+        flags = "" if name == "msToken" else "; HttpOnly"
+        headers.append(("Set-Cookie", f"{name}={value}; Path=/; Max-Age=15552000{flags}"))
+    return Reply(status, text.encode("utf-8"), HTML, tuple(headers))
+
+
+def json_reply(answer: Mapping[str, Any]) -> Reply:
+    return Reply(200, json.dumps(answer, ensure_ascii=False).encode("utf-8"), JSON)
+
+
+def redirect(location: str, status: int = 302) -> Reply:
+    return Reply(status, headers=(("Location", location),))
 
 
 def new_cookies(request: Request) -> dict[str, str]:

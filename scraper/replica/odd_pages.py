@@ -1,12 +1,11 @@
-"""Faults of single posts: other kinds of post, keys and values that no video should have."""
+"""Faults of listings, scripts and single posts: what comes is odd, or hostile to who reads it."""
 
 import json
 from dataclasses import replace
 from typing import Any
 
-from scraper.replica.messages import JSON, Reply, Visit, denied
-from scraper.replica.refusals import (
-    ItemJson,
+from scraper.replica.edits import (
+    Visit,
     add_script,
     edit_items,
     edit_json,
@@ -16,74 +15,8 @@ from scraper.replica.refusals import (
     whole_listing,
     without_item,
 )
-
-
-def repeated_page(visit: Visit, *, after: int) -> Reply | None:
-    """Give one part twice; the rest follows, so that nothing is missing at the end."""
-    if visit.place != "listing" or visit.part < after or after == 0:
-        return None
-    start = int(visit.query["cursor"])
-    before = visit.ask(_at(visit, start - visit.page_size))
-
-    def edit(answer: dict[str, Any]) -> None:
-        answer["cursor"] = str(int(answer["cursor"]) + visit.page_size)
-
-    return edit_json(before, edit)
-
-
-def endless_more(visit: Visit, *, after: int) -> Reply | None:
-    """Say for ever that there is more, and give the same part again."""
-    if visit.place != "listing" or visit.part < after:
-        return None
-    last = max(after - 1, 0) * visit.page_size
-
-    def edit(answer: dict[str, Any]) -> None:
-        answer |= {"hasMore": True, "cursor": visit.query.get("cursor", "0")}
-
-    return edit_json(visit.ask(_at(visit, last)), edit)
-
-
-def deep_json(visit: Visit, *, depth: int, after: int) -> Reply | None:
-    """Nest lists deeper than a parser that calls itself can follow."""
-    deep = "[" * depth + "]" * depth
-    if visit.place == "listing" and visit.part >= after:
-        body = f'{{"statusCode":0,"cursor":"0","hasMore":true,"itemList":{deep}}}'
-        return Reply(200, body.encode("ascii"), JSON)
-    if visit.place == "video":
-        return edit_page(visit.usual(), lambda scope: scope.update(deep="DEEP"), {"DEEP": deep})
-    return None
-
-
-def dom_only(visit: Visit) -> Reply | None:
-    """List from a script in the page, so that nothing but the drawn cards can be read."""
-    if visit.place != "page":
-        return None
-    text = json.dumps(whole_listing(visit))
-    page = edit_page(visit.usual(), lambda scope: _context(scope).update(cardVariant="A"))
-    return add_script(page, f"window.__LISTED__ = {text};")
-
-
-def hydration_only(visit: Visit) -> Reply | None:
-    """List from the page's own data; its cards show no counts, and it asks for nothing."""
-    if visit.place != "page":
-        return None
-    listed = whole_listing(visit)
-
-    def edit(scope: dict[str, Any]) -> None:
-        scope["webapp.updated-items"] = listed
-        _context(scope).update(cardVariant="B")
-
-    return edit_page(visit.usual(), edit)
-
-
-def _at(visit: Visit, cursor: int) -> Visit:
-    return replace(visit, query={**visit.query, "cursor": str(cursor)})
-
-
-def _context(scope: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = scope["webapp.page-context"]
-    return found
-
+from scraper.replica.items import PRIVATE_POST, REGION_LOCKED, VIDEO_GONE, Json
+from scraper.replica.messages import JSON, Reply, denied
 
 # Runs ACTION at the AFTERth scroll: what came before has been listed, and could be read.
 ON_SCROLL = """
@@ -102,38 +35,6 @@ STAY = (
     "addEventListener('beforeunload', (event) => "
     "{ event.preventDefault(); event.returnValue = 'Stay'; });"
 )
-
-
-def infinite_js(visit: Visit, *, after: int) -> Reply | None:
-    """Never return from a script."""
-    return _run(visit, "while (true) {}", after)
-
-
-def alert(visit: Visit, *, after: int) -> Reply | None:
-    """Open a dialog, which stops every other script until it is closed."""
-    return _run(visit, "alert('Rate this page!');", after)
-
-
-def beforeunload(visit: Visit) -> Reply | None:
-    """Ask whether the visitor really wants to leave; WebDriver says yes by itself."""
-    return _run(visit, STAY, 0)
-
-
-def crash(visit: Visit, *, after: int) -> Reply | None:
-    """End the process that draws the page."""
-    return _run(visit, CRASH, after)
-
-
-def _run(visit: Visit, action: str, after: int) -> Reply | None:
-    if visit.place not in ("page", "video"):
-        return None
-    # A video's page is not scrolled: there it happens while the page loads.
-    n_scrolls = after if visit.place == "page" else 0
-    script = ON_SCROLL.replace("AFTER", str(n_scrolls)).replace("ACTION", action)
-    return add_script(visit.usual(), script)
-
-
-PRIVATE_POST, GONE, REGION_LOCKED = 10216, 10204, 10231
 # Every second item is whole; the others take turns.
 MISSING: tuple[tuple[str, ...], ...] = (
     ("stats", "statsV2"),
@@ -172,10 +73,106 @@ SCRIPTS = (
 )
 
 
+def repeated_page(visit: Visit, *, after: int) -> Reply | None:
+    """Give one part twice; the rest follows, so that nothing is missing at the end."""
+    if visit.place != "listing" or visit.part < after or after == 0:
+        return None
+    start = int(visit.query["cursor"])
+    before = visit.ask(_at(visit, start - visit.page_size))
+
+    def edit(answer: Json) -> None:
+        answer["cursor"] = str(int(answer["cursor"]) + visit.page_size)
+
+    return edit_json(before, edit)
+
+
+def endless_more(visit: Visit, *, after: int) -> Reply | None:
+    """Say for ever that there is more, and give the same part again."""
+    if visit.place != "listing" or visit.part < after:
+        return None
+    last = max(after - 1, 0) * visit.page_size
+
+    def edit(answer: Json) -> None:
+        answer |= {"hasMore": True, "cursor": visit.query.get("cursor", "0")}
+
+    return edit_json(visit.ask(_at(visit, last)), edit)
+
+
+def deep_json(visit: Visit, *, depth: int, after: int) -> Reply | None:
+    """Nest lists deeper than a parser that calls itself can follow."""
+    deep = "[" * depth + "]" * depth
+    if visit.place == "listing" and visit.part >= after:
+        body = f'{{"statusCode":0,"cursor":"0","hasMore":true,"itemList":{deep}}}'
+        return Reply(200, body.encode("ascii"), JSON)
+    if visit.place == "video":
+        return edit_page(visit.usual(), lambda scope: scope.update(deep="DEEP"), {"DEEP": deep})
+    return None
+
+
+def dom_only(visit: Visit) -> Reply | None:
+    """List from a script in the page, so that nothing but the drawn cards can be read."""
+    if visit.place != "page":
+        return None
+    text = json.dumps(whole_listing(visit))
+    page = edit_page(visit.usual(), lambda scope: _context(scope).update(cardVariant="A"))
+    return add_script(page, f"window.__LISTED__ = {text};")
+
+
+def hydration_only(visit: Visit) -> Reply | None:
+    """List from the page's own data; its cards show no counts, and it asks for nothing."""
+    if visit.place != "page":
+        return None
+    listed = whole_listing(visit)
+
+    def edit(scope: Json) -> None:
+        scope["webapp.updated-items"] = listed
+        _context(scope).update(cardVariant="B")
+
+    return edit_page(visit.usual(), edit)
+
+
+def _at(visit: Visit, cursor: int) -> Visit:
+    return replace(visit, query={**visit.query, "cursor": str(cursor)})
+
+
+def _context(scope: Json) -> Json:
+    found: Json = scope["webapp.page-context"]
+    return found
+
+
+def infinite_js(visit: Visit, *, after: int) -> Reply | None:
+    """Never return from a script."""
+    return _run(visit, "while (true) {}", after)
+
+
+def alert(visit: Visit, *, after: int) -> Reply | None:
+    """Open a dialog, which stops every other script until it is closed."""
+    return _run(visit, "alert('Rate this page!');", after)
+
+
+def beforeunload(visit: Visit) -> Reply | None:
+    """Ask whether the visitor really wants to leave; WebDriver says yes by itself."""
+    return _run(visit, STAY, 0)
+
+
+def crash(visit: Visit, *, after: int) -> Reply | None:
+    """End the process that draws the page."""
+    return _run(visit, CRASH, after)
+
+
+def _run(visit: Visit, action: str, after: int) -> Reply | None:
+    if visit.place not in ("page", "video"):
+        return None
+    # A video's page is not scrolled: there it happens while the page loads.
+    n_scrolls = after if visit.place == "page" else 0
+    script = ON_SCROLL.replace("AFTER", str(n_scrolls)).replace("ACTION", action)
+    return add_script(visit.usual(), script)
+
+
 def photo_post(visit: Visit) -> Reply | None:
     """Make slideshows of some."""
 
-    def edit(item: ItemJson, _n: int) -> None:
+    def edit(item: Json, _n: int) -> None:
         picture = {"urlList": [item["video"]["cover"]]}
         image = {"imageURL": picture, "imageWidth": 1080, "imageHeight": 1440}
         item["imagePost"] = {"images": [image, image], "cover": image, "title": ""}
@@ -197,7 +194,7 @@ def pinned(visit: Visit) -> Reply | None:
 def live_room(visit: Visit) -> Reply | None:
     """List some live rooms among the videos."""
 
-    def edit(item: ItemJson, _n: int) -> None:
+    def edit(item: Json, _n: int) -> None:
         item["liveRoomInfo"] = {"roomId": item["id"], "status": 2, "title": item["desc"]}
         _without_film(item)
 
@@ -206,7 +203,7 @@ def live_room(visit: Visit) -> Reply | None:
 
 def private(visit: Visit) -> Reply | None:
     """List some that only friends may see; their own pages say so."""
-    marks: tuple[ItemJson, ...] = ({"privateItem": True}, {"secret": True}, {"forFriend": True})
+    marks: tuple[Json, ...] = ({"privateItem": True}, {"secret": True}, {"forFriend": True})
     return _withheld(visit, PRIVATE_POST, "") or edit_struck(
         visit, lambda item, n: item.update(marks[n % len(marks)])
     )
@@ -216,7 +213,7 @@ def removed(visit: Visit) -> Reply | None:
     """List some that were taken down; their own pages do not have them any more."""
     if visit.place == "file" and _is_struck_video(visit):
         return denied()
-    return _withheld(visit, GONE, "item doesn't exist") or edit_struck(
+    return _withheld(visit, VIDEO_GONE, "item doesn't exist") or edit_struck(
         visit, lambda item, _: item.update(takeDown=1)
     )
 
@@ -229,7 +226,7 @@ def region_locked(visit: Visit) -> Reply | None:
 def missing_keys(visit: Visit) -> Reply | None:
     """Leave keys out, another group in every second item."""
 
-    def edit(item: ItemJson, position: int) -> None:
+    def edit(item: Json, position: int) -> None:
         if position % 2:
             for name in MISSING[position // 2 % len(MISSING)]:
                 item.pop(name, None)
@@ -240,7 +237,7 @@ def missing_keys(visit: Visit) -> Reply | None:
 def string_numbers(visit: Visit) -> Reply | None:
     """Write every number as text."""
 
-    def edit(item: ItemJson, _position: int) -> None:
+    def edit(item: Json, _position: int) -> None:
         for name in list(item):
             item[name] = _as_texts(item[name])
 
@@ -253,7 +250,7 @@ def string_numbers(visit: Visit) -> Reply | None:
 def huge_caption(visit: Visit, *, n_chars: int) -> Reply | None:
     """Give some a caption as long as a book."""
 
-    def edit(item: ItemJson, _n: int) -> None:
+    def edit(item: Json, _n: int) -> None:
         item["desc"] = (item["desc"] + " ") * (n_chars // (len(item["desc"]) + 1) + 1)
 
     return edit_struck(visit, edit)
@@ -288,7 +285,7 @@ def huge_numbers(visit: Visit, *, n_digits: int) -> Reply | None:
     raw = {"MANY": "9" * n_digits, "FAR": "1e400"}
     values: tuple[Any, ...] = ("MANY", -5, 2**63, "FAR", 1.5, True)
 
-    def edit(item: ItemJson, n: int) -> None:
+    def edit(item: Json, n: int) -> None:
         _count(item, values[n % len(values)])
         item["createTime"] = 10**18
         item["video"] |= {"duration": "FAR", "width": 10**12, "height": -1}
@@ -299,7 +296,7 @@ def huge_numbers(visit: Visit, *, n_digits: int) -> Reply | None:
 def script_caption(visit: Visit) -> Reply | None:
     """Write captions that a page, a table or a terminal might obey."""
 
-    def edit(item: ItemJson, position: int) -> None:
+    def edit(item: Json, position: int) -> None:
         item["desc"] = SCRIPTS[position % len(SCRIPTS)]
 
     return edit_items(visit, edit)
@@ -315,13 +312,13 @@ def _withheld(visit: Visit, status: int, words: str) -> Reply | None:
     return without_item(visit, status, words)
 
 
-def _without_film(item: ItemJson) -> None:
+def _without_film(item: Json) -> None:
     item["video"] |= {"duration": 0, "playAddr": "", "bitrateInfo": []}
     item["video"].pop("PlayAddrStruct", None)
 
 
 def _spell(visit: Visit, letters: str) -> Reply | None:
-    def edit(item: ItemJson, _n: int) -> None:
+    def edit(item: Json, _n: int) -> None:
         item["desc"] += f" {letters}"
         item["challenges"] = [*item.get("challenges", []), {"id": "1", "title": letters}]
         item["textExtra"].append({"hashtagName": letters, "start": 0, "end": 1, "type": 1})
@@ -329,7 +326,7 @@ def _spell(visit: Visit, letters: str) -> Reply | None:
     return edit_struck(visit, edit)
 
 
-def _count(item: ItemJson, value: Any) -> None:
+def _count(item: Json, value: Any) -> None:
     item["stats"]["playCount"] = value
     item["statsV2"]["playCount"] = value
 

@@ -1,145 +1,178 @@
-"""Faults by which the site refuses a visitor, or fails: statuses, walls, waits, empty bodies."""
+"""Faults by which the site refuses a visitor or fails, and files that are not what they say."""
 
-import json
 import re
 import struct
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
 from urllib.parse import urlsplit
 
-from scraper.replica import pages
+from scraper.replica import items
+from scraper.replica.edits import Fault, Visit, add_script, announce, body_of, file_of, without_item
 from scraper.replica.messages import (
     DENIED,
     HTML,
     JSON,
     Endless,
-    Fault,
     FileSlice,
     Reply,
-    Visit,
     denied,
-)
-from scraper.replica.pages import (
-    challenge,
-    dump_json,
-    edit_hydration,
     json_reply,
     page_reply,
     redirect,
 )
 
-ItemJson = dict[str, Any]
-# Makes an odd one of an item; gets the item's place in the hashtag's whole list.
-ItemEdit = Callable[[ItemJson, int], object]
+# An hour after the site's first video; long ago for every visitor.
+LONG_AGO_S = 1_772_330_400
+CAPTCHA = (
+    '<div id="tiktok-verify-ele" class="captcha-disable-scroll">'
+    '<div class="captcha_verify_container"><p>Drag the slider to fit the puzzle</p></div></div>'
+)
+WAF = (
+    "<!DOCTYPE html><html><head><title>Please wait...</title></head><body>"
+    '<p id="cs" class="{}"></p><p id="wci" class="_wafchallengeid"></p>'
+    '<p id="rci" class="waforiginalreid"></p><p>Please wait...</p></body></html>'
+).format("BASE64")
+# Lets so many parts of the listing through; at the next request it shows something, and after
+# `behind` further parts nothing comes any more.
+WALL = """
+(() => {
+  const fetched = window.fetch;
+  let nAsked = 0;
+  const show = () => {
+    if (document.getElementById('wall')) return;
+    const wall = document.createElement('div');
+    wall.id = 'wall';
+    wall.innerHTML = `MARKUP`;
+    document.body.appendChild(wall);
+    const close = wall.querySelector('[data-e2e=modal-close-inner-button]');
+    if (close) close.addEventListener('click', () => wall.remove());
+    NOTE
+  };
+  window.fetch = function (...given) {
+    if (!String(given[0]).includes('/item_list/')) return fetched.apply(this, given);
+    nAsked += 1;
+    if (nAsked > AFTER) show();
+    return nAsked > AFTER + BEHIND ? new Promise(() => {}) : fetched.apply(this, given);
+  };
+})();
+"""
+MODAL = (
+    '<div id="login-modal" role="dialog" aria-modal="true" data-e2e="login-modal">'
+    '<div id="loginContainer"><h2 id="login-modal-title" data-e2e="login-title">Log in to TikTok'
+    '</h2><div data-e2e="channel-item">Continue as guest</div></div>'
+    '<button data-e2e="modal-close-inner-button" aria-label="Close">x</button></div>'
+)
 
-STRUCK_EVERY = 5
+
+def empty_body(visit: Visit, *, after: int) -> Reply | None:
+    """Answer 200 with nothing in it."""
+    if _is_late_part(visit, after):
+        return Reply(200, b"", JSON)
+    return Reply(200, b"", HTML) if visit.place == "video" else None
 
 
-def is_struck(position: int) -> bool:
-    """Tell whether a fault that makes odd ones of some posts only does so to this one."""
-    return position % STRUCK_EVERY == 0
-
-
-def edit_struck(visit: Visit, edit: ItemEdit, raw: Mapping[str, str] | None = None) -> Reply | None:
-    """Edit every fifth item, where it is listed and on its own page; n counts only these."""
-
-    def edit_some(item: ItemJson, position: int) -> None:
-        if is_struck(position):
-            edit(item, position // STRUCK_EVERY)
-
-    return edit_items(visit, edit_some, raw)
-
-
-def edit_items(visit: Visit, edit: ItemEdit, raw: Mapping[str, str] | None = None) -> Reply | None:
-    """Edit every item, where it is listed and on its own page."""
-
-    def edit_list(answer: dict[str, Any]) -> None:
-        for item in answer.get("itemList", []):
-            edit(item, visit.positions[item["id"]])
-
-    def edit_own(scope: dict[str, Any]) -> None:
-        detail = scope["webapp.video-detail"]
-        if visit.video is not None and "itemInfo" in detail:
-            item = detail["itemInfo"]["itemStruct"]
-            edit(item, visit.positions[visit.video.tiktok_id])
-
-    if visit.place == "listing":
-        return edit_json(visit.usual(), edit_list, raw)
+def verify_json(visit: Visit, *, after: int) -> Reply | None:
+    """Ask for a captcha in JSON; a video's own page has the status that means the same."""
+    if _is_late_part(visit, after):
+        return json_reply({"type": "verify"})
     if visit.place == "video":
-        return edit_page(visit.usual(), edit_own, raw)
+        return without_item(visit, items.CAPTCHA, "")
     return None
 
 
-def edit_json(
-    reply: Reply, edit: Callable[[dict[str, Any]], object], raw: Mapping[str, str] | None = None
-) -> Reply:
-    answer = json.loads(_bytes(reply))
-    edit(answer)
-    return replace(reply, body=dump_json(answer, raw).encode("ascii"), content_type=JSON)
+def captcha(visit: Visit, *, after: int) -> Reply | None:
+    """Lay a captcha over the page; nothing is listed behind it."""
+    if visit.place == "video" or (visit.place == "page" and after == 0):
+        return page_reply(f"<!DOCTYPE html><title>TikTok - Make Your Day</title>{CAPTCHA}")
+    if visit.place == "page":
+        return add_script(visit.usual(), _wall(CAPTCHA, after, 0, note="fetched('/captcha/get');"))
+    return None
 
 
-def edit_page(
-    reply: Reply, edit: Callable[[dict[str, Any]], object], raw: Mapping[str, str] | None = None
-) -> Reply:
-    """Edit a page's hydration data."""
-    page = edit_hydration(_bytes(reply).decode("utf-8"), edit, raw)
-    return replace(reply, body=page.encode("utf-8"))
+def login_wall(visit: Visit) -> Reply | None:
+    """Send every visitor to the login page."""
+    if visit.place in ("page", "video"):
+        return redirect(f"/login?redirect_url={visit.path}&lang=en&enter_method=mandatory")
+    return None
 
 
-def add_script(reply: Reply, script: str) -> Reply:
-    """Have a page run a script before its own."""
-    # "</" would end the element; within JavaScript the backslash changes nothing.
-    safe = script.replace("</", "<\\/").encode("utf-8")
-    body = _bytes(reply).replace(b"<body>", b"<body><script>" + safe + b"</script>", 1)
-    return replace(reply, body=body)
+def login_modal(visit: Visit, *, after: int, behind: int) -> Reply | None:
+    """Lay a login dialog over the page; some more is listed behind it, then nothing comes."""
+    if visit.place == "page":
+        return add_script(visit.usual(), _wall(MODAL, after, behind))
+    return None
 
 
-def whole_listing(visit: Visit) -> list[ItemJson]:
-    """Every item that the hashtag's listing would show this visitor."""
-    found: list[ItemJson] = []
-    query = {"challengeID": challenge(visit.hashtag)["id"], "cursor": "0"}
-    while True:
-        reply = visit.ask(replace(visit, path="/api/challenge/item_list/", query=query))
-        part = json.loads(_bytes(reply))
-        found += part.get("itemList", [])
-        if not part.get("hasMore"):
-            return found
-        query["cursor"] = part["cursor"]
+def waf_wait(visit: Visit) -> Reply | None:
+    """Answer with a page that wants a proof of work first."""
+    return page_reply(WAF) if visit.place != "file" else None
 
 
-def announce(visit: Visit, size_of: Callable[[int], int]) -> Reply:
-    """A video's page that promises a file of another size, made from the true one."""
-
-    def edit(scope: dict[str, Any]) -> None:
-        detail = scope["webapp.video-detail"]
-        if "itemInfo" not in detail:
-            return
-        video = detail["itemInfo"]["itemStruct"]["video"]
-        n_bytes = size_of(video["size"])
-        video["size"] = n_bytes
-        for address in (video["PlayAddrStruct"], video["bitrateInfo"][0]["PlayAddr"]):
-            address["DataSize"] = n_bytes
-
-    return edit_page(visit.usual(), edit)
+def no_such_hashtag(visit: Visit) -> Reply | None:
+    """Know nothing of the hashtag; its page is there all the same."""
+    if visit.place in ("detail", "listing"):
+        return json_reply(items.envelope(0.0, items.NO_SUCH_HASHTAG))
+    return None
 
 
-def file_of(visit: Visit) -> FileSlice | None:
-    """The whole file that the visitor may read; None where it may not."""
-    headers = {k: v for k, v in visit.headers.items() if k not in ("range", "if-none-match")}
-    reply = visit.ask(replace(visit, headers=headers))
-    return reply.body if isinstance(reply.body, FileSlice) else None
+def rate_limit(visit: Visit, *, retry_after_s: int, after: int) -> Reply | None:
+    """Answer 429 and say when to come again."""
+    if not _is_late(visit, after):
+        return None
+    headers = (("Retry-After", str(retry_after_s)),)
+    return Reply(429, b"Too Many Requests\n", "text/plain", headers)
 
 
-def _bytes(reply: Reply) -> bytes:
-    return reply.body if isinstance(reply.body, bytes) else b""
+def forbidden(visit: Visit, *, after: int) -> Reply | None:
+    """Answer 403."""
+    return denied() if _is_late(visit, after) else None
 
 
-# An hour after the site's first video; long ago for every visitor.
-LONG_AGO_S = 1_772_330_400
+def server_error(visit: Visit, *, after: int) -> Reply | None:
+    """Answer 500."""
+    if not _is_late(visit, after):
+        return None
+    return Reply(500, b"Internal Server Error\n", "text/plain")
+
+
+def slow(visit: Visit, *, delay_s: float) -> Reply:
+    """Answer as usual, but late."""
+    usual = visit.usual()
+    return Reply(usual.status, usual.body, usual.content_type, usual.headers, delay_s)
+
+
+def endless_body(visit: Visit, *, mb_per_s: float, after: int) -> Reply | None:
+    """Begin as usual and never end: a part of the listing, and files."""
+    bytes_per_s = mb_per_s * 1e6
+    # About twenty blocks a second; less than a byte cannot be sent.
+    size = max(1, min(1 << 16, int(bytes_per_s / 20)))
+    if visit.place == "file":
+        whole = file_of(visit)
+        if whole is None:
+            return None
+        with whole.path.open("rb") as file:
+            head = file.read(size)
+        return Reply(200, Endless(head, bytes(size), bytes_per_s), "video/mp4")
+    if _is_late_part(visit, after):
+        return Reply(200, Endless(b'{"itemList":[', b" " * size, bytes_per_s), JSON)
+    if after == 0 and visit.place in ("page", "video"):
+        return Reply(200, Endless(b"<!DOCTYPE html><p>", b"x" * size, bytes_per_s), HTML)
+    return None
+
+
+def _is_late_part(visit: Visit, after: int) -> bool:
+    return visit.place == "listing" and visit.part >= after
+
+
+def _is_late(visit: Visit, after: int) -> bool:
+    """Whether it is refused: late parts of the listing, videos, files; with 0 all there is."""
+    return after == 0 or visit.place in ("video", "file") or _is_late_part(visit, after)
+
+
+def _wall(markup: str, after: int, behind: int, note: str = "") -> str:
+    script = WALL.replace("MARKUP", markup).replace("NOTE", note)
+    return script.replace("AFTER", str(after)).replace("BEHIND", str(behind))
 
 
 def truncated_mp4(visit: Visit, *, share: float) -> Reply | None:
@@ -196,8 +229,7 @@ def expired_url(times: int) -> Fault:
             if n_asked[visit.video.tiktok_id] > times:
                 return None
         usual = visit.usual()
-        body = usual.body if isinstance(usual.body, bytes) else b""
-        past = re.sub(rb"\bexpire=[0-9]+", b"expire=%d" % LONG_AGO_S, body)
+        past = re.sub(rb"\bexpire=[0-9]+", b"expire=%d" % LONG_AGO_S, body_of(usual))
         return Reply(usual.status, past, usual.content_type, usual.headers)
 
     return answer
@@ -224,164 +256,3 @@ def _grey_png(side_px: int) -> bytes:
 
 
 PNG = _grey_png(64)
-
-
-CAPTCHA_STATUS, NO_SUCH_HASHTAG = 10000, 10205
-CAPTCHA = (
-    '<div id="tiktok-verify-ele" class="captcha-disable-scroll">'
-    '<div class="captcha_verify_container"><p>Drag the slider to fit the puzzle</p></div></div>'
-)
-WAF = (
-    "<!DOCTYPE html><html><head><title>Please wait...</title></head><body>"
-    '<p id="cs" class="{}"></p><p id="wci" class="_wafchallengeid"></p>'
-    '<p id="rci" class="waforiginalreid"></p><p>Please wait...</p></body></html>'
-).format("BASE64")
-# Lets so many parts of the listing through; at the next request it shows something, and after
-# `behind` further parts nothing comes any more.
-WALL = """
-(() => {
-  const fetched = window.fetch;
-  let nAsked = 0;
-  const show = () => {
-    if (document.getElementById('wall')) return;
-    const wall = document.createElement('div');
-    wall.id = 'wall';
-    wall.innerHTML = `MARKUP`;
-    document.body.appendChild(wall);
-    const close = wall.querySelector('[data-e2e=modal-close-inner-button]');
-    if (close) close.addEventListener('click', () => wall.remove());
-    NOTE
-  };
-  window.fetch = function (...given) {
-    if (!String(given[0]).includes('/item_list/')) return fetched.apply(this, given);
-    nAsked += 1;
-    if (nAsked > AFTER) show();
-    return nAsked > AFTER + BEHIND ? new Promise(() => {}) : fetched.apply(this, given);
-  };
-})();
-"""
-MODAL = (
-    '<div id="login-modal" role="dialog" aria-modal="true" data-e2e="login-modal">'
-    '<div id="loginContainer"><h2 id="login-modal-title" data-e2e="login-title">Log in to TikTok'
-    '</h2><div data-e2e="channel-item">Continue as guest</div></div>'
-    '<button data-e2e="modal-close-inner-button" aria-label="Close">x</button></div>'
-)
-
-
-def empty_body(visit: Visit, *, after: int) -> Reply | None:
-    """Answer 200 with nothing in it."""
-    if _is_late_part(visit, after):
-        return Reply(200, b"", JSON)
-    return Reply(200, b"", HTML) if visit.place == "video" else None
-
-
-def verify_json(visit: Visit, *, after: int) -> Reply | None:
-    """Ask for a captcha in JSON; a video's own page has the status that means the same."""
-    if _is_late_part(visit, after):
-        return json_reply({"type": "verify"})
-    if visit.place == "video":
-        return without_item(visit, CAPTCHA_STATUS, "")
-    return None
-
-
-def captcha(visit: Visit, *, after: int) -> Reply | None:
-    """Lay a captcha over the page; nothing is listed behind it."""
-    if visit.place == "video" or (visit.place == "page" and after == 0):
-        return page_reply(f"<!DOCTYPE html><title>TikTok - Make Your Day</title>{CAPTCHA}")
-    if visit.place == "page":
-        return add_script(visit.usual(), _wall(CAPTCHA, after, 0, note="fetched('/captcha/get');"))
-    return None
-
-
-def login_wall(visit: Visit) -> Reply | None:
-    """Send every visitor to the login page."""
-    if visit.place in ("page", "video"):
-        return redirect(f"/login?redirect_url={visit.path}&lang=en&enter_method=mandatory")
-    return None
-
-
-def login_modal(visit: Visit, *, after: int, behind: int) -> Reply | None:
-    """Lay a login dialog over the page; some more is listed behind it, then nothing comes."""
-    if visit.place == "page":
-        return add_script(visit.usual(), _wall(MODAL, after, behind))
-    return None
-
-
-def waf_wait(visit: Visit) -> Reply | None:
-    """Answer with a page that wants a proof of work first."""
-    return page_reply(WAF) if visit.place != "file" else None
-
-
-def no_such_hashtag(visit: Visit) -> Reply | None:
-    """Know nothing of the hashtag; its page is there all the same."""
-    if visit.place in ("detail", "listing"):
-        return json_reply(pages.envelope(0.0, NO_SUCH_HASHTAG))
-    return None
-
-
-def rate_limit(visit: Visit, *, retry_after_s: int, after: int) -> Reply | None:
-    """Answer 429 and say when to come again."""
-    if not _is_late(visit, after):
-        return None
-    headers = (("Retry-After", str(retry_after_s)),)
-    return Reply(429, b"Too Many Requests\n", "text/plain", headers)
-
-
-def forbidden(visit: Visit, *, after: int) -> Reply | None:
-    """Answer 403."""
-    return denied() if _is_late(visit, after) else None
-
-
-def server_error(visit: Visit, *, after: int) -> Reply | None:
-    """Answer 500."""
-    if not _is_late(visit, after):
-        return None
-    return Reply(500, b"Internal Server Error\n", "text/plain")
-
-
-def slow(visit: Visit, *, delay_s: float) -> Reply:
-    """Answer as usual, but late."""
-    usual = visit.usual()
-    return Reply(usual.status, usual.body, usual.content_type, usual.headers, delay_s)
-
-
-def endless_body(visit: Visit, *, mb_per_s: float, after: int) -> Reply | None:
-    """Begin as usual and never end: a part of the listing, and files."""
-    bytes_per_s = mb_per_s * 1e6
-    # About twenty blocks a second; less than a byte cannot be sent.
-    size = max(1, min(1 << 16, int(bytes_per_s / 20)))
-    if visit.place == "file":
-        whole = file_of(visit)
-        if whole is None:
-            return None
-        with whole.path.open("rb") as file:
-            head = file.read(size)
-        return Reply(200, Endless(head, bytes(size), bytes_per_s), "video/mp4")
-    if _is_late_part(visit, after):
-        return Reply(200, Endless(b'{"itemList":[', b" " * size, bytes_per_s), JSON)
-    if after == 0 and visit.place in ("page", "video"):
-        return Reply(200, Endless(b"<!DOCTYPE html><p>", b"x" * size, bytes_per_s), HTML)
-    return None
-
-
-def without_item(visit: Visit, status: int, words: str) -> Reply:
-    """A video's page that has a status code in place of the video."""
-
-    def edit(scope: dict[str, Any]) -> None:
-        scope["webapp.video-detail"] = {"statusCode": status, "statusMsg": words}
-
-    return edit_page(visit.usual(), edit)
-
-
-def _is_late_part(visit: Visit, after: int) -> bool:
-    return visit.place == "listing" and visit.part >= after
-
-
-def _is_late(visit: Visit, after: int) -> bool:
-    """Whether it is refused: late parts of the listing, videos, files; with 0 all there is."""
-    return after == 0 or visit.place in ("video", "file") or _is_late_part(visit, after)
-
-
-def _wall(markup: str, after: int, behind: int, note: str = "") -> str:
-    script = WALL.replace("MARKUP", markup).replace("NOTE", note)
-    return script.replace("AFTER", str(after)).replace("BEHIND", str(behind))

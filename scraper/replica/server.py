@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from scraper.replica.clips import ReplicaError
+from scraper.errors import ReplicaError
 from scraper.replica.content import ReplicaConfig, build_content
-from scraper.replica.messages import Endless, Fault, FileSlice, Reply, Request
+from scraper.replica.edits import Fault
+from scraper.replica.messages import Endless, FileSlice, Reply, Request
 from scraper.replica.site import ReplicaSite
 
 log = logging.getLogger(__name__)

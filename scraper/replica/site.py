@@ -1,6 +1,5 @@
-"""The site as a function from request to reply; knows no socket."""
+"""The site as a function from request to reply, without a socket: its routes and their answers."""
 
-import logging
 import re
 import secrets
 import threading
@@ -11,86 +10,33 @@ from dataclasses import fields, replace
 from pathlib import Path
 from urllib.parse import unquote
 
-from scraper.replica import pages
+from scraper.replica import items, pages
 from scraper.replica.clips import clip_path, make_clip
 from scraper.replica.content import TOPICS, Content, ReplicaVideo, Timeline
+from scraper.replica.edits import Fault, Place, Visit
 from scraper.replica.faults import make_fault
 from scraper.replica.messages import (
     HTML,
     MEDIA_PATH,
-    Fault,
-    Place,
     Reply,
     Request,
     SignedMedia,
-    Visit,
     denied,
+    json_reply,
     may_read,
     new_cookies,
     object_key,
+    page_reply,
+    redirect,
     serve_file,
     sign,
 )
-from scraper.replica.pages import STYLE, TAG_SCRIPT, json_reply, not_found, page_reply, redirect
-
-log = logging.getLogger(__name__)
-
+from scraper.replica.pages import STYLE, TAG_SCRIPT, not_found
 
 TAG_PATH = re.compile(r"/tag/([^/]+)/?")
 VIDEO_PATH = re.compile(r"/@([\w.-]*)/(?:video|photo)/([0-9]{1,20})/?")
 DETAIL_PATH = re.compile(r"/api/challenge/detail/?")
 LISTING_PATH = re.compile(r"/api/challenge/item_list/?")
-
-
-class HashtagVisits:
-    """Tells requests about a hashtag from others."""
-
-    def __init__(
-        self,
-        content: Content,
-        tag_by_challenge: Mapping[str, str],
-        video_by_object: Mapping[str, ReplicaVideo],
-    ) -> None:
-        self._content = content
-        self._tag_by_challenge = tag_by_challenge
-        self._video_by_object = video_by_object
-
-    def read(self, request: Request, answer: Callable[[Request], Reply]) -> Visit | None:
-        """Give the request with what a fault must know of it; None if it is about no hashtag."""
-        place, hashtag, video = self._subject(request)
-        if place is None or hashtag is None:
-            return None
-        listed = self._content.by_tag.get(hashtag, ())
-        return Visit(
-            **{field.name: getattr(request, field.name) for field in fields(Request)},
-            place=place,
-            hashtag=hashtag,
-            video=video,
-            page_size=self._content.config.page_size,
-            positions={v.tiktok_id: i for i, v in enumerate(listed)},
-            usual=lambda: answer(request),
-            ask=answer,
-        )
-
-    def _subject(self, request: Request) -> tuple[Place | None, str | None, ReplicaVideo | None]:
-        if match := TAG_PATH.fullmatch(request.path):
-            return "page", unquote(match[1]).lower(), None
-        if DETAIL_PATH.fullmatch(request.path):
-            return "detail", request.query.get("challengeName", "").lower(), None
-        if LISTING_PATH.fullmatch(request.path):
-            number = request.query.get("challengeID", "")
-            return "listing", self._tag_by_challenge.get(number), None
-        place: Place = "video"
-        if match := VIDEO_PATH.fullmatch(request.path):
-            video = self._content.by_id.get(match[2])
-        elif match := MEDIA_PATH.fullmatch(request.path):
-            place, video = "file", self._video_by_object.get(match[2])
-        else:
-            return None, None, None
-        return place, video.hashtags[0] if video and video.hashtags else None, video
-
-
-NO_SUCH_HASHTAG, BAD_PARAMETERS, VIDEO_GONE = 10205, 10201, 10204
 ROBOTS = """User-agent: *
 Disallow: /api/
 Disallow: /login
@@ -134,8 +80,7 @@ class ReplicaSite:
         self._css_class = secrets.token_hex(4)
         self._by_object = {object_key(v.tiktok_id): v for v in content.videos}
         known = {name for names in TOPICS.values() for name in names} | set(content.by_tag)
-        self._tag_by_challenge = {pages.challenge(name)["id"]: name for name in sorted(known)}
-        self._visits = HashtagVisits(content, self._tag_by_challenge, self._by_object)
+        self._tag_by_challenge = {items.challenge(name)["id"]: name for name in sorted(known)}
         self._making: dict[str, threading.Lock] = {
             v.tiktok_id: threading.Lock() for v in content.videos
         }
@@ -160,7 +105,7 @@ class ReplicaSite:
         """The reply to any request; 404 for what the site does not have."""
         if request.method not in ("GET", "HEAD"):
             return Reply(405, b"", HTML, (("Allow", "GET, HEAD"),))
-        visit = self._visits.read(request, self._answer) if self._faults else None
+        visit = self._visit(request) if self._faults else None
         fault = self._faults.get(visit.hashtag) if visit else None
         instead = fault(visit) if fault and visit else None
         return instead or self._answer(request)
@@ -171,6 +116,40 @@ class ReplicaSite:
             self._faults.pop(hashtag, None)
         else:
             self._faults[hashtag] = make_fault(fault) if isinstance(fault, str) else fault
+
+    def _visit(self, request: Request) -> Visit | None:
+        """Give the request with what a fault must know of it; None if it is about no hashtag."""
+        place, hashtag, video = self._subject(request)
+        if place is None or hashtag is None:
+            return None
+        listed = self.content.by_tag.get(hashtag, ())
+        return Visit(
+            **{field.name: getattr(request, field.name) for field in fields(Request)},
+            place=place,
+            hashtag=hashtag,
+            video=video,
+            page_size=self.content.config.page_size,
+            positions={v.tiktok_id: i for i, v in enumerate(listed)},
+            usual=lambda: self._answer(request),
+            ask=self._answer,
+        )
+
+    def _subject(self, request: Request) -> tuple[Place | None, str | None, ReplicaVideo | None]:
+        if match := TAG_PATH.fullmatch(request.path):
+            return "page", unquote(match[1]).lower(), None
+        if DETAIL_PATH.fullmatch(request.path):
+            return "detail", request.query.get("challengeName", "").lower(), None
+        if LISTING_PATH.fullmatch(request.path):
+            number = request.query.get("challengeID", "")
+            return "listing", self._tag_by_challenge.get(number), None
+        place: Place = "video"
+        if match := VIDEO_PATH.fullmatch(request.path):
+            video = self.content.by_id.get(match[2])
+        elif match := MEDIA_PATH.fullmatch(request.path):
+            place, video = "file", self._by_object.get(match[2])
+        else:
+            return None, None, None
+        return place, video.hashtags[0] if video and video.hashtags else None, video
 
     def _answer(self, request: Request) -> Reply:
         for pattern, route in self._routes:
@@ -188,7 +167,7 @@ class ReplicaSite:
         inlined = None
         if videos is not None and zlib.crc32(name.encode()) % 5 == 0:
             # The real site does this for some visitors; the page's script asks all the same.
-            inlined = pages.challenge_detail(name, videos, self._clock())
+            inlined = items.challenge_detail(name, videos, self._clock())
         page = pages.tag_page(
             self._shell(request),
             name,
@@ -205,12 +184,12 @@ class ReplicaSite:
         cookies = new_cookies(request)
         if video is None:
             url = f"{request.origin}{request.path}"
-            return page_reply(pages.missing_video_page(shell, url, VIDEO_GONE), cookies)
+            return page_reply(pages.missing_video_page(shell, url, items.VIDEO_GONE), cookies)
         self._clip(video)
         # Signed for the cookies that this very page brings.
         visitor = replace(request, cookies={**request.cookies, **cookies})
         signed = self._signed(video, visitor)
-        item = pages.item_struct(video, signed, detail=True)
+        item = items.item_struct(video, signed, detail=True)
         others = [v.tiktok_id for v in self.content.by_tag[video.hashtags[0]]]
         beside = others[(others.index(video.tiktok_id) + 1) % len(others)]
         shown = self.timeline.video(beside) if beside != video.tiktok_id else None
@@ -230,21 +209,23 @@ class ReplicaSite:
         name = request.query.get("challengeName", "").lower()
         videos = self._listing(name)
         if videos is None:
-            return json_reply(pages.envelope(self._clock(), NO_SUCH_HASHTAG))
-        return json_reply(pages.challenge_detail(name, videos, self._clock()))
+            return json_reply(items.envelope(self._clock(), items.NO_SUCH_HASHTAG))
+        return json_reply(items.challenge_detail(name, videos, self._clock()))
 
     def _item_list(self, request: Request, _match: re.Match[str]) -> Reply:
         name = self._tag_by_challenge.get(request.query.get("challengeID", ""))
         numbers = (request.query.get("cursor", "0"), request.query.get("count", "30"))
         if name is None or not all(re.fullmatch(r"[0-9]{1,9}", n) for n in numbers):
-            return json_reply(pages.envelope(self._clock(), BAD_PARAMETERS, "invalid parameters"))
+            return json_reply(
+                items.envelope(self._clock(), items.BAD_PARAMETERS, "invalid parameters")
+            )
         start, count = int(numbers[0]), min(int(numbers[1]), self.content.config.page_size)
         videos = self._listing(name) or ()
         shown = videos[start : start + count]
-        listed = [pages.item_struct(v, self._signed(v, request), detail=False) for v in shown]
+        listed = [items.item_struct(v, self._signed(v, request), detail=False) for v in shown]
         cursor = start + len(shown)
         more = cursor < len(videos)
-        return json_reply(pages.item_list(listed, cursor, has_more=more, now_s=self._clock()))
+        return json_reply(items.item_list(listed, cursor, has_more=more, now_s=self._clock()))
 
     def _media(self, request: Request, match: re.Match[str]) -> Reply:
         found = self._by_object.get(match[2])
@@ -285,7 +266,7 @@ class ReplicaSite:
         """Videos under a hashtag; None if there is no such hashtag."""
         if name in self.content.by_tag:
             return self.timeline.listed(name)
-        return () if pages.challenge(name)["id"] in self._tag_by_challenge else None
+        return () if items.challenge(name)["id"] in self._tag_by_challenge else None
 
     def _shell(self, request: Request) -> pages.Shell:
         return pages.Shell(request.origin, self._css_class)

@@ -1,4 +1,4 @@
-"""» The scraper's door to the catalog: one file per step."""
+"""The steps of the scraper, which alone touch the catalog; this face is for its commands."""
 
 from scraper.steps.fetch import count_to_fetch, fetch
 from scraper.steps.import_ import ImportResult, import_path

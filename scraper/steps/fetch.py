@@ -1,4 +1,4 @@
-"""» Fetch the media files that are not here yet."""
+"""The step that fetches: download the media files that are not here yet."""
 
 import logging
 from collections.abc import Iterator

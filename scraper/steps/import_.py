@@ -1,4 +1,4 @@
-"""» Import what other tools collected: videos, counts and media files."""
+"""The step that imports: store the videos, counts and files that other tools collected."""
 
 import errno
 import logging
@@ -17,19 +17,25 @@ from catalog.record.sightings import adopt_media, store_rejected, store_sighting
 from catalog.schema.session import Catalog
 from catalog.work.claims import MediaDone
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
-from scraper.errors import BadMedia, DownloadFailed, NoSpace
-from scraper.importers import Format, ImportedVideo, ImportOptions, RejectedLine, read_path, sniff
-from scraper.importers.errors import printable
+from scraper.errors import BadMedia, DownloadFailed, NoSpace, printable
 from scraper.importers.fields import TIKTOK
 from scraper.importers.media import BroughtMedia, bring_media, imported_media_path
+from scraper.importers.reading import read_path, sniff
+from scraper.importers.video import Format, ImportedVideo, ImportOptions, RejectedLine
 from scraper.media import check_media
 from scraper.steps.scrape import facts_of
 from scraper.transfer import DownloadLimits
 
 log = logging.getLogger(__name__)
 
-
 N_SHOWN = 20
+BATCH_ROWS = 1_000
+# A file is copied and decoded, half a second each: a batch must not take many minutes.
+BATCH_MEDIA = 50
+N_CHECKERS = min(4, os.cpu_count() or 1)
+MEDIA_FOLDER = "media"
+# A file is what it is: its bad rows are listed and stored, however many they are.
+NO_BUDGET = FailureBudget(min_failures=10**9)
 
 
 @dataclass(frozen=True)
@@ -107,15 +113,6 @@ class Tally:
             media_failed=dict(self.media_failed),
             sample=tuple([*self._failed, *self._skipped][:N_SHOWN]),
         )
-
-
-BATCH_ROWS = 1_000
-# A file is copied and decoded, half a second each: a batch must not take many minutes.
-BATCH_MEDIA = 50
-N_CHECKERS = min(4, os.cpu_count() or 1)
-MEDIA_FOLDER = "media"
-# A file is what it is: its bad rows are listed and stored, however many they are.
-NO_BUDGET = FailureBudget(min_failures=10**9)
 
 
 @dataclass(frozen=True)

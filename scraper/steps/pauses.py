@@ -1,4 +1,4 @@
-"""Remember how a site takes our visits: what is left of today's, and when to stay away."""
+"""A run's visits to a site: one browser for all of its units, the day's budget, and pauses."""
 
 import logging
 import random

@@ -1,4 +1,4 @@
-"""» Look at known videos again, and add what their counts are now."""
+"""The step that refreshes: look at known videos again, and add their counts of now."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -224,8 +224,8 @@ class _Refresh:
             on_progress=lambda n: self.progress.note(f"{n} videos"),
         )
         self.found["hashtags"] += 1
-        account = listing.account() | {"stored": dict(self.found - before)}
-        self.run.note(subject, "listed", account)
+        summary = listing.summary() | {"stored": dict(self.found - before)}
+        self.run.note(subject, "listed", summary)
         if listing.error is None:
             self.visits.answered(subject)
             self.run.done()

@@ -1,4 +1,4 @@
-"""» List hashtag pages and store what they show."""
+"""The step that scrapes: list hashtag pages, and store what they show."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,37 +17,6 @@ from scraper.items import Sighting
 from scraper.politeness import Site
 from scraper.pseudonyms import author_key
 from scraper.steps.pauses import OpenBrowser, Stop, Visits, browse, require_open
-
-
-def facts_of(
-    sighting: Sighting, salt: bytes, *, keep_handles: bool = False
-) -> tuple[VideoFacts, ObservationFacts]:
-    """Give the video and the observation of a sighting, with the author as a keyed hash.
-
-    keep_handles: the author's name beside it, where the owner of the catalog has said so.
-    """
-    video = VideoFacts(
-        tiktok_id=sighting.tiktok_id,
-        # Without the handle: the site resolves an empty one, and nobody is named in the catalog.
-        url=f"https://www.tiktok.com/@/video/{sighting.tiktok_id}",
-        caption=sighting.caption,
-        author_key=author_key(sighting.handle, salt) if sighting.handle else None,
-        posted_at=sighting.posted_at,
-        duration_s=sighting.duration_s,
-        width_px=sighting.width_px,
-        height_px=sighting.height_px,
-        hashtags=tuple(sighting.hashtags),
-        handle=sighting.handle if keep_handles else None,
-    )
-    observation = ObservationFacts(
-        observed_at=sighting.observed_at,
-        display_text=sighting.display_text,
-        views_k=sighting.views_k,
-        step_k=sighting.step_k,
-        source=sighting.source,
-    )
-    return video, observation
-
 
 # How a listing that saw all there was to see ends; after any other end it is tried again soon.
 COMPLETE = frozenset({"limit", "end", "stalled"})
@@ -139,6 +108,36 @@ def scrape(
     return work.result(run.outcome)
 
 
+def facts_of(
+    sighting: Sighting, salt: bytes, *, keep_handles: bool = False
+) -> tuple[VideoFacts, ObservationFacts]:
+    """Give the video and the observation of a sighting, with the author as a keyed hash.
+
+    keep_handles: the author's name beside it, where the owner of the catalog has said so.
+    """
+    video = VideoFacts(
+        tiktok_id=sighting.tiktok_id,
+        # Without the handle: the site resolves an empty one, and nobody is named in the catalog.
+        url=f"https://www.tiktok.com/@/video/{sighting.tiktok_id}",
+        caption=sighting.caption,
+        author_key=author_key(sighting.handle, salt) if sighting.handle else None,
+        posted_at=sighting.posted_at,
+        duration_s=sighting.duration_s,
+        width_px=sighting.width_px,
+        height_px=sighting.height_px,
+        hashtags=tuple(sighting.hashtags),
+        handle=sighting.handle if keep_handles else None,
+    )
+    observation = ObservationFacts(
+        observed_at=sighting.observed_at,
+        display_text=sighting.display_text,
+        views_k=sighting.views_k,
+        step_k=sighting.step_k,
+        source=sighting.source,
+    )
+    return video, observation
+
+
 def add_hashtags(catalog: Catalog, topics: Mapping[str, Sequence[str]]) -> int:
     """Store topics with their hashtags; returns how many hashtags are new."""
     with catalog.write() as session:
@@ -203,7 +202,7 @@ class _Scrape:
         self.rejected.update(listing.rejected)
         self.sources.update(listing.sources)
         self.stopped[stop] += 1
-        self.run.note(name, "listed", listing.account() | {"stored": dict(self.stored - before)})
+        self.run.note(name, "listed", listing.summary() | {"stored": dict(self.stored - before)})
         if stop in COMPLETE:
             self.visits.answered(name)
             with self.catalog.write() as session:

@@ -9,7 +9,8 @@ import pytest
 from scraper.browser import Browser, BrowserConfig, open_browser
 from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
-from scraper.replica.messages import Fault, Reply, Request
+from scraper.replica.edits import Fault
+from scraper.replica.messages import Reply, Request
 from scraper.replica.server import Replica
 
 

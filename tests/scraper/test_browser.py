@@ -34,10 +34,10 @@ from scraper.errors import (
 from scraper.listing import ListingBuilder
 from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
+from scraper.replica.edits import is_struck
 from scraper.replica.faults import make_fault
+from scraper.replica.items import round_count, show_count
 from scraper.replica.messages import Reply
-from scraper.replica.pages import round_count, show_count
-from scraper.replica.refusals import is_struck
 from scraper.replica.server import Replica
 from scraper.replica.site import card_variant
 from tests.programs import HANG_S

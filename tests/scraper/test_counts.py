@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from scraper.counts import MAX_VIEWS, ViewCount, count_from_json, parse_views_k
 from scraper.errors import UnreadableCount
-from scraper.replica.pages import round_count, show_count
+from scraper.replica.items import round_count, show_count
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import re
 
 from scraper import errors
+from scraper.errors import RowRefused, shown
 
 
 def all_errors():
@@ -24,8 +25,28 @@ def test_every_error_that_sql_stores_has_a_code_of_its_own():
 
 def test_what_configuration_can_cure_has_exit_code_three():
     ready = {error.__name__ for error in all_errors() if error.exit_code == 3}
-    assert ready == {"LiveSiteRefused", "BadSalt", "BrowserMissing", "ToolMissing"}
+    assert ready == {"LiveSiteRefused", "BadSalt", "BrowserMissing", "ToolMissing", "ExtraMissing"}
+
+
+def test_a_mistake_in_what_was_asked_for_has_exit_code_two():
+    asked = {error.__name__ for error in all_errors() if error.exit_code == 2}
+    assert asked == {"UnknownFormat", "BadColumns", "BadOption"}
 
 
 def test_a_site_that_is_left_alone_counts_as_busy():
     assert {error.__name__ for error in all_errors() if error.exit_code == 5} == {"SitePaused"}
+
+
+def test_a_detail_can_be_stored_and_printed_whatever_it_quotes():
+    refusal = RowRefused("bad_id", "a\0b\x1b[31m\ud800" + "x" * 1_000)
+
+    assert refusal.detail.isprintable()
+    assert len(refusal.detail) <= 500
+    refusal.detail.encode()
+
+
+def test_a_value_is_quoted_short():
+    assert shown([1] * 1_000) == "a list of 1000"
+    assert shown({}) == "an object of 0"
+    assert shown(10**5_000) == "a number of more than 30 digits"
+    assert len(shown("x" * 1_000)) == 80

@@ -157,7 +157,7 @@ def test_what_was_taken_is_what_the_listing_has_in_page_order():
     listing = builder.finish("crashed", observed_at=NOW, error=PageChanged("x"))
     assert [int(s.tiktok_id) % 1_000 for s in listing.sightings] == [1, 2, 3, 4]
     assert listing.sources == Counter(xhr=3, dom=1)
-    assert listing.account() == {
+    assert listing.summary() == {
         "stop_reason": "crashed",
         "n_videos": 4,
         "sources": {"xhr": 3, "dom": 1},

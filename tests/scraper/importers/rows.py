@@ -6,7 +6,8 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scraper.importers import ImportedVideo, ImportOptions, RejectedLine, read_path
+from scraper.importers.reading import read_path
+from scraper.importers.video import ImportedVideo, ImportOptions, RejectedLine
 
 WRITTEN_AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 FIRST_ID = 7_571_863_205_253_778_711

@@ -1,7 +1,7 @@
 import pytest
 
+from scraper.errors import BadColumns
 from scraper.importers.columns import SYNONYMS, find_columns, n_known, plain_name
-from scraper.importers.errors import BadColumns
 
 
 def test_no_name_means_two_things():

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scraper.importers import ImportOptions, read_path, sniff
+from scraper.importers.reading import read_path, sniff
+from scraper.importers.video import ImportOptions
 from tests.scraper.importers.rows import (
     FIRST_ID,
     WRITTEN_AT,

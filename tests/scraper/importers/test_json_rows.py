@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scraper.errors import RowRefused
 from scraper.importers import json_rows
-from scraper.importers.errors import RowRefused
 from scraper.importers.json_rows import Document, is_lines, parse_row, read_rows
 
 JSON = st.recursive(

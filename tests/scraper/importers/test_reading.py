@@ -7,19 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scraper.importers import (
-    FORMATS,
-    BadColumns,
-    BadOption,
-    ImportedVideo,
-    ImportOptions,
-    ImportRefused,
-    RejectedLine,
-    UnknownFormat,
-    read_path,
-    reading,
-    sniff,
-)
+from scraper.errors import BadColumns, BadOption, ImportRefused, UnknownFormat
+from scraper.importers import reading
+from scraper.importers.reading import read_path, sniff
+from scraper.importers.video import FORMATS, ImportedVideo, ImportOptions, RejectedLine
 from tests.scraper.importers.rows import (
     actor_item,
     aweme,

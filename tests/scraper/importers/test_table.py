@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from scraper.importers import BadColumns, ImportOptions, ImportRefused, UnknownFormat, read_path
+from scraper.errors import BadColumns, ImportRefused, UnknownFormat
+from scraper.importers.reading import read_path
 from scraper.importers.table import read_tags
+from scraper.importers.video import ImportOptions
 from tests.scraper.importers.rows import FIRST_ID, WRITTEN_AT, tiktok_id
 
 

@@ -7,16 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scraper.importers import (
-    BadColumns,
-    ExtraMissing,
-    ImportOptions,
-    ImportRefused,
-    read_path,
-    table_files,
-)
+from scraper.errors import BadColumns, ExtraMissing, ImportRefused
+from scraper.importers import table_files
 from scraper.importers import table_files as reader
+from scraper.importers.reading import read_path
 from scraper.importers.table_files import separated_header, separated_rows
+from scraper.importers.video import ImportOptions
 from tests.scraper.importers.rows import FIRST_ID, split, tiktok_id
 
 pyarrow = pytest.importorskip("pyarrow", reason="the `parquet` extra is not installed")

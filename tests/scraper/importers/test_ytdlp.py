@@ -3,7 +3,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from scraper.importers import ImportOptions, read_path, sniff
+from scraper.importers.reading import read_path, sniff
+from scraper.importers.video import ImportOptions
 from tests.scraper.importers.rows import WRITTEN_AT, info, split, tiktok_id
 
 

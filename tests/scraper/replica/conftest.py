@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from scraper.replica.content import Content, ReplicaConfig, ReplicaVideo, build_content
+from scraper.replica.edits import is_struck
+from scraper.replica.items import challenge
 from scraper.replica.messages import Reply, Request
-from scraper.replica.pages import challenge
-from scraper.replica.refusals import is_struck
 from scraper.replica.server import Replica
 from scraper.replica.site import ReplicaSite
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scraper.importers.fields import ImportOptions
+from scraper.errors import ClipFailed
+from scraper.importers.video import ImportOptions
 from scraper.importers.ytdlp import read_folder
 from scraper.replica.clips import (
     SAMPLE_RATE_HZ,
-    ClipFailed,
     clip_path,
     colour,
     compose_music,

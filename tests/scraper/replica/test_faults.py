@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from scraper.replica.clips import UnknownFault
+from scraper.errors import UnknownFault
 from scraper.replica.faults import FAULTS, make_fault, parse_fault
 from scraper.replica.messages import Reply
 

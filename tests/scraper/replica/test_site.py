@@ -6,21 +6,28 @@ import protego
 import pytest
 
 from scraper.replica.content import TOPICS, ReplicaConfig, build_content
+from scraper.replica.items import challenge
 from scraper.replica.messages import Reply, object_key
-from scraper.replica.pages import challenge
-from scraper.replica.site import HashtagVisits, ReplicaSite, card_variant
+from scraper.replica.site import ReplicaSite, card_variant
 
 
 @pytest.fixture
-def read_visits(content, ask):
-    tags = {challenge(name)["id"]: name for name in content.by_tag}
-    videos = {object_key(v.tiktok_id): v for v in content.videos}
-    visits = HashtagVisits(content, tags, videos)
+def read_visits(content, ask, tmp_path):
+    """Asks the site, and gives what a fault of any hashtag is told of the request."""
+    seen = []
 
-    def usual(_request):
-        return Reply(200, b"usual")
+    def watch(visit):
+        seen.append(visit)
+        return Reply(204)
 
-    return lambda path, **query: visits.read(ask(path, query=query), usual)
+    site = ReplicaSite(content, tmp_path, faults=dict.fromkeys(content.by_tag, watch))
+
+    def read(path, **query):
+        seen.clear()
+        site.answer(ask(path, query=query))
+        return seen[0] if seen else None
+
+    return read
 
 
 def test_a_request_is_about_a_hashtag_or_one_of_its_videos(read_visits, content):
@@ -36,7 +43,12 @@ def test_a_request_is_about_a_hashtag_or_one_of_its_videos(read_visits, content)
     ):
         assert (visit.place, visit.hashtag, visit.video) == (place, "sports", seen)
         assert visit.positions[video.tiktok_id] == 1
-        assert visit.usual() == visit.ask(visit) == Reply(200, b"usual")
+
+
+def test_a_fault_may_ask_for_the_usual_answer_and_for_others(read_visits, ask):
+    visit = read_visits("/api/challenge/detail/", challengeName="sports")
+    assert json.loads(visit.usual().body)["challengeInfo"]["challenge"]["title"] == "sports"
+    assert visit.ask(ask("/robots.txt")).body.startswith(b"User-agent")
 
 
 def test_a_videos_hashtag_is_its_first(read_visits, content):

@@ -8,7 +8,8 @@ import pytest
 from catalog.console import Silent
 from catalog.read.exports import export_videos
 from catalog.record.retention import purge
-from scraper.importers import ImportOptions, UnknownFormat
+from scraper.errors import UnknownFormat
+from scraper.importers.video import ImportOptions
 from scraper.pseudonyms import author_key
 from scraper.steps import import_
 from scraper.steps.import_ import import_path

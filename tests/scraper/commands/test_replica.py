@@ -1,27 +1,26 @@
-import os
+"""The replica as a program: served until it is told to stop, or written to a folder."""
+
+import json
 import signal
 import subprocess
-import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from scraper.replica.__main__ import main
-from tests.programs import HANG_S
-
-ROOT = Path(__file__).resolve().parents[3]
+from cli import EXIT_INTERRUPTED
+from tests.programs import HANG_S, command, environment, run
 
 
 @contextmanager
-def served(folder, *arguments):
+def served(folder: Path, *arguments: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     """The address of a replica in a process of its own, and the process."""
-    command = [sys.executable, "-m", "scraper.replica", "--media", str(folder), *arguments]
     with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        command(folder, "replica", *arguments),
+        cwd=folder,
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -32,14 +31,14 @@ def served(folder, *arguments):
             child.kill()
 
 
-def test_serves_until_it_is_told_to_stop(tmp_path):
+def test_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     with served(tmp_path) as (url, child):
         assert httpx.get(f"{url}/robots.txt", trust_env=False, timeout=HANG_S).status_code == 200
         child.send_signal(signal.SIGTERM)
-        assert child.wait(HANG_S) == 0
+        assert child.wait(HANG_S) == EXIT_INTERRUPTED
 
 
-def test_faults_and_days_are_given_on_the_command_line(tmp_path):
+def test_faults_and_days_are_given_on_the_command_line(tmp_path: Path) -> None:
     arguments = ["--fault", "sports=rate_limit:7,after=0", "--fault", "dance=forbidden"]
     with served(tmp_path, *arguments, "--day", "0.5", "--days-per-s", "0") as (url, _):
         refused = httpx.get(f"{url}/tag/sports", trust_env=False, timeout=HANG_S)
@@ -48,8 +47,10 @@ def test_faults_and_days_are_given_on_the_command_line(tmp_path):
         assert httpx.get(f"{url}/tag/music", trust_env=False, timeout=HANG_S).status_code == 200
 
 
-def test_an_unknown_fault_is_a_mistake_in_the_command(tmp_path, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(["--media", str(tmp_path), "--fault", "sports=flood"])
-    assert ended.value.code == 2
-    assert "there is no fault 'flood'; there are ad, alert" in capsys.readouterr().err
+@pytest.mark.ffmpeg
+def test_it_is_written_as_an_export_that_can_be_imported(tmp_path: Path) -> None:
+    written = run(tmp_path, "replica", "--per-topic", "1", "--write", "export")
+    assert (written["n_videos"], written["folder"]) == (12, "export")
+    described = [json.loads(path.read_text()) for path in tmp_path.glob("export/*.info.json")]
+    assert len(described) == 12
+    assert all((tmp_path / "export" / f"{info['id']}.mp4").is_file() for info in described)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from features.device import resolve
 from features.errors import FeatureError
 from features.weights import load_weights, save_weights
 from model.base import Network
@@ -101,8 +102,12 @@ def save_checkpoint(path: Path, network: Network, card: ModelCard) -> str:
     )
 
 
-def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
-    """Read a model; BadCheckpoint where the file is none, or its tensors fit no such network."""
+def load_checkpoint(path: Path, device: str = "cpu") -> Checkpoint:
+    """Read a model; BadCheckpoint where the file is none, or its tensors fit no such network.
+
+    device: as the settings say it, of a network; what was solved computes in NumPy, so on the
+    processor. Raises DeviceMissing.
+    """
     try:
         held = load_weights(path)
         kind = find_kind(held.kind)
@@ -119,4 +124,5 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
         raise BadCheckpoint(
             f"tensors of {path} do not fit a {held.kind} network: {error}"
         ) from error
-    return Checkpoint(network.to(device).eval(), card, held.sha256)
+    here = "cpu" if kind.solve is not None else resolve(device)
+    return Checkpoint(network.to(here).eval(), card, held.sha256)

@@ -20,9 +20,10 @@ from features.plan import AUTOENCODER, clip_alias
 from features.store import FeatureStore
 from features.video.visual import load_foreign_autoencoder
 from features.weights import weights_sha256
+from model.settings import PretrainConfig
 from model.steps.figures import TrainingAlbum, run_folder
 from model.steps.rows import artifact_uris, hash_of, location
-from model.training.pretraining import Epoch, PretrainConfig, Pretrained, pretrain, save_autoencoder
+from model.training.pretraining import Epoch, Pretrained, pretrain, save_autoencoder
 from model.training.world import World, resolved
 
 VAL_EVERY = 5  # every fifth clip validates

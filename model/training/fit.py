@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from features.device import resolve
 from features.errors import FeatureError
 from features.weights import load_weights, map_tensors, save_weights
 from model.base import Network
 from model.batches import Batch, Dataset, batches, shuffled
 from model.errors import BadCheckpoint, BadSetting, NotFinite, NothingToTrain
 from model.targets import QuartileEdges, TargetTransform
-from model.training.world import Device, Precision, World
+from model.training.world import Precision, World
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -64,7 +65,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "decay": ("none", "cosine"),
     "lr_every": ("step", "epoch"),
     "precision": ("auto", "fp32", "bf16"),
-    "device": ("auto", "cpu", "cuda"),
 }
 
 
@@ -101,7 +101,7 @@ class FitConfig:
     decay: Literal["none", "cosine"] = "cosine"
     lr_every: Literal["step", "epoch"] = "step"
     precision: Precision = "fp32"
-    device: Device = "auto"
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
@@ -321,7 +321,7 @@ def fit(
     """
     if len(train) == 0:
         raise NothingToTrain("the train part has no row; training needs at least 1")
-    device = _device(config.device)
+    device = torch.device(resolve(config.device))
     wanted = _Wanted(config, target, edges)
     network.to(device)
     optimiser = OPTIMISERS[config.optimiser](
@@ -442,13 +442,6 @@ class _Session:
                 "a lower learning rate or a standardised target keeps it finite"
             )
         return loss
-
-
-def _device(asked: Device) -> torch.device:
-    has_gpu = torch.cuda.is_available()
-    if asked == "cuda" and not has_gpu:
-        raise BadSetting("device cuda: torch finds no GPU; set device to auto or cpu")
-    return torch.device("cuda" if has_gpu and asked != "cpu" else "cpu")
 
 
 def _stop(

@@ -12,7 +12,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, distributed
 
-from model.errors import BadSetting
+from features.device import resolve
 
 
 @contextmanager
@@ -45,7 +45,6 @@ CPU_INFO = Path("/proc/cpuinfo")
 #: What a processor that computes in bfloat16 calls it: x86 with vectors or matrices, ARM.
 BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
-Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16"]
 Item = TypeVar("Item")
 
@@ -100,24 +99,21 @@ class World:
 
 
 @contextmanager
-def join(device: Device) -> Iterator[World]:
+def join(device: str) -> Iterator[World]:
     """Find the other processes that `torchrun` started, for as long as the block runs.
 
-    Raises BadSetting where a GPU is asked for and there is none.
+    device: as the settings say it; each of several processes takes the GPU of its own number.
+    Raises DeviceMissing.
     """
-    has_gpu = torch.cuda.is_available()
-    if device == "cuda" and not has_gpu:
-        raise BadSetting("device cuda: torch finds no GPU; set device to auto or cpu")
-    kind = "cuda" if has_gpu and device != "cpu" else "cpu"
+    here = torch.device(resolve(device))
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield World(torch.device(kind))
+        yield World(here)
         return
-    here = CPU
-    if kind == "cuda":
-        here = torch.device(kind, int(os.environ["LOCAL_RANK"]))
+    if here.type == "cuda":
+        here = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(here)
-    distributed.init_process_group("nccl" if kind == "cuda" else "gloo")
+    distributed.init_process_group("nccl" if here.type == "cuda" else "gloo")
     try:
         yield World(here, distributed.get_rank(), size)
     finally:

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MEDIA_PROGRAMS := python3-venv ffmpeg chromium chromium-driver
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system system-test demo test lint bench clean
+.PHONY: help setup system system-test demo test lint bench mutants clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ lint: setup  ## Only the quick checks: ruff, mypy --strict, import contracts
 
 bench: system setup  ## Measure against the original way, a peer or the physical limit
 	$(BIN)/python -m bench
+
+mutants: system-test setup  ## Which changes of the source no test notices (15 minutes)
+	$(BIN)/python -m bench.mutants $(MUTANTS)
 
 clean:  ## Remove .venv and the demo's data
 	rm -rf $(VENV) demo-data build *.egg-info

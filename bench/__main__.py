@@ -13,6 +13,7 @@ from bench.measure import ONE_THREAD, Row, markdown
 os.environ.update(ONE_THREAD)
 
 from bench import (
+    answers,
     audio,
     autoencoder,
     catalog,
@@ -26,6 +27,7 @@ from bench import (
 )
 
 MODULES = {
+    "answers": answers,
     "catalog": catalog,
     "imports": imports,
     "listing": listing,

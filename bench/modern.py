@@ -20,8 +20,9 @@ os.environ.update(ONE_THREAD)
 
 import numpy as np
 
+from catalog.facts import PostFacts
 from model.base import SolveRequest
-from model.batches import Example, Facts
+from model.batches import Example
 from model.modern.solve import solve_modern
 from model.modern.tower import ModernConfig
 from model.targets import TargetTransform
@@ -54,7 +55,7 @@ class Posts:
         posted_at = FIRST + timedelta(minutes=5 * number)
         level = 4 + 0.8 * self.tags[tags].mean() + 0.8 * self.words[words].mean()
         level += 0.6 * self.authors[author] + 0.5 * np.sin(posted_at.hour * np.pi / 12)
-        facts = Facts(
+        facts = PostFacts(
             caption=" ".join(f"word{word}" for word in words),
             hashtags=tuple(f"tag{tag}" for tag in tags),
             author=author,

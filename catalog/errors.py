@@ -9,7 +9,7 @@ CatalogError
 ├── BadValue           a value the catalog refuses to store
 ├── BadQuery           a report query the database refuses
 ├── AlreadyDone        the slot is held by a running or finished run (exit 5)
-├── Busy               somebody else holds the lease (exit 5)
+├── Busy               somebody else holds the lease or the lock (exit 5)
 ├── RunLost            this run was taken for dead and is no longer ours
 └── BudgetExceeded     too many rows of this run failed (exit 6)
 """
@@ -71,7 +71,7 @@ class AlreadyDone(CatalogError):
 
 
 class Busy(CatalogError):
-    """Say who holds the lease, and until when."""
+    """Say who holds the lease or the lock, and until when where that is known."""
 
     exit_code: ClassVar[int] = 5
 

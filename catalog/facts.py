@@ -1,11 +1,22 @@
-"""What steps tell the catalog and what it answers, as plain frozen records."""
+"""What steps tell the catalog and what it answers, as plain frozen records.
 
-from collections.abc import Mapping
+With them the rules about their numbers that more than one room applies. This module imports
+nothing of ours and no database: the cores of the stages may use it, and nothing else of the catalog
+but its errors and files.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-Part = Literal["train", "val", "holdout", "new"]
+PartName = Literal["train", "val", "holdout"]
+Verdict = Literal["better", "worse", "no evidence", "in sample"]
+
+#: With fewer rows a difference between two errors is mostly which rows they are.
+MIN_EVIDENCE = 30
+IN_SAMPLE: PartName = "train"
+OLDEST_UPLOAD = datetime(2014, 1, 1, tzinfo=UTC)  # before the site's first ancestor
 
 
 @dataclass(frozen=True)
@@ -63,13 +74,33 @@ class RejectedFacts:
     row_sha256: str
 
 
-@dataclass(frozen=True)
-class SplitMemberFacts:
-    """One video's part in a split, and the observation that is its label."""
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A video that may enter a split; both times are aware."""
 
     video_id: int
-    part: str
-    observation_id: int
+    tiktok_id: str
+    author_id: int | None
+    posted_at: datetime | None
+    first_seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One readable count of a video, in thousands, and when it was seen."""
+
+    id: int
+    observed_at: datetime
+    views_k: float
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A video of a split, its part, and the count that is its label."""
+
+    video: Candidate
+    part: PartName
+    label: Observed
 
 
 @dataclass(frozen=True)
@@ -153,18 +184,6 @@ class RefreshTodo:
 
 
 @dataclass(frozen=True)
-class SplitCandidate:
-    """A video with a readable count that may join a split."""
-
-    video_id: int
-    tiktok_id: str
-    author_id: int | None
-    posted_at: datetime | None
-    first_seen_at: datetime
-    observation_id: int
-
-
-@dataclass(frozen=True)
 class FeatureRef:
     """Where one feature is; `status` is "missing" when it has not even been enrolled."""
 
@@ -176,21 +195,24 @@ class FeatureRef:
 
 @dataclass(frozen=True)
 class PostFacts:
-    """What is known of a video beside how it did; None: nobody said.
+    """What a model may read of a post beside its picture and sound; None: nobody said.
 
-    heard: the facts of its audio feature, such as `text` and `language`; None: not listened to.
+    There is no field for likes, shares, comments, followers or anything else that grows with the
+    views: what has no name here cannot become a feature. author: the account's id in the catalog.
+    posted_at: aware, the best known time of upload. transcript: what is said in the video, ""
+    where nothing is, None where nobody listened.
     """
 
-    tiktok_id: str
-    caption: str
-    hashtags: tuple[str, ...]
-    account_id: int | None
-    posted_at: datetime | None
-    first_seen_at: datetime
-    duration_s: float | None
-    width_px: int | None
-    height_px: int | None
-    heard: Mapping[str, Any] | None
+    caption: str = ""
+    hashtags: tuple[str, ...] = ()
+    author: int | None = None
+    posted_at: datetime | None = None
+    duration_s: float | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    transcript: str | None = None
+    language: str | None = None
+    speech_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,3 +256,48 @@ class ClipRef(FeatureRef):
 
     video_id: int
     part: str
+
+
+def uploaded_at(video: Candidate) -> datetime:
+    """Best known upload time: what the page said, else the second inside the id, else first sight.
+
+    The upper 32 bits of an id are its upload second; an id that says something absurd is not
+    such an id.
+    """
+    if video.posted_at is not None:
+        return video.posted_at
+    if video.tiktok_id.isascii() and video.tiktok_id.isdigit():
+        second = int(video.tiktok_id) >> 32
+        if OLDEST_UPLOAD.timestamp() < second < 2**32:
+            told = datetime.fromtimestamp(second, tz=UTC)
+            if told <= video.first_seen_at + timedelta(days=1):
+                return told
+    return video.first_seen_at
+
+
+def verdict_of(
+    ends: Sequence[tuple[float | None, float | None]],
+    *,
+    n: float,
+    part: str,
+    higher_is_better: bool = False,
+) -> Verdict:
+    """Say whether the first of two forecasters is better than the second, by paired intervals.
+
+    The one rule of the leaderboard, the report, `compare`, Table I and the forecast card, which
+    differ only in whom and by what they compare. `ends`: of the 95 % intervals of first minus
+    second on the same n rows, one for each metric and rival that counts. "better" and "worse" only
+    where every one of them is on the same side of zero; an end that is missing, no number or zero
+    is no evidence, nor are fewer rows than MIN_EVIDENCE. What a model was trained on tells nothing.
+    """
+    if part == IN_SAMPLE:
+        return "in sample"
+    known = [(low, high) for low, high in ends if low is not None and high is not None]
+    if n < MIN_EVIDENCE or not known or len(known) < len(ends):
+        return "no evidence"
+    # Said so that NaN fails both.
+    is_below = all(low <= high < 0 for low, high in known)
+    is_above = all(0 < low <= high for low, high in known)
+    if not (is_below or is_above):
+        return "no evidence"
+    return "better" if is_above == higher_is_better else "worse"

@@ -11,12 +11,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from types import TracebackType
 from typing import Any
 
 from features.errors import FeatureError, WorkerLost
@@ -113,7 +113,7 @@ def _extract_in_pool(plan: Plan, batches: Iterator[Batch], workers: int) -> Resu
         n_lost += 1
         waiting: dict[Future[BatchResult], Batch] = {}
         unsent: list[Batch] = []
-        with _pool(plan, workers) as pool:
+        with WorkerPool(workers, _start_worker, plan) as pool:
             try:
                 for batch in batches:
                     unsent.append(batch)
@@ -154,22 +154,46 @@ def _finished(waiting: dict[Future[BatchResult], Batch]) -> Iterator[BatchResult
         yield result
 
 
-@contextmanager
-def _pool(plan: Plan, workers: int) -> Iterator[ProcessPoolExecutor]:
-    # spawn, because a fork of a process that has used torch hangs in OpenMP.
-    context = multiprocessing.get_context("spawn")
-    before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(plan,))
-    is_done = False
-    try:
-        yield pool
-        is_done = True
-    finally:
-        if not is_done:
-            # Whatever is half-way is worth less than a quick stop: nothing of it is recorded.
-            for child in set(multiprocessing.active_children()) - before:
-                child.kill()
-        pool.shutdown(wait=True, cancel_futures=True)
+class WorkerPool(ProcessPoolExecutor):
+    """Processes that are started at once, leave when this one is gone, and can be stopped at once.
+
+    prepare runs first in each of them.
+    """
+
+    def __init__(self, workers: int, prepare: Callable[..., None], *arguments: object) -> None:
+        # spawn, because a fork of a process that has used torch hangs in OpenMP.
+        spawn = multiprocessing.get_context("spawn")
+        super().__init__(workers, spawn, initializer=partial(_begin, prepare, *arguments))
+
+    def stop(self) -> None:
+        """End the processes; whatever is half-way is worth less than a quick stop."""
+        for child in list((self._processes or {}).values()):  # 3.14 calls it kill_workers()
+            child.kill()
+        self.shutdown(wait=True, cancel_futures=True)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.shutdown(wait=True, cancel_futures=True)
+        else:
+            self.stop()
+
+
+def _begin(prepare: Callable[..., None], *arguments: object) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    prepare(*arguments)
+
+
+def _leave_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 _worker: _Loaded | None = None  # a worker's own; the pool offers no other place to keep it
@@ -178,17 +202,8 @@ _worker: _Loaded | None = None  # a worker's own; the pool offers no other place
 def _start_worker(plan: Plan) -> None:
     # Nothing is built here: an error in here would only say that the pool is broken.
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
     # One thread each: with several workers, more threads only wait for each other.
     _worker = _Loaded(plan, n_threads=1)
-
-
-def _leave_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _work(batch: Batch) -> BatchResult:

@@ -1,6 +1,5 @@
 """What every extractor promises: sources in, one result or one error a source out."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from catalog.files import sha256_text
 from features.errors import FeatureError
 
 
@@ -59,4 +59,4 @@ class FeatureSetSpec:
             "weights_sha256": self.weights_sha256,
         }
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return sha256_text(canonical)

@@ -9,13 +9,9 @@ and two processes do it on two cores.
 
 import gc
 import logging
-import multiprocessing
-import os
-import signal
-import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -27,6 +23,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from features.engine import WorkerPool
 from features.errors import FeatureError, MissingInput, Undecodable, WorkerLost
 from features.extractor import Extracted, Extractor, Source
 from features.plan import Plan
@@ -43,6 +40,8 @@ MODULES: Final = {
     "audio": "features.sound.audio",
     "frames": "features.video.frames",
 }
+#: Of Python's garbage collector: what loading makes stays, and looking through it is in vain.
+COLLECT_SELDOM: Final = (100_000, 20, 100)
 #: Seconds that the work took, and what came of it.
 Timed = tuple[float, Extracted | FeatureError]
 
@@ -90,19 +89,13 @@ class Aside:
             return 0.0, WorkerLost(f"the process for {self.kind} died")
 
     def _start(self) -> None:
-        before = set(multiprocessing.active_children())
-        # spawn, because a fork of a process that has used torch hangs in OpenMP.
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, context, initializer=_prepare)
+        self._pool = WorkerPool(1, gc.set_threshold, *COLLECT_SELDOM)
         self._ready = self._pool.submit(_import, MODULES[self.kind])
-        self._children = set(multiprocessing.active_children()) - before
         self._is_lost = False
 
     def close(self) -> None:
         """End the process; what it has not finished is not wanted any more."""
-        for child in self._children:
-            child.kill()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -117,19 +110,6 @@ class Aside:
 
 
 _extractor: Extractor | None = None  # the process's own; the pool offers no other place to keep it
-
-
-def _prepare() -> None:
-    gc.set_threshold(100_000, 20, 100)  # what loading makes stays: looking through it is in vain
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _import(module: str) -> float:

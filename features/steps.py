@@ -13,11 +13,11 @@ from catalog.read.lookup import find_feature_set, find_model
 from catalog.record.lineage import ensure_feature_set
 from catalog.record.retention import move_rows, rows_in_shard
 from catalog.schema.session import Catalog
-from catalog.work.claims import Absent as AbsentResult
 from catalog.work.claims import (
     Failed,
     FeatureClaim,
     FeatureDone,
+    NothingThere,
     block_features,
     claim_features,
     count_open,
@@ -199,7 +199,7 @@ def _finish(
         run.failed(claim.tiktok_id, result.code, str(result))
 
 
-def _recorded(result: Stored | FeatureError) -> FeatureDone | AbsentResult | Failed:
+def _recorded(result: Stored | FeatureError) -> FeatureDone | NothingThere | Failed:
     if isinstance(result, Stored):
         return FeatureDone(
             uri=result.row.uri,
@@ -212,5 +212,5 @@ def _recorded(result: Stored | FeatureError) -> FeatureDone | AbsentResult | Fai
             detail=result.detail,
         )
     if isinstance(result, Absent):
-        return AbsentResult(result.code, str(result))
+        return NothingThere(result.code, str(result))
     return Failed(result.code, str(result), permanent=result.permanent)

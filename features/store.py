@@ -3,10 +3,7 @@
 import hashlib
 import json
 import math
-import os
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
@@ -17,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors import numpy as safetensors_numpy
 from upath import UPath
 
+from catalog.files import atomic_file
 from features.errors import CorruptFeature, MissingInput
 
 Row = Mapping[str, NDArray[Any]]
@@ -130,31 +128,6 @@ def row_sha256(row: Row) -> str:
         digest.update(f"{name}\0{tensor.dtype.str}\0{tensor.shape}\0".encode())
         digest.update(tensor.tobytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; on success it becomes `path`, whole and synced.
-
-    A reader sees the old file or the new one. On an error nothing is left behind; after a kill
-    only a hidden `.NAME.tmp-PID-…` remains, which nobody reads.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        # The folder too (and its parent, where it is new), or a power cut forgets the name.
-        for folder in (path.parent, path.parent.parent):
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _describe(uri: str, index: int, row: Row) -> StoredRow:

@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors_torch
 from torch import Tensor
 
+from catalog.files import atomic_file, sha256_of
 from features.errors import WeightsMismatch, WeightsMissing
-from features.store import atomic_file
 
 FORMAT = 1  # raised when a file of today could no longer be read as it was meant
 #: Bytes. Where torch puts its own tensors; a matrix product over weights that lie elsewhere adds up
@@ -177,7 +177,6 @@ def load_foreign(path: Path) -> dict[str, Tensor]:
 def weights_sha256(path: Path) -> str:
     """Checksum the file. Raises WeightsMissing."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except FileNotFoundError as error:
         raise WeightsMissing(f"no weights file {path}") from error

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, Generic, TypeVar
 
 import numpy as np
@@ -10,34 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from catalog.facts import PostFacts
 from model.errors import BadSetting, IncompatibleFeatures, NotFinite, NothingToTrain
 
-
-@dataclass(frozen=True)
-class Facts:
-    """What a model may read of a post beside its picture and sound; None: nobody said.
-
-    There is no field for likes, shares, comments, followers or anything else that grows with the
-    views: what has no name here cannot become a feature. author: the account's id in the catalog.
-    posted_at: aware, the best known time of upload. transcript: what is said in the video, ""
-    where nothing is, None where nobody listened.
-    """
-
-    caption: str = ""
-    hashtags: tuple[str, ...] = ()
-    author: int | None = None
-    posted_at: datetime | None = None
-    duration_s: float | None = None
-    width_px: int | None = None
-    height_px: int | None = None
-    transcript: str | None = None
-    language: str | None = None
-    speech_s: float | None = None
-
-
-NO_FACTS: Final = Facts()
-
-
+NO_FACTS: Final = PostFacts()
 Ref = TypeVar("Ref")
 Array = Tensor | NDArray[np.floating]
 VisualShape = tuple[int, int, int]
@@ -71,7 +46,7 @@ class Example:
     views_k: float | None = None
     clip: Tensor | NDArray[np.uint8] | None = None
     frames: Array | None = None
-    facts: Facts = NO_FACTS
+    facts: PostFacts = NO_FACTS
 
 
 @dataclass(frozen=True)

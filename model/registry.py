@@ -26,8 +26,7 @@ from model.modern.model import ModernNetwork
 from model.modern.solve import solve_modern
 from model.modern.tower import ModernConfig
 from model.networks.cnn3d import Cnn3d, Cnn3dConfig
-from model.networks.fused import FusedConfig, FusedRegressor
-from model.networks.fused import describe as describe_fused
+from model.networks.fused import FusedConfig, FusedRegressor, describe_fused
 from model.networks.swin3d import Swin3d, Swin3dConfig
 from model.solved.boosted import BoostedConfig, BoostedTrees, solve_boosted
 from model.solved.constants import (

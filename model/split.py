@@ -4,7 +4,7 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import combinations
 from statistics import median
 from typing import Any, Literal
@@ -12,14 +12,15 @@ from typing import Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from catalog.facts import Candidate, Member, PartName, uploaded_at
 from features.settings import STRICT
 
-Part = Literal["train", "val", "holdout"]
 Strategy = Literal["time", "author", "hash", "paper"]
 
 # Section IV of the paper: 1,100 videos, 800 to train, 200 to validate, 100 held out.
 PAPER_TRAIN, PAPER_VAL, PAPER_ALL = 800, 200, 1100
-OLDEST_UPLOAD = datetime(2014, 1, 1, tzinfo=UTC)  # before the site's first ancestor
+PARTS: tuple[PartName, ...] = ("train", "val", "holdout")
+DAY_S = 86_400
 
 
 @pydantic_dataclass(frozen=True, config=STRICT)
@@ -55,37 +56,9 @@ class SplitConfig:
         return settings
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A video that could enter a split; both times are aware."""
-
-    video_id: int
-    tiktok_id: str
-    author_id: int | None
-    posted_at: datetime | None
-    first_seen_at: datetime
-
-
-def assign_parts(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, Part]:
+def assign_parts(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, PartName]:
     """Part of every candidate by video_id, whatever the order they come in."""
     return STRATEGIES[config.strategy](candidates, config)
-
-
-def uploaded_at(candidate: Candidate) -> datetime:
-    """Best known upload time: what the page said, else the second inside the id, else first sight.
-
-    The upper 32 bits of an id are its upload second; an id that says something absurd is not
-    such an id.
-    """
-    if candidate.posted_at is not None:
-        return candidate.posted_at
-    if candidate.tiktok_id.isascii() and candidate.tiktok_id.isdigit():
-        second = int(candidate.tiktok_id) >> 32
-        if OLDEST_UPLOAD.timestamp() < second < 2**32:
-            told = datetime.fromtimestamp(second, tz=UTC)
-            if told <= candidate.first_seen_at + timedelta(days=1):
-                return told
-    return candidate.first_seen_at
 
 
 def label_place(
@@ -104,21 +77,21 @@ def label_place(
     return place if place < len(seen_at) else None
 
 
-def _by_time(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, Part]:
+def _by_time(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, PartName]:
     ordered = sorted(candidates, key=lambda c: (uploaded_at(c), _id_order(c)))
     n = len(ordered)
     n_holdout, n_val = _share(n, config.holdout), _share(n, config.val)
     return _in_order(ordered, n - n_val - n_holdout, n_val)
 
 
-def _by_paper(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, Part]:
+def _by_paper(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, PartName]:
     del config  # the paper's shares are fixed
     ordered = sorted(candidates, key=_id_order)
     n_train = round(len(ordered) * PAPER_TRAIN / PAPER_ALL)
     return _in_order(ordered, n_train, round(len(ordered) * PAPER_VAL / PAPER_ALL))
 
 
-def _by_author(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, Part]:
+def _by_author(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, PartName]:
     # A video of nobody we know stands alone: it cannot share an author with another part.
     return {
         c.video_id: _by_draw(
@@ -128,11 +101,11 @@ def _by_author(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int
     }
 
 
-def _by_hash(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, Part]:
+def _by_hash(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, PartName]:
     return {c.video_id: _by_draw(f"video:{c.tiktok_id}", config) for c in candidates}
 
 
-def _by_draw(subject: str, config: SplitConfig) -> Part:
+def _by_draw(subject: str, config: SplitConfig) -> PartName:
     # A hash, not a shuffle: adding videos must never move one already assigned.
     digest = hashlib.sha256(f"{config.seed}:{subject}".encode()).digest()
     draw = int.from_bytes(digest[:8], "big") / 2**64
@@ -141,8 +114,8 @@ def _by_draw(subject: str, config: SplitConfig) -> Part:
     return "val" if draw < config.holdout + config.val else "train"
 
 
-def _in_order(ordered: Sequence[Candidate], n_train: int, n_val: int) -> dict[int, Part]:
-    parts: dict[int, Part] = {}
+def _in_order(ordered: Sequence[Candidate], n_train: int, n_val: int) -> dict[int, PartName]:
+    parts: dict[int, PartName] = {}
     for position, candidate in enumerate(ordered):
         if position < n_train:
             parts[candidate.video_id] = "train"
@@ -161,25 +134,12 @@ def _id_order(candidate: Candidate) -> tuple[int, str]:
     return (len(candidate.tiktok_id), candidate.tiktok_id)
 
 
-STRATEGIES: dict[str, Callable[[Sequence[Candidate], SplitConfig], dict[int, Part]]] = {
+STRATEGIES: dict[str, Callable[[Sequence[Candidate], SplitConfig], dict[int, PartName]]] = {
     "time": _by_time,
     "author": _by_author,
     "hash": _by_hash,
     "paper": _by_paper,
 }
-
-
-PARTS: tuple[Part, ...] = ("train", "val", "holdout")
-DAY_S = 86_400
-
-
-@dataclass(frozen=True)
-class Member:
-    """A video of a split, its part, and when the count that is its label was seen."""
-
-    video: Candidate
-    part: Part
-    observed_at: datetime
 
 
 @dataclass(frozen=True)
@@ -200,8 +160,8 @@ class PartSummary:
 class Shared:
     """Authors that are in both parts, and how many videos of the second part are theirs."""
 
-    first: Part
-    second: Part
+    first: PartName
+    second: PartName
     n_authors: int
     n_videos: int
 
@@ -214,7 +174,7 @@ class SplitSummary:
     standing at that moment would not have had them.
     """
 
-    parts: Mapping[Part, PartSummary]
+    parts: Mapping[PartName, PartSummary]
     shared: tuple[Shared, ...]
     n_labels_later: int
 
@@ -228,11 +188,11 @@ class _Gathered:
 
 def summarise(members: Iterable[Member]) -> SplitSummary:
     """Sum up the members, which are read once."""
-    gathered: dict[Part, _Gathered] = {}
+    gathered: dict[PartName, _Gathered] = {}
     for member in members:
         part = gathered.setdefault(member.part, _Gathered())
         part.posted.append(uploaded_at(member.video))
-        part.seen.append(member.observed_at)
+        part.seen.append(member.label.observed_at)
         author = member.video.author_id
         if author is not None:
             part.videos_of[author] = part.videos_of.get(author, 0) + 1

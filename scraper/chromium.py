@@ -21,11 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import psutil
+
+from catalog.files import atomic_file, started
 from scraper.errors import BrowserFailed, BrowserMissing
 
 log = logging.getLogger(__name__)
 
-PROC = Path("/proc")
 PID_FILE = "viewcast.json"
 # In the driver's environment and in the browser's arguments: tells whose they are even if the
 # parent was killed before it could write down the driver's pid, or the driver with it.
@@ -133,11 +135,11 @@ def sweep_orphans(profile_root: Path) -> int:
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("%s cannot be read (%s): left alone", profile / PID_FILE, error)
             continue
-        if parent_ticks is not None and start_ticks(parent) == parent_ticks:
+        if parent_ticks is not None and started(parent) == parent_ticks:
             continue
         # A pid alone may be another program's by now; with its start time it is not.
         is_ours = driver is not None and driver_ticks is not None
-        is_ours = is_ours and start_ticks(int(driver)) == driver_ticks
+        is_ours = is_ours and started(int(driver)) == driver_ticks
         n_killed += _kill(int(driver) if is_ours else None, profile)
         _remove(profile)
     if n_killed:
@@ -145,35 +147,20 @@ def sweep_orphans(profile_root: Path) -> int:
     return n_killed
 
 
-def start_ticks(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot; None if it is not there."""
-    fields = _stat(pid)
-    return int(fields[19]) if fields and fields[0] not in "ZX" else None
-
-
 def group_members(group: int) -> list[int]:
     """List the living processes of a group; the dead that nobody has waited for do not count."""
-    return [
-        pid
-        for pid in _pids()
-        if (fields := _stat(pid)) and int(fields[2]) == group and fields[0] not in "ZX"
-    ]
+    return [process.pid for process in _living() if _group(process.pid) == group]
 
 
 def marked_members(profile: Path) -> list[int]:
     """List the living processes that were started for a profile, whatever their group."""
-    variable, argument = f"{MARK}={profile}".encode(), f"{USER_DATA}={profile}/".encode()
     found = []
-    for pid in _pids():
-        try:
+    for process in _living():
+        with suppress(psutil.Error):  # ended meanwhile, or another user's
             # The driver has our variable. The browser writes over its own, but keeps its arguments.
-            variables = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
-            arguments = (PROC / str(pid) / "cmdline").read_bytes()
-        except OSError:  # ended meanwhile, or another user's
-            continue
-        is_ours = variable in variables or argument in arguments
-        if is_ours and start_ticks(pid) is not None:
-            found.append(pid)
+            is_browser = f"{USER_DATA}={profile}/" in " ".join(process.cmdline())
+            if is_browser or process.environ().get(MARK) == str(profile):
+                found.append(process.pid)
     return found
 
 
@@ -205,8 +192,10 @@ def _kill_group(group: int) -> None:
 
 
 def _group(pid: int) -> int | None:
-    fields = _stat(pid)
-    return int(fields[2]) if fields else None
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def _make_root(root: Path) -> None:
@@ -220,13 +209,12 @@ def _make_root(root: Path) -> None:
 def _write_pid_file(profile: Path, driver: int | None) -> None:
     facts = {
         "parent": os.getpid(),
-        "parent_ticks": start_ticks(os.getpid()),
+        "parent_ticks": started(os.getpid()),
         "driver": driver,
-        "driver_ticks": None if driver is None else start_ticks(driver),
+        "driver_ticks": None if driver is None else started(driver),
     }
-    new = profile / f"{PID_FILE}.new"
-    new.write_text(json.dumps(facts))
-    new.replace(profile / PID_FILE)
+    with atomic_file(profile / PID_FILE) as new:
+        new.write_text(json.dumps(facts))
 
 
 def _environment(profile: Path) -> dict[str, str]:
@@ -275,13 +263,8 @@ def _age_s(path: Path) -> float:
         return 0.0
 
 
-def _pids() -> list[int]:
-    return [int(p.name) for p in PROC.iterdir() if p.name.isdigit()] if PROC.is_dir() else []
-
-
-def _stat(pid: int) -> list[str]:
-    """Fields of /proc/PID/stat from the state on; the name before it may hold anything."""
-    try:
-        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []
+def _living() -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess):
+            if process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+                yield process

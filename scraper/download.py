@@ -1,8 +1,6 @@
 """Fetch a video's file: streamed, resumed, checked, and only then put in its place."""
 
-import hashlib
 import logging
-import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from catalog.files import put_in_place, sha256_of
 from scraper.errors import BadMedia, DownloadFailed, NoMedia
 from scraper.http import open_client
 from scraper.items import check_id
@@ -19,7 +18,7 @@ from scraper.politeness import Site
 from scraper.settings import FetchConfig
 from scraper.transfer import Transfer, hold_part
 
-__all__ = ["MediaFacts", "fetch_media", "media_path", "sync_folder"]
+__all__ = ["MediaFacts", "fetch_media", "media_path"]
 
 log = logging.getLogger(__name__)
 
@@ -83,9 +82,8 @@ def fetch_media(
             # Nothing can be continued from here; the next try begins anew.
             part.discard()
             raise
-        part.path.replace(target)
+        put_in_place(part.path, target)
         part.discard()
-    sync_folder(target.parent)
     log.debug("video %s: %d bytes", page.tiktok_id, target.stat().st_size)
     return _facts(target, probe)
 
@@ -108,11 +106,9 @@ def _check_size(path: Path, play: PlayUrl) -> None:
 
 
 def _facts(path: Path, probe: Probe) -> MediaFacts:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return MediaFacts(
         path=path,
-        sha256=sha256,
+        sha256=sha256_of(path),
         n_bytes=path.stat().st_size,
         duration_s=probe.duration_s,
         width_px=probe.width_px,
@@ -121,13 +117,3 @@ def _facts(path: Path, probe: Probe) -> MediaFacts:
         has_audio=probe.has_audio,
         probe=probe.facts,
     )
-
-
-def sync_folder(folder: Path) -> None:
-    """Write a folder's entries to the disk."""
-    # A rename is safe from a power cut only when its folder is written.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

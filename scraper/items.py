@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, NoReturn
 
+from catalog.files import clean_text
 from scraper.counts import ViewCount, count_from_json, parse_views_k
 from scraper.errors import BadId, PageChanged, UnreadableCount
 
@@ -83,7 +84,7 @@ def check_id(tiktok_id: str) -> str:
     return tiktok_id
 
 
-def read_id(value: object) -> str | None:
+def page_id(value: object) -> str | None:
     """Return a page's id as text, or None if no video can have it."""
     try:
         return check_id(value) if isinstance(value, str) else None
@@ -108,7 +109,7 @@ def read_item(raw: object, *, source: Source, observed_at: datetime) -> Sighting
     """Read an `itemStruct`. What is no plain public video is rejected with the reason."""
     if not isinstance(raw, Mapping):
         return Rejected("not_an_item", None)
-    tiktok_id = read_id(raw.get("id"))
+    tiktok_id = page_id(raw.get("id"))
     if tiktok_id is None:
         return Rejected("bad_id", None)
     # Exports often leave an item's `video` out; a page never does for one that can be played.
@@ -140,13 +141,6 @@ def child(raw: Json, name: str) -> Json:
     return found if isinstance(found, Mapping) else {}
 
 
-def clean_text(value: object) -> str:
-    """Return a text that every database takes: no NUL, no half of a surrogate pair."""
-    if not isinstance(value, str):
-        return ""
-    return value.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
-
-
 def read_handle(author: object) -> str | None:
     """Return an author's handle: an object's `uniqueId`, or the text itself in old pages."""
     handle = author.get("uniqueId") if isinstance(author, Mapping) else author
@@ -155,7 +149,13 @@ def read_handle(author: object) -> str | None:
 
 def find_hashtags(caption: str) -> tuple[str, ...]:
     """Return the hashtags written in a caption, lower case, each once, in order."""
-    return _distinct(HASHTAG.findall(caption))
+    return plain_hashtags(HASHTAG.findall(caption))
+
+
+def plain_hashtags(names: Iterable[object]) -> tuple[str, ...]:
+    """Return hashtags in lower case, each once, in order."""
+    kept = dict.fromkeys([clean_text(name).strip().lstrip("#").lower() for name in names])
+    return tuple([name for name in kept if 0 < len(name) <= MAX_HASHTAG_CHARS][:MAX_HASHTAGS])
 
 
 def read_text_count(text: str) -> ViewCount | None:
@@ -208,17 +208,11 @@ def _read_hashtags(raw: Json, caption: str) -> tuple[str, ...]:
         for entry in _list(raw.get(group))
         if isinstance(entry, Mapping)
     ]
-    return _distinct(names) or find_hashtags(caption)
+    return plain_hashtags(names) or find_hashtags(caption)
 
 
 def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _distinct(names: list[Any]) -> tuple[str, ...]:
-    plain = (clean_text(name).strip().lstrip("#").lower() for name in names)
-    kept = dict.fromkeys(name for name in plain if 0 < len(name) <= MAX_HASHTAG_CHARS)
-    return tuple(kept)[:MAX_HASHTAGS]
 
 
 def _read_time(value: object) -> datetime | None:

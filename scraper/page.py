@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NoReturn
 
+from catalog.files import clean_text
 from scraper.capture import Body, Card, Look
 from scraper.errors import (
     BadId,
@@ -29,7 +30,6 @@ from scraper.items import (
     Source,
     check_id,
     child,
-    clean_text,
     find_hashtags,
     load_json,
     read_item,

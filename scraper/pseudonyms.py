@@ -2,11 +2,10 @@
 
 import hashlib
 import hmac
-import os
 import secrets
-from contextlib import suppress
 from pathlib import Path
 
+from catalog.files import atomic_file
 from scraper.errors import BadSalt
 
 SALT_FILE = "author.salt"
@@ -27,9 +26,11 @@ def load_salt(folder: Path, given: str = "") -> bytes:
     if given:
         return given.encode()
     file = folder / SALT_FILE
-    folder.mkdir(parents=True, exist_ok=True)
     if not file.exists():
-        _make_salt(file)
+        # Of two first runs at once one makes it, and both read the same.
+        with atomic_file(file, replace=False) as new:
+            new.touch(mode=0o600, exist_ok=False)
+            new.write_text(secrets.token_hex(32))
     salt = file.read_bytes().strip()
     if len(salt) < MIN_SALT_CHARS:
         raise BadSalt(
@@ -37,18 +38,3 @@ def load_salt(folder: Path, given: str = "") -> bytes:
             "from a backup, or delete the file and accept that old authors are no longer known"
         )
     return salt
-
-
-def _make_salt(file: Path) -> None:
-    # Linked when it is whole: of two first runs at once one makes it, and both read the same; one
-    # that is killed here leaves no half of a key behind.
-    new = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            out.write(secrets.token_hex(32).encode())
-            out.flush()
-            os.fsync(out.fileno())
-        with suppress(FileExistsError):
-            os.link(new, file)
-    finally:
-        new.unlink(missing_ok=True)

@@ -1,18 +1,19 @@
 """Bring the bytes of a file from one of several addresses, within bounds, and no others."""
 
 import errno
-import fcntl
 import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin
 
 import httpx
 
+from catalog.errors import Busy
+from catalog.files import locked
 from scraper.errors import DownloadFailed, MediaTooLarge, NoSpace, UrlExpired
 from scraper.http import PeerRefused
 from scraper.page import PlayUrl, check_status
@@ -20,7 +21,7 @@ from scraper.politeness import Site
 from scraper.settings import FetchConfig
 
 
-class Part:
+class PartialFile:
     """An unfinished file, and beside it the ETag of the version that it is a part of."""
 
     def __init__(self, path: Path) -> None:
@@ -55,19 +56,17 @@ class Part:
 
 
 @contextmanager
-def hold_part(target: Path) -> Iterator[Part]:
+def hold_part(target: Path) -> Iterator[PartialFile]:
     """Hold a file's part for this process alone, also what one that was killed has left of it.
 
     Raises DownloadFailed while somebody else has it: two leases can overlap when a machine sleeps.
     """
-    lock_path = target.with_suffix(f"{target.suffix}.lock")
-    descriptor = _lock(lock_path)
-    try:
-        yield Part(target.with_suffix(f"{target.suffix}.part"))
-    finally:
-        # While it is held: who opens it afterwards makes a new one.
-        lock_path.unlink(missing_ok=True)
-        os.close(descriptor)
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(target.with_suffix(f"{target.suffix}.lock"), target.name))
+        except Busy as error:
+            raise DownloadFailed(f"{target.name}: another process is fetching it") from error
+        yield PartialFile(target.with_suffix(f"{target.suffix}.part"))
 
 
 def drop_part(target: Path) -> None:
@@ -75,30 +74,6 @@ def drop_part(target: Path) -> None:
     if target.parent.is_dir():
         with suppress(DownloadFailed), hold_part(target) as part:
             part.discard()
-
-
-def _lock(path: Path) -> int:
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        try:
-            # The kernel lets go of it when we die, however that happens.
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_same(descriptor, path):
-                return descriptor
-        except BlockingIOError as error:
-            os.close(descriptor)
-            raise DownloadFailed(f"{path.stem}: another process is fetching it") from error
-        except OSError:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)  # the last owner has removed it between our two steps
-
-
-def _is_same(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.lstat())
-    except FileNotFoundError:
-        return False
 
 
 MAX_REDIRECTS = 3
@@ -115,7 +90,7 @@ class Transfer:
 
     client: httpx.Client
     site: Site
-    part: Part
+    part: PartialFile
     limits: FetchConfig
     deadline_s: float
     cookie: str
@@ -208,7 +183,7 @@ class Transfer:
                     n_checked = n_done
                 file.write(block)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # some disks say only now that they are full
 
     def _check_url(self, url: str) -> None:
         if not self.site.is_allowed_media_url(url):

@@ -57,6 +57,14 @@ NEEDS = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as `numeric` what computes: these tests run once more as on another processor."""
+    for item in items:
+        # A module that imports torch computes with it; so no list must be kept.
+        if isinstance(item, pytest.Function) and hasattr(item.module, "torch"):
+            item.add_marker(pytest.mark.numeric)
+
+
 def required() -> set[str]:
     """What VIEWCAST_REQUIRE names: a test that needs it fails where it is absent."""
     return {name for name in os.environ.get("VIEWCAST_REQUIRE", "").split(",") if name}

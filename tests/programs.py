@@ -6,8 +6,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,24 @@ def start(folder: Path, *arguments: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
             command(folder, *arguments), cwd=folder, env=environment(), stdout=said, stderr=said
         )
+
+
+@contextmanager
+def speaking(code: str, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A Python program whose output we read; gone with its pipe when the block ends, however.
+
+    A pipe that a failing test leaves open is an error of whichever test runs when it is collected.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
 
 
 def ask(folder: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:

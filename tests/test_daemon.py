@@ -42,7 +42,7 @@ def is_serving(folder):
 
 
 def stop(program):
-    """Ask a daemon to end and return its exit code. How quick it is, `bench catalog` measures."""
+    """Ask a daemon to end and return its exit code. How quick it is, `bench answers` measures."""
     program.terminate()
     return program.wait(timeout=HANG_S)
 

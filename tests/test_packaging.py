@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+TEMPLATES = ROOT / "catalog" / "web" / "templates"
 OURS = ("catalog", "cli", "features", "model", "scraper")
 
 
@@ -35,7 +36,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("viewcast-*.whl"))
 
 
-def test_the_wheel_holds_the_migrations_the_views_and_the_speech_but_no_tests(wheel: Path) -> None:
+def test_the_wheel_holds_what_is_no_code_but_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
 
     assert "catalog/migrations/env.py" in names
@@ -44,10 +45,13 @@ def test_the_wheel_holds_the_migrations_the_views_and_the_speech_but_no_tests(wh
     assert "catalog/migrations/views/0002/postgresql/v_view_growth.sql" in names
     assert "catalog/migrations/views/0003/search/sqlite/transcript_search.sql" in names
     assert any(name.startswith("scraper/replica/speech/") for name in names)
+    templates = {f"catalog/web/templates/{path.name}" for path in TEMPLATES.iterdir()}
+    assert "catalog/web/templates/report.html" in templates
+    assert templates <= set(names)
     assert not [name for name in names if name.startswith(("tests", "bench", "docs"))]
 
 
-def test_the_installed_wheel_upgrades_and_checks_a_catalog_from_another_folder(
+def test_the_installed_wheel_makes_a_catalog_and_its_report_in_another_folder(
     wheel: Path, tmp_path: Path
 ) -> None:
     site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
@@ -69,6 +73,10 @@ def test_the_installed_wheel_upgrades_and_checks_a_catalog_from_another_folder(
     run("-m", "cli", "db", "upgrade")
     assert '"differences": []' in run("-m", "cli", "db", "check", "--json")
     assert (elsewhere / "data" / "catalog.db").is_file()
+    run("-m", "cli", "report", "-o", "page.html")
+    page = (elsewhere / "page.html").read_text(encoding="utf-8")
+    assert "<h2>Models beside the constants</h2>" in page
+    assert page.endswith("</html>\n")
 
 
 def test_nobody_else_ships_a_package_of_our_names() -> None:

@@ -126,16 +126,16 @@ def report(app: App, output: Path | None, limit: int, as_json: bool) -> None:
 @contextmanager
 def _replacing(output: Path) -> Iterator[TextIO]:
     """Open a file that takes its place when it is whole: a run that is killed leaves no half."""
+    from catalog.files import atomic_file
+
     if output.exists() and not output.is_file():
         # As root, a device would be replaced by a file of its name, for everybody.
         raise click.UsageError(f"{output} is no plain file; without --output it goes to stdout")
-    part = output.with_name(f".{output.name}.part")
     try:
-        with part.open("w", encoding="utf-8", newline="") as out:
+        output.parent.stat()  # a folder that is not there is a slip of the pen: it is not made
+        with atomic_file(output) as part, part.open("w", encoding="utf-8", newline="") as out:
             yield out
-        part.replace(output)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
 
 

@@ -4,14 +4,14 @@ from array import array
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from catalog.errors import NotFound
-from catalog.facts import FeatureSetFacts, ModelFacts, SplitFacts
-from catalog.read.posts import by_video_id
+from catalog.facts import Candidate, FeatureSetFacts, Member, ModelFacts, Observed, SplitFacts
+from catalog.read.posts import CANDIDATE, OBSERVED, Page, by_video_id
 from catalog.record.lineage import feature_set_facts, model_facts
 from catalog.schema.tables import (
     DatasetSplit,
@@ -111,8 +111,7 @@ def part_in_split(session: Session, split_id: int, video_id: int) -> str | None:
 FINAL = -1  # the step of a metric that is of no epoch
 
 
-@dataclass(frozen=True, slots=True)
-class Predicted:
+class PredictedCount(NamedTuple):
     """The newest prediction of a model version for a video, and the truth it knew; thousands."""
 
     video_id: int
@@ -129,7 +128,7 @@ class LossPoint:
     loss: float
 
 
-def newest_predictions(session: Session, model: ModelFacts, part: str) -> Iterator[Predicted]:
+def newest_predictions(session: Session, model: ModelFacts, part: str) -> Iterator[PredictedCount]:
     """Yield a model version's newest predictions of one part's videos, in the order of their ids.
 
     Each video's is that of the newest run of the version, scoring or training, that did not fail.
@@ -159,7 +158,7 @@ def newest_predictions(session: Session, model: ModelFacts, part: str) -> Iterat
         )
     )
     for row in by_video_id(session, page):
-        yield Predicted(*row)
+        yield PredictedCount(*row)
 
 
 def train_labels(session: Session, split_id: int) -> Iterator[float]:
@@ -326,41 +325,6 @@ def _models(session: Session) -> str:
     return ", ".join(listed) or "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """One readable count of a video, in thousands, and when it was seen."""
-
-    id: int
-    observed_at: datetime
-    views_k: float
-
-
-@dataclass(frozen=True, slots=True)
-class VideoHistory:
-    """A video that could enter a split, with every readable count of it, the oldest first."""
-
-    video_id: int
-    tiktok_id: str
-    author_id: int | None
-    posted_at: datetime | None
-    first_seen_at: datetime
-    observations: tuple[Observed, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MemberFacts:
-    """One video of a split: its part, and when its label was seen."""
-
-    video_id: int
-    tiktok_id: str
-    author_id: int | None
-    posted_at: datetime | None
-    first_seen_at: datetime
-    part: str
-    observed_at: datetime
-    views_k: float | None
-
-
 @dataclass(frozen=True)
 class SplitRow:
     """A split as it was frozen."""
@@ -374,19 +338,20 @@ class SplitRow:
     n_by_part: dict[str, int]
 
 
-def video_histories(session: Session) -> Iterator[VideoHistory]:
-    """Yield each video that is not gone and has a readable count, in the order of its id."""
+def video_histories(session: Session) -> Iterator[tuple[Candidate, Sequence[Observed]]]:
+    """Yield each video that is not gone and has a readable count, in the order of its id.
+
+    Beside it every readable count of it, the oldest first.
+    """
     page = (
-        select(Video.id, Video.tiktok_id, Video.account_id, Video.posted_at, Video.first_seen_at)
+        select(*CANDIDATE)
         .join(ViewObservation, ViewObservation.id == Video.latest_observation_id)
         .where(Video.gone_at.is_(None), ViewObservation.views_k.is_not(None))
     )
     for videos in chunks(by_video_id(session, page)):
-        seen = _observations(session, [video[0] for video in videos])
-        for video_id, tiktok_id, author_id, posted_at, first_seen_at in videos:
-            yield VideoHistory(
-                video_id, tiktok_id, author_id, posted_at, first_seen_at, tuple(seen[video_id])
-            )
+        seen = _observations(session, [video.id for video in videos])
+        for video in videos:
+            yield Candidate(*video), seen[video.id]
 
 
 def find_split_row(session: Session, name: str | None) -> SplitRow:
@@ -410,25 +375,16 @@ def all_splits(session: Session) -> list[SplitRow]:
     return [_row(split, counts.get(split.id, {})) for split in splits]
 
 
-def split_members(session: Session, split_id: int) -> Iterator[MemberFacts]:
+def split_members(session: Session, split_id: int) -> Iterator[Member]:
     """Yield the videos of a split with their labels, in the order of their ids."""
     page = (
-        select(
-            Video.id,
-            Video.tiktok_id,
-            Video.account_id,
-            Video.posted_at,
-            Video.first_seen_at,
-            SplitMember.part,
-            ViewObservation.observed_at,
-            ViewObservation.views_k,
-        )
+        select(*CANDIDATE, *OBSERVED, SplitMember.part)
         .join(SplitMember, SplitMember.video_id == Video.id)
         .join(ViewObservation, ViewObservation.id == SplitMember.observation_id)
         .where(SplitMember.split_id == split_id)
     )
-    for row in by_video_id(session, page):
-        yield MemberFacts(*row)
+    for *of_video, observation_id, observed_at, views_k, part in by_video_id(session, page):
+        yield Member(Candidate(*of_video), part, Observed(observation_id, observed_at, views_k))
 
 
 def _row(row: DatasetSplit, n_by_part: dict[str, int]) -> SplitRow:
@@ -439,18 +395,12 @@ def _row(row: DatasetSplit, n_by_part: dict[str, int]) -> SplitRow:
 
 def _observations(session: Session, video_ids: list[int]) -> dict[int, list[Observed]]:
     found: dict[int, list[Observed]] = {video_id: [] for video_id in video_ids}
-    rows = session.execute(
-        select(
-            ViewObservation.video_id,
-            ViewObservation.id,
-            ViewObservation.observed_at,
-            ViewObservation.views_k,
-        )
+    wanted: Page = (
+        select(ViewObservation.video_id, *OBSERVED)
         .where(among(session, ViewObservation.video_id, video_ids))
         .where(ViewObservation.views_k.is_not(None))
         .order_by(ViewObservation.video_id, ViewObservation.observed_at)
     )
-    for video_id, observation_id, observed_at, views_k in rows:
-        if views_k is not None:
-            found[video_id].append(Observed(observation_id, observed_at, views_k))
+    for video_id, *observed in session.execute(wanted):
+        found[video_id].append(Observed(*observed))
     return found

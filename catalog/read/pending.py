@@ -13,15 +13,16 @@ from sqlalchemy.orm import Session, aliased
 
 from catalog.errors import NotFound
 from catalog.facts import (
+    Candidate,
     ClipRef,
     HashtagTodo,
+    Observed,
     RefreshTodo,
     ScoredRow,
     ScoreRow,
-    SplitCandidate,
     TrainingRow,
 )
-from catalog.read.posts import Page, by_video_id, features_of
+from catalog.read.posts import CANDIDATE, OBSERVED, Page, by_video_id, features_of
 from catalog.record.sightings import plain_hashtag
 from catalog.schema.tables import (
     Feature,
@@ -179,22 +180,15 @@ def hashtags_to_list(
     ]
 
 
-def videos_to_split(session: Session) -> Iterator[SplitCandidate]:
-    """Yield each video that is not gone and has a readable count, in the order of its id."""
+def videos_to_split(session: Session) -> Iterator[tuple[Candidate, Observed]]:
+    """Yield each video that is not gone, with its latest count, which is readable; by id."""
     page = (
-        select(
-            Video.id,
-            Video.tiktok_id,
-            Video.account_id,
-            Video.posted_at,
-            Video.first_seen_at,
-            ViewObservation.id,
-        )
+        select(*CANDIDATE, *OBSERVED)
         .join(ViewObservation, ViewObservation.id == Video.latest_observation_id)
         .where(Video.gone_at.is_(None), ViewObservation.views_k.is_not(None))
     )
-    for row in by_video_id(session, page):
-        yield SplitCandidate(*row)
+    for *of_video, observation_id, observed_at, views_k in by_video_id(session, page):
+        yield Candidate(*of_video), Observed(observation_id, observed_at, views_k)
 
 
 def split_rows(

@@ -6,12 +6,15 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from catalog.facts import FeatureRef, PostFacts
-from catalog.schema.tables import Feature, Hashtag, Video, VideoHashtag
+from catalog.facts import Candidate, FeatureRef, PostFacts, uploaded_at
+from catalog.schema.tables import Feature, Hashtag, Video, VideoHashtag, ViewObservation
 
 PAGE = 1_000
 MISSING = FeatureRef("missing", None, None, None)
 Page = Select[*tuple[Any, ...]]
+#: The columns of a Candidate and of an Observed, in the order of their fields.
+CANDIDATE = (Video.id, Video.tiktok_id, Video.account_id, Video.posted_at, Video.first_seen_at)
+OBSERVED = (ViewObservation.id, ViewObservation.observed_at, ViewObservation.views_k)
 
 
 def by_video_id(session: Session, statement: Page, after: int = 0) -> Iterator[Any]:
@@ -72,39 +75,34 @@ def posts_of(
     """
     hashtags = hashtags_of(session, video_ids)
     heard = {} if audio_set_id is None else _heard(session, video_ids, audio_set_id)
-    rows = session.execute(
-        select(
-            Video.id,
-            Video.tiktok_id,
-            Video.caption,
-            Video.account_id,
-            Video.posted_at,
-            Video.first_seen_at,
-            Video.duration_s,
-            Video.width_px,
-            Video.height_px,
-        ).where(Video.id.in_(video_ids))
-    )
+    wanted: Page = select(
+        *CANDIDATE, Video.caption, Video.duration_s, Video.width_px, Video.height_px
+    ).where(Video.id.in_(video_ids))
     found = {}
-    for row in rows:
-        found[row.id] = PostFacts(
-            tiktok_id=row.tiktok_id,
-            caption=row.caption,
-            hashtags=tuple(hashtags.get(row.id, ())),
-            account_id=row.account_id,
-            posted_at=row.posted_at,
-            first_seen_at=row.first_seen_at,
-            duration_s=row.duration_s,
-            width_px=row.width_px,
-            height_px=row.height_px,
-            heard=heard.get(row.id),
+    for *of_video, caption, duration_s, width_px, height_px in session.execute(wanted):
+        video = Candidate(*of_video)
+        told = uploaded_at(video)
+        # Where neither the page nor the id says it, the first sight is no time of posting.
+        is_known = video.posted_at is not None or told != video.first_seen_at
+        said = heard.get(video.video_id, {})
+        found[video.video_id] = PostFacts(
+            caption=caption,
+            hashtags=tuple(hashtags.get(video.video_id, ())),
+            author=video.author_id,
+            posted_at=told if is_known else None,
+            duration_s=duration_s,
+            width_px=width_px,
+            height_px=height_px,
+            transcript=said.get("text"),
+            language=said.get("language"),
+            speech_s=said.get("speech_s"),
         )
     return found
 
 
 def _heard(
     session: Session, video_ids: Sequence[int], audio_set_id: int
-) -> dict[int, dict[str, object]]:
+) -> dict[int, dict[str, Any]]:
     rows = session.execute(
         select(Feature.video_id, Feature.detail).where(
             Feature.feature_set_id == audio_set_id,

@@ -1,4 +1,4 @@
-"""Reads for people: leaderboard, runs, coverage, failures, totals, and any SELECT they like."""
+"""The rows of reports: leaderboard, runs, coverage, failures, totals, and any read-only SELECT."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,13 +13,12 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from catalog.errors import NotFound
+from catalog.facts import Verdict, verdict_of
 from catalog.schema.session import Catalog, read_only_rows
 from catalog.schema.tables import Base, Event, ModelVersion, Run, RunMetric
 
 Row = dict[str, Any]
 
-# With fewer rows a difference between two errors is mostly which rows they are.
-MIN_EVIDENCE = 30
 N_WEEKS = 24
 
 
@@ -68,24 +67,11 @@ def leaderboard(session: Session, limit: int = 20) -> list[Row]:
     return [row | {"verdict": verdict(row)} for row in rows]
 
 
-def verdict(row: Mapping[str, Any]) -> str:
-    """Return what a leaderboard row allows to say of its model beside the two constants.
-
-    "better" or "worse" only where the paired intervals of MSE and of MAE exclude zero, for both
-    constants; "in sample" for the videos that the model was trained on; else "no evidence".
-    """
-    if row["part"] == "train":
-        return "in sample"
-    if (row["n"] or 0) < MIN_EVIDENCE:
-        return "no evidence"
+def verdict(row: Mapping[str, Any]) -> Verdict:
+    """Return what a leaderboard row allows to say: of MSE and of MAE, beside both constants."""
     named = [f"{m}_diff_{c}" for m in ("mse_k2", "mae_k") for c in ("train_mean", "train_median")]
-    lows = [row[f"{name}_low"] for name in named]
-    highs = [row[f"{name}_high"] for name in named]
-    if all(high is not None and high < 0 for high in highs):
-        return "better"
-    if all(low is not None and low > 0 for low in lows):
-        return "worse"
-    return "no evidence"
+    ends = [(row[f"{name}_low"], row[f"{name}_high"]) for name in named]
+    return verdict_of(ends, n=row["n"] or 0, part=row["part"])
 
 
 def coverage(session: Session) -> list[Row]:
@@ -247,14 +233,14 @@ def run_details(session: Session, run_id: int) -> Row:
     }
 
 
+def columns_of(rows: Sequence[Row]) -> list[str]:
+    """Return the column names of report rows, none for no rows."""
+    return list(rows[0]) if rows else []
+
+
 def _rows(session: Session, sql: str, **values: Any) -> list[Row]:
     return [_plain(row._mapping) for row in session.execute(text(sql), values)]
 
 
 def _plain(row: Mapping[Any, Any]) -> Row:
     return {str(name): plain_value(value) for name, value in row.items()}
-
-
-def columns_of(rows: Sequence[Row]) -> list[str]:
-    """Return the column names of report rows, none for no rows."""
-    return list(rows[0]) if rows else []

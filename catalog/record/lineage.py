@@ -9,7 +9,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from catalog.errors import BadValue, NameTaken, NotFound
-from catalog.facts import FeatureSetFacts, ModelFacts, PredictionFacts, SplitFacts, SplitMemberFacts
+from catalog.facts import FeatureSetFacts, Member, ModelFacts, PredictionFacts, SplitFacts
+from catalog.files import sha256_text
 from catalog.schema.tables import (
     DatasetSplit,
     Event,
@@ -25,7 +26,6 @@ from catalog.schema.types import (
     chunks,
     insert_into,
     plain_json,
-    sha256_text,
     utc_now,
 )
 
@@ -76,20 +76,20 @@ def freeze_split(
     name: str,
     strategy: str,
     params: Mapping[str, Any],
-    members: Sequence[SplitMemberFacts],
+    members: Sequence[Member],
 ) -> SplitFacts:
     """Keep a split for ever; the same members and parameters give the split already kept.
 
     Raises NameTaken when the name stands for another split, BadValue for no or doubled members.
     """
-    if len({member.video_id for member in members}) != len(members):
+    if len({member.video.video_id for member in members}) != len(members):
         raise BadValue(f"split {name!r} names a video twice")
     if not members:
         raise BadValue(f"split {name!r} has no members: no video has a readable count yet")
     lines = [canonical_json({"strategy": strategy, "params": params})]
-    lines += sorted(f"{m.video_id:020d} {m.part} {m.observation_id}" for m in members)
+    lines += sorted(f"{m.video.video_id:020d} {m.part} {m.label.id}" for m in members)
     sha256 = sha256_text("\n".join(lines))
-    n_by_part = dict(sorted(Counter(member.part for member in members).items()))
+    n_by_part = dict(sorted(Counter[str](member.part for member in members).items()))
     kept = session.scalar(select(DatasetSplit).where(DatasetSplit.sha256 == sha256))
     if kept is not None:
         return SplitFacts(kept.id, kept.name, sha256, False, n_by_part)
@@ -104,13 +104,13 @@ def freeze_split(
     )
     session.add(split)
     session.flush()
-    for chunk in chunks(sorted(members, key=lambda member: member.video_id)):
+    for chunk in chunks(sorted(members, key=lambda member: member.video.video_id)):
         rows = [
             {
                 "split_id": split.id,
-                "video_id": member.video_id,
+                "video_id": member.video.video_id,
                 "part": member.part,
-                "observation_id": member.observation_id,
+                "observation_id": member.label.id,
             }
             for member in chunk
         ]

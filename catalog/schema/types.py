@@ -1,6 +1,5 @@
 """The three column types that mean the same on SQLite and PostgreSQL, and the clock."""
 
-import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -119,11 +118,6 @@ def canonical_json(document: object) -> str:
     Raises ValueError when a number in it is not finite.
     """
     return json.dumps(document, sort_keys=True, separators=(",", ":"), default=str, allow_nan=False)
-
-
-def sha256_text(text: str) -> str:
-    """Return the hexadecimal SHA-256 of `text` in UTF-8."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -66,7 +66,7 @@ class FeatureDone:
 
 
 @dataclass(frozen=True)
-class Absent:
+class NothingThere:
     """There is nothing to fetch or extract; not an error, and not tried again."""
 
     code: str
@@ -89,10 +89,10 @@ def timed(sql: str) -> TextClause:
     return statement.bindparams(*(bindparam(name, type_=UtcDateTime()) for name in times))
 
 
-def unfinished(result: Absent | Failed, attempt: int, now: datetime) -> dict[str, Any]:
+def unfinished(result: NothingThere | Failed, attempt: int, now: datetime) -> dict[str, Any]:
     """Return the columns that a unit without a result gets: skipped, failed for now, or dead."""
     common = {"error_code": result.code, "error": result.message, "finished_at": now}
-    if isinstance(result, Absent):
+    if isinstance(result, NothingThere):
         return common | {"status": "skipped", "not_before": None}
     if result.permanent or attempt >= MAX_ATTEMPTS:
         return common | {"status": "dead", "not_before": None}
@@ -350,11 +350,12 @@ def claim_media(
     owner: str,
     limit: int,
     lease_s: float = LEASE_S,
+    now: datetime | None = None,
 ) -> list[MediaClaim]:
     """Take up to `limit` files to fetch, in one short transaction; [] when none is to be had."""
     with catalog.write() as session:
         inner = f"SELECT u.id FROM media_file u WHERE {CLAIMABLE} ORDER BY u.status, u.id LIMIT :n"
-        taken = take(session, "media_file", "id", "1 = 1", inner, owner, limit, lease_s, None, {})
+        taken = take(session, "media_file", "id", "1 = 1", inner, owner, limit, lease_s, now, {})
         rows = session.execute(
             select(MediaFile.id, Video.id, Video.tiktok_id, Video.url, Video.duration_s)
             .join(Video, Video.id == MediaFile.video_id)
@@ -368,7 +369,7 @@ def claim_media(
 
 
 def finish_media(
-    session: Session, claim: MediaClaim, owner: str, result: MediaDone | Absent | Failed
+    session: Session, claim: MediaClaim, owner: str, result: MediaDone | NothingThere | Failed
 ) -> bool:
     """Write what became of a claim; False when it is no longer ours, and nothing was written."""
     now = utc_now()
@@ -438,7 +439,7 @@ def finish_feature(
     feature_set_id: int,
     claim: FeatureClaim,
     owner: str,
-    result: FeatureDone | Absent | Failed,
+    result: FeatureDone | NothingThere | Failed,
 ) -> bool:
     """Write what became of a claim; False when it is no longer ours, and nothing was written."""
     now = utc_now()

@@ -20,9 +20,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from catalog.errors import AlreadyDone, BudgetExceeded
+from catalog.files import sha256_text, started
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Event, Feature, MediaFile, Prediction, Run
-from catalog.schema.types import canonical_json, plain_json, sha256_text, utc_now
+from catalog.schema.types import canonical_json, plain_json, utc_now
 from catalog.work.claims import give_back
 from catalog.work.journal import Journal
 
@@ -47,7 +48,7 @@ class ProcessName:
 
     def is_dead(self) -> bool:
         """Say whether it has certainly ended; False for another machine's."""
-        return self.is_here() and started(self.pid) != self.started
+        return self.is_here() and str(started(self.pid)) != self.started
 
 
 @cache
@@ -65,19 +66,7 @@ def this_host() -> str:
 def this_process() -> ProcessName:
     """Return the name of the process that asks."""
     pid = os.getpid()
-    return ProcessName(this_host(), pid, started(pid) or "")
-
-
-def started(pid: int) -> str | None:
-    """Return when a process began, in the system's own words; None: there is no such process."""
-    if PROC.joinpath("self/stat").exists():
-        fields = _read(PROC / str(pid) / "stat").rpartition(")")[2].split()
-        # A killed child that its parent has not collected still has an entry, in state Z.
-        return None if not fields or fields[0] in "ZX" else fields[19]
-    answer = subprocess.run(
-        ["ps", "-p", str(pid), "-o", "lstart="], capture_output=True, text=True, check=False
-    )
-    return answer.stdout.strip() or None
+    return ProcessName(this_host(), pid, str(started(pid)))
 
 
 def _read(path: Path) -> str:

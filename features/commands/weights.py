@@ -53,7 +53,10 @@ def weights_list(app: App, as_json: bool) -> None:
 @json_option
 @pass_app
 def weights_verify(app: App, kind: str, as_json: bool) -> None:
-    """Load the weights that `extract` would use and print their fingerprint."""
+    """Load the weights that `extract` would use and print their fingerprint.
+
+    Of Whisper's also the layout that its decoder's products have on this machine.
+    """
     emit(_verify_frames(app) if kind == "frames" else _verify_audio(app), as_json=as_json)
 
 
@@ -70,6 +73,7 @@ def weights_fetch(app: App, kind: str, as_json: bool, dry_run: bool) -> None:
 
 def _verify_audio(app: App) -> dict[str, Any]:
     from features.settings import AudioConfig
+    from features.sound.whisper_decoder import RowDecoder
     from features.sound.whisper_weights import (
         WeightsSources,
         find_weights,
@@ -80,10 +84,12 @@ def _verify_audio(app: App) -> dict[str, Any]:
     settings = app.settings.of(AudioConfig)
     sources = WeightsSources(path=settings.weights)
     found = find_weights(settings.model, sources)
+    network = load_whisper(settings.model, sources)
     return {
         "model": settings.model,
         "files": [str(file) for file in found.files],
-        "fingerprint": fingerprint(load_whisper(settings.model, sources)),
+        "fingerprint": fingerprint(network),
+        "layout": RowDecoder(network).layout,
     }
 
 
@@ -100,7 +106,7 @@ def _fetch_audio(app: App, *, dry_run: bool) -> dict[str, Any]:
 
 
 def _verify_frames(app: App) -> dict[str, Any]:
-    from features.video.frames import choose_weights, find_file, fingerprint, load_backbone
+    from features.video.frames import backbone_fingerprint, choose_weights, find_file, load_backbone
 
     config = frames_plan(app).config
     chosen = choose_weights(config.backbone, config.weights)
@@ -108,7 +114,7 @@ def _verify_frames(app: App) -> dict[str, Any]:
     return {
         "model": config.backbone,
         "files": [] if file is None else [str(file)],
-        "fingerprint": fingerprint(load_backbone(chosen)),
+        "fingerprint": backbone_fingerprint(load_backbone(chosen)),
     }
 
 

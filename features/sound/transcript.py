@@ -1,111 +1,28 @@
-"""What is said in a window of sound: language, speech or not, words and their times.
+"""What is said in windows of sound: language, speech or not, words and their times.
 
-Two guards keep invented words out of the catalog: a gate before decoding, and a check of the
-decoded text after it.
-
-For a window M of log-mel spectrogram (80 x 3000) the states are x0 = the first block's input
-(convolutions plus positions) and x1..xL = the residual stream after each block, before the final
-norm: (L + 1, 1500, E), for base (7, 1500, 512).
-
-Stock Whisper's own token rules, without its second tries, which are random, and without the text
-before a window as a prompt, which lets one loop start the next.
+Stock Whisper's own token rules, greedy, each window by itself and many videos in lock step;
+without its second tries, which are random, and without the text before a window as a prompt,
+which lets one loop start the next. Two guards keep invented words out of the catalog: a gate
+before decoding, and a check of the decoded text after it.
 """
 
 import math
 import warnings
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeVar
 
 import torch
 from torch import Tensor
-from whisper.audio import N_FRAMES, log_mel_spectrogram
 from whisper.decoding import DecodingOptions, DecodingTask
 from whisper.model import Whisper
 from whisper.tokenizer import get_tokenizer
 from whisper.utils import compression_ratio
 
 from features.errors import FeatureError
-from features.sound.waveform import SILENT_BELOW_DBFS, Waveform
+from features.sound.waveform import SILENT_BELOW_DBFS
 from features.sound.whisper_decoder import RowDecoder
-
-
-@dataclass(frozen=True)
-class Window:
-    """Up to 30 s of sound, encoded. states (L+1, 1500, E), features (1, 1500, E), both float32."""
-
-    start_frame: int
-    n_frames: int
-    states: Tensor
-    features: Tensor
-
-    def state_sum(self, start: int = 0, end: int | None = None) -> Tensor:
-        """Sum the states of some real frames, in float64: (L+1, E)."""
-        end = self.n_frames if end is None else min(end, self.n_frames)
-        # float64, because channel 388 of base spikes to ±560 and 16-bit sums overflow.
-        return self.states[:, start:end].sum(dim=1, dtype=torch.float64)
-
-
-class WindowEncoder:
-    """Encodes one window at a time: a row's numbers cannot depend on what it is batched with.
-
-    Batching gains nothing on a CPU, where the 1500 frames of one window already fill the cores.
-    """
-
-    def __init__(
-        self, network: Whisper, *, dtype: torch.dtype | None = None, device: str = "cpu"
-    ) -> None:
-        """dtype: what matrices are multiplied in, None for float32; all sums stay in float32."""
-        self._encoder = network.encoder
-        self._n_mels: int = network.dims.n_mels
-        self._dtype = dtype
-        self._device = device
-        self._device_type = torch.device(device).type
-
-    def mel(self, waveform: Waveform) -> Tensor:
-        """Return the whole file's log-mel spectrogram: (n_mels, M), 10 ms a column."""
-        mel: Tensor = log_mel_spectrogram(torch.from_numpy(waveform.samples), self._n_mels)
-        return mel
-
-    @torch.inference_mode()
-    def encode(self, mel: Tensor, start_frame: int) -> Window:
-        """Encode the window that begins at a 20 ms frame; what is missing to 30 s is zeros.
-
-        Zeros in the spectrogram, not silence in the sound: the paper's rule, and Whisper's own.
-        """
-        piece = mel[:, 2 * start_frame : 2 * start_frame + N_FRAMES]
-        n_frames = math.ceil(piece.shape[1] / 2)
-        padded = torch.nn.functional.pad(piece, (0, N_FRAMES - piece.shape[1]))
-        with (
-            self._recorded_states() as states,
-            torch.autocast(self._device_type, self._dtype, enabled=self._dtype is not None),
-        ):
-            features = self._encoder(padded[None].to(self._device))
-        return Window(start_frame, n_frames, torch.cat(states).cpu(), features.float())
-
-    @contextmanager
-    def _recorded_states(self) -> Iterator[list[Tensor]]:
-        states: list[Tensor] = []
-
-        def keep_input(_block: object, inputs: tuple[Tensor]) -> tuple[Tensor]:
-            # Passed on in float32, so that the residual stream is summed in it under autocast too.
-            states.append(inputs[0].float())
-            return (states[0],)
-
-        def keep_output(_block: object, _inputs: object, output: Tensor) -> None:
-            states.append(output)
-
-        blocks = self._encoder.blocks
-        hooks = [blocks[0].register_forward_pre_hook(keep_input)]
-        hooks += [block.register_forward_hook(keep_output) for block in blocks]
-        try:
-            yield states
-        finally:
-            for hook in hooks:
-                hook.remove()
-
 
 #: One encoder frame is 20 ms: the unit of timestamp tokens and of every `*_frame` here.
 FRAME_S: Final = 0.02
@@ -125,6 +42,9 @@ GATE: Final = (
 )
 #: A sentence cut off by the end of the file is read again from its start only if this much is left.
 MIN_TAIL_FRAMES: Final = 50
+#: A loop runs to the limit of 224 tokens; it is left as soon as it is plain.
+LOOP_CHECK_FROM: Final = 64
+LOOP_CHECK_EVERY: Final = 16
 
 DropReason = Literal["no_speech", "improbable", "repetitive", "no_words"]
 
@@ -208,11 +128,6 @@ def seconds(frame: float) -> float:
 def mean(values: Sequence[float]) -> float | None:
     """Average, or None of nothing."""
     return math.fsum(values) / len(values) if values else None
-
-
-#: A loop runs to the limit of 224 tokens; it is left as soon as it is plain.
-LOOP_CHECK_FROM: Final = 64
-LOOP_CHECK_EVERY: Final = 16
 
 
 @dataclass(frozen=True)

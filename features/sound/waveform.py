@@ -6,13 +6,15 @@ that hold no sound are Absent, unreadable ones Undecodable: neither ever becomes
 ffmpeg ends well when half of a file is missing, so the promise is what a cut-off file is known by.
 
 Samples are floats, as they came out of the decoder: what is read back is what was heard, bit for
-bit. A comment in the file says which media file it was made of, and how much of it.
+bit. A line at the end of the file, behind the sound, says which media file it was made of, how much
+of it, and the checksum of what stands before.
 """
 
 import math
-import os
 import struct
 from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Final, Literal
 
@@ -21,13 +23,27 @@ import ffmpeg
 import numpy as np
 from av.audio.stream import AudioStream
 from numpy.typing import NDArray
+from scipy.io import wavfile
 
+from catalog.files import atomic_file
 from features.errors import MissingInput, NoAudioTrack, TooShort, Undecodable
 
+SAMPLE_RATE_HZ: Final = 16_000
+#: Whisper's spectrogram needs more than half of its 25 ms window; below this nothing is heard.
+MIN_DURATION_S: Final = 0.1
+#: Below this level a file is silent: nothing in it is decoded to words.
+SILENT_BELOW_DBFS: Final = -60.0
+#: Codecs add and hide some hundredths of a second at either end, and headers are rounded.
+_SLACK_S: Final = 0.3
+_SLACK_SHARE: Final = 0.02
 #: These have no header with a length: what FFmpeg tells is guessed from the size of the file.
 _WITHOUT_LENGTH: Final = frozenset({"aac", "ac3", "eac3", "amr", "dts"})
 #: Sizes of a RIFF whose writer could not go back to fill them in.
 _UNKNOWN_SIZES: Final = (0, 0xFFFFFFFF)
+#: What the last line of a kept file begins with.
+_SEAL: Final = b"viewcast "
+
+Status = Literal["ok", "silent", "capped", "truncated"]
 
 
 def promised_s(path: Path) -> float | None:
@@ -77,11 +93,6 @@ def _missing_bytes(path: Path) -> int:
     return 0 if n_bytes in _UNKNOWN_SIZES else max(0, n_bytes + 8 - path.stat().st_size)
 
 
-#: A comment of fixed length makes a header of fixed length.
-_COMMENT_BYTES: Final = 256
-_IEEE_FLOAT: Final = 3
-
-
 def origin_of(path: Path, max_s: float) -> str:
     """Name the sound by its source's size and time of change, and by how much of it was asked."""
     stat = path.stat()
@@ -89,16 +100,12 @@ def origin_of(path: Path, max_s: float) -> str:
 
 
 def write_kept(wav: Path, samples: NDArray[np.float32], rate_hz: int, origin: str) -> None:
-    """Write mono samples, atomically; the folder is made."""
-    wav.parent.mkdir(parents=True, exist_ok=True)
-    temporary = wav.with_name(f".{wav.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(_header(len(samples), rate_hz, origin))
-            file.write(samples.astype("<f4", copy=False).tobytes())
-        temporary.replace(wav)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write mono samples, atomically, and behind them a line of text; the folder is made."""
+    with atomic_file(wav) as temporary:
+        wavfile.write(temporary, rate_hz, samples)
+        seal = _seal(temporary.read_bytes(), origin)
+        with temporary.open("ab") as file:
+            file.write(seal)
 
 
 def read_kept(wav: Path, rate_hz: int, origin: str) -> NDArray[np.float32] | None:
@@ -107,38 +114,15 @@ def read_kept(wav: Path, rate_hz: int, origin: str) -> NDArray[np.float32] | Non
         content = wav.read_bytes()
     except OSError:
         return None
-    n_samples, rest = divmod(len(content) - len(_header(0, rate_hz, origin)), 4)
-    if rest or n_samples < 0:
+    end = content.rfind(_SEAL)
+    if end < 0 or content[end:] != _seal(content[:end], origin):
         return None
-    head = _header(n_samples, rate_hz, origin)
-    if content[: len(head)] != head:
-        return None
-    return np.frombuffer(content, "<f4", offset=len(head)).astype(np.float32, copy=False)
+    found_hz, samples = wavfile.read(BytesIO(content))
+    return samples.astype(np.float32, copy=False) if found_hz == rate_hz else None
 
 
-def _header(n_samples: int, rate_hz: int, origin: str) -> bytes:
-    comment = f"viewcast {origin}".encode().ljust(_COMMENT_BYTES, b"\0")
-    form = struct.pack("<HHIIHHH", _IEEE_FLOAT, 1, rate_hz, 4 * rate_hz, 4, 32, 0)
-    body = b"WAVE" + _chunk(b"fmt ", form) + _chunk(b"fact", struct.pack("<I", n_samples))
-    body += _chunk(b"LIST", b"INFO" + _chunk(b"ICMT", comment))
-    body += b"data" + struct.pack("<I", 4 * n_samples)
-    return b"RIFF" + struct.pack("<I", len(body) + 4 * n_samples) + body
-
-
-def _chunk(name: bytes, content: bytes) -> bytes:
-    return name + struct.pack("<I", len(content)) + content
-
-
-SAMPLE_RATE_HZ: Final = 16_000
-#: Whisper's spectrogram needs more than half of its 25 ms window; below this nothing is heard.
-MIN_DURATION_S: Final = 0.1
-#: Below this level a file is silent: nothing in it is decoded to words.
-SILENT_BELOW_DBFS: Final = -60.0
-#: Codecs add and hide some hundredths of a second at either end, and headers are rounded.
-_SLACK_S: Final = 0.3
-_SLACK_SHARE: Final = 0.02
-
-Status = Literal["ok", "silent", "capped", "truncated"]
+def _seal(content: bytes, origin: str) -> bytes:
+    return _SEAL + f"{origin} sha256={sha256(content).hexdigest()}\n".encode()
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from whisper.model import ModelDimensions, Whisper
 
+from catalog.files import sha256_of
 from features.errors import WeightsMismatch, WeightsMissing
 
 log = logging.getLogger(__name__)
@@ -356,7 +357,7 @@ def fingerprint(network: Whisper) -> str:
     return digest.hexdigest()
 
 
-def weights_sha256(model: str, sources: WeightsSources | None = None) -> str:
+def whisper_fingerprint(model: str, sources: WeightsSources | None = None) -> str:
     """Return the fingerprint that `load_whisper` would load, without loading where it is known."""
     if model == "base" and (sources is None or sources.path is None):
         return BASE_FINGERPRINT
@@ -367,8 +368,7 @@ def _cached(model: str, sources: WeightsSources) -> FoundWeights | None:
     file = sources.cache / Path(whisper._MODELS[model]).name
     if not file.is_file():
         return None
-    with file.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    sha256 = sha256_of(file)
     if sha256 != checkpoint_sha256(model):
         # Left alone: Whisper itself would overwrite it.
         log.warning("%s is not OpenAI's file (sha256 %s); it is not used", file, sha256)
@@ -488,7 +488,7 @@ def list_weights(model: str, sources: WeightsSources | None = None) -> list[Weig
         files: tuple[Path, ...],
         expected: str | None,
     ) -> None:
-        sha256 = _sha256(files)
+        sha256 = sha256_of(*files)
         state: HashState = "right" if sha256 == expected else "wrong"
         if expected is None:
             state = "unchecked"
@@ -504,12 +504,3 @@ def list_weights(model: str, sources: WeightsSources | None = None) -> list[Weig
     if parts := installed_parts(sources):
         note("base", "package", parts, BASE_CONTAINER_SHA256)
     return found
-
-
-def _sha256(files: tuple[Path, ...]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

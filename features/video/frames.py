@@ -256,7 +256,7 @@ def load_backbone(chosen: ChosenWeights) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def fingerprint(network: nn.Module) -> str:
+def backbone_fingerprint(network: nn.Module) -> str:
     """Hash names and values of a network's tensors, sorted by name, to a sha256."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
@@ -268,7 +268,7 @@ def fingerprint(network: nn.Module) -> str:
 @lru_cache(maxsize=8)
 def random_fingerprint(backbone: str, seed: int) -> str:
     """Hash the weights that a seed gives here: another torch or processor may draw others."""
-    return fingerprint(load_backbone(choose_weights(backbone, f"random:{seed}")))
+    return backbone_fingerprint(load_backbone(choose_weights(backbone, f"random:{seed}")))
 
 
 def read_tensors(file: Path) -> Mapping[str, Tensor]:

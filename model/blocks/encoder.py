@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 
-from model.batches import Example, Facts
+from catalog.facts import PostFacts
+from model.batches import Example
 from model.blocks.history import (
     AUTHOR_COLUMNS,
     TAG_COLUMNS,
@@ -420,7 +421,7 @@ class BlockEncoder(nn.Module):
     def _place(self, block: str, grams: list[str]) -> Floats:
         return cast(TextAxes, self.texts[block]).read(grams)
 
-    def _words(self, facts: Facts) -> Floats | None:
+    def _words(self, facts: PostFacts) -> Floats | None:
         if facts.transcript is None:
             return None
         share = np.nan
@@ -428,7 +429,7 @@ class BlockEncoder(nn.Module):
             share = min(1.0, facts.speech_s / facts.duration_s)
         return np.append(self._place("words", spoken(facts)), [share, not np.isnan(share)])
 
-    def _tags(self, facts: Facts, fold: int | None) -> Floats | None:
+    def _tags(self, facts: PostFacts, fold: int | None) -> Floats | None:
         if not facts.hashtags:
             return None
         means = self.tag_means.read(facts.hashtags, self.general.without(fold), fold)
@@ -436,7 +437,7 @@ class BlockEncoder(nn.Module):
             return means
         return np.append(means, self._place("tags", tag_grams(facts)))
 
-    def _author(self, facts: Facts, fold: int | None) -> Floats | None:
+    def _author(self, facts: PostFacts, fold: int | None) -> Floats | None:
         if facts.author is None or facts.posted_at is None:
             return None
         return self.authors.read(facts.author, facts.posted_at, self.general.without(fold))
@@ -453,23 +454,23 @@ def label(views_k: float, target: TargetTransform) -> float:
     return math.log1p(views_k) if target.kind == "raw" else float(target.apply(views_k))
 
 
-def spoken(facts: Facts) -> list[str]:
+def spoken(facts: PostFacts) -> list[str]:
     """Grams of what is said, and the language it is said in."""
     language = [] if facts.language is None else [f"l {facts.language}"]
     return [*ngrams(facts.transcript or ""), *language]
 
 
-def tag_grams(facts: Facts) -> list[str]:
+def tag_grams(facts: PostFacts) -> list[str]:
     """Each hashtag as one gram."""
     return [f"t {tag.lower()}" for tag in facts.hashtags]
 
 
-def written(facts: Facts) -> list[str]:
+def written(facts: PostFacts) -> list[str]:
     """Grams of the caption."""
     return ngrams(facts.caption)
 
 
-GRAMS: Final[dict[str, Callable[[Facts], list[str]]]] = {
+GRAMS: Final[dict[str, Callable[[PostFacts], list[str]]]] = {
     "text": written,
     "words": spoken,
     "tags": tag_grams,
@@ -554,12 +555,11 @@ def _columns(wish: int, n_rows: int) -> int:
 
 
 CHUNK: Final = 512
-ENOUGH_ROWS: Final = 200  # below, the ends of an 80 % interval rest on fewer than 20 errors each
 Config = TypeVar("Config", bound=BlockConfig)
 
 
 @dataclass(frozen=True)
-class Rows:
+class LabelledRows:
     """x (n, columns) float32, y (n,) on the target's scale, fold (n,)."""
 
     x: NDArray[np.float32]
@@ -568,13 +568,13 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Chunk(Rows):
+class Chunk(LabelledRows):
     """A few rows of a stream, and how old each is: (n, 2), to be compared column by column."""
 
     age: NDArray[np.int64]
 
 
-def chunks(
+def row_chunks(
     encoder: BlockEncoder,
     rows: Iterable[Example],
     target: TargetTransform,
@@ -596,7 +596,7 @@ def chunks(
         )
 
 
-def newest(stream: Iterable[Chunk], limit: int) -> tuple[Rows, int]:
+def newest(stream: Iterable[Chunk], limit: int) -> tuple[LabelledRows, int]:
     """The `limit` newest rows of a stream, oldest first, and how many it had in all.
 
     A row of unknown time is older than any other. At most twice `limit` are held at a time.
@@ -610,26 +610,14 @@ def newest(stream: Iterable[Chunk], limit: int) -> tuple[Rows, int]:
         if n_waiting >= limit:
             held, n_waiting = [_newest(held, limit)], 0
     if not held:
-        return Rows(np.zeros((0, 0), np.float32), np.zeros(0), np.zeros(0, np.int64)), 0
+        return LabelledRows(np.zeros((0, 0), np.float32), np.zeros(0), np.zeros(0, np.int64)), 0
     return _newest(held, limit), n_seen
 
 
-def resolved(config: Config, encoder: BlockEncoder) -> Config:
+def with_sizes(config: Config, encoder: BlockEncoder) -> Config:
     """A model's config with the sizes that its fitted encoder has."""
     sizes = {f.name: getattr(encoder.config, f.name) for f in fields(BlockConfig)}
     return replace(config, **sizes)
-
-
-def offsets(errors: Floats) -> Floats:
-    """What to add to a raw prediction for its point and the ends of its 80 % interval.
-
-    errors: actual minus raw prediction, of rows it was not fitted on. The ends are widened as
-    split conformal prediction does, so that few errors give a wider interval, not a bolder one.
-    returns: (3,) median, low, high
-    """
-    tail = max(0.0, 0.1 * (len(errors) + 1) - 1) / max(1, len(errors) - 1)
-    median, low, high = np.quantile(errors, (0.5, min(0.5, tail), max(0.5, 1 - tail)))
-    return np.array([median, low, high])
 
 
 def _newest(held: list[Chunk], limit: int) -> Chunk:

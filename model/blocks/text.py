@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 
-from model.batches import Facts
+from catalog.facts import PostFacts
 
 FORM_NAMES: Final = (
     "characters",
@@ -57,7 +57,7 @@ _MENTION: Final = re.compile(r"(?<!\w)@\w")
 _LINK: Final = re.compile(r"https?://|www\.")
 
 
-def caption_form(facts: Facts) -> NDArray[np.float64] | None:
+def caption_form(facts: PostFacts) -> NDArray[np.float64] | None:
     """FORM_NAMES of a post, counts as log(1 + n), the last three as shares; None without any text.
 
     returns: (14,) float64
@@ -90,7 +90,7 @@ def caption_form(facts: Facts) -> NDArray[np.float64] | None:
     return np.array([*(math.log1p(n) for n in counts), *shares])
 
 
-def post_numbers(facts: Facts) -> NDArray[np.float64] | None:
+def post_numbers(facts: PostFacts) -> NDArray[np.float64] | None:
     """POST_NAMES of a post, unknown ones NaN and their `…_known` 0; None where nothing is known.
 
     duration log seconds, aspect log(width / height), height log px; times in UTC, on circles so

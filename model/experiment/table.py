@@ -1,16 +1,20 @@
-"""The paper's Table I, and what belongs beside it: which models it is made of, and its rows."""
+"""The paper's Table I: which models it is made of, its rows, and what its page shows of them."""
 
+import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from catalog.facts import verdict_of
 from model.errors import BadSetting
-from model.evaluation.metrics import CONSTANT_NAMES, ERRORS, Interval
-from model.evaluation.verdict import verdict_of
+from model.evaluation.metrics import CONSTANT_NAMES, ERRORS
 
 Group = Literal["constant", "paper", "classifier", "beyond"]
 PART = "holdout"
 INTERVALS = (*ERRORS, "spearman")
+SHARES = ("quartile_accuracy", "balanced_accuracy", "majority_accuracy")
+MOST_POINTS = 2_000  # more are one blot
 
 
 @dataclass(frozen=True)
@@ -143,17 +147,16 @@ def choose(names: Iterable[str]) -> tuple[Planned, ...]:
 
 def verdicts(metrics: Mapping[str, float], constant: str) -> dict[str, str]:
     """What each error's paired interval allows to say beside a constant; nothing without one."""
-    found = {}
+    found: dict[str, str] = {}
     for metric in ERRORS:
         low = metrics.get(f"{metric}_diff.{constant}.low")
         high = metrics.get(f"{metric}_diff.{constant}.high")
         if low is None or high is None:
             continue
-        if low == high == 0:
-            found[metric] = "the same"
-        else:
-            ends = Interval(low, high)
-            found[metric] = verdict_of(metric, ends, n=int(metrics["n"]), part=PART)
+        # A constant beside itself: not a row differs, which is more than no evidence.
+        is_same = low == high == 0
+        said = verdict_of([(low, high)], n=metrics["n"], part=PART)
+        found[metric] = "the same" if is_same else said
     return found
 
 
@@ -175,7 +178,7 @@ def table_row(result: Result) -> dict[str, Any]:
     for metric in INTERVALS:
         for name in (metric, f"{metric}.low", f"{metric}.high"):
             row[name] = metrics.get(name)
-    for name in ("quartile_accuracy", "balanced_accuracy", "majority_accuracy", "coverage_80"):
+    for name in (*SHARES, "coverage_80"):
         row[name] = metrics.get(name)
     for constant in CONSTANT_NAMES:
         said = verdicts(metrics, constant)
@@ -188,6 +191,76 @@ def table_row(result: Result) -> dict[str, Any]:
         "published_accuracy": planned.published_accuracy,
         "error": result.error,
     }
+
+
+def csv_text(results: Sequence[Result]) -> str:
+    """table1.csv: a line for each row, empty where a number is not defined."""
+    rows = [table_row(result) for result in results]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def page_values(results: Sequence[Result]) -> dict[str, Any]:
+    """What the page shows, as plain rows for catalog/web/templates/experiment.html."""
+    pairs: dict[str, list[tuple[str, Sequence[tuple[float, float]]]]] = {}
+    for result in results:
+        if result.planned.pair is not None and result.error is None:
+            # Every k-th, so that a large part is not shown by its oldest videos alone.
+            step = -(-len(result.predictions) // MOST_POINTS) or 1
+            drawn = (result.planned.label, result.predictions[::step])
+            pairs.setdefault(result.planned.pair, []).append(drawn)
+    losses = []
+    for result in results:
+        by_part: dict[str, list[tuple[int, float]]] = {}
+        for part, epoch, loss in result.losses:
+            by_part.setdefault(part, []).append((epoch, loss))
+        if by_part:
+            losses.append((result.planned.label, sorted(by_part.items())))
+    classifiers = [result for result in results if result.planned.group == "classifier"]
+    confusions = [(result.planned.label, confusion_of(result.metrics)) for result in classifiers]
+    return {
+        "constants": CONSTANT_NAMES,
+        "rows": [_page_row(result) for result in results],
+        "failed": [result.planned.name for result in results if result.error is not None],
+        "pairs": pairs,
+        "losses": losses,
+        "confusions": [(label, counts) for label, counts in confusions if counts is not None],
+    }
+
+
+def _page_row(result: Result) -> dict[str, Any]:
+    planned, metrics = result.planned, result.metrics
+    # The counts of a classifier are only the medians of the quarters that it names.
+    of_counts = {} if planned.group == "classifier" else metrics
+    return {
+        "name": planned.name,
+        "label": planned.label,
+        "error": result.error,
+        "version": result.version,
+        "status": result.status,
+        "n": int(metrics["n"]) if "n" in metrics else None,
+        "errors": [
+            _ends(of_counts, "mse_k2", scale=1e-6),
+            *(_ends(of_counts, metric) for metric in ("mae_k", "log_mae", "spearman")),
+        ],
+        "shares": [metrics.get(name) for name in SHARES],
+        "verdicts": [verdicts(of_counts, constant) for constant in CONSTANT_NAMES],
+        "published": planned.published or (None, None),
+        "published_accuracy": planned.published_accuracy,
+    }
+
+
+def _ends(
+    metrics: Mapping[str, float], metric: str, scale: float = 1.0
+) -> tuple[float | None, float | None, float | None]:
+    value, low, high = (
+        None if (found := metrics.get(name)) is None else found * scale
+        for name in (metric, f"{metric}.low", f"{metric}.high")
+    )
+    return value, low, high
 
 
 def confusion_of(metrics: Mapping[str, float]) -> list[list[int]] | None:

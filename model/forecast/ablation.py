@@ -40,17 +40,6 @@ class BlockForecaster(Protocol):
 
 
 @dataclass(frozen=True)
-class Moved:
-    """What one block did to a forecast: views with all blocks over views without this one.
-
-    factor: 2 where it doubled the forecast, 0.5 where it halved it.
-    """
-
-    block: str
-    factor: float
-
-
-@dataclass(frozen=True)
 class _Blocks:
     """A network that reads the blocks of its encoder and no others."""
 
@@ -89,25 +78,23 @@ def without(encoded: Encoded, block: str) -> Encoded:
     )
 
 
-def ablate(model: BlockForecaster, example: Example, target: TargetTransform) -> list[Moved]:
-    """What each block that the row has did to its forecast, the strongest first.
+def ablate(model: BlockForecaster, example: Example, target: TargetTransform) -> list[Move]:
+    """What each block that the row has, by its own name, did to its forecast; strongest first.
 
     One block is left out at a time, so blocks that say the same thing share no credit for it.
     """
     encoded = model.encode_rows([example])
     whole_k = _views_k(model.forecast_encoded(encoded), target)[0]
     moved = [
-        Moved(name, whole_k / _views_k(model.forecast_encoded(without(encoded, name)), target)[0])
+        Move(name, whole_k / _views_k(model.forecast_encoded(without(encoded, name)), target)[0])
         for name in model.block_names
         if encoded.present[name][0]
     ]
-    return sorted(moved, key=lambda one: (-abs(np.log(one.factor)), one.block))
+    return sorted(moved, key=lambda one: (-abs(np.log(one.factor)), one.modality))
 
 
 def _by_ridge(network: Ridge, encoded: Encoded) -> Floats:
-    weights, mean = network.weights.cpu().numpy(), network.mean.cpu().numpy()
-    found: Floats = ((encoded.matrix() - mean) * weights).sum(axis=1)
-    return found + float(network.offsets[0])
+    return network.read(encoded.matrix()) + float(network.offsets[0])
 
 
 def _by_trees(network: BoostedTrees, encoded: Encoded) -> Floats:
@@ -160,7 +147,7 @@ def moves_of(
     blocks = _forecaster(network)
     if blocks is not None:
         return tuple(
-            Move(BLOCKS.get(moved.block, moved.block), moved.factor)
+            replace(moved, modality=BLOCKS.get(moved.modality, moved.modality))
             for moved in ablate(blocks, example, target)
         )
     whole_k = max(score(example).views_k, ONE_VIEW_K)

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from model.evaluation.verdict import MIN_EVIDENCE
+from catalog.facts import verdict_of
+from model.evaluation.metrics import CONSTANT_NAMES
 
-Verdict = Literal["better", "unclear", "not_better", "constant", "unmeasured"]
+RecordVerdict = Literal["better", "unclear", "not_better", "constant", "unmeasured"]
 
-CONSTANTS = ("train_mean", "train_median", "geometric_mean")
 NAME_CHARS = 200
 
 
@@ -43,7 +43,7 @@ class Similar:
 
 @dataclass(frozen=True)
 class Move:
-    """What one modality did: the forecast over the forecast without it; above 1: it moved it up."""
+    """What one modality did: views with it over views without it; above 1: it moved them up."""
 
     modality: str
     factor: float
@@ -56,7 +56,7 @@ class TrackRecord:
     part None: it was measured on none. best_constant is the one with the smallest log-MAE.
     """
 
-    verdict: Verdict
+    verdict: RecordVerdict
     part: str | None = None
     n: int = 0
     log_mae: float | None = None
@@ -127,26 +127,24 @@ class Refused:
 def judge(metrics: Mapping[str, Mapping[str, float]], *, is_constant: bool = False) -> TrackRecord:
     """Say how a model did by the metrics of its training, by part: its holdout, else validation.
 
-    "better" only where the whole 95 % interval of its lead over the best constant says so, on
-    enough videos.
+    "better" only where verdict_of says so of log-MAE beside every constant.
     """
     part = next((name for name in ("holdout", "val") if metrics.get(name, {}).get("n")), None)
     if part is None:
         return TrackRecord("constant" if is_constant else "unmeasured")
     found = metrics[part]
-    beside = {name: found[f"log_mae.{name}"] for name in CONSTANTS if f"log_mae.{name}" in found}
+    measured = (name for name in CONSTANT_NAMES if f"log_mae.{name}" in found)
+    beside = {name: found[f"log_mae.{name}"] for name in measured}
     best = min(beside, key=beside.__getitem__, default=None)
     log_mae = found.get("log_mae")
-    verdict: Verdict = "unmeasured"
+    verdict: RecordVerdict = "unmeasured"
     if is_constant:
         verdict = "constant"
     elif best is not None and log_mae is not None:
-        ends = (found.get(f"log_mae_diff.{best}.{end}", math.inf) for end in ("low", "high"))
-        if log_mae >= beside[best]:
-            verdict = "not_better"
-        else:
-            is_clear = max(ends) < 0 and found["n"] >= MIN_EVIDENCE
-            verdict = "better" if is_clear else "unclear"
+        named = [f"log_mae_diff.{name}" for name in beside]
+        ends = [(found.get(f"{name}.low"), found.get(f"{name}.high")) for name in named]
+        is_better = verdict_of(ends, n=found["n"], part=part) == "better"
+        verdict = "not_better" if log_mae >= beside[best] else "better" if is_better else "unclear"
     return TrackRecord(
         verdict=verdict,
         part=part,

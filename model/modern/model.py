@@ -1,7 +1,6 @@
 """The modern model: ridge, boosted trees and small transformers over whatever a post says."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -15,16 +14,14 @@ from model.batches import Batch, Example, InputShapes
 from model.blocks.encoder import Block, BlockEncoder, Chunk, Encoded
 from model.modern.neighbours import BLOCK, Neighbour, Neighbours, width_of
 from model.modern.neighbours import NAME as NEIGHBOURS
-from model.modern.quantiles import HIGH, LOW, MEDIAN
 from model.modern.table import Floats32, Ledger, Table, posted_s, with_neighbours
 from model.modern.tower import ModernConfig, Tower
 from model.modern.tower_training import quantiles_of
-from model.solved.boosted import Trees
-from model.solved.ridge import FoldSums, chosen_penalties
+from model.quantiles import HIGH, LOW, MEDIAN
+from model.solved.boosted import BoostedConfig, Trees, grow, staged_errors
+from model.solved.ridge import FoldSums, Solution, chosen_penalties
 
 Floats = NDArray[np.float64]
-LEARNING_RATE = 0.05
-FEWEST_PER_LEAF = 20
 
 
 class Line(nn.Module):
@@ -66,7 +63,7 @@ def fit_line(table: Table, ledger: Ledger) -> Line:
     weights, mean, centre = sums.solve(penalties)
     line = Line(len(group))
     line.weights[torch.from_numpy(used)] = torch.from_numpy(weights)
-    shift = _median_error(table, ledger, sums, penalties, used)
+    shift = _median_error(table, ledger, sums.held_out(penalties), used)
     line.bias.fill_(centre - float(mean @ weights) + shift)
     return line
 
@@ -77,29 +74,9 @@ def groups(blocks: Sequence[Block]) -> NDArray[np.int64]:
     return np.concatenate([np.repeat(numbers, [block.width for block in blocks]), numbers])
 
 
-@dataclass(frozen=True)
-class Grown:
-    """A fitted regressor of scikit-learn, not yet cut to a number of trees."""
-
-    regressor: HistGradientBoostingRegressor
-
-    def best_number(self, rows: Floats32, actual: Floats) -> int:
-        """Fewest trees that are as good as the best on rows it has not seen, at least 1.
-
-        As good is a mean absolute error within half a standard error of the difference.
-        """
-        stages = self.regressor.staged_predict(rows)
-        errors = np.stack([np.abs(said - actual).astype(np.float32) for said in stages])
-        worse = errors - errors[np.argmin(errors.mean(axis=1))]
-        enough = worse.mean(axis=1) <= worse.std(axis=1) / np.sqrt(len(actual)) / 2
-        return int(np.argmax(enough)) + 1
-
-    def cut(self, n_trees: int) -> Trees:
-        """The first n_trees as tensors."""
-        return Trees.export(self.regressor, n_trees)
-
-
-def grow(table: Table, ledger: Ledger, config: ModernConfig, seed: int) -> Grown:
+def grow_trees(
+    table: Table, ledger: Ledger, config: ModernConfig, seed: int
+) -> HistGradientBoostingRegressor:
     """Boosted trees on the newest of the rows that the table learned from."""
     start = max(0, table.before - config.boost_rows)
     rows = np.concatenate(
@@ -109,19 +86,21 @@ def grow(table: Table, ledger: Ledger, config: ModernConfig, seed: int) -> Grown
             if at + len(page) > start and at < table.before
         ]
     )
-    regressor = HistGradientBoostingRegressor(
-        loss="absolute_error",
-        max_iter=config.trees,
-        learning_rate=LEARNING_RATE,
-        max_leaf_nodes=config.leaves * (1 if len(rows) < 5_000 else 2),
-        min_samples_leaf=FEWEST_PER_LEAF,
-        l2_regularization=1.0,
-        early_stopping=False,
-        categorical_features=None,
-        random_state=seed,
-    )
+    leaves = config.leaves * (1 if len(rows) < 5_000 else 2)
+    settings = BoostedConfig(max_trees=config.trees, max_leaves=leaves)
     actual = ledger.actual[start : table.before]
-    return Grown(regressor.fit(with_gaps(rows, table.blocks), actual))
+    return grow(settings, with_gaps(rows, table.blocks), actual, seed)
+
+
+def fewest_trees(grown: HistGradientBoostingRegressor, rows: Floats32, actual: Floats) -> int:
+    """Fewest trees that are as good as the best on rows they have not seen, at least 1.
+
+    As good is a mean absolute error within half a standard error of the difference.
+    """
+    errors = np.abs(staged_errors(grown, rows, actual)[1:])
+    worse = errors - errors[np.argmin(errors.mean(axis=1))]
+    enough = worse.mean(axis=1) <= worse.std(axis=1) / np.sqrt(len(actual)) / 2
+    return int(np.argmax(enough)) + 1
 
 
 def with_gaps(rows: Floats32, blocks: Sequence[Block]) -> Floats32:
@@ -135,19 +114,15 @@ def with_gaps(rows: Floats32, blocks: Sequence[Block]) -> Floats32:
 
 
 def _median_error(
-    table: Table, ledger: Ledger, sums: FoldSums, penalties: Floats, used: NDArray[np.bool_]
+    table: Table, ledger: Ledger, held_out: Sequence[Solution], used: NDArray[np.bool_]
 ) -> float:
     """What turns the mean that least squares finds into the median, on folds held out in turn."""
-    without = {fold: sums.solve(penalties, without=fold) for fold in sums.folds()}
-    whole = sums.solve(penalties)
     errors = np.zeros(table.before)
     for start, page in table.rows.pages():
         for fold in np.unique(table.folds[start : min(start + len(page), table.before)]):
             at = start + np.flatnonzero(table.folds[start : start + len(page)] == fold)
             at = at[at < table.before]
-            weights, mean, centre = without.get(int(fold), whole)
-            said = (page[at - start][:, used] - mean) @ weights + centre
-            errors[at] = ledger.actual[at] - said
+            errors[at] = ledger.actual[at] - held_out[fold].read(page[at - start][:, used])
     return float(np.median(errors))
 
 

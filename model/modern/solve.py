@@ -17,21 +17,22 @@ from numpy.typing import NDArray
 from torch import nn
 
 from model.base import SolveRequest
-from model.blocks.encoder import resolved
+from model.blocks.encoder import with_sizes
 from model.modern.model import (
     Floats,
     Line,
     Members,
     ModernNetwork,
+    fewest_trees,
     fit_line,
-    grow,
+    grow_trees,
     spread,
     with_gaps,
 )
-from model.modern.quantiles import COVERAGE, calibrate
 from model.modern.table import Ledger, Table, build_table, neighbour_store, read_ledger
 from model.modern.tower import ModernConfig, Tower
 from model.modern.tower_training import Lesson, train_tower
+from model.quantiles import COVERAGE, calibrate
 from model.solved.boosted import Trees
 from model.training.world import one_thread
 
@@ -45,7 +46,7 @@ PARTS: Final = 4  # weights are so many quarters
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Rehearsed:
     """What the rehearsal decided. weights (3,) of NAMES; ends: what it saw of the interval's."""
 
     weights: Floats
@@ -75,37 +76,38 @@ def solve_modern(config: ModernConfig, request: SolveRequest) -> ModernNetwork:
     """
     ledger = read_ledger(request.train, request.target)
     is_small = len(ledger) < config.small_below
-    verdict = _rehearse(config, request, ledger, is_small=is_small)
+    rehearsed = _rehearse(config, request, ledger, is_small=is_small)
     if is_small:
-        _note_small(request, len(ledger), config, verdict)
+        _note_small(request, len(ledger), config, rehearsed)
     with ExitStack() as stack:
         table = build_table(request, ledger, config, len(ledger), "all rows")
         stack.enter_context(table.rows)
         request.note("modalities", _modalities(table))
-        return _finish(config, request, ledger, table, verdict)
+        return _finish(config, request, ledger, table, rehearsed)
 
 
 def _rehearse(
     config: ModernConfig, request: SolveRequest, ledger: Ledger, *, is_small: bool
-) -> Verdict:
+) -> Rehearsed:
     """Learn from the older rows, forecast the newest."""
     n = len(ledger)
     before = n - _n_newest(n, config)
     default = np.array([1.0, 0.0, 0.0]) if is_small else np.array([0.0, 0.5, 0.5])
     if n - before < ENOUGH_LATE:
-        return Verdict(default, 0, NO_ENDS)
+        return Rehearsed(default, 0, NO_ENDS)
     with ExitStack() as stack:
         table = build_table(request, ledger, config, before, "rehearsal")
         stack.enter_context(table.rows)
         late = table.rows.read(before, n)
         actual = ledger.actual[before:]
-        grown = grow(table, ledger, config, request.seed)
-        n_trees = grown.best_number(with_gaps(late, table.blocks), actual)
+        grown = grow_trees(table, ledger, config, request.seed)
+        n_trees = fewest_trees(grown, with_gaps(late, table.blocks), actual)
         towers = [] if is_small else [_tower(config, request, ledger, table, 0)]
-        members = _members(config, table, fit_line(table, ledger), grown.cut(n_trees), towers)
+        trees = Trees.export(grown, n_trees)
+        members = _members(config, table, fit_line(table, ledger), trees, towers)
     apart, quantiles = members.said(late)
     errors = {name: np.abs(apart[:, at] - actual) for at, name in enumerate(NAMES)}
-    weights = choose_weights(apart, actual, default, with_network=not is_small)
+    weights = choose_mixture(apart, actual, default, with_network=not is_small)
     members.weights.copy_(torch.from_numpy(weights))
     if weights[2] == 0:  # the finished model will have no networks, so no spread of theirs either
         quantiles = np.zeros_like(quantiles)
@@ -126,7 +128,7 @@ def _rehearse(
             "coverage_before": float(((low <= actual) & (actual <= high)).mean()),
         },
     )
-    return Verdict(weights, n_trees, Ends(point - below, point + above, actual))
+    return Rehearsed(weights, n_trees, Ends(point - below, point + above, actual))
 
 
 def _n_newest(n: int, config: ModernConfig) -> int:
@@ -136,7 +138,7 @@ def _n_newest(n: int, config: ModernConfig) -> int:
     return round(n * share)
 
 
-def choose_weights(apart: Floats, actual: Floats, default: Floats, *, with_network: bool) -> Floats:
+def choose_mixture(apart: Floats, actual: Floats, default: Floats, *, with_network: bool) -> Floats:
     """Weights of the members, in quarters, with the lowest mean absolute error on (n,) rows.
 
     The default stays unless they beat it by more than one standard error of the difference:
@@ -156,23 +158,23 @@ def choose_weights(apart: Floats, actual: Floats, default: Floats, *, with_netwo
 
 
 def _finish(
-    config: ModernConfig, request: SolveRequest, ledger: Ledger, table: Table, verdict: Verdict
+    config: ModernConfig, request: SolveRequest, ledger: Ledger, table: Table, rehearsed: Rehearsed
 ) -> ModernNetwork:
     """Everyone with a weight learns from all rows."""
-    has_line, has_trees, has_towers = verdict.weights > 0
+    has_line, has_trees, has_towers = rehearsed.weights > 0
     line = fit_line(table, ledger) if has_line else Line(0)
     trees = Trees(0, 1)
     if has_trees:
-        grown = grow(table, ledger, config, request.seed)
-        trees = grown.cut(verdict.n_trees or config.trees // 2)
+        grown = grow_trees(table, ledger, config, request.seed)
+        trees = Trees.export(grown, rehearsed.n_trees or config.trees // 2)
     towers = []
     if has_towers:
         towers = [_tower(config, request, ledger, table, at) for at in range(config.folds)]
     store = neighbour_store(table, ledger, config)
     members = _members(config, table, line, trees, towers)
-    members.weights.copy_(torch.from_numpy(verdict.weights))
+    members.weights.copy_(torch.from_numpy(rehearsed.weights))
     settings = replace(
-        resolved(config, table.encoder),
+        with_sizes(config, table.encoder),
         n_columns=line.weights.numel(),
         n_trees=trees.column.shape[0],
         n_nodes=trees.column.shape[1],
@@ -181,7 +183,7 @@ def _finish(
     )
     network = ModernNetwork(settings)
     network.encoder, network.neighbours, network.members = table.encoder, store, members
-    _calibrate(network, request, verdict.ends)
+    _calibrate(network, request, rehearsed.ends)
     return network.eval()
 
 
@@ -252,6 +254,6 @@ def _modalities(table: Table) -> Mapping[str, object]:
     return {block.name: float(share) for block, share in zip(table.blocks, shares, strict=True)}
 
 
-def _note_small(request: SolveRequest, n: int, config: ModernConfig, verdict: Verdict) -> None:
-    weights = dict(zip(NAMES, verdict.weights.tolist(), strict=True))
+def _note_small(request: SolveRequest, n: int, config: ModernConfig, rehearsed: Rehearsed) -> None:
+    weights = dict(zip(NAMES, rehearsed.weights.tolist(), strict=True))
     request.note("small_data", {"rows": n, "below": config.small_below, "weights": weights})

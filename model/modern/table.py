@@ -1,6 +1,5 @@
 """The training rows as one table of numbers: blocks and neighbours, in a scratch file."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
@@ -104,8 +103,8 @@ class RowFile:
         self.n, self.width = n, width
         self._path = path
         self._row_bytes = 4 * width
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.truncate(self._descriptor, n * self._row_bytes)
+        self._file = path.open("w+b")
+        self._file.truncate(n * self._row_bytes)
 
     def __enter__(self) -> Self:
         return self
@@ -116,29 +115,27 @@ class RowFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        os.close(self._descriptor)
+        self._file.close()
         self._path.unlink(missing_ok=True)
 
     def write(self, places: Sequence[int] | NDArray[np.int64], rows: Floats32) -> None:
         """Put rows (m, width) at their places."""
-        for place, row in zip(places, np.ascontiguousarray(rows, dtype="<f4"), strict=True):
-            self._put(int(place), row)
+        for place, row in zip(places, rows, strict=True):
+            self.write_run(int(place), row)
 
     def write_run(self, start: int, rows: Floats32) -> None:
         """Put rows (m, width) at `start` and after."""
-        self._put(start, np.ascontiguousarray(rows, dtype="<f4"))
+        self._file.seek(start * self._row_bytes)
+        self._file.write(np.ascontiguousarray(rows, dtype="<f4").data)
 
     def read(self, start: int, stop: int) -> Floats32:
         """Rows [start, stop) as (m, width)."""
         start, stop = max(0, start), min(self.n, stop)
-        held = bytearray((stop - start) * self._row_bytes)
-        view, at = memoryview(held), 0
-        while at < len(held):
-            got = os.preadv(self._descriptor, [view[at:]], start * self._row_bytes + at)
-            if got == 0:
-                raise EOFError(f"{self._path} ends before row {stop}")
-            at += got
-        return np.frombuffer(held, dtype="<f4").reshape(stop - start, self.width)
+        rows = np.empty((stop - start, self.width), dtype="<f4")
+        self._file.seek(start * self._row_bytes)
+        if self._file.readinto(rows.data) < rows.nbytes:
+            raise EOFError(f"{self._path} ends before row {stop}")
+        return rows
 
     def pages(self) -> Iterator[tuple[int, Floats32]]:
         """All rows, oldest first: the place of the first of a page, and (m, width)."""
@@ -180,11 +177,6 @@ class RowFile:
             waiting_places, waiting_rows = waiting_places[full:], waiting_rows[full:]
         if len(waiting_places):
             yield waiting_places, waiting_rows
-
-    def _put(self, place: int, rows: Floats32) -> None:
-        held, at = memoryview(rows.tobytes()), 0
-        while at < len(held):
-            at += os.pwrite(self._descriptor, held[at:], place * self._row_bytes + at)
 
 
 def parted(rows: Floats32, blocks: Sequence[Block]) -> Encoded:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from model.blocks.encoder import Block, BlockConfig
 from model.errors import BadSetting
 from model.modern.neighbours import NAME as NEIGHBOURS
-from model.modern.quantiles import LEVELS, ascending
+from model.quantiles import LEVELS, ascending
 
 NUMERIC: Final = frozenset({"meta", "form", "tags", "author", NEIGHBOURS})
 

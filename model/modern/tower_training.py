@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from model.blocks.encoder import Block
 from model.errors import NotFinite
-from model.modern.quantiles import pinball
 from model.modern.table import Floats32, RowFile
 from model.modern.tower import ModernConfig, Tower
+from model.quantiles import pinball
 
 log = logging.getLogger(__name__)
 

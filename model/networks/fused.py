@@ -246,7 +246,7 @@ class FusedRegressor(Network):
         return has & (torch.rand(has.shape, device=has.device) >= self.config.modality_drop)
 
 
-def describe(config: FusedConfig) -> dict[str, object]:
+def describe_fused(config: FusedConfig) -> dict[str, object]:
     """Trainable parameters in all and by part, counted on the meta device: no memory, no time.
 
     `published` adds the deep head that the paper counts but does not use.

@@ -14,17 +14,16 @@ from torch import Tensor, nn
 from model.base import Network, Outputs, SolveRequest
 from model.batches import Batch, InputShapes
 from model.blocks.encoder import (
-    ENOUGH_ROWS,
     BlockConfig,
     BlockEncoder,
     Floats,
-    Rows,
-    chunks,
+    LabelledRows,
     newest,
-    offsets,
-    resolved,
+    row_chunks,
+    with_sizes,
 )
 from model.errors import BadSetting
+from model.quantiles import ENOUGH_ERRORS, point_and_ends
 from model.training.world import one_thread
 
 
@@ -186,24 +185,24 @@ def solve_boosted(config: BoostedConfig, request: SolveRequest) -> BoostedTrees:
         settings=config,
     )
     request.progress("encoding the newest rows")
-    train = chunks(encoder, request.train, request.target, training=True, missing=np.nan)
+    train = row_chunks(encoder, request.train, request.target, training=True, missing=np.nan)
     rows, n_seen = newest(train, config.newest_rows)
     if len(rows.y) < n_seen:
         request.note("boosted_newest_rows", {"rows": len(rows.y), "of": n_seen})
-    unseen = chunks(encoder, request.val, request.target, training=False, missing=np.nan)
+    unseen = row_chunks(encoder, request.val, request.target, training=False, missing=np.nan)
     val, _ = newest(unseen, VAL_ROWS)
     request.progress("growing trees")
-    grown = _grow(config, rows, request.seed)
-    by_val = len(val.y) >= ENOUGH_ROWS
+    grown = grow(config, rows.x, rows.y, request.seed)
+    by_val = len(val.y) >= ENOUGH_ERRORS
     held = [(grown, val)] if by_val else _held_out(config, rows, grown, request.seed)
     n_trees, errors = _best_number(held)
     trees = Trees.export(grown, n_trees)
     settings = replace(
-        resolved(config, encoder), n_trees=n_trees, n_nodes=int(trees.column.shape[1])
+        with_sizes(config, encoder), n_trees=n_trees, n_nodes=int(trees.column.shape[1])
     )
     network = BoostedTrees(settings)
     network.encoder, network.trees = encoder, trees
-    _, low, high = offsets(errors)
+    _, low, high = point_and_ends(errors)
     network.offsets.copy_(torch.tensor([min(low, 0.0), max(high, 0.0)], dtype=torch.float64))
     request.note(
         "boosted_solved",
@@ -216,10 +215,10 @@ def solve_boosted(config: BoostedConfig, request: SolveRequest) -> BoostedTrees:
     return network.eval()
 
 
-def _grow(
-    config: BoostedConfig, rows: Rows, seed: int, kept: NDArray[np.bool_] | None = None
+def grow(
+    config: BoostedConfig, x: NDArray[np.float32], y: Floats, seed: int
 ) -> HistGradientBoostingRegressor:
-    """All of max_trees, on the rows that are kept (None: all)."""
+    """All of max_trees, on rows x (n, columns) with NaN where unknown and labels y (n,)."""
     grower = HistGradientBoostingRegressor(
         loss="absolute_error",
         max_iter=config.max_trees,
@@ -231,13 +230,21 @@ def _grow(
         categorical_features=None,
         random_state=seed,
     )
-    chosen = slice(None) if kept is None else kept
-    return grower.fit(rows.x[chosen], rows.y[chosen])
+    return grower.fit(x, y)
+
+
+def staged_errors(
+    grown: HistGradientBoostingRegressor, x: NDArray[np.float32], y: Floats
+) -> NDArray[np.float32]:
+    """Actual minus predicted by the first 0, 1, … of the trees, (trees + 1, n)."""
+    start = np.full(len(y), np.ravel(grown._baseline_prediction)[0])
+    stages = chain([start], grown.staged_predict(x))
+    return np.stack([(y - predicted).astype(np.float32) for predicted in stages])
 
 
 def _held_out(
-    config: BoostedConfig, rows: Rows, grown: HistGradientBoostingRegressor, seed: int
-) -> list[tuple[HistGradientBoostingRegressor, Rows]]:
+    config: BoostedConfig, rows: LabelledRows, grown: HistGradientBoostingRegressor, seed: int
+) -> list[tuple[HistGradientBoostingRegressor, LabelledRows]]:
     """Regressors with the rows of the fold that each has not seen."""
     folds = np.unique(rows.fold)
     if len(folds) < 2:
@@ -246,18 +253,15 @@ def _held_out(
     held = []
     for fold in folds if len(rows.y) <= FEW_ROWS else folds[:1]:
         out = rows.fold == fold
-        unseen = Rows(rows.x[out], rows.y[out], rows.fold[out])
-        held.append((_grow(config, rows, seed, ~out), unseen))
+        unseen = LabelledRows(rows.x[out], rows.y[out], rows.fold[out])
+        held.append((grow(config, rows.x[~out], rows.y[~out], seed), unseen))
     return held
 
 
-def _best_number(held: list[tuple[HistGradientBoostingRegressor, Rows]]) -> tuple[int, Floats]:
+def _best_number(
+    held: list[tuple[HistGradientBoostingRegressor, LabelledRows]],
+) -> tuple[int, Floats]:
     """Number of trees with the lowest held-out absolute error, 0 included, and the errors there."""
-    by_number = []
-    for grown, rows in held:
-        start = np.full(len(rows.y), np.ravel(grown._baseline_prediction)[0])
-        stages = [start, *grown.staged_predict(rows.x)]
-        by_number.append(np.stack([(rows.y - p).astype(np.float32) for p in stages]))
-    errors = np.concatenate(by_number, axis=1)
+    errors = np.concatenate([staged_errors(grown, rows.x, rows.y) for grown, rows in held], axis=1)
     best = int(np.argmin(np.abs(errors).sum(axis=1, dtype=np.float64)))
     return best, errors[best].astype(np.float64)

@@ -1,7 +1,7 @@
 """Ridge regression over encoded blocks: what few videos can carry."""
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -11,18 +11,17 @@ from torch import Tensor
 from model.base import Network, Outputs, SolveRequest
 from model.batches import Batch, InputShapes
 from model.blocks.encoder import (
-    ENOUGH_ROWS,
     BlockConfig,
     BlockEncoder,
     Chunk,
     Floats,
     Reservoir,
-    chunks,
-    offsets,
-    resolved,
+    row_chunks,
+    with_sizes,
 )
 from model.blocks.history import TAG_COLUMNS
 from model.errors import BadSetting
+from model.quantiles import ENOUGH_ERRORS, point_and_ends
 from model.training.world import one_thread
 
 PENALTIES: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 1e5, 1e7)
@@ -67,16 +66,33 @@ class Ridge(Network):
         """Median of each row on the target's scale, (B,) float64."""
         return self._raw(batch) + self.offsets[0]
 
+    def read(self, x: NDArray[np.float32]) -> Floats:
+        """Raw prediction of each row of the encoder's matrix, (n,)."""
+        # A sum per row: a matrix product would depend on the rows beside it.
+        parts = (x - self.mean.cpu().numpy()) * self.weights.cpu().numpy()
+        return np.array([row.sum() for row in parts])
+
     def outputs(self, batch: Batch) -> Outputs:
         """Median and 80 % interval of each row."""
         raw = self._raw(batch)
         return Outputs(raw + self.offsets[0], raw + self.offsets[1], raw + self.offsets[2])
 
     def _raw(self, batch: Batch) -> Tensor:
-        x = self.encoder.encode(batch.examples).matrix()
-        # A sum per row: a matrix product would depend on the rows beside it.
-        parts = (x - self.mean.cpu().numpy()) * self.weights.cpu().numpy()
-        return torch.from_numpy(np.array([row.sum() for row in parts])).to(self.weights.device)
+        raw = self.read(self.encoder.encode(batch.examples).matrix())
+        return torch.from_numpy(raw).to(self.weights.device)
+
+
+class Solution(NamedTuple):
+    """A ridge that is solved: weights and column means (columns,), and the mean label."""
+
+    weights: Floats
+    mean: Floats
+    centre: float
+
+    def read(self, x: NDArray[np.float32]) -> Floats:
+        """Predictions of rows to fit on, (…, columns) to (…): quick, but not batch-invariant."""
+        said: Floats = (x - self.mean) @ self.weights + self.centre
+        return said
 
 
 class FoldSums:
@@ -102,8 +118,8 @@ class FoldSums:
             self.xy[fold] += x.T @ y
             self.yy[fold] += y @ y
 
-    def solve(self, penalties: Floats, without: int | None = None) -> tuple[Floats, Floats, float]:
-        """Weights, column means and intercept from all folds but one.
+    def solve(self, penalties: Floats, without: int | None = None) -> Solution:
+        """The ridge of all folds but one.
 
         penalties (columns,): on columns of sd 1, for all rows; a part of the rows gets its share.
         """
@@ -117,7 +133,7 @@ class FoldSums:
         per_column = np.where(still, 1.0, penalties * variance * n / self.n.sum())
         xx[still, :], xx[:, still], xy[still] = 0.0, 0.0, 0.0
         weights: Floats = np.linalg.solve(xx + np.diag(per_column), xy)
-        return weights, mean, float(centre)
+        return Solution(weights, mean, float(centre))
 
     def held_out_error(self, penalties: Floats) -> float:
         """Sum of squared errors of each fold by the weights of the others."""
@@ -133,6 +149,15 @@ class FoldSums:
                 + self.n[fold] * bias**2
             )
         return error
+
+    def held_out(self, penalties: Floats) -> list[Solution]:
+        """For the rows of each fold the ridge that has not seen them."""
+        # With one fold alone there is nothing to hold out; its own errors are the best there is.
+        whole, folds = self.solve(penalties), self.folds()
+        return [
+            self.solve(penalties, without=fold) if fold in folds else whole
+            for fold in range(len(self.n))
+        ]
 
     def folds(self) -> list[int]:
         """Folds that have rows, where others have some too."""
@@ -158,31 +183,32 @@ def solve_ridge(config: RidgeConfig, request: SolveRequest) -> Ridge:
     sums = FoldSums(len(group), encoder.config.n_folds)
     sample: Reservoir[tuple[NDArray[np.float32], float, int]] = Reservoir(KEPT_ROWS, request.seed)
     request.progress("summing the columns")
-    for chunk in chunks(encoder, request.train, request.target, training=True, missing=0.0):
+    for chunk in row_chunks(encoder, request.train, request.target, training=True, missing=0.0):
         sums.add(chunk)
         for x, y, fold in zip(chunk.x, chunk.y, chunk.fold, strict=True):
             sample.add((x, float(y), int(fold)))
     request.progress("choosing the penalties")
     by_group = chosen_penalties(sums, group, config.penalty)
     penalties = by_group[group]
-    weights, mean, centre = sums.solve(penalties)
-    settings = replace(resolved(config, encoder), n_columns=len(group))
+    solution = sums.solve(penalties)
+    settings = replace(with_sizes(config, encoder), n_columns=len(group))
     network = Ridge(settings)
     network.encoder = encoder
-    network.weights.copy_(torch.from_numpy(weights))
-    network.mean.copy_(torch.from_numpy(mean))
-    shifts = offsets(_held_out_errors(sums, penalties, sample.items))
+    network.weights.copy_(torch.from_numpy(solution.weights))
+    network.mean.copy_(torch.from_numpy(solution.mean))
+    held_out = sums.held_out(penalties)
+    shifts = point_and_ends(np.array([y - held_out[fold].read(x) for x, y, fold in sample.items]))
     errors = [
-        chunk.y - ((chunk.x - mean) @ weights + centre)
-        for chunk in chunks(encoder, request.val, request.target, training=False, missing=0.0)
+        chunk.y - solution.read(chunk.x)
+        for chunk in row_chunks(encoder, request.val, request.target, training=False, missing=0.0)
     ]
     measured_on = "folds"
-    if sum(map(len, errors)) >= ENOUGH_ROWS:
+    if sum(map(len, errors)) >= ENOUGH_ERRORS:
         # The validation rows are newer: their errors hold the drift that the next rows will have.
-        shifts[1:] = offsets(np.concatenate(errors))[1:]
+        shifts[1:] = point_and_ends(np.concatenate(errors))[1:]
         measured_on = "validation"
     shifts = np.array([shifts[0], min(shifts[:2]), max(shifts[0], shifts[2])])
-    network.offsets.copy_(torch.from_numpy(centre + shifts))
+    network.offsets.copy_(torch.from_numpy(solution.centre + shifts))
     request.note(
         "ridge_solved",
         {
@@ -227,17 +253,3 @@ def chosen_penalties(
             tried = [np.where(np.arange(n_groups) == at, p, chosen) for p in PENALTIES]
             chosen = min(tried, key=lambda one: sums.held_out_error(one[group]))
     return chosen
-
-
-def _held_out_errors(
-    sums: FoldSums, penalties: Floats, rows: list[tuple[NDArray[np.float32], float, int]]
-) -> Floats:
-    """Errors of sampled training rows by weights that their fold had no part in."""
-    # With one fold alone there is nothing to hold out; its own errors are the best there is.
-    solved = {fold: sums.solve(penalties, without=fold) for fold in sums.folds()}
-    whole = sums.solve(penalties)
-    errors = []
-    for x, y, fold in rows:
-        weights, mean, centre = solved.get(fold, whole)
-        errors.append(y - (float((x - mean) @ weights) + centre))
-    return np.array(errors)

@@ -10,7 +10,7 @@ from catalog.facts import ModelFacts
 from catalog.read.lookup import newest_predictions, train_labels
 from catalog.schema.session import Catalog
 from model.errors import BadSetting, NothingToTrain
-from model.evaluation.verdict import Comparison, compare_models
+from model.evaluation.comparison import Comparison, compare_models
 from model.solved.constants import Constants
 from model.targets import Floats
 

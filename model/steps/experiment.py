@@ -10,15 +10,22 @@ import torch
 
 from catalog.errors import BadValue, NotFound
 from catalog.facts import ModelFacts, SplitFacts
+from catalog.files import atomic_file
 from catalog.read.lookup import final_metrics, find_split, loss_points, newest_predictions
 from catalog.schema.session import Catalog
-from catalog.web.charts import scatter
+from catalog.web.pages import render
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from features.errors import FeatureError
-from features.store import atomic_file
 from model.errors import ModelError
-from model.experiment.page import MOST_POINTS, csv_text, page
-from model.experiment.table import PART, Planned, Result, table_row
+from model.experiment.table import (
+    MOST_POINTS,
+    PART,
+    Planned,
+    Result,
+    csv_text,
+    page_values,
+    table_row,
+)
 from model.registry import find_preset
 from model.steps.figures import run_folder
 from model.steps.train import TrainRequest
@@ -162,7 +169,8 @@ def _measured(catalog: Catalog, planned: Planned, model: ModelFacts, *, trained:
 
 
 def _write(folder: Path, settings: str, results: Sequence[Result]) -> None:
-    files = {TABLE_FILE: csv_text(results), PAGE_FILE: page(TITLE, settings, results, _scatter)}
+    page = render("experiment.html", title=TITLE, settings=settings, **page_values(results))
+    files = {TABLE_FILE: csv_text(results), PAGE_FILE: page}
     for name, text in files.items():
         with atomic_file(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -179,7 +187,3 @@ def _settings(run: RunInProgress, split: SplitFacts, request: ExperimentRequest)
     if request.max_minutes is not None:
         said.append(f"at most {request.max_minutes:g} minutes each")
     return ", ".join(said)
-
-
-def _scatter(points: Sequence[tuple[float, float]]) -> str:
-    return scatter(points, x_label="shown (thousand views)", y_label="predicted (thousand views)")

@@ -9,32 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.facts import ClipRef, ModelFacts
+from catalog.files import atomic_file
 from catalog.read.lookup import model_feature_sets
 from catalog.read.pending import clip_refs
 from catalog.schema.session import Catalog
+from catalog.web.pages import render
 from features.store import FeatureStore
 from features.video.convlstm import ConvLstmAutoencoder
 from features.video.visual import load_autoencoder
 from features.weights import load_weights
 from model.errors import NothingToTrain
-from model.figures import (
-    Curve,
-    Strip,
-    draw_curves,
-    draw_strips,
-    image_tag,
-    reconstruct,
-    some_frames,
-    write_page,
-)
+from model.figures import Strip, draw_strips, reconstruct, some_frames
 from model.steps.rows import location
 from model.training.pretraining import Pretrained
 
 PAGE: Final = "figures.html"
-Y_LABEL: Final = "mean squared error of a pixel"
 N_CLIPS, N_FRAMES = 4, 6
 #: After which epochs a picture is kept (paper, Fig. 3).
 MILESTONES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+#: A line of a chart: a label, and (epoch, loss) points.
+Curve = tuple[str, Sequence[tuple[int, float]]]
 
 
 def run_folder(data: Path, run_id: int) -> Path:
@@ -65,24 +60,17 @@ class TrainingAlbum:
         for index in self.val[:N_CLIPS]:
             pictures += _pair(found.best, self.read_clip(index))
         draw_strips(self.folder / "reconstructions.png", pictures)
-        curves = [
-            Curve("train", [(epoch.number, epoch.train_mse) for epoch in found.curve]),
-            Curve("validation", [(epoch.number, epoch.val_mse) for epoch in found.curve]),
+        curves: list[Curve] = [
+            ("train", [(epoch.number, epoch.train_mse) for epoch in found.curve]),
+            ("validation", [(epoch.number, epoch.val_mse) for epoch in found.curve]),
         ]
-        figures = [
-            ("Loss of each epoch.", draw_curves(curves, y_label=Y_LABEL)),
-            (
-                f"Clips that were not trained on, and what epoch {found.best_epoch.number} makes "
-                "of them.",
-                image_tag("reconstructions.png", "clips and their reconstructions"),
-            ),
-        ]
+        best = f"what epoch {found.best_epoch.number} makes of them"
+        shown = [("reconstructions.png", f"Clips that were not trained on, and {best}.")]
         if self.strips:
             original = Strip("original", some_frames(self.read_clip(self.val[0]), N_FRAMES))
             draw_strips(self.folder / "epochs.png", [original, *self.strips])
-            tag = image_tag("epochs.png", "one clip after several epochs")
-            figures.append(("One clip after several epochs.", tag))
-        write_page(self.folder / PAGE, "Autoencoder", figures)
+            shown.append(("epochs.png", "One clip after several epochs."))
+        write_page(self.folder / PAGE, "Autoencoder", ("Loss of each epoch.", curves), shown)
 
 
 def compare_autoencoders(
@@ -97,7 +85,8 @@ def compare_autoencoders(
     common = sorted(set.intersection(*(set(found) for found in clips)))[:N_CLIPS]
     if not common:
         raise NothingToTrain("no video has clips for every one of these autoencoders")
-    curves, names = [], []
+    curves: list[Curve] = []
+    names = []
     strips: dict[int, list[Strip]] = {video_id: [] for video_id in common}
     for model, found in zip(models, clips, strict=True):
         name = f"{model.name} {model.version}"
@@ -105,7 +94,7 @@ def compare_autoencoders(
         epochs = load_weights(data / model.artifact_uri).extra.get("curve", [])
         if epochs:  # imported weights have none
             points = [(epoch["number"], epoch["val_mse"]) for epoch in epochs]
-            curves.append(Curve(f"{name}, validation", points))
+            curves.append((f"{name}, validation", points))
         network = load_autoencoder(data / model.artifact_uri).eval()
         for video_id in common:
             uri, row = location(found[video_id])
@@ -115,12 +104,21 @@ def compare_autoencoders(
     versions = "-".join(str(model.version) for model in models)
     picture, page = f"compare-{versions}.png", folder / f"compare-{versions}.html"
     draw_strips(folder / picture, [strip for video_id in common for strip in strips[video_id]])
-    figures = [
-        ("Validation loss of each epoch.", draw_curves(curves, y_label=Y_LABEL)),
-        ("The same videos in each.", image_tag(picture, "clips and their reconstructions")),
-    ]
-    write_page(page, " and ".join(names), figures)
+    drawn = ("Validation loss of each epoch.", curves)
+    write_page(page, " and ".join(names), drawn, [(picture, "The same videos in each.")])
     return page
+
+
+def write_page(
+    path: Path, title: str, drawn: tuple[str, Sequence[Curve]], pictures: Sequence[tuple[str, str]]
+) -> None:
+    """Write a page of one chart, (caption, curves), and of (file beside it, caption) pictures."""
+    caption, curves = drawn
+    page = render(
+        "figures.html", title=title, curves=curves, curves_caption=caption, pictures=pictures
+    )
+    with atomic_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
 def _clips_of(catalog: Catalog, model: ModelFacts) -> dict[int, ClipRef]:

@@ -1,6 +1,5 @@
 """Forecast media files that are in no catalog, by a trained model; stores nothing unless asked."""
 
-import hashlib
 import re
 import time
 from array import array
@@ -13,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from catalog.console import Progress
-from catalog.facts import FeatureRef, FeatureSetFacts, ModelFacts
+from catalog.facts import FeatureRef, FeatureSetFacts, ModelFacts, PostFacts
+from catalog.files import clean_text, sha256_of
 from catalog.read.lookup import (
     KnownVideo,
     all_models,
@@ -33,7 +33,7 @@ from features.errors import FeatureError, WeightsMismatch, WeightsMissing
 from features.extractor import FeatureSetSpec
 from features.one_video import Aside, HeldStore, MadeFeatures, OneOff
 from features.plan import AUTOENCODER, AudioPlan, ClipPlan, FramesPlan, Plan, VisualPlan
-from model.batches import Example, Facts
+from model.batches import Example
 from model.checkpoint import Checkpoint
 from model.errors import IncompatibleFeatures, NotFinite
 from model.forecast.ablation import moves_of
@@ -177,12 +177,12 @@ class PredictRequest:
     similar: bool = True
     record: bool = False
 
-    def facts(self, made: MadeFeatures) -> Facts:
+    def facts(self, made: MadeFeatures) -> PostFacts:
         """What a model may read of the post and of the file."""
         audio = made.made.get("audio")
         heard = {} if audio is None else audio.detail
-        caption = clean(self.caption)
-        return Facts(
+        caption = clean_text(self.caption)
+        return PostFacts(
             caption=caption,
             hashtags=plain_hashtags((*self.hashtags, *HASHTAG.findall(caption))),
             posted_at=self.posted_at,
@@ -198,7 +198,7 @@ class PredictRequest:
         """What the run was asked for."""
         return {
             "n_files": len(self.files),
-            "caption": clean(self.caption),
+            "caption": clean_text(self.caption),
             "hashtags": list(plain_hashtags(self.hashtags)),
             "posted_at": utc_text(self.posted_at),
         }
@@ -209,14 +209,9 @@ def plain_hashtags(names: Iterable[str]) -> tuple[str, ...]:
 
     Of very many the first so many count, as on a page.
     """
-    plain = (clean(name).strip().lstrip("#").lower()[:200] for name in names)
+    plain = (clean_text(name).strip().lstrip("#").lower()[:200] for name in names)
     kept = dict.fromkeys(name for name in plain if name)
     return tuple(sorted(list(kept)[:HASHTAGS_AT_MOST]))
-
-
-def clean(text: str) -> str:
-    """A text that every database and encoding takes: no NUL, no half of a surrogate pair."""
-    return text.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
 
 
 def utc_text(at: datetime | None) -> str | None:
@@ -226,7 +221,6 @@ def utc_text(at: datetime | None) -> str | None:
 
 COMPARABLE_AT_LEAST = 30  # videos with a common hashtag; with fewer, all are compared with
 N_SIMILAR = 5
-CHECKSUM_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -379,7 +373,7 @@ class _Forecasting:
                 return error
         return None
 
-    def _example(self, made: MadeFeatures, facts: Facts, video_id: int) -> Example:
+    def _example(self, made: MadeFeatures, facts: PostFacts, video_id: int) -> Example:
         parts = {kind: made.made[kind].tensors for kind in self.checkpoint.card.feature_sets}
         self._store.held = {kind: found for kind, found in parts.items() if found is not None}
         refs = {kind: FeatureRef("done", kind, 0, None) for kind in self._store.held}
@@ -387,11 +381,7 @@ class _Forecasting:
 
     def _known(self, path: Path) -> tuple[KnownVideo | None, str | None]:
         """The catalog's video that has this very file, and its part in the model's split."""
-        checksum = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(CHECKSUM_BYTES):
-                checksum.update(block)
-        sha256 = checksum.hexdigest()
+        sha256 = sha256_of(path)
         with self.catalog.read() as session:
             known = videos_of_files(session, [sha256]).get(sha256)
             if known is None or self.model.split_id is None:

@@ -22,7 +22,7 @@ from features.video.visual import load_foreign_autoencoder
 from features.weights import weights_sha256
 from model.settings import PretrainConfig
 from model.steps.figures import TrainingAlbum, run_folder
-from model.steps.rows import artifact_uris, hash_of, location
+from model.steps.rows import artifact_uris, hash_of, location, only_one
 from model.training.pretraining import Epoch, Pretrained, pretrain, save_autoencoder
 from model.training.world import World, resolved
 
@@ -46,8 +46,8 @@ def pretrain_autoencoder(
 
     if_missing: any autoencoder for this feature set will do. A killed training goes on from its
     last epoch. The best epoch becomes the model; the last one's weights and the figures lie in
-    the run's folder. Under `torchrun` the first process calls this and the others
-    `assist_pretraining`.
+    the run's folder. Raises Busy while another process is at the very same. Under
+    `torchrun` the first process calls this and the others `assist_pretraining`.
     """
     world = world or World()
     hyper = {name: value for name, value in asdict(config).items() if name != "device"}
@@ -55,7 +55,10 @@ def pretrain_autoencoder(
         clips = clip_refs(session, clip_set.id, split_id=None)
     inputs = hash_of(clip_set.config_hash, hyper, [clip.sha256 for clip in clips])
     params = {"clip_set": clip_set.config_hash[:12], **hyper}
-    with record_run(catalog, "pretrain", params=params, parent_id=parent_id) as run:
+    with (
+        record_run(catalog, "pretrain", params=params, parent_id=parent_id) as run,
+        only_one(data, AUTOENCODER, inputs),
+    ):
         with catalog.read() as session:
             model = find_model_by_inputs(session, AUTOENCODER, inputs)
             if model is None and if_missing:

@@ -4,13 +4,16 @@ import hashlib
 import json
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from catalog.facts import FeatureRef, PostFacts, TrainingRow
+from catalog.files import locked, sha256_text
 from catalog.read.pending import split_rows
 from catalog.read.posts import features_of, posts_of
 from catalog.schema.session import Catalog
@@ -18,10 +21,10 @@ from catalog.schema.types import chunks
 from catalog.work.runs import RunInProgress
 from features.store import FeatureStore
 from features.video.convlstm import pad_to_depth
-from model.batches import NO_FACTS, Example, Facts
-from model.split import Candidate, uploaded_at
+from model.batches import NO_FACTS, Example
 
 WEIGHTS_FOLDER = "weights"
+SCRATCH_FOLDER = "scratch"
 WAITING = ("pending", "leased", "failed")
 SETTLED = ("done", "skipped", "dead")
 # Which tensors of a feature are read, joined end to end where there are several.
@@ -52,7 +55,7 @@ class Reader:
         video_id: int,
         features: Mapping[str, FeatureRef],
         views_k: float | None = None,
-        facts: Facts = NO_FACTS,
+        facts: PostFacts = NO_FACTS,
     ) -> Example:
         """Read one row's tensors. Raises FeatureError."""
         found = {feature: self._read(feature, ref) for feature, ref in features.items()}
@@ -76,27 +79,6 @@ class Reader:
         tensors = self.store.read(uri, row)
         wanted = [tensors[name] for name in self.tensors[feature]]
         return wanted[0] if len(wanted) == 1 else np.concatenate(wanted)
-
-
-def facts_of(post: PostFacts) -> Facts:
-    """Take from a post what a model may read of it."""
-    heard = post.heard or {}
-    seen = post.first_seen_at
-    told = uploaded_at(Candidate(0, post.tiktok_id, post.account_id, post.posted_at, seen))
-    # Where neither the page nor the id says it, the first sight is no time of posting.
-    is_known = post.posted_at is not None or told != seen
-    return Facts(
-        caption=post.caption,
-        hashtags=post.hashtags,
-        author=post.account_id,
-        posted_at=told if is_known else None,
-        duration_s=post.duration_s,
-        width_px=post.width_px,
-        height_px=post.height_px,
-        transcript=heard.get("text"),
-        language=heard.get("language"),
-        speech_s=heard.get("speech_s"),
-    )
 
 
 def lacks(
@@ -132,9 +114,18 @@ def artifact_uris(name: str, inputs_hash: str, again_run_id: int | None) -> tupl
     return f"{stem}{again}.safetensors", f"{stem}.safetensors.state"
 
 
+def only_one(data: Path, name: str, inputs_hash: str) -> AbstractContextManager[None]:
+    """Be the only process that trains this from these inputs, for as long as the block runs.
+
+    Two would share an unfinished state and a scratch folder. Raises Busy.
+    """
+    lock_file = data / SCRATCH_FOLDER / f"{name}-{inputs_hash[:16]}.lock"
+    return locked(lock_file, f"{name} is being trained on the same rows")
+
+
 def hash_of(*parts: object) -> str:
     """Name everything that a result was made from by one hash."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+    return sha256_text(json.dumps(parts, sort_keys=True, default=str))
 
 
 PARTS = ("train", "val", "holdout")
@@ -239,15 +230,14 @@ class PartRows:
                 )
 
 
-def _facts(catalog: Catalog, wanted: Wanted, ids: Sequence[int]) -> dict[int, Facts]:
+def _facts(catalog: Catalog, wanted: Wanted, ids: Sequence[int]) -> dict[int, PostFacts]:
     if not wanted.with_facts:
         return {}
     with catalog.read() as session:
-        posts = posts_of(session, ids, audio_set_id=wanted.set_ids.get("audio"))
-    return {video_id: facts_of(post) for video_id, post in posts.items()}
+        return posts_of(session, ids, audio_set_id=wanted.set_ids.get("audio"))
 
 
-def _content(row: TrainingRow, facts: Facts | None) -> bytes:
+def _content(row: TrainingRow, facts: PostFacts | None) -> bytes:
     hashes = [ref.sha256 for _, ref in sorted(row.features.items())]
     said = None if facts is None else vars(facts)  # `asdict` copies, at ten times the cost
     document = [row.part, row.video_id, row.views_k, hashes, said]

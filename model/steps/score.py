@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from catalog.console import Progress
-from catalog.facts import FeatureSetFacts, ModelFacts, PredictionFacts, ScoreRow
+from catalog.facts import FeatureSetFacts, ModelFacts, PostFacts, PredictionFacts, ScoreRow
 from catalog.read.lookup import model_feature_sets
 from catalog.read.pending import scored_rows, videos_to_score
 from catalog.read.posts import posts_of
@@ -17,13 +17,13 @@ from catalog.schema.session import Catalog
 from catalog.work.runs import Outcome, RunInProgress, record_run
 from features.errors import FeatureError
 from features.store import FeatureStore
-from model.batches import NO_FACTS, Facts
+from model.batches import NO_FACTS
 from model.checkpoint import Checkpoint, ModelCard, load_checkpoint
 from model.errors import BadCheckpoint, IncompatibleFeatures, NotFinite
 from model.evaluation.metrics import evaluate
 from model.registry import PRESETS, Kind, find_kind
 from model.scoring import Forecast, Scorer
-from model.steps.rows import Reader, facts_of, hash_of
+from model.steps.rows import Reader, hash_of
 from model.training.world import threads_for
 
 
@@ -205,18 +205,17 @@ class _Todo:
                 return
             last = page[-1].video_id
 
-    def facts(self, rows: Sequence[ScoreRow]) -> dict[int, Facts]:
+    def facts(self, rows: Sequence[ScoreRow]) -> dict[int, PostFacts]:
         """What the posts say, for a model that reads it."""
         if self.kind.solve is None:
             return {}
         audio = self.sets.get("audio")
         with self.catalog.read() as session:
-            posts = posts_of(
+            return posts_of(
                 session,
                 [row.video_id for row in rows],
                 audio_set_id=None if audio is None else audio.id,
             )
-        return {video_id: facts_of(post) for video_id, post in posts.items()}
 
     @property
     def _ready(self) -> "partial[Iterator[ScoreRow]]":
@@ -246,7 +245,7 @@ def _record_scores(catalog: Catalog, run: RunInProgress, card: ModelCard) -> Non
 
 
 def _prediction(
-    row: ScoreRow, said: Facts, forecast: Forecast, model: ModelFacts, card: ModelCard
+    row: ScoreRow, said: PostFacts, forecast: Forecast, model: ModelFacts, card: ModelCard
 ) -> PredictionFacts:
     inputs: list[object] = [model.sha256]
     inputs += [ref.sha256 for _, ref in sorted(row.features.items())]

@@ -1,9 +1,8 @@
 """Freeze who trains, validates and is held out, and tell what was frozen."""
 
 from collections.abc import Iterator
-from typing import cast
 
-from catalog.facts import SplitFacts, SplitMemberFacts
+from catalog.facts import Candidate, Member, Observed, SplitFacts
 from catalog.read.lookup import (
     SplitRow,
     find_split_row,
@@ -15,18 +14,7 @@ from catalog.read.pending import videos_to_split
 from catalog.record.lineage import freeze_split
 from catalog.schema.session import Catalog
 from catalog.work.runs import Outcome, RunInProgress, record_run
-from model.split import (
-    Candidate,
-    Member,
-    Part,
-    SplitConfig,
-    SplitSummary,
-    assign_parts,
-    label_place,
-    summarise,
-)
-
-Labelled = tuple[Candidate, int]  # a video and the observation that is its label
+from model.split import SplitConfig, SplitSummary, assign_parts, label_place, summarise
 
 
 def create_split(
@@ -60,30 +48,13 @@ def show_split(catalog: Catalog, name: str | None) -> tuple[SplitRow, SplitSumma
     """Sum up the split of that name, the newest for None. Raises NotFound."""
     with catalog.read() as session:
         row = find_split_row(session, name)
-        members = (
-            Member(
-                Candidate(
-                    member.video_id,
-                    member.tiktok_id,
-                    member.author_id,
-                    member.posted_at,
-                    member.first_seen_at,
-                ),
-                cast(Part, member.part),  # a constraint of the catalog
-                member.observed_at,
-            )
-            for member in split_members(session, row.id)
-        )
-        return row, summarise(members)
+        return row, summarise(split_members(session, row.id))
 
 
 def _freeze(catalog: Catalog, run: RunInProgress, config: SplitConfig, name: str) -> SplitFacts:
     labelled = list(_labelled(catalog, run, config))
-    parts = assign_parts([video for video, _observation_id in labelled], config)
-    members = [
-        SplitMemberFacts(video.video_id, parts[video.video_id], observation_id)
-        for video, observation_id in labelled
-    ]
+    parts = assign_parts([video for video, _label in labelled], config)
+    members = [Member(video, parts[video.video_id], label) for video, label in labelled]
     with catalog.write() as session:
         return freeze_split(
             session,
@@ -94,20 +65,17 @@ def _freeze(catalog: Catalog, run: RunInProgress, config: SplitConfig, name: str
         )
 
 
-def _labelled(catalog: Catalog, run: RunInProgress, config: SplitConfig) -> Iterator[Labelled]:
+def _labelled(
+    catalog: Catalog, run: RunInProgress, config: SplitConfig
+) -> Iterator[tuple[Candidate, Observed]]:
+    """Yield each video that may enter, and the count that is its label."""
     with catalog.read() as session:
         if config.label_age_s is None:
-            for v in videos_to_split(session):
-                video = Candidate(
-                    v.video_id, v.tiktok_id, v.author_id, v.posted_at, v.first_seen_at
-                )
-                yield video, v.observation_id
+            yield from videos_to_split(session)
             return
-        for h in video_histories(session):
-            video = Candidate(h.video_id, h.tiktok_id, h.author_id, h.posted_at, h.first_seen_at)
-            seen_at = [observed.observed_at for observed in h.observations]
-            place = label_place(video, seen_at, config.label_age_s)
+        for video, seen in video_histories(session):
+            place = label_place(video, [one.observed_at for one in seen], config.label_age_s)
             if place is None:
-                run.skipped(h.tiktok_id, "no_label_yet")
+                run.skipped(video.tiktok_id, "no_label_yet")
             else:
-                yield video, h.observations[place].id
+                yield video, seen[place]

@@ -1,11 +1,10 @@
 """Train a preset on a frozen split, evaluate every part, register the model version."""
 
-import fcntl
 import logging
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 
 from catalog.console import Progress
-from catalog.errors import Busy, NotFound
+from catalog.errors import NotFound
 from catalog.facts import FeatureSetFacts, ModelFacts, SplitFacts, TrainingRow
 from catalog.read.lookup import find_model_by_inputs, find_split, newest_model
 from catalog.record.lineage import add_model_version
@@ -32,6 +31,7 @@ from model.solved.constants import Constants
 from model.steps.rows import (
     PAPER_TENSORS,
     PARTS,
+    SCRATCH_FOLDER,
     TENSORS,
     Part,
     PartRows,
@@ -39,6 +39,7 @@ from model.steps.rows import (
     Wanted,
     artifact_uris,
     hash_of,
+    only_one,
     read_parts,
 )
 from model.steps.score import Judged, load_model
@@ -163,28 +164,6 @@ def shapes_of(rows: Iterable[Example], preset: Preset) -> InputShapes:
     return InputShapes(visual, audio, clip)
 
 
-@contextmanager
-def alone(lock_file: Path, what: str) -> Iterator[None]:
-    """Hold the lock of that file; its end, by kill -9 too, gives it back. Raises Busy.
-
-    Two that train the same from the same would share an unfinished state and a scratch folder.
-    """
-    lock_file.parent.mkdir(parents=True, exist_ok=True)
-    with lock_file.open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Busy(
-                f"{what} is being trained on the same rows by another process: wait for it, or end "
-                "it; the same command then goes on"
-            ) from error
-        try:
-            yield
-        finally:
-            lock_file.unlink(missing_ok=True)
-
-
-SCRATCH_FOLDER = "scratch"
 IN_SAMPLE_ROWS = 2_000  # of train are measured
 
 
@@ -252,7 +231,7 @@ def train(
             contents,
             *(["shuffled"] if request.shuffle_labels else []),
         )
-        stack.enter_context(alone(data / SCRATCH_FOLDER / f"{name}-{inputs[:16]}.lock", name))
+        stack.enter_context(only_one(data, name, inputs))
         with catalog.read() as session:
             model = find_model_by_inputs(session, name, inputs)
             if model is None and request.if_missing:

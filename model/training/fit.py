@@ -20,6 +20,7 @@ from features.weights import load_weights, map_tensors, save_weights
 from model.base import Network
 from model.batches import Batch, Dataset, batches, shuffled
 from model.errors import BadCheckpoint, BadSetting, NotFinite, NothingToTrain
+from model.quantiles import pinball
 from model.targets import QuartileEdges, TargetTransform
 from model.training.world import Precision, World
 
@@ -39,12 +40,6 @@ REGRESSION_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "huber": nn.functional.smooth_l1_loss,
 }
 LOSSES: tuple[str, ...] = (*REGRESSION_LOSSES, "pinball", CLASS_LOSS)
-
-
-def pinball(predicted: Tensor, wanted: Tensor, *, tau: float) -> Tensor:
-    """Loss that is least where a share `tau` of the rows lies below its prediction."""
-    gap = wanted - predicted
-    return torch.maximum(tau * gap, (tau - 1) * gap).mean()
 
 
 def loss_of(name: Loss, *, tau: float) -> Callable[[Tensor, Tensor], Tensor]:

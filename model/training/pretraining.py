@@ -1,7 +1,6 @@
 """Train the autoencoder on clips without labels (paper, section 3.1)."""
 
 import copy
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from catalog.files import sha256_text
 from features.video.convlstm import (
     KIND,
     ConvLstmAutoencoder,
@@ -70,7 +70,7 @@ def identity(
     settings = asdict(config)
     settings.pop("device", None)
     clips = json.dumps([list(train), list(val)])
-    return {**settings, "clips_sha256": hashlib.sha256(clips.encode()).hexdigest()}
+    return {**settings, "clips_sha256": sha256_text(clips)}
 
 
 def load_state(state: PretrainingState, settings: Mapping[str, Any], checkpoint: Path) -> None:

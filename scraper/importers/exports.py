@@ -10,18 +10,16 @@ from scraper.importers.fields import (
     ImportedVideo,
     Source,
     check_url_id,
-    child,
     first_of,
     listed,
     make_video,
     naming,
-    plain_hashtags,
     read_amount,
     read_count,
     read_id,
     read_moment,
 )
-from scraper.items import MAX_DURATION_S, Rejected, read_item
+from scraper.items import MAX_DURATION_S, Rejected, child, plain_hashtags, read_item
 
 Json = Mapping[str, Any]
 

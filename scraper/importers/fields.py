@@ -3,28 +3,26 @@
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from catalog.files import clean_text
 from scraper.counts import MAX_VIEWS, ViewCount, count_from_json, parse_views_k
 from scraper.errors import BadId, UnreadableCount
 from scraper.importers.errors import RowRefused, printable, shown
 from scraper.items import (
     FIRST_SECOND,
     HANDLE,
-    HASHTAG,
     MAX_CAPTION_CHARS,
     MAX_DURATION_S,
-    MAX_HASHTAG_CHARS,
-    MAX_HASHTAGS,
     MAX_SIDE_PX,
     Sighting,
     check_id,
-    clean_text,
+    find_hashtags,
 )
 
 Format = Literal["ytdlp", "web", "actor", "table", "research", "pairs", "app"]
@@ -174,13 +172,6 @@ def is_missing(value: object) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def plain_text(value: object) -> str:
-    """Return a text that every database takes; empty if it is none."""
-    if isinstance(value, str) and value.isascii() and "\0" not in value:
-        return value
-    return clean_text(value)
-
-
 def first_of(row: Mapping[str, Any], *names: str) -> Any:
     """Return the first of some keys that has a value."""
     for name in names:
@@ -204,7 +195,7 @@ def read_count(value: object, *, exact: bool, locale: str | None = None) -> tupl
             return str(value) if abs(value) <= MAX_VIEWS else shown(value), _whole(value, exact)
         if isinstance(value, str):
             text = value.strip()
-            return plain_text(text), _count_of_text(text, exact, locale)
+            return clean_text(text), _count_of_text(text, exact, locale)
     except UnreadableCount as error:
         is_foreign = locale is None and isinstance(value, str) and OTHER_FORM.search(value)
         hint = "; if that is another language's form, say --locale" if is_foreign else ""
@@ -266,18 +257,6 @@ def read_amount(value: object, most: float) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if 0 < value <= most else None
-
-
-def plain_hashtags(names: Iterable[object]) -> tuple[str, ...]:
-    """Return hashtags in lower case, each once, in order."""
-    kept = dict.fromkeys([plain_text(name).strip().lstrip("#").lower() for name in names])
-    return tuple([name for name in kept if 0 < len(name) <= MAX_HASHTAG_CHARS][:MAX_HASHTAGS])
-
-
-def child(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return an object inside an object; empty if it is missing or something else."""
-    found = row.get(name)
-    return found if isinstance(found, Mapping) else {}
 
 
 def listed(row: Mapping[str, Any], name: str) -> list[Any]:
@@ -426,7 +405,7 @@ def make_video(
     Fields of type object are the row's own values; one that cannot be is as if not given.
     Refuses a count that was taken before the video was posted, or later than now.
     """
-    words = plain_text(caption)[:MAX_CAPTION_CHARS]
+    words = clean_text(caption)[:MAX_CAPTION_CHARS]
     if posted_at is None and platform == TIKTOK:
         posted_at = posted_by_id(tiktok_id)
     seen_at, is_stated = source.observed_at(observed_at)
@@ -436,7 +415,7 @@ def make_video(
         tiktok_id=tiktok_id,
         handle=_read_handle(handle, platform),
         caption=words,
-        hashtags=hashtags or (plain_hashtags(HASHTAG.findall(words)) if "#" in words else ()),
+        hashtags=hashtags or (find_hashtags(words) if "#" in words else ()),
         posted_at=posted_at,
         duration_s=read_amount(duration_s, MAX_DURATION_S),
         width_px=_side(width_px),
@@ -483,14 +462,14 @@ def _read_handle(value: object, platform: str) -> str | None:
 
 @lru_cache(maxsize=N_CACHED)
 def _handle_of_text(value: str, platform: str) -> str | None:
-    name = plain_text(value).strip().removeprefix("@")[:MAX_HANDLE_CHARS]
+    name = clean_text(value).strip().removeprefix("@")[:MAX_HANDLE_CHARS]
     if platform == TIKTOK:
         return name if HANDLE.fullmatch(name) else None
     return name or None
 
 
 def _read_url(value: object) -> str | None:
-    url = plain_text(value).strip()
+    url = clean_text(value).strip()
     is_plain = url.startswith(("https://", "http://")) and len(url) <= MAX_URL_CHARS
     return url if is_plain and url.isprintable() and " " not in url else None
 

@@ -1,13 +1,13 @@
 """Bring a media file that came with an import to its place, once it is known to be whole."""
 
-import hashlib
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scraper.download import media_path, sync_folder
+from catalog.files import put_in_place, sha256_of
+from scraper.download import media_path
 from scraper.errors import MediaTooLarge, NoSpace
 from scraper.importers.fields import TIKTOK
 from scraper.media import check_media, probe_media
@@ -61,17 +61,12 @@ def bring_media(
         try:
             with source.open("rb") as old, os.fdopen(part.open(append=False), "wb") as new:
                 shutil.copyfileobj(old, new, COPY_BYTES)
-                new.flush()
-                os.fsync(new.fileno())
             probe = check_media(part.path, duration_s=duration_s)
-            part.path.replace(target)
+            put_in_place(part.path, target)
         finally:
             part.discard()
-    sync_folder(target.parent)
     return _brought(target, probe.facts, is_new=True)
 
 
 def _brought(path: Path, probe: dict[str, Any], *, is_new: bool) -> BroughtMedia:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return BroughtMedia(path, sha256, path.stat().st_size, probe, is_new)
+    return BroughtMedia(path, sha256_of(path), path.stat().st_size, probe, is_new)

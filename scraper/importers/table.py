@@ -22,7 +22,6 @@ from scraper.importers.fields import (
     is_missing,
     make_video,
     naming,
-    plain_hashtags,
     read_count,
     read_id,
     read_moment,
@@ -39,7 +38,7 @@ from scraper.importers.table_files import (
     separated_header,
     separated_rows,
 )
-from scraper.items import find_hashtags
+from scraper.items import find_hashtags, plain_hashtags
 
 N_ROWS_LOOKED_AT = 200
 MAX_NAMES = 1_000

@@ -20,7 +20,6 @@ from scraper.importers.fields import (
     listed,
     make_video,
     naming,
-    plain_hashtags,
     read_count,
     read_id,
     read_moment,
@@ -28,7 +27,7 @@ from scraper.importers.fields import (
     rejected,
 )
 from scraper.importers.json_rows import MAX_ROW_BYTES, parse_row
-from scraper.items import check_id
+from scraper.items import check_id, plain_hashtags
 
 Json = Mapping[str, Any]
 

@@ -12,7 +12,6 @@ import math
 import os
 import random
 import subprocess
-import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from scraper.replica.content import Content, Look, Pattern, ReplicaVideo
+from catalog.files import atomic_file
+from scraper.replica.content import Appearance, Content, Pattern, ReplicaVideo
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ def _fractal(video: ReplicaVideo, rng: random.Random) -> _Source:
     return _Source(graph, FRACTAL_MEAN, down=math.inf)
 
 
-def _palette(look: Look, mean: float) -> str:
+def _palette(look: Appearance, mean: float) -> str:
     """Colours a grey picture of this mean: shadows turn one way on the wheel, lights the other."""
     swing = 22 if look.texture % 2 else -22
     dark = colour(look.luma - CONTRAST * mean / 127.5, look.hue_deg - swing)
@@ -314,13 +314,8 @@ def make_clip(video: ReplicaVideo, folder: Path) -> Path:
     path = clip_path(video, folder)
     if path.exists():
         return path
-    folder.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}-{uuid.uuid4().hex}.part")
-    try:
+    with atomic_file(path) as part:
         _run_ffmpeg(video, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

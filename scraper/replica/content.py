@@ -291,7 +291,7 @@ class ReplicaConfig:
 
 
 @dataclass(frozen=True)
-class Account:
+class ReplicaAccount:
     account_id: str
     handle: str
     nickname: str
@@ -299,7 +299,7 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """What is seen: `luma` is the mean brightness in 0..1, `motion` 0 (still) to 1 (fast)."""
 
     pattern: Pattern
@@ -312,7 +312,7 @@ class Look:
 @dataclass(frozen=True)
 class ReplicaVideo:
     tiktok_id: str
-    account: Account
+    account: ReplicaAccount
     topic: str
     caption: str
     hashtags: tuple[str, ...]
@@ -321,7 +321,7 @@ class ReplicaVideo:
     width_px: int
     height_px: int
     rate_hz: int
-    look: Look
+    look: Appearance
     sound: Sound
     views: int
 
@@ -335,7 +335,7 @@ class Content:
     """Everything on the site; videos are in the order in which a listing shows them."""
 
     config: ReplicaConfig
-    accounts: tuple[Account, ...]
+    accounts: tuple[ReplicaAccount, ...]
     videos: tuple[ReplicaVideo, ...]
     by_tag: Mapping[str, tuple[ReplicaVideo, ...]] = field(repr=False)
 
@@ -368,7 +368,7 @@ def build_content(config: ReplicaConfig) -> Content:
     return Content(config, accounts, shuffled, {name: tuple(v) for name, v in listed.items()})
 
 
-def planted_log10_views(topic: str, look: Look, sound: Sound, created_at: datetime) -> float:
+def planted_log10_views(topic: str, look: Appearance, sound: Sound, created_at: datetime) -> float:
     """The planted rule without its noise: expected log10 of the views."""
     hour = created_at.hour + created_at.minute / 60
     return (
@@ -382,7 +382,7 @@ def planted_log10_views(topic: str, look: Look, sound: Sound, created_at: dateti
     )
 
 
-def _make_account(seed: int, index: int) -> Account:
+def _make_account(seed: int, index: int) -> ReplicaAccount:
     rng = random.Random(f"{seed}/account/{index}")
     nickname = f"{rng.choice(NICKNAMES[0])} {rng.choice(NICKNAMES[1])}"
     joint = rng.choice((".", "_", ""))
@@ -391,11 +391,11 @@ def _make_account(seed: int, index: int) -> Account:
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
     sec_uid = "MS4wLjABAAAA" + "".join(rng.choice(letters) for _ in range(64))
     account_id = (1_600_000_000 + rng.randrange(100_000_000)) << 32 | rng.getrandbits(32)
-    return Account(str(account_id), handle, nickname, sec_uid)
+    return ReplicaAccount(str(account_id), handle, nickname, sec_uid)
 
 
 def _make_video(
-    config: ReplicaConfig, accounts: tuple[Account, ...], topic: str, index: int
+    config: ReplicaConfig, accounts: tuple[ReplicaAccount, ...], topic: str, index: int
 ) -> ReplicaVideo:
     # One generator per video, so that a longer list keeps the videos of a shorter one.
     rng = random.Random(f"{config.seed}/video/{topic}/{index}")
@@ -405,7 +405,7 @@ def _make_video(
     # An id is stamped when the upload starts, a few seconds before the post is out.
     stamped_s = int(created_at.timestamp()) - 1 - min(int(rng.expovariate(1 / 5)), 200)
     tiktok_id = str(stamped_s << 32 | rng.getrandbits(32))
-    look = Look(
+    look = Appearance(
         pattern=rng.choice(PATTERNS),
         luma=round(rng.uniform(*LUMA_RANGE), 4),
         hue_deg=round(rng.uniform(0, 360), 2),
@@ -444,7 +444,7 @@ def _choose_hashtags(rng: random.Random, topic: str) -> tuple[str, ...]:
 
 
 def _write_caption(
-    rng: random.Random, topic: str, hashtags: tuple[str, ...], accounts: tuple[Account, ...]
+    rng: random.Random, topic: str, hashtags: tuple[str, ...], accounts: tuple[ReplicaAccount, ...]
 ) -> str:
     sentence = rng.choice(CAPTIONS[topic])
     for slot, words in FILLERS.items():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scraper.replica.clips import colour
-from scraper.replica.content import Account, ReplicaVideo
+from scraper.replica.content import ReplicaAccount, ReplicaVideo
 from scraper.replica.messages import HTML, JSON, Reply, SignedMedia
 
 
@@ -231,7 +231,7 @@ def item_struct(video: ReplicaVideo, media: SignedMedia, *, detail: bool) -> Jso
     return item
 
 
-def author(account: Account, origin: str) -> Json:
+def author(account: ReplicaAccount, origin: str) -> Json:
     avatar = f"{origin}/obj/avatar/{account.account_id}.svg"
     return {
         "id": account.account_id,
@@ -456,7 +456,7 @@ def missing_video_page(shell: Shell, url: str, status: int) -> str:
     return _document("TikTok - Make Your Day", "", text + _hydration(scope))
 
 
-def account_page(shell: Shell, account: Account, videos: Sequence[ReplicaVideo]) -> str:
+def account_page(shell: Shell, account: ReplicaAccount, videos: Sequence[ReplicaVideo]) -> str:
     """An account's page; its grid is the one place where cards always show counts."""
     scope = _scope(shell, f"{shell.origin}/@{account.handle}")
     user = {"id": account.account_id, "uniqueId": account.handle, "secUid": account.sec_uid}

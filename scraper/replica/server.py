@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 from scraper.replica.clips import ReplicaError
 from scraper.replica.content import ReplicaConfig, build_content
 from scraper.replica.messages import Endless, Fault, FileSlice, Reply, Request
-from scraper.replica.site import Site
+from scraper.replica.site import ReplicaSite
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Replica:
         days: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.content = build_content(config)
-        self.site = Site(self.content, media_folder, faults=faults, clock=clock, days=days)
+        self.site = ReplicaSite(self.content, media_folder, faults=faults, clock=clock, days=days)
         # The oldest are dropped in a server that runs for weeks.
         self._log: deque[LoggedRequest] = deque(maxlen=MAX_LOGGED)
         self._server = _Server(("127.0.0.1", port), self.site, self._log)
@@ -95,7 +95,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(
-        self, address: tuple[str, int], site: Site, requests: "deque[LoggedRequest]"
+        self, address: tuple[str, int], site: ReplicaSite, requests: "deque[LoggedRequest]"
     ) -> None:
         self.site = site
         self.requests = requests

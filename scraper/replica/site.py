@@ -42,7 +42,7 @@ DETAIL_PATH = re.compile(r"/api/challenge/detail/?")
 LISTING_PATH = re.compile(r"/api/challenge/item_list/?")
 
 
-class Visits:
+class HashtagVisits:
     """Tells requests about a hashtag from others."""
 
     def __init__(
@@ -105,7 +105,7 @@ def card_variant(hashtag: str) -> str:
     return "AB"[zlib.crc32(hashtag.encode()) % 2]
 
 
-class Site:
+class ReplicaSite:
     """Answers requests from `content`; makes a clip the first time that it is asked for.
 
     `faults` maps a hashtag to a fault, by name or as a function, that may answer in the site's
@@ -135,7 +135,7 @@ class Site:
         self._by_object = {object_key(v.tiktok_id): v for v in content.videos}
         known = {name for names in TOPICS.values() for name in names} | set(content.by_tag)
         self._tag_by_challenge = {pages.challenge(name)["id"]: name for name in sorted(known)}
-        self._visits = Visits(content, self._tag_by_challenge, self._by_object)
+        self._visits = HashtagVisits(content, self._tag_by_challenge, self._by_object)
         self._making: dict[str, threading.Lock] = {
             v.tiktok_id: threading.Lock() for v in content.videos
         }

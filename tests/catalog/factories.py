@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
-from catalog.facts import ObservationFacts, SplitMemberFacts, VideoFacts
+from catalog.facts import Member, ObservationFacts, VideoFacts
+from catalog.read.pending import videos_to_split
 from catalog.record.lineage import add_model_version, ensure_feature_set, freeze_split
 from catalog.record.sightings import store_sightings
 from catalog.schema.session import Catalog
@@ -107,15 +108,12 @@ def add_split(catalog: Catalog, video_ids: Sequence[int], name: str = "s1") -> i
     """Freeze a split: the last fifth is holdout, the fifth before it val."""
     n = len(video_ids)
     with catalog.write() as session:
-        latest = dict(session.execute(select(Video.id, Video.latest_observation_id)).all())
-        members = [
-            SplitMemberFacts(
-                video_id,
-                "holdout" if i >= 0.8 * n else "val" if i >= 0.6 * n else "train",
-                latest[video_id],
-            )
-            for i, video_id in enumerate(video_ids)
-        ]
+        known = {video.video_id: (video, label) for video, label in videos_to_split(session)}
+        members = []
+        for i, video_id in enumerate(video_ids):
+            video, label = known[video_id]
+            part = "holdout" if i >= 0.8 * n else "val" if i >= 0.6 * n else "train"
+            members.append(Member(video, part, label))
         split = freeze_split(session, name=name, strategy="time", params={}, members=members)
         return split.id
 

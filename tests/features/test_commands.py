@@ -1,6 +1,7 @@
 """The commands of features, as far as they decide something themselves."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from cli import main, sections
 from features.commands.plans import audio_plan
 from features.plan import AudioPlan
 from features.settings import AudioConfig
+from features.sound.whisper_decoder import LAYOUTS
+from features.sound.whisper_weights import BASE_FINGERPRINT
 
 
 @pytest.fixture
@@ -64,6 +67,18 @@ def test_random_weights_are_verified_by_their_fingerprint(data: Path) -> None:
     )
     assert first["files"] == []
     assert first["fingerprint"] == again["fingerprint"] != other["fingerprint"]
+
+
+@pytest.mark.whisper
+def test_verifying_whisper_tells_how_its_products_are_laid_out(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="features.sound.whisper_decoder"):
+        said = json.loads(viewcast(data, "weights", "verify", "--json").stdout)
+    assert said["fingerprint"] == BASE_FINGERPRINT
+    assert said["layout"]
+    assert set(said["layout"].split(", ")) <= LAYOUTS.keys()
+    assert f"laid out: {said['layout']}" in caplog.text
 
 
 def test_flags_of_audio_win_over_its_settings(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,9 +159,11 @@ def test_ten_minutes_cost_no_more_than_the_frames_that_are_wanted(folder, monkey
     assert clip.n_frames_total == 18_000
     assert clip.duration_s == pytest.approx(600)
     assert n_decoded < 1_500
-    for row, index in enumerate(clip.indices):
-        if index % 120 < once.frames.shape[1]:
-            np.testing.assert_array_equal(clip.frames[:, row], once.frames[:, index % 120])
+    known = [row for row, i in enumerate(clip.indices) if i % 120 < once.frames.shape[1]]
+    assert len(known) > len(clip.indices) / 2
+    for row in known:
+        wanted = once.frames[:, clip.indices[row] % 120]
+        np.testing.assert_array_equal(clip.frames[:, row], wanted)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="tells no peak memory")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import FeatureError, WorkerLost
-from features.extractor import Extracted, FeatureSetSpec, Source
+from features.extractor import FeatureSetSpec, Source
 
 SPEC = FeatureSetSpec("toy", {"every": 200, "resize": "area"}, "pyav", "1", None)
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -66,7 +66,3 @@ def test_what_travels_between_processes_survives_it():
     assert found_spec.hash == SPEC.hash
     assert isinstance(found_error, FeatureError)
     assert str(found_error) == str(error)
-
-
-def test_rows_do_not_share_their_details():
-    assert Extracted({}).detail is not Extracted({}).detail

@@ -92,7 +92,9 @@ def test_tensors_lie_where_torch_would_put_them(tmp_path):
     save_weights(tmp_path / "w", "toy", {}, odd)
     safetensors_torch.save_file(odd, tmp_path / "foreign")
     for path in (tmp_path / "w", tmp_path / "foreign"):
-        for name, tensor in map_tensors(path).items():
+        mapped = map_tensors(path)
+        assert mapped.keys() == odd.keys()
+        for name, tensor in mapped.items():
             assert tensor.data_ptr() % ALIGNMENT == 0
             assert torch.equal(tensor, odd[name])
 

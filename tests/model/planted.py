@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from model.batches import Example, Facts
+from catalog.facts import PostFacts
+from model.batches import Example
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 N_TAGS, N_WORDS = 12, 20
@@ -32,7 +33,7 @@ def planted(
         level += 0.5 * np.sin(2 * np.pi * posted_at.hour / 24) + 0.5 * author_effects[author]
         if media:
             level += 0.3 * (visual @ seen + audio @ heard + frames @ pictured) / 2
-        facts = Facts(
+        facts = PostFacts(
             caption=" ".join(f"word{word}" for word in words),
             hashtags=tuple(f"tag{tag}" for tag in tags),
             author=author,

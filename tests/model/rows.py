@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from model.batches import Example, Facts
+from catalog.facts import PostFacts
+from model.batches import Example
 from model.targets import TargetTransform
 
 TAGS = ("cats", "dogs", "dance", "news", "fyp", "gym")
@@ -21,7 +22,7 @@ def told(n: int = 80, *, seed: int = 0, media: bool = False) -> list[Example]:
         author = int(draw.integers(1, 12))
         loud = 1.5 * ("cats" in tags) + 1.0 * (author == 1) + draw.normal(0, 0.4)
         caption = " ".join(draw.choice(WORDS, size=int(draw.integers(1, 7))).tolist())
-        facts = Facts(
+        facts = PostFacts(
             caption=f"{caption} #{tags[0]}" if tags else caption,
             hashtags=tags,
             author=author,
@@ -34,7 +35,7 @@ def told(n: int = 80, *, seed: int = 0, media: bool = False) -> list[Example]:
             speech_s=3.0,
         )
         if video_id % 7 == 0:
-            facts = Facts(hashtags=tags)
+            facts = PostFacts(hashtags=tags)
         rows.append(
             Example(
                 video_id,

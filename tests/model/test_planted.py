@@ -12,6 +12,8 @@ from model.steps import TrainRequest, create_split, score, train
 from tests.fresh_catalog import ask
 from tests.planted import Planted, planted
 
+pytestmark = pytest.mark.numeric
+
 CONSTANTS = ("train_mean", "train_median", "geometric_mean")
 
 

@@ -4,12 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from catalog.errors import Busy
+from catalog.facts import Candidate
 from model.errors import BadCheckpoint, BadSetting
-from model.registry import PRESETS, find_kind, find_preset, with_overrides
-from model.split import Candidate, SplitConfig, label_place
+from model.registry import LEARNED, PRESETS, find_kind, find_preset, with_overrides
+from model.split import SplitConfig, label_place
 from model.steps import TrainRequest
-from model.steps.train import alone
 from model.training.fit import FitConfig
 
 
@@ -53,7 +52,16 @@ def test_a_setting_of_another_type_or_range_is_refused(preset, setting, value):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_takes_the_settings_that_it_has(preset):
-    with_overrides(find_preset(preset), fit={}, network={})
+    held = find_preset(preset)
+    network, fit = (vars(config) if config else {} for config in (held.network, held.fit))
+    if find_kind(held.kind).solve is not None:
+        network = {name: network[name] for name in network.keys() - {*LEARNED, "seed"}}
+    for settings in ({"network": network}, {"fit": fit}, {"network": network, "fit": fit}):
+        assert with_overrides(held, **settings) == held
+    # And really takes them: a size that is another makes another network.
+    for name in {name for name, value in network.items() if type(value) is int and value > 1}:
+        changed = with_overrides(held, network={name: network[name] * 2})
+        assert getattr(changed.network, name) == network[name] * 2
 
 
 @pytest.mark.parametrize(
@@ -77,12 +85,3 @@ def test_no_count_is_thousands_of_years_old():
 def test_a_model_of_another_version_says_what_is_other():
     with pytest.raises(BadCheckpoint, match="has old, lacks n_tags"):
         find_kind("hashtag_mean").config_from_json({"prior": 5.0, "old": 1})
-
-
-def test_one_training_at_a_time_and_no_lock_stays(tmp_path):
-    lock = tmp_path / "scratch" / "m.lock"
-    with alone(lock, "m"), pytest.raises(Busy, match="m is being trained"), alone(lock, "m"):
-        pass
-    assert not lock.exists()
-    with alone(lock, "m"):
-        pass

@@ -191,7 +191,9 @@ def test_lists_every_video_of_a_hashtag_with_its_count(live, shared_browser, nam
 def test_what_is_displayed_is_the_cards_text_or_else_the_jsons_digits(live, shared_browser):
     assert {card_variant(name) for name in ("sports", "dance")} == {"A", "B"}
     for name in ("sports", "dance"):
-        for sighting in list_all(shared_browser, name, limit=30).sightings:
+        sightings = list_all(shared_browser, name, limit=30).sightings
+        assert sightings
+        for sighting in sightings:
             views = live.content.by_id[sighting.tiktok_id].views
             is_on_card = card_variant(name) == "A"
             wanted = show_count(views) if is_on_card else str(round_count(views))
@@ -391,7 +393,7 @@ def test_a_browser_lost_in_the_middle_gives_what_it_had_and_says_that_it_is_lost
 ):
     faulty.fault = make_fault(fault)
     config = BrowserConfig(
-        profile_root=profiles, look_s=1.0, page_s=3.0, script_s=2.0, command_s=8.0
+        profile_root=profiles, look_s=1.0, page_s=12.0, script_s=5.0, command_s=20.0
     )
     with open_browser(config, Site(live.url)) as browser:
         assert not browser.is_lost
@@ -439,7 +441,7 @@ def test_a_listing_that_takes_too_long_is_left_with_what_it_gave(live, profiles)
 @pytest.mark.chromium
 def test_a_script_without_end_costs_the_browser_and_leaves_nothing(live, profiles, faulty):
     faulty.fault = lambda _: Reply(200, b"<body>x<script>while (true) {}</script>")
-    config = BrowserConfig(profile_root=profiles, page_s=3.0, command_s=8.0)
+    config = BrowserConfig(profile_root=profiles, page_s=3.0, command_s=20.0)
     with open_browser(config, Site(live.url)) as browser, pytest.raises(PageTimeout):
         list_all(browser, "sports")
     assert members(profiles) == []
@@ -448,7 +450,7 @@ def test_a_script_without_end_costs_the_browser_and_leaves_nothing(live, profile
 @pytest.mark.chromium
 @pytest.mark.parametrize("stop", [signal.SIGSTOP, signal.SIGKILL])
 def test_a_driver_that_is_lost_costs_the_browser_and_leaves_nothing(live, profiles, stop):
-    config = BrowserConfig(profile_root=profiles, command_s=4.0)
+    config = BrowserConfig(profile_root=profiles, command_s=10.0)
     with open_browser(config, Site(live.url)) as browser:
         names = {p: Path(f"/proc/{p}/comm").read_text().strip() for p in members(profiles)}
         os.kill(next(p for p, name in names.items() if name == "chromedriver"), stop)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from catalog.files import started
 from scraper.chromium import (
     DRIVER_LOG,
     MARK,
     PID_FILE,
     group_members,
     start_driver,
-    start_ticks,
     sweep_orphans,
 )
 from scraper.errors import BrowserFailed, BrowserMissing
@@ -47,7 +47,7 @@ def members(root):
         except OSError:
             continue
         is_ours = f"{MARK}={root}/".encode() in said or f"--user-data-dir={root}/".encode() in said
-        if is_ours and start_ticks(int(folder.name)) is not None:
+        if is_ours and started(int(folder.name)) is not None:
             found.append(int(folder.name))
     return found
 

@@ -1,7 +1,7 @@
 import pytest
 from babel import Locale
 from babel.numbers import format_compact_decimal, format_decimal
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from scraper.counts import MAX_VIEWS, ViewCount, count_from_json, parse_views_k
@@ -117,9 +117,9 @@ def test_what_a_locale_writes_is_read_within_half_a_step(locale, views, form):
         return  # where numbers have no long form
     text = format_compact_decimal(views, format_type=form, locale=locale, fraction_digits=1)
     # "mille" alone, for exactly one thousand, is refused as it has no digit.
-    if len(text) <= 32 and any(letter.isdigit() for letter in text):
-        shown = parse_views_k(text, locale)
-        assert abs(shown.views_k - views / 1_000) <= shown.step_k / 2 + 1e-9 * views
+    assume(len(text) <= 32 and any(letter.isdigit() for letter in text))
+    shown = parse_views_k(text, locale)
+    assert abs(shown.views_k - views / 1_000) <= shown.step_k / 2 + 1e-9 * views
 
 
 @pytest.mark.parametrize("locale", LOCALES)

@@ -4,7 +4,7 @@ import re
 import subprocess
 import threading
 from collections import namedtuple
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -379,6 +379,25 @@ def test_a_file_over_the_limit_is_not_kept(store, clip, tmp_path, is_chunked):
     assert parts(tmp_path) == []
 
 
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_file_of_just_the_limit_is_kept(store, clip, tmp_path, is_chunked):
+    store.is_chunked = is_chunked
+    media = fetch(store, tmp_path, limits=replace(LIMITS, max_bytes=len(clip)))
+    assert media.n_bytes == len(clip)
+
+
+@pytest.mark.parametrize(("n_spare", "fits"), [(0, True), (-1, False)])
+def test_a_file_may_take_the_disk_to_its_limit(store, clip, tmp_path, monkeypatch, n_spare, fits):
+    usage = namedtuple("usage", "free")
+    free = usage(1_000 + len(clip) + n_spare)
+    monkeypatch.setattr("scraper.transfer.shutil.disk_usage", lambda _: free)
+    limits = replace(LIMITS, min_free_bytes=1_000)
+    refused = nullcontext() if fits else pytest.raises(NoSpace, match="must stay free")
+    with refused:
+        fetch(store, tmp_path, limits=limits)
+    assert media_path(tmp_path, VIDEO).exists() == fits
+
+
 def test_the_disk_keeps_its_free_space(store, tmp_path):
     with pytest.raises(NoSpace, match="must stay free"):
         fetch(store, tmp_path, limits=replace(LIMITS, min_free_gb=1e9))
@@ -387,7 +406,7 @@ def test_the_disk_keeps_its_free_space(store, tmp_path):
 def test_a_trickle_is_left_when_its_time_is_over(store, tmp_path):
     store.is_slow = True
     with pytest.raises(DownloadFailed, match="bytes in"):
-        fetch(store, tmp_path, limits=replace(LIMITS, max_s=0.0))
+        fetch(store, tmp_path, limits=replace(LIMITS, max_s=1e-9))
 
 
 def test_a_file_of_another_size_than_announced_is_not_kept(store, clip, tmp_path):

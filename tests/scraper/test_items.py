@@ -1,4 +1,5 @@
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -152,7 +153,9 @@ anything = st.recursive(
 @given(st.dictionaries(st.sampled_from(sorted(item())), anything))
 def test_whatever_an_item_holds_it_is_read_or_rejected(changes):
     found = read_item(item() | changes, source="xhr", observed_at=NOW)
-    if not isinstance(found, Rejected):
+    if isinstance(found, Rejected):
+        assert re.fullmatch("[a-z_]+", found.reason)
+    else:
         # What comes out can be stored: text that encodes, numbers in range.
         json.dumps([found.caption, found.hashtags, found.display_text]).encode()
         (found.caption + found.display_text + "".join(found.hashtags)).encode("utf-8")

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -40,9 +41,9 @@ def document(scope, title="TikTok", extra=""):
     return f"<html><title>{title}</title>{extra}<script {mark}>{text}</script></html>"
 
 
-def test_an_unknown_or_good_status_is_no_error():
-    check_status(0, "x")
-    check_status(200, "x")
+@pytest.mark.parametrize("status", [0, 200, 206, 304, 399])
+def test_an_unknown_or_good_status_is_no_error(status):
+    assert check_status(status, "x", "60") is None
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_a_refusal_keeps_how_long_the_site_wants_to_be_left_alone(status, header
     assert (refused.value.mark, refused.value.retry_after_s) == (mark, wish_s)
 
 
-@pytest.mark.parametrize("status", [404, 500, 503])
+@pytest.mark.parametrize("status", [400, 404, 500, 503])
 def test_a_fault_of_the_sites_own_is_no_refusal(status):
     with pytest.raises(SiteFailed, match=str(status)):
         check_status(status, "x")
@@ -270,8 +271,11 @@ def test_a_page_that_is_no_listing_says_so(found, error):
         check_look(read_look(found), "cats")
 
 
-def test_a_page_without_a_word_is_looked_at_on():
-    check_look(read_look({}), "cats")
+@pytest.mark.parametrize("found", [{}, {"title": "Log in", "cards": [{"href": "/@a/video/1"}]}])
+def test_a_page_that_says_nothing_against_it_is_looked_at_on(found):
+    assert check_look(read_look(found), "cats") is None
+    with pytest.raises(Blocked, match="captcha"):
+        check_look(replace(read_look(found), has_captcha=True), "cats")
 
 
 def test_cards_are_read_by_the_path_of_their_link():

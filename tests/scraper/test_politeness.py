@@ -13,10 +13,11 @@ VIDEO = "7571863205253778710"
 @pytest.fixture
 def robots():
     """A server that answers every request with what the test puts here."""
-    answer = {"status": 200, "text": ""}
+    answer = {"status": 200, "text": "", "asked": []}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
+            answer["asked"].append(self.path)
             body = answer["text"].encode()
             self.send_response(answer["status"])
             self.send_header("Content-Length", str(len(body)))
@@ -138,7 +139,10 @@ def test_what_robots_txt_forbids_is_not_visited(robots):
 
 def test_a_site_without_robots_txt_allows_everything(robots):
     robots["status"] = 404
-    Site(robots["url"]).require_allowed(robots["url"] + "/api/")
+    site = Site(robots["url"])
+    for path in ("/api/", "/@a/live"):
+        site.require_allowed(robots["url"] + path)
+    assert robots["asked"] == ["/robots.txt"]  # it was looked for, and once
 
 
 @pytest.mark.parametrize("status", [500, 503, 403, 301])

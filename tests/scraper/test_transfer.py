@@ -68,28 +68,6 @@ def test_one_process_cannot_hold_it_twice_either(target):
     assert names(target) == []
 
 
-def test_a_lock_that_was_removed_meanwhile_is_taken_anew(target, monkeypatch):
-    removed = []
-
-    def flock(_descriptor, _how):
-        # The last owner removes it between our opening and our locking it, once.
-        if not removed:
-            removed.append(True)
-            (target.parent / "1.mp4.lock").unlink()
-
-    monkeypatch.setattr("scraper.transfer.fcntl.flock", flock)
-    with hold_part(target):
-        assert names(target) == ["1.mp4.lock"]
-    assert removed
-
-
-def test_a_link_in_the_locks_place_is_not_followed(target, tmp_path):
-    (tmp_path / "1.mp4.lock").symlink_to(tmp_path / "victim")
-    with pytest.raises(OSError, match="symbolic"), hold_part(target):
-        pass
-    assert not (tmp_path / "victim").exists()
-
-
 def test_what_nobody_goes_on_with_is_removed(target):
     with hold_part(target) as part:
         os.close(part.open(append=False))

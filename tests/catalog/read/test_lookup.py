@@ -224,13 +224,13 @@ def test_a_history_has_every_readable_count_the_oldest_first(catalog: Catalog):
     observe(catalog, first, views_k=None, days=1)
 
     with catalog.read() as session:
-        histories = {history.tiktok_id: history for history in video_histories(session)}
+        histories = {video.tiktok_id: counts for video, counts in video_histories(session)}
 
-    assert [o.views_k for o in histories[first].observations] == [10.0, 20.0, 50.0]
-    assert [o.observed_at - T0 for o in histories[first].observations] == [
+    assert [o.views_k for o in histories[first]] == [10.0, 20.0, 50.0]
+    assert [o.observed_at - T0 for o in histories[first]] == [
         timedelta(days=days) for days in (0, 2, 9)
     ]
-    assert [o.views_k for o in histories[second].observations] == [20.0]
+    assert [o.views_k for o in histories[second]] == [20.0]
 
 
 def test_a_video_that_is_gone_or_was_never_readable_has_no_history(catalog: Catalog):
@@ -252,10 +252,10 @@ def test_members_come_with_the_time_of_their_label(catalog: Catalog):
     with catalog.read() as session:
         members = list(split_members(session, split_id))
 
-    assert [member.video_id for member in members] == videos
-    assert {member.observed_at for member in members} == {T0}
+    assert [member.video.video_id for member in members] == videos
+    assert {member.label.observed_at for member in members} == {T0}
     assert [member.part for member in members] == ["train"] * 3 + ["val", "holdout"]
-    assert [member.views_k for member in members] == [10.0, 20.0, 30.0, 40.0, 50.0]
+    assert [member.label.views_k for member in members] == [10.0, 20.0, 30.0, 40.0, 50.0]
 
 
 def test_splits_are_listed_the_newest_first_with_their_sizes(catalog: Catalog):

@@ -29,7 +29,7 @@ from catalog.record.lineage import set_alias, store_predictions
 from catalog.record.sightings import add_topics, mark_gone, mark_listed, store_sightings
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Feature
-from catalog.work.claims import Absent, Failed, claim_features, enrol_features, finish_feature
+from catalog.work.claims import Failed, NothingThere, claim_features, enrol_features, finish_feature
 from catalog.work.runs import record_run
 from tests.catalog.factories import (
     SHA,
@@ -168,17 +168,18 @@ def test_only_videos_that_are_there_and_readable_are_split(catalog):
         mark_gone(session, ids[0], T0, "deleted")
         store_sightings(session, [(video_facts("99"), seen(None))], run_id=None, found_by=None)
     candidates = ask(catalog, videos_to_split)
-    assert [c.video_id for c in candidates] == ids[1:]
-    first = candidates[0]
+    assert [video.video_id for video, _label in candidates] == ids[1:]
+    first, label = candidates[0]
     assert first.tiktok_id == "7300000000000000002"
     assert first.posted_at == T0 - timedelta(days=3)
     assert first.author_id is not None
+    assert (label.observed_at, label.views_k) == (T0, 20.0)
 
 
 def test_a_long_catalog_is_read_page_by_page(catalog, monkeypatch):
     monkeypatch.setattr(posts, "PAGE", 3)
     ids = add_videos(catalog, 10)
-    assert [c.video_id for c in ask(catalog, videos_to_split)] == ids
+    assert [video.video_id for video, _label in ask(catalog, videos_to_split)] == ids
 
 
 @pytest.fixture
@@ -197,7 +198,7 @@ def trained(catalog: Catalog) -> dict[str, int]:
 
 def finish_audio(catalog: Catalog, trained: dict[str, int]) -> None:
     """Give video 1 audio, call 2 silent, 3 broken, leave 4 to be tried again and the rest open."""
-    results = [None, Absent("no_audio", ""), Failed("x", "", permanent=True)]
+    results = [None, NothingThere("no_audio", ""), Failed("x", "", permanent=True)]
     results.append(Failed("y", "", permanent=False))
     claims = claim_features(catalog, trained["audio"], owner="me", limit=4)
     for claim, result in zip(claims, results, strict=True):

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event, func, select
 
 from catalog.errors import BadValue, NameTaken, NotFound
-from catalog.facts import PredictionFacts, RejectedFacts, SplitMemberFacts
+from catalog.facts import Candidate, Member, Observed, PredictionFacts, RejectedFacts
 from catalog.record.lineage import add_model_version, freeze_split, set_alias, store_predictions
 from catalog.record.retention import purge
 from catalog.record.sightings import (
@@ -228,7 +228,8 @@ def test_a_split_without_members_is_refused(catalog):
 
 
 def test_a_split_that_names_a_video_twice_is_refused(catalog):
-    members = [SplitMemberFacts(1, "train", 1), SplitMemberFacts(1, "val", 1)]
+    video, label = Candidate(1, "1", None, None, T0), Observed(1, T0, 1.0)
+    members = [Member(video, "train", label), Member(video, "val", label)]
     with catalog.write() as session, pytest.raises(BadValue, match="twice"):
         freeze_split(session, name="x", strategy="time", params={}, members=members)
 

@@ -1,9 +1,5 @@
 """Leases: each unit of work is done once, whoever dies on the way."""
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from datetime import timedelta
@@ -20,9 +16,9 @@ from catalog.schema.types import utc_now
 from catalog.work.claims import (
     CLAIMABLE,
     MAX_CRASHES,
-    Absent,
     Failed,
     MediaDone,
+    NothingThere,
     block_features,
     claim_features,
     claim_media,
@@ -45,6 +41,7 @@ from tests.catalog.factories import (
     feature_done,
     sha_of,
 )
+from tests.programs import speaking
 
 ROOT = Path(__file__).resolve().parents[3]
 LATER = timedelta(days=1)
@@ -71,6 +68,15 @@ def states(catalog: Catalog, table=Feature) -> dict[str, int]:
         return dict(
             session.execute(select(table.status, func.count()).group_by(table.status)).all()
         )
+
+
+def told_of(catalog: Catalog, set_id: int, video_id: int) -> dict[str, object]:
+    """All that a feature's row says beside its key."""
+    query = text("SELECT * FROM feature WHERE feature_set_id = :set_id AND video_id = :video_id")
+    with catalog.read() as session:
+        row = session.execute(query, {"set_id": set_id, "video_id": video_id}).mappings().one()
+    keys = {"feature_set_id", "video_id"}
+    return {name: value for name, value in row.items() if value is not None and name not in keys}
 
 
 def test_a_claim_carries_what_the_extractor_needs(catalog, clip_set):
@@ -200,7 +206,7 @@ def test_a_failure_is_tried_again_after_a_while_and_ends_as_dead(catalog, clip_s
 def test_a_permanent_failure_is_dead_and_the_absent_is_skipped(catalog, clip_set):
     one, two = claim_features(catalog, clip_set, owner="me", limit=2)
     finish(catalog, clip_set, one, "me", Failed("undecodable", "no", permanent=True))
-    finish(catalog, clip_set, two, "me", Absent("no_audio", "silent film"))
+    finish(catalog, clip_set, two, "me", NothingThere("no_audio", "silent film"))
     assert states(catalog) == {"dead": 1, "skipped": 1, "pending": 8}
     with catalog.read() as session:
         assert count_open(session, clip_set) == 8
@@ -223,11 +229,15 @@ def test_retrying_opens_what_failed_and_only_that(catalog, clip_set):
     one, two, three = claim_features(catalog, clip_set, owner="me", limit=3)
     finish(catalog, clip_set, one, "me", Failed("undecodable", "no", permanent=True))
     finish(catalog, clip_set, two, "me", Failed("worker_lost", "no", permanent=False))
-    finish(catalog, clip_set, three, "me", Absent("no_audio", "no"))
+    finish(catalog, clip_set, three, "me", NothingThere("no_audio", "no"))
     with catalog.write() as session:
         assert retry_failed(session, clip_set, "undecodable") == 1
         assert retry_failed(session, None, None) == 1
         assert retry_failed(session, None, None) == 0
+    for claim in (one, two):
+        told = told_of(catalog, clip_set, claim.video_id)
+        assert told.keys() <= {"status", "attempts", "run_id", "input_sha256"}
+        assert (told["status"], told["attempts"]) == ("pending", 0)
 
 
 def test_blocked_features_keep_their_attempts_and_stay_claimable(catalog, clip_set):
@@ -259,6 +269,7 @@ def test_a_changed_file_opens_its_feature_again(catalog, clip_set):
     with catalog.write() as session:
         session.execute(text("UPDATE media_file SET sha256 = 'new' WHERE video_id = 3"))
         assert enrol_features(session, clip_set, needs_feature_set_id=None) == 1
+    assert told_of(catalog, clip_set, 3) == {"status": "pending", "attempts": 0}
     (claim,) = claim_features(catalog, clip_set, owner="me", limit=5)
     assert (claim.video_id, claim.input_sha256, claim.attempt) == (3, "new", 1)
 
@@ -270,7 +281,7 @@ def test_a_feature_made_from_a_feature_follows_it(catalog, clip_set):
     one, two, three = claim_features(catalog, clip_set, owner="me", limit=3)
     assert finish(catalog, clip_set, one, "me", feature_done("clips", row=7))
     assert finish(catalog, clip_set, two, "me", Failed("undecodable", "no", permanent=True))
-    assert finish(catalog, clip_set, three, "me", Absent("too_short", "no"))
+    assert finish(catalog, clip_set, three, "me", NothingThere("too_short", "no"))
     with catalog.write() as session:
         assert enrol_features(session, visual, needs_feature_set_id=clip_set) == 1
         codes = session.execute(
@@ -381,24 +392,16 @@ with record_run(catalog, "extract", params={}) as run:
             assert finish_feature(session, int(sys.argv[2]), claim, run.uid, feature_done())
     sys.stdout.write("holding\\n")
     sys.stdout.flush()
-    time.sleep(86_400)
+    time.sleep(1_200)
 """
 
 
 def test_kill_9_loses_nothing_and_does_nothing_twice(catalog, clip_set):
-    child = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, catalog.url, str(clip_set)],
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == b"holding\n"
-    assert states(catalog) == {"done": 2, "leased": 4, "pending": 4}
-    assert reap(catalog) == []  # it lives, so nothing is taken from it
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
+    with speaking(HOLDER, catalog.url, str(clip_set)) as holder:
+        assert holder.stdout.readline() == b"holding\n"
+        assert states(catalog) == {"done": 2, "leased": 4, "pending": 4}
+        assert reap(catalog) == []  # it lives, so nothing is taken from it
+        holder.kill()
 
     assert len(reap(catalog)) == 1
     assert states(catalog) == {"done": 2, "pending": 8}

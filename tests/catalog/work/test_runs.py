@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import select, text
 
 from catalog.errors import AlreadyDone, BudgetExceeded, CatalogError, RunLost
+from catalog.files import started
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Event, MediaFile, Run, RunMetric
 from catalog.schema.types import utc_now
@@ -294,13 +295,12 @@ def test_a_number_that_another_process_has_now_is_not_the_same_process():
 
 
 def test_a_killed_child_is_dead_before_its_parent_collects_it():
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    name = runs.ProcessName(runs.this_host(), child.pid, runs.started(child.pid))
-    assert not name.is_dead()
-    child.send_signal(signal.SIGKILL)
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert name.is_dead()
-    child.communicate()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        name = runs.ProcessName(runs.this_host(), child.pid, str(started(child.pid)))
+        assert not name.is_dead()
+        child.send_signal(signal.SIGKILL)
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert name.is_dead()
 
 
 def test_a_slot_and_its_children_are_cancelled(catalog):

@@ -29,12 +29,12 @@ from features.plan import AudioPlan
 from features.settings import AudioConfig
 from features.sound.audio import (
     AudioExtractor,
+    WindowEncoder,
     audio_spec,
     check_weights,
     fastest_dtype,
     settled,
 )
-from features.sound.transcript import WindowEncoder
 from features.sound.waveform import SAMPLE_RATE_HZ, Waveform, read_waveform
 from features.sound.whisper_weights import BASE_FINGERPRINT, load_whisper
 from tests.features.sounds import (

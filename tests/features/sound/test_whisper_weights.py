@@ -28,7 +28,7 @@ from features.sound.whisper_weights import (
     load_whisper,
     read_container,
     to_whisper,
-    weights_sha256,
+    whisper_fingerprint,
 )
 from tests.features.sounds import container_arrays, random_whisper, write_container
 
@@ -259,7 +259,7 @@ def test_half_of_the_weights_is_refused() -> None:
 
 
 def test_the_fingerprint_of_base_is_known_without_weights(cache: Path, no_network: None) -> None:
-    assert weights_sha256("base") == BASE_FINGERPRINT
+    assert whisper_fingerprint("base") == BASE_FINGERPRINT
 
 
 def test_a_checkpoint_and_a_container_of_one_network_have_one_fingerprint(
@@ -271,7 +271,7 @@ def test_a_checkpoint_and_a_container_of_one_network_have_one_fingerprint(
     for path in (tiny_file, folder, folder / "model.bin"):
         sources = WeightsSources(path=path)
         loaded = load_whisper("tiny", sources)
-        assert weights_sha256("tiny", sources) == fingerprint(loaded) == fingerprint(tiny)
+        assert whisper_fingerprint("tiny", sources) == fingerprint(loaded) == fingerprint(tiny)
         for name, parameter in loaded.named_parameters():
             assert torch.equal(parameter, tiny.get_parameter(name)), name
 

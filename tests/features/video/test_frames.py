@@ -33,11 +33,11 @@ from features.store import FeatureStore
 from features.video.frames import (
     BACKBONES,
     FramesExtractor,
+    backbone_fingerprint,
     check_weights,
     choose_weights,
     fetch_weights,
     find_file,
-    fingerprint,
     frames_spec,
     load_backbone,
     pool,
@@ -117,7 +117,9 @@ def test_published_weights_come_from_torchvisions_cache(tmp_path, monkeypatch):
     with pytest.raises(WeightsMissing):
         load_backbone(chosen)
     offered.put_into_cache()
-    assert fingerprint(load_backbone(chosen)) == fingerprint(loaded_from(offered.file, BACKBONE))
+    assert backbone_fingerprint(load_backbone(chosen)) == backbone_fingerprint(
+        loaded_from(offered.file, BACKBONE)
+    )
 
 
 def test_weights_of_another_picture_size_bring_that_size_along(tmp_path, monkeypatch):
@@ -137,7 +139,7 @@ def test_a_seed_names_its_weights_and_leaves_the_generator_alone():
     torch.manual_seed(9)
     expected = torch.rand(3)
     torch.manual_seed(9)
-    one = fingerprint(load_backbone(choose_weights(SMALL, "random:1")))
+    one = backbone_fingerprint(load_backbone(choose_weights(SMALL, "random:1")))
     torch.testing.assert_close(torch.rand(3), expected)
     assert one == random_fingerprint(SMALL, 1)
     assert one != random_fingerprint(SMALL, 2)
@@ -160,8 +162,8 @@ def headless(state: "OrderedDict[str, Tensor]") -> dict[str, Tensor]:
 )
 def test_what_differs_only_around_the_features_is_no_obstacle(tmp_path, wrap):
     state = network_of(SMALL, seed=4).state_dict()
-    plain = fingerprint(loaded_from(saved(tmp_path / "plain.pth", state)))
-    assert fingerprint(loaded_from(saved(tmp_path / "wrapped.pth", wrap(state)))) == plain
+    plain = backbone_fingerprint(loaded_from(saved(tmp_path / "plain.pth", state)))
+    assert backbone_fingerprint(loaded_from(saved(tmp_path / "wrapped.pth", wrap(state)))) == plain
 
 
 def test_densenets_published_names_with_dots_are_understood(tmp_path):
@@ -173,7 +175,7 @@ def test_densenets_published_names_with_dots_are_understood(tmp_path):
     assert dotted.keys() != state.keys()
     plain = loaded_from(saved(tmp_path / "plain.pth", state), "densenet121")
     old = loaded_from(saved(tmp_path / "old.pth", dotted), "densenet121")
-    assert fingerprint(old) == fingerprint(plain)
+    assert backbone_fingerprint(old) == backbone_fingerprint(plain)
 
 
 def test_weights_in_half_precision_are_computed_with_in_full(tmp_path):

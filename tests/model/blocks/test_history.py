@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from model.batches import Example, Facts
+from catalog.facts import PostFacts
+from model.batches import Example
 from model.blocks.history import AuthorRows, LabelSums, TagSums, fold_of, posted_us, tag_bucket
 
 DAY = timedelta(days=1)
@@ -26,9 +27,9 @@ def history(rows, prior=1.0):
 
 
 def test_all_videos_of_an_author_share_a_fold():
-    rows = [Example(i, facts=Facts(author=7)) for i in range(1, 50)]
+    rows = [Example(i, facts=PostFacts(author=7)) for i in range(1, 50)]
     assert len({fold_of(row, seed=0, n_folds=5) for row in rows}) == 1
-    unnamed = [replace(row, facts=Facts()) for row in rows]
+    unnamed = [replace(row, facts=PostFacts()) for row in rows]
     assert {fold_of(row, seed=0, n_folds=5) for row in unnamed} == {0, 1, 2, 3, 4}
 
 

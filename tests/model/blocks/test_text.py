@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from model.batches import Facts
+from catalog.facts import PostFacts
 from model.blocks.text import (
     FORM_NAMES,
     POST_NAMES,
@@ -19,11 +19,11 @@ NOON = datetime(2024, 5, 5, 12, 0, tzinfo=UTC)  # a Sunday
 
 
 def form(**facts):
-    return dict(zip(FORM_NAMES, caption_form(Facts(**facts)), strict=True))
+    return dict(zip(FORM_NAMES, caption_form(PostFacts(**facts)), strict=True))
 
 
 def post(**facts):
-    return dict(zip(POST_NAMES, post_numbers(Facts(**facts)), strict=True))
+    return dict(zip(POST_NAMES, post_numbers(PostFacts(**facts)), strict=True))
 
 
 def test_counts_what_a_caption_is_made_of():
@@ -42,14 +42,14 @@ def test_counts_what_a_caption_is_made_of():
     ["", "\0", "🙂" * 4000, "مرحبا بالعالم؟", "日本語の字幕", "a\u202eb", "#" * 10_000, " \n\t"],
 )
 def test_any_caption_has_a_form_of_finite_numbers(caption):
-    found = caption_form(Facts(caption=caption, hashtags=("tag",)))
+    found = caption_form(PostFacts(caption=caption, hashtags=("tag",)))
     assert found is not None
     assert found.shape == (len(FORM_NAMES),)
     assert np.isfinite(found).all()
 
 
 def test_a_post_without_any_text_has_no_form():
-    assert caption_form(Facts()) is None
+    assert caption_form(PostFacts()) is None
 
 
 def test_writing_other_than_latin_is_seen():
@@ -62,12 +62,12 @@ def test_what_is_unknown_is_missing_and_not_zero():
     assert found["duration"] == pytest.approx(np.log(10))
     assert (found["duration_known"], found["size_known"], found["time_known"]) == (1, 0, 0)
     assert np.isnan([found["aspect"], found["height"], found["hour_sin"], found["weekend"]]).all()
-    assert post_numbers(Facts(caption="words alone")) is None
+    assert post_numbers(PostFacts(caption="words alone")) is None
 
 
 @pytest.mark.parametrize("duration_s", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_duration_that_is_none_counts_as_unknown(duration_s):
-    assert post_numbers(Facts(duration_s=duration_s)) is None
+    assert post_numbers(PostFacts(duration_s=duration_s)) is None
 
 
 def test_the_hour_is_that_of_utc():
@@ -79,7 +79,7 @@ def test_the_hour_is_that_of_utc():
 
 def test_midnight_is_beside_the_minute_before():
     late, midnight = (
-        post_numbers(Facts(posted_at=NOON + timedelta(hours=12, minutes=minutes)))
+        post_numbers(PostFacts(posted_at=NOON + timedelta(hours=12, minutes=minutes)))
         for minutes in (-1, 0)
     )
     hours = slice(POST_NAMES.index("hour_sin"), POST_NAMES.index("hour_cos_2") + 1)

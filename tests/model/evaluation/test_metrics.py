@@ -134,6 +134,22 @@ def test_one_row_has_errors_but_no_rank_and_no_interval():
     assert not {"spearman", "r2_log", "mae_k_diff.train_median.low"} & set(found)
 
 
+def test_two_rows_have_all_of_it():
+    found = score([1.0, 2.0], [2.0, 4.0])
+    assert {"spearman", "r2_log", "mae_k.low", "mae_k_diff.train_median.high"} <= set(found)
+    logs = [math.log(2), math.log(3), math.log(3), math.log(5)]
+    mean = (logs[0] + logs[1]) / 2
+    gaps = (logs[2] - logs[0]) ** 2 + (logs[3] - logs[1]) ** 2
+    assert found["r2_log"] == pytest.approx(
+        1 - gaps / ((logs[0] - mean) ** 2 + (logs[1] - mean) ** 2)
+    )
+
+
+def test_the_ends_of_an_interval_belong_to_it():
+    ends = {"low_k": [1.0, 0.0, 3.0], "high_k": [5.0, 2.0, 3.0]}
+    assert score([1.0, 2.0, 3.0], [1.0] * 3, **ends)["coverage_80"] == 1.0
+
+
 def test_every_metric_is_a_finite_float():
     for found in (score([10.0], [12.0]), score([0.0, 0.0], [0.0, 0.0]), score([1, 2], [2, 1])):
         assert all(type(value) is float and math.isfinite(value) for value in found.values())

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model.batches import Example, Facts
+from catalog.facts import PostFacts
+from model.batches import Example
 from model.forecast.ablation import moves_of
 from model.registry import find_kind
 from model.scoring import Forecast
@@ -43,7 +44,7 @@ def test_what_a_network_only_has_is_not_left_out():
 
 
 def test_facts_are_left_out_of_models_that_read_them():
-    facts = Facts(caption="a #cat", hashtags=("cat",), duration_s=9.0)
+    facts = PostFacts(caption="a #cat", hashtags=("cat",), duration_s=9.0)
 
     def score(row: Example) -> Forecast:
         return Forecast(3.0 if row.facts.hashtags else 1.0)
@@ -56,7 +57,7 @@ def test_nothing_moves_a_constant():
     constant = solve_constant("median", [1.0, 2.0, 9.0])
     found = moves_of(
         constant,
-        Example(0, facts=Facts(caption="a")),
+        Example(0, facts=PostFacts(caption="a")),
         target=TargetTransform("raw"),
         score=lambda _row: Forecast(2.0),
         kind=find_kind("median"),

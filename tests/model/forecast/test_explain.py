@@ -38,7 +38,7 @@ def test_taken_apart_and_left_whole_it_forecasts_the_same(network):
 
 def test_each_block_of_a_row_has_a_factor_the_strongest_first(network):
     moved = ablate(forecaster_of(network), LATER[0], TARGET)
-    assert {"meta", "text", "tags", "author"} <= {one.block for one in moved}
+    assert {"meta", "text", "tags", "author"} <= {one.modality for one in moved}
     strength = [abs(np.log(one.factor)) for one in moved]
     assert strength == sorted(strength, reverse=True)
     assert strength[0] > 0
@@ -46,7 +46,7 @@ def test_each_block_of_a_row_has_a_factor_the_strongest_first(network):
 
 def test_a_block_that_a_row_has_not_moves_nothing(network):
     bare = replace(LATER[0], facts=replace(LATER[0].facts, caption=""))
-    assert "text" not in {one.block for one in ablate(forecaster_of(network), bare, TARGET)}
+    assert "text" not in {one.modality for one in ablate(forecaster_of(network), bare, TARGET)}
 
 
 def test_what_counts_is_important_and_what_does_not_is_not(network):

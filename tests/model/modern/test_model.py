@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import torch
 
+from catalog.facts import PostFacts
 from features.weights import load_weights, save_weights
 from model.base import SolveRequest
-from model.batches import NO_FACTS, Example, Facts, InputShapes, collate
+from model.batches import NO_FACTS, Example, InputShapes, collate
 from model.errors import BadSetting, NothingToTrain
 from model.modern.model import ModernNetwork
-from model.modern.solve import choose_weights, solve_modern
+from model.modern.solve import choose_mixture, solve_modern
 from model.modern.table import build_table, read_ledger
 from model.modern.tower import ModernConfig
 from model.scoring import Scorer
@@ -157,7 +158,7 @@ def test_without_a_feature_it_gets_worse_but_stays_better_than_the_median(traine
 
 def test_a_row_that_says_nothing_of_itself_still_has_a_forecast(trained):
     network, target, _ = trained
-    for facts in (NO_FACTS, Facts(caption="word1"), Facts(hashtags=("never seen",))):
+    for facts in (NO_FACTS, PostFacts(caption="word1"), PostFacts(hashtags=("never seen",))):
         said = forecasts(network, target, [Example(10_000, facts=facts)])[0]
         assert np.isfinite([said.views_k, said.low_k, said.high_k]).all()
 
@@ -274,11 +275,11 @@ def test_the_default_mixture_stays_unless_another_is_clearly_better():
     noise = generator.normal(size=(300, 3))
     default = np.array([0.0, 0.5, 0.5])
     alike = actual[:, None] + noise[:, :1] + 0.01 * noise
-    assert choose_weights(alike, actual, default, with_network=True).tolist() == [0, 0.5, 0.5]
+    assert choose_mixture(alike, actual, default, with_network=True).tolist() == [0, 0.5, 0.5]
     clear = actual[:, None] + noise * [0.1, 2.0, 2.0]
-    assert choose_weights(clear, actual, default, with_network=True)[0] == 1.0
+    assert choose_mixture(clear, actual, default, with_network=True)[0] == 1.0
     network_best = actual[:, None] + noise * [2.0, 1.0, 0.1]
-    assert choose_weights(network_best, actual, default, with_network=False)[2] in (0.0, 0.5)
+    assert choose_mixture(network_best, actual, default, with_network=False)[2] in (0.0, 0.5)
 
 
 @pytest.mark.parametrize(

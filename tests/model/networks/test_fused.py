@@ -5,12 +5,12 @@ import torch
 
 from model.batches import Example, batches, collate
 from model.errors import BadSetting
-from model.networks.fused import FusedConfig, FusedRegressor, describe, sinusoids
+from model.networks.fused import FusedConfig, FusedRegressor, describe_fused, sinusoids
 from tests.model.factories import SHAPES, TINY, TINY_PAPER, batch_of, dataset, examples, network
 
 
 def test_has_the_parameters_that_were_published():
-    assert describe(FusedConfig()) == {
+    assert describe_fused(FusedConfig()) == {
         "total": 835_170_945,
         "parts": {
             "visual": 831_818_048,
@@ -32,18 +32,18 @@ def test_works_at_other_clip_sizes(height_px, width_px, token):
     batch = next(batches(dataset(rows), built.shapes, 1))
     assert built(batch).shape == (1,)
     counted = sum(parameter.numel() for parameter in built.parameters())
-    assert describe(config)["total"] == counted
+    assert describe_fused(config)["total"] == counted
 
 
 def test_the_deep_head_is_the_one_that_was_counted():
-    found = describe(FusedConfig(head="deep"))
+    found = describe_fused(FusedConfig(head="deep"))
     assert found["parts"]["head"] == 1_313_793
     assert (found["unused_deep_head"], found["published"]) == (0, found["total"])
 
 
 @pytest.mark.parametrize(("alone", "branch"), [("visual", 831_818_048), ("audio", 3_089_728)])
 def test_an_ablation_has_one_branch_and_half_a_head(alone, branch):
-    found = describe(FusedConfig(modalities=alone))
+    found = describe_fused(FusedConfig(modalities=alone))
     head = 256 * 256 + 256 + 256 + 1
     assert found["parts"] == {alone: branch, "head": head, "missing_tokens": 0}
     assert found["total"] == branch + head
@@ -60,14 +60,14 @@ def test_an_ablation_is_blind_to_the_other_modality():
 
 
 def test_missing_tokens_are_counted_apart():
-    found = describe(replace(FusedConfig(), missing="token"))
+    found = describe_fused(replace(FusedConfig(), missing="token"))
     assert found["total"] == 835_170_945 + 2 * 256
     assert found["parts"]["missing_tokens"] == 2 * 256
 
 
 def test_standardising_adds_no_parameter():
     config = replace(TINY_PAPER, standardise=True)
-    assert describe(config)["total"] == describe(TINY_PAPER)["total"]
+    assert describe_fused(config)["total"] == describe_fused(TINY_PAPER)["total"]
 
 
 @pytest.mark.parametrize("config", [TINY, TINY_PAPER])

@@ -7,8 +7,9 @@ from scipy.stats import spearmanr
 from sklearn.ensemble import HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
-from model.batches import Facts, collate
-from model.blocks.encoder import BlockConfig, BlockEncoder, chunks, newest
+from catalog.facts import PostFacts
+from model.batches import collate
+from model.blocks.encoder import BlockConfig, BlockEncoder, newest, row_chunks
 from model.errors import BadSetting
 from model.solved.boosted import BoostedConfig, Trees, solve_boosted
 from tests.model.rows import START, log_target, told
@@ -121,7 +122,7 @@ def test_four_of_five_later_rows_lie_in_the_interval(val):
 def test_where_nothing_can_be_learned_it_is_the_median():
     draw = np.random.default_rng(0)
     rows = [
-        replace(row, views_k=float(v), facts=Facts(duration_s=float(draw.integers(5, 60))))
+        replace(row, views_k=float(v), facts=PostFacts(duration_s=float(draw.integers(5, 60))))
         for row, v in zip(TRAIN, np.exp(draw.normal(3, 1, len(TRAIN))), strict=True)
     ]
     network = solve_boosted(CONFIG, Solving(rows).request())
@@ -143,7 +144,7 @@ def test_the_newest_rows_are_the_latest_posted(limit):
     target = log_target(rows)
     encoder = BlockEncoder.fit(rows, target=target, seed=0, settings=BlockConfig(text_width=0))
     mixed = [rows[i] for i in np.random.default_rng(1).permutation(len(rows))]
-    kept, n_seen = newest(chunks(encoder, mixed, target, training=True, missing=np.nan), limit)
+    kept, n_seen = newest(row_chunks(encoder, mixed, target, training=True, missing=np.nan), limit)
     by_time = sorted(rows, key=lambda r: (r.facts.posted_at or START - timedelta(1), r.video_id))
     assert n_seen == len(rows)
     np.testing.assert_array_equal(kept.y, target.apply([row.views_k for row in by_time[-limit:]]))

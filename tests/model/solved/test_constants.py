@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.batches import Facts
+from catalog.facts import PostFacts
 from model.errors import NotFinite, NothingToTrain
 from model.solved.constants import (
     CONSTANTS,
@@ -71,7 +71,7 @@ def test_a_mean_is_a_model_of_config_and_tensors(name):
 def test_a_row_that_says_nothing_gets_the_mean_of_all_logs(name):
     solve, config = MEANS[name]
     network = solve(config, Solving(TRAIN).request())
-    (said,) = scored(network, [replace(TRAIN[0], facts=Facts())])["point"]
+    (said,) = scored(network, [replace(TRAIN[0], facts=PostFacts())])["point"]
     assert said == pytest.approx(0, abs=1e-12)  # on a standardised scale
 
 
@@ -88,7 +88,7 @@ def test_the_hashtag_mean_is_shrunk_to_the_mean_of_all():
     network = solve_hashtag_mean(HashtagMeanConfig(prior=5.0), Solving(TRAIN).request())
     labels = log_target(TRAIN).apply([row.views_k for row in TRAIN])
     cats = [y for row, y in zip(TRAIN, labels, strict=True) if "cats" in row.facts.hashtags]
-    row = replace(TRAIN[0], facts=Facts(hashtags=("Cats",)))
+    row = replace(TRAIN[0], facts=PostFacts(hashtags=("Cats",)))
     (said,) = scored(network, [row])["point"]
     assert said == pytest.approx(np.sum(cats) / (len(cats) + 5.0))
 
@@ -100,5 +100,5 @@ def test_the_author_mean_counts_only_what_was_posted_before():
     earlier = labels[own[:2]]
     (said,) = scored(network, [TRAIN[own[2]]])["point"]
     assert said == pytest.approx(earlier.sum() / (2 + 3.0))
-    unknown_time = replace(TRAIN[own[2]], facts=Facts(author=1))
+    unknown_time = replace(TRAIN[own[2]], facts=PostFacts(author=1))
     assert scored(network, [unknown_time])["point"][0] == pytest.approx(0, abs=1e-12)

@@ -5,7 +5,8 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge as PeerRidge
 
-from model.batches import Facts, collate
+from catalog.facts import PostFacts
+from model.batches import collate
 from model.blocks.encoder import Chunk
 from model.errors import NothingToTrain
 from model.solved.ridge import FoldSums, RidgeConfig, solve_ridge
@@ -82,7 +83,7 @@ def test_four_of_five_later_rows_lie_in_the_interval(val):
 
 def test_a_row_that_says_nothing_still_has_a_score(solved):
     network, _ = solved
-    (said,) = scored(network, [replace(LATER[0], facts=Facts())])["point"]
+    (said,) = scored(network, [replace(LATER[0], facts=PostFacts())])["point"]
     assert np.isfinite(said)
 
 

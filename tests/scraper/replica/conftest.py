@@ -13,7 +13,7 @@ from scraper.replica.messages import Reply, Request
 from scraper.replica.pages import challenge
 from scraper.replica.refusals import is_struck
 from scraper.replica.server import Replica
-from scraper.replica.site import Site
+from scraper.replica.site import ReplicaSite
 
 Ask = Callable[..., Request]
 NOW_S = 1_795_000_000.0
@@ -22,7 +22,7 @@ NOW_S = 1_795_000_000.0
 class Visitor:
     """Asks a site for what a hashtag and its videos have."""
 
-    def __init__(self, site: Site, ask: Ask) -> None:
+    def __init__(self, site: ReplicaSite, ask: Ask) -> None:
         self.site = site
         self.ask = ask
         self.listed = site.content.by_tag["sports"]
@@ -91,7 +91,7 @@ def longer_content() -> Content:
 @pytest.fixture
 def visitor(longer_content: Content, media_folder: Path, ask: Ask) -> Visitor:
     """A visitor of a site of its own."""
-    return Visitor(Site(longer_content, media_folder, clock=lambda: NOW_S), ask)
+    return Visitor(ReplicaSite(longer_content, media_folder, clock=lambda: NOW_S), ask)
 
 
 @pytest.fixture

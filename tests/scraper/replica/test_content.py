@@ -20,7 +20,7 @@ from scraper.replica.content import (
     build_content,
     vanishing_day,
 )
-from scraper.replica.site import Site
+from scraper.replica.site import ReplicaSite
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def days():
 @pytest.fixture
 def older(visitor, days, media_folder):
     """The site on days[0], as its visitor sees it."""
-    visitor.site = Site(visitor.site.content, media_folder, days=lambda: days[0])
+    visitor.site = ReplicaSite(visitor.site.content, media_folder, days=lambda: days[0])
     return visitor
 
 

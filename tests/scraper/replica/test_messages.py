@@ -68,9 +68,8 @@ def test_sends_the_asked_part(file, wanted, status, start, length):
     reply = serve_file(file, {"range": wanted} if wanted else {})
     assert reply.status == status
     assert reply.body == FileSlice(file, start, length)
-    if status == 206:
-        expected = f"bytes {start}-{start + length - 1}/100"
-        assert ("Content-Range", expected) in reply.headers
+    part = f"bytes {start}-{start + length - 1}/100" if status == 206 else None
+    assert dict(reply.headers).get("Content-Range") == part
 
 
 @pytest.mark.parametrize("wanted", ["bytes=100-", "bytes=20-10"])

@@ -83,10 +83,11 @@ def test_a_page_may_bring_the_listing_in_its_data(visitor):
 N_CARDS = "return document.querySelectorAll('[data-e2e=challenge-item]').length;"
 N_VIEWS = "return document.querySelectorAll('[data-e2e=video-views]').length;"
 SCROLL = "window.scrollTo(0, document.documentElement.scrollHeight);"
-# Waits inside the page, for 3 s at most.
+# Waits inside the page, for 10 s at most: a busy machine draws slowly. Only what ends a page
+# without end waits longer.
 UNTIL = """
 const [test, done] = arguments;
-const deadline = performance.now() + 3000;
+const deadline = performance.now() + 10_000;
 const look = () => {
   const found = eval(test);
   if (found || performance.now() > deadline) done(found); else setTimeout(look, 20);
@@ -124,13 +125,13 @@ def open_session():
         options.add_argument(f"--user-data-dir={Path(driver.profile) / 'u'}")
         # The driver waits for a renderer that hangs for as long as we do.
         once = {"init_args_for_pool_manager": {"retries": False}}
-        patience = ClientConfig(driver.url, timeout=6, init_args_for_pool_manager=once)
+        patience = ClientConfig(driver.url, timeout=20, init_args_for_pool_manager=once)
         session = webdriver.Remote(
             options=options,
             command_executor=ChromeRemoteConnection(driver.url, client_config=patience),
         )
-        session.set_page_load_timeout(3)
-        session.set_script_timeout(5)
+        session.set_page_load_timeout(12)
+        session.set_script_timeout(15)
         yield session
         session.command_executor.close()
 

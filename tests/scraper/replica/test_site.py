@@ -8,14 +8,14 @@ import pytest
 from scraper.replica.content import TOPICS, ReplicaConfig, build_content
 from scraper.replica.messages import Reply, object_key
 from scraper.replica.pages import challenge
-from scraper.replica.site import Site, Visits, card_variant
+from scraper.replica.site import HashtagVisits, ReplicaSite, card_variant
 
 
 @pytest.fixture
 def read_visits(content, ask):
     tags = {challenge(name)["id"]: name for name in content.by_tag}
     videos = {object_key(v.tiktok_id): v for v in content.videos}
-    visits = Visits(content, tags, videos)
+    visits = HashtagVisits(content, tags, videos)
 
     def usual(_request):
         return Reply(200, b"usual")
@@ -60,7 +60,7 @@ def test_the_part_follows_from_the_cursor(read_visits, cursor, part):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     content = build_content(ReplicaConfig(videos_per_tag=70))
-    return Site(content, tmp_path_factory.mktemp("media"), clock=lambda: 1_795_000_000.0)
+    return ReplicaSite(content, tmp_path_factory.mktemp("media"), clock=lambda: 1_795_000_000.0)
 
 
 def read(reply):
@@ -109,7 +109,7 @@ def test_both_kinds_of_card_are_among_the_topics():
 
 
 def test_a_known_hashtag_without_videos_is_not_unknown(ask, tmp_path):
-    empty = Site(build_content(ReplicaConfig(topics=("Music",))), tmp_path)
+    empty = ReplicaSite(build_content(ReplicaConfig(topics=("Music",))), tmp_path)
     asked = ask("/api/challenge/detail/", query={"challengeName": "sports"})
     answer = read(empty.answer(asked))
     assert answer["statusCode"] == 0
@@ -123,7 +123,7 @@ def test_a_fault_answers_for_its_hashtag_only(ask, tmp_path):
         seen.append(request.path)
         return None if request.path.startswith("/tag/") else Reply(429, b"", "text/plain")
 
-    site = Site(build_content(ReplicaConfig()), tmp_path, faults={"sports": fail})
+    site = ReplicaSite(build_content(ReplicaConfig()), tmp_path, faults={"sports": fail})
     detail = "/api/challenge/detail/"
     assert site.answer(ask("/tag/sports")).status == 200
     assert site.answer(ask(detail, query={"challengeName": "sports"})).status == 429

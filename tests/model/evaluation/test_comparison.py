@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from catalog.facts import MIN_EVIDENCE
 from model.errors import BadSetting, NothingToTrain
-from model.evaluation.metrics import Interval
-from model.evaluation.verdict import MIN_EVIDENCE, compare_models, verdict_of
+from model.evaluation.comparison import compare_models
 from model.solved.constants import Constants
 
 CONSTANTS = Constants(train_mean_k=30.0, train_median_k=8.0, geometric_mean_k=9.0)
@@ -68,19 +68,25 @@ def test_no_verdict_of_training_videos_nor_of_few():
     assert {d.verdict for d in found.differences} == {"no evidence"}
 
 
-@pytest.mark.parametrize(
-    ("metric", "ends", "word"),
-    [
-        ("mae_k", (-2, -1), "better"),
-        ("mae_k", (1, 2), "worse"),
-        ("mae_k", (-1, 0), "no evidence"),
-        ("spearman", (0.1, 0.2), "better"),
-        ("spearman", (-0.2, -0.1), "worse"),
-        ("spearman", (-0.1, 0.1), "no evidence"),
-    ],
-)
-def test_the_word_follows_the_interval(metric, ends, word):
-    assert verdict_of(metric, Interval(*ends), n=100, part="holdout") == word
+def test_differences_come_pair_by_pair_and_metric_by_metric():
+    actual, predicted = rows(40, noise=1.0)
+    found, _by_pair = compared(actual, {"b": predicted, "a": predicted * 2})
+    order = [(d.first, d.second, d.metric) for d in found.differences]
+    errors = ["mse_k2", "mae_k", "log_mae"]
+    assert order[:7] == [
+        *(("b", "a", metric) for metric in [*errors, "spearman"]),
+        *(("b", "train_mean", metric) for metric in errors),
+    ]
+    assert len(order) == len(set(order)) == 4 + 2 * 3 * 3
+
+
+def test_two_rows_have_differences_and_one_has_none():
+    actual, predicted = np.array([1.0, 9.0]), np.array([2.0, 7.0])
+    found, _by_pair = compared(actual, {"a": predicted})
+    assert "mae_k.low" in found.metrics["a"]
+    assert found.differences
+    found, _by_pair = compared(actual[:1], {"a": predicted[:1]})
+    assert (found.n, found.metrics["a"]["mae_k"], found.differences) == (1, 1.0, ())
 
 
 def test_nothing_to_compare_is_said():

@@ -1,4 +1,4 @@
-"""Which of several models is better, said only where paired intervals allow it."""
+"""Several models and the constants side by side on the same rows, each pair with its verdict."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from itertools import combinations
 
 import numpy as np
 
+from catalog.facts import Verdict, verdict_of
 from model.errors import BadSetting, NothingToTrain
 from model.evaluation.metrics import (
     ERRORS,
-    Interval,
     errors_of,
     mean_intervals,
     named_constants,
@@ -18,19 +18,12 @@ from model.evaluation.metrics import (
 from model.solved.constants import Constants
 from model.targets import Floats
 
-#: Of these a model that is better has more; of all others less.
-HIGHER_IS_BETTER = frozenset({"spearman"})
-#: With fewer rows a difference between two errors is mostly which rows they are.
-MIN_EVIDENCE = 30
-IN_SAMPLE = "train"
-
 
 @dataclass(frozen=True)
 class Difference:
     """One metric of `first` minus that of `second` on the same rows, with its 95 % interval.
 
-    verdict: of `first`: "better" or "worse" where the interval excludes zero, "no evidence"
-    where it does not, "in sample" where no verdict could mean anything.
+    verdict: of `first`, by catalog.facts.verdict_of.
     """
 
     metric: str
@@ -39,7 +32,7 @@ class Difference:
     value: float
     low: float
     high: float
-    verdict: str
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
@@ -92,15 +85,6 @@ def compare_models(
     return Comparison(int(actual_k.size), metrics, tuple(differences))
 
 
-def verdict_of(metric: str, ends: Interval, *, n: int, part: str) -> str:
-    """Say what the interval of a difference, first minus second, allows to say of the first."""
-    if part == IN_SAMPLE:
-        return "in sample"
-    if n < MIN_EVIDENCE or ends.low <= 0 <= ends.high:
-        return "no evidence"
-    return "better" if (ends.low > 0) == (metric in HIGHER_IS_BETTER) else "worse"
-
-
 def _error_differences(
     errors: Mapping[str, Mapping[str, Floats]],
     pairs: list[tuple[str, str]],
@@ -113,7 +97,7 @@ def _error_differences(
     for first, second in pairs:
         rows = np.stack([errors[first][metric] - errors[second][metric] for metric in ERRORS])
         for metric, of_row, ends in zip(ERRORS, rows, mean_intervals(rows, seed=seed), strict=True):
-            verdict = verdict_of(metric, ends, n=n, part=part)
+            verdict = verdict_of([ends], n=n, part=part)
             value = float(of_row.mean())
             found.append(Difference(metric, first, second, value, ends.low, ends.high, verdict))
     return found
@@ -137,7 +121,7 @@ def _rank_differences(
     found = []
     for (i, j), ends in paired.items():
         value = metrics[names[i]]["spearman"] - metrics[names[j]]["spearman"]
-        verdict = verdict_of("spearman", ends, n=actual_k.size, part=part)
+        verdict = verdict_of([ends], n=actual_k.size, part=part, higher_is_better=True)
         first, second = names[i], names[j]
         found.append(Difference("spearman", first, second, value, ends.low, ends.high, verdict))
     return found

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.errors import BadSetting, NotFinite
-from model.modern.quantiles import LEVELS, MEDIAN, ascending, calibrate, pinball
+from model.quantiles import LEVELS, MEDIAN, ascending, calibrate, pinball
 
 
 def test_intervals_too_narrow_become_80_percent_on_new_rows_of_the_same_kind():
@@ -73,3 +73,15 @@ def test_the_true_quantiles_cost_least():
 def test_a_quantile_too_low_costs_its_level_times_the_gap():
     quantiles = torch.zeros(1, 7)
     assert pinball(quantiles, torch.tensor([2.0])) == sum(LEVELS) / 7 * 2.0
+
+
+def test_pinball_is_half_the_absolute_error_in_the_middle():
+    predicted, wanted = torch.tensor([1.0, 5.0, 2.0]), torch.tensor([2.0, 3.0, 2.0])
+    middle = pinball(predicted, wanted, tau=0.5)
+    assert middle == pytest.approx(0.5 * float((wanted - predicted).abs().mean()))
+
+
+def test_pinball_punishes_the_rarer_side_more():
+    low, high = torch.tensor([1.0]), torch.tensor([3.0])
+    assert pinball(low, high, tau=0.9).item() == pytest.approx(1.8)
+    assert pinball(high, low, tau=0.9).item() == pytest.approx(0.2)

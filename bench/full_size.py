@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from bench.measure import ROOT, Row, peak_memory_mb
-from model.batches import Dataset, Example
+from model.batches import Example
 from model.checkpoint import ModelCard, load_checkpoint, save_checkpoint
 from model.registry import PRESETS, find_kind
 from model.scoring import Scorer
@@ -77,8 +77,8 @@ def train(folder: Path) -> dict[str, float]:
     began, cpu_began = time.perf_counter(), time.process_time()
     result = fit(
         network,
-        Dataset(examples[:BATCH], lambda row: row),
-        Dataset(examples[BATCH:], lambda row: row),
+        examples[:BATCH],
+        examples[BATCH:],
         replace(preset.fit, epochs=EPOCHS, device="cpu"),
         target,
         on_epoch=lambda _report: own.append(own_memory_mb()),

@@ -14,13 +14,17 @@ from features.errors import FeatureError
 
 @dataclass(frozen=True)
 class Source:
-    """One video's input: a media file (`path`), or a stored feature (`uri` and `row`)."""
+    """One video's input: a media file (`path`), or another feature of it.
+
+    That lies in a store (`uri` and `row`), or in memory (`tensors`).
+    """
 
     video_id: int
     tiktok_id: str
     path: str | None = None
     uri: str | None = None
     row: int | None = None
+    tensors: Mapping[str, NDArray[Any]] | None = None
 
 
 @dataclass(frozen=True)

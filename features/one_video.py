@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -215,7 +215,6 @@ class OneOff:
         here = {kind: plan for kind, plan in plans.items() if kind not in self._asides}
         self._plans = dict(sorted(here.items(), key=lambda item: item[0] in MADE_OF))
         self._extractors: dict[str, Extractor] = {}
-        self._clips = HeldStore()
 
     def __call__(self, path: Path) -> MadeFeatures:
         """Make every kind of one file.
@@ -235,7 +234,8 @@ class OneOff:
             if before is not None and before.error is not None:
                 made[kind] = Made(0.0, error=before.error)
             else:
-                made[kind] = self._make(kind, source)
+                made_of = None if before is None else before.tensors
+                made[kind] = self._make(kind, replace(source, tensors=made_of))
         made |= {kind: self._made_aside(kind, result) for kind, result in waiting.items()}
         for kind, part in made.items():
             if part.error is not None:
@@ -245,13 +245,8 @@ class OneOff:
     def _make(self, kind: str, source: Source) -> Made:
         extractor = self._extractor(kind)
         start = time.perf_counter()
-        if kind in MADE_OF:
-            source = Source(0, source.tiktok_id, uri=MADE_OF[kind], row=0)
         (result,) = extractor([source])
-        made = _made(time.perf_counter() - start, result)
-        if made.tensors is not None:
-            self._clips.held = {kind: made.tensors}
-        return made
+        return _made(time.perf_counter() - start, result)
 
     def _made_aside(self, kind: str, waiting: "Future[Timed]") -> Made:
         made = _made(*self._asides[kind].result_of(waiting))
@@ -261,10 +256,7 @@ class OneOff:
     def _extractor(self, kind: str) -> Extractor:
         if kind not in self._extractors:
             start = time.perf_counter()
-            extractor = self._plans[kind].build()
-            if kind in MADE_OF:
-                _read_from(extractor, self._clips)
-            self._extractors[kind] = extractor
+            self._extractors[kind] = self._plans[kind].build()
             self.load_s[kind] = time.perf_counter() - start
         return self._extractors[kind]
 
@@ -326,10 +318,3 @@ def _reason(url: str) -> str:
         return decoders_reason(url)
     except FeatureError as error:
         return str(error)
-
-
-def _read_from(extractor: Extractor, store: FeatureStore) -> None:
-    """Let an extractor of stored features read them from another store."""
-    if not isinstance(getattr(extractor, "store", None), FeatureStore):
-        raise MissingInput(f"{type(extractor).__name__} reads no stored feature")
-    vars(extractor)["store"] = store

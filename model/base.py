@@ -2,9 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,23 @@ from model.targets import TargetTransform
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+#: Key of a config field's metadata: why nobody sets it.
+NOT_SET = "not_set"
+Value = TypeVar("Value")
+
+
+def learned(default: Value, why: str = "is found in training and cannot be set") -> Value:
+    """A config's field that training writes: set by hand it would be overwritten, or be wrong."""
+    return field(default=default, metadata={NOT_SET: why})
+
+
+#: Which tensors of a feature are read, joined end to end where there are several.
+TENSORS: Final[Mapping[str, tuple[str, ...]]] = {
+    "visual": ("embedding",),
+    "audio": ("pooled_audio",),
+    "clip": ("frames",),
+    "frames": ("mean", "std", "max"),
+}
 #: How many numbers a network may say of a row: one, or the scores of the four quarters.
 N_OUTPUTS = (1, 4)
 

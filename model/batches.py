@@ -1,8 +1,8 @@
 """Rows with their tensors, and how they become batches that keep absent apart from zero."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from catalog.facts import PostFacts
 from model.errors import BadSetting, IncompatibleFeatures, NotFinite, NothingToTrain
 
 NO_FACTS: Final = PostFacts()
-Ref = TypeVar("Ref")
+
 Array = Tensor | NDArray[np.floating]
 VisualShape = tuple[int, int, int]
 AudioShape = tuple[int, int]
@@ -91,22 +91,32 @@ class Batch:
         )
 
 
-class Dataset(Generic[Ref]):
+class IndexedRows(Protocol):
     """Rows that are read when asked for and not kept: memory does not grow with their number."""
 
-    def __init__(self, refs: Sequence[Ref], load: Callable[[Ref], Example]) -> None:
-        self.refs = refs
-        self.load = load
+    def __len__(self) -> int: ...
 
-    def __len__(self) -> int:
-        return len(self.refs)
+    def __iter__(self) -> Iterator[Example]: ...
 
-    def __getitem__(self, index: int) -> Example:
-        return self.load(self.refs[index])
+    def __getitem__(self, index: int, /) -> Example: ...
 
-    def __iter__(self) -> Iterator[Example]:
-        for ref in self.refs:
-            yield self.load(ref)
+
+def shapes_of(rows: Iterable[Example]) -> InputShapes:
+    """Find what the features look like from the first rows that have them."""
+    found = InputShapes()
+    for example in rows:
+        if found.visual is None and example.visual is not None:
+            channels, height, width = example.visual.shape
+            found = replace(found, visual=(channels, height, width))
+        if found.audio is None and example.audio is not None:
+            states, width = example.audio.shape
+            found = replace(found, audio=(states, width))
+        if example.clip is not None:
+            channels, depth, height, width = example.clip.shape
+            return replace(found, clip=(channels, depth, height, width))
+        if found.visual is not None and found.audio is not None:
+            return found
+    return found
 
 
 def collate(examples: Sequence[Example], shapes: InputShapes) -> Batch:
@@ -125,14 +135,14 @@ def collate(examples: Sequence[Example], shapes: InputShapes) -> Batch:
 
 
 def batches(
-    dataset: Dataset[Ref], shapes: InputShapes, batch: int, order: Sequence[int] | None = None
+    rows: IndexedRows, shapes: InputShapes, batch: int, order: Sequence[int] | None = None
 ) -> Iterator[Batch]:
     """Batches of up to `batch` rows in the given order (as stored if None), read one at a time."""
     if batch < 1:
         raise BadSetting(f"batch {batch} must be 1 or more")
-    positions = range(len(dataset)) if order is None else order
+    positions = range(len(rows)) if order is None else order
     for start in range(0, len(positions), batch):
-        yield collate([dataset[i] for i in positions[start : start + batch]], shapes)
+        yield collate([rows[i] for i in positions[start : start + batch]], shapes)
 
 
 def shuffled(n: int, *, seed: int, epoch: int) -> list[int]:

@@ -19,6 +19,7 @@ from torch import Tensor
 from whisper.audio import N_FRAMES, log_mel_spectrogram
 from whisper.model import Whisper
 
+from features.device import bf16_units
 from features.errors import FeatureError, MissingInput, NotFinite, WeightsMismatch
 from features.extractor import Extracted, Source
 from features.sound.transcript import (
@@ -88,9 +89,7 @@ def fastest_dtype(device: str = "cpu") -> Literal["float32", "bfloat16", "float1
     """
     if not device.startswith("cpu"):
         return "float16"
-    ask = getattr(torch.cpu, "get_capabilities", None)
-    found = {} if ask is None else ask()
-    gains = any(found.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
+    gains = bf16_units() - {"bf16"}  # of ARM's nobody has measured it
     return "bfloat16" if gains else "float32"
 
 

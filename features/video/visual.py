@@ -66,14 +66,16 @@ class VisualExtractor:
 
     def _read(self, source: Source) -> NDArray[np.uint8] | FeatureError:
         try:
-            if source.uri is None or source.row is None:
-                raise MissingInput(f"video {source.tiktok_id} has no stored clip")
-            frames = self.store.read(source.uri, source.row)["frames"]
+            tensors = source.tensors
+            if tensors is None:
+                if source.uri is None or source.row is None:
+                    raise MissingInput(f"video {source.tiktok_id} has no stored clip")
+                tensors = self.store.read(source.uri, source.row)
+            return tensors["frames"]
         except KeyError:
             return CorruptFeature(f"row {source.row} of {source.uri} is not a clip")
         except FeatureError as error:
             return error
-        return frames
 
 
 def load_autoencoder(path: Path) -> ConvLstmAutoencoder:

@@ -13,6 +13,7 @@ from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 
 from catalog.facts import PostFacts
+from model.base import learned
 from model.batches import Example
 from model.blocks.history import (
     AUTHOR_COLUMNS,
@@ -264,12 +265,12 @@ class BlockConfig:
     tag_prior: float = 5.0
     author_prior: float = 3.0
     n_folds: int = 5
-    seed: int = 0
-    n_tags: int = 0
-    n_history: int = 0
-    visual_size: int = 0
-    frames_size: int = 0
-    audio_size: int = 0
+    seed: int = learned(0, "is that of the training: give --seed")
+    n_tags: int = learned(0)
+    n_history: int = learned(0)
+    visual_size: int = learned(0)
+    frames_size: int = learned(0)
+    audio_size: int = learned(0)
 
     def __post_init__(self) -> None:
         if self.n_folds < 2:

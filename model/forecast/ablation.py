@@ -171,7 +171,7 @@ def _without(example: Example, kind: Kind) -> list[tuple[str, Example]]:
         for feature, name in FEATURES.items()
         if feature in nothing and getattr(example, feature) is not None
     ]
-    if kind.solve is None:  # it is shown features alone, and without any it has nothing to go by
+    if not kind.reads_facts:  # it is shown features alone, and without any it has nothing to go by
         return features if len(features) > 1 else []
     return features + [
         (name, replace(example, facts=replace(example.facts, **absent)))

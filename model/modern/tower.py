@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model.base import learned
 from model.blocks.encoder import Block, BlockConfig
 from model.errors import BadSetting
 from model.modern.neighbours import NAME as NEIGHBOURS
@@ -54,12 +55,12 @@ class ModernConfig(BlockConfig):
     calibration_rows: int = 500
     trees: int = 300
     leaves: int = 8
-    n_columns: int = 0
-    n_trees: int = 0
-    n_nodes: int = 1
-    n_members: int = 0
-    n_store: int = 0
-    has_interval: bool = False
+    n_columns: int = learned(0)
+    n_trees: int = learned(0)
+    n_nodes: int = learned(1)
+    n_members: int = learned(0)
+    n_store: int = learned(0)
+    has_interval: bool = learned(False)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,7 +1,5 @@
 """Training of one member of the modern ensemble on rows in a scratch file."""
 
-import copy
-import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,12 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from model.blocks.encoder import Block
-from model.errors import NotFinite
 from model.modern.table import Floats32, RowFile
 from model.modern.tower import ModernConfig, Tower
 from model.quantiles import pinball
-
-log = logging.getLogger(__name__)
+from model.training.loop import Limits, Training
+from model.training.world import seeded
 
 SEEN_AT_MOST = 5_000  # rows that stop a member: more tell it nothing new, and cost every epoch
 SCORED_AT_ONCE = 512
@@ -48,11 +45,16 @@ def train_tower(
 
     Raises NotFinite where a loss is no number.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    epochs = epochs_for(int(lesson.learn.sum()), config)
+    with seeded(seed):
         tower = Tower(blocks, config)
         tower.learn_bins(lesson.rows.chosen(_some(lesson.learn, 20_000)))
-        return _train(tower, lesson, config, seed, progress)
+        passes = _Passes(tower, lesson, config, seed, epochs)
+        # No file to go on from: the rows are in a scratch file, which goes with its process.
+        training = Training(tower, passes.optimiser, Limits(epochs, config.patience))
+        training.run(passes, lambda report: progress(f"epoch {report.epoch}/{epochs}"))
+        training.finish()
+    return tower
 
 
 def epochs_for(n: int, config: ModernConfig) -> int:
@@ -71,44 +73,39 @@ def quantiles_of(tower: Tower, rows: Floats32) -> Floats32:
     return np.concatenate(parts) if parts else np.zeros((0, 7), np.float32)
 
 
-def _train(
-    tower: Tower,
-    lesson: Lesson,
-    config: ModernConfig,
-    seed: int,
-    progress: Callable[[str], None],
-) -> Tower:
-    n = int(lesson.learn.sum())
-    epochs = epochs_for(n, config)
-    batch = _batch_for(n, config)
-    optimiser = torch.optim.AdamW(_groups(tower, config), lr=config.lr, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.lr, epochs=epochs, steps_per_epoch=math.ceil(n / batch)
-    )
-    stop_places = _some(lesson.stop, SEEN_AT_MOST)
-    stop_rows, stop_actual = lesson.rows.chosen(stop_places), lesson.actual[stop_places]
-    actual = torch.from_numpy(lesson.actual.astype(np.float32))
-    best, best_loss, best_epoch = copy.deepcopy(tower.state_dict()), math.inf, 0
-    for epoch in range(1, epochs + 1):
-        tower.train()
-        for places, rows in lesson.rows.shuffled(lesson.learn, batch, seed * 1009 + epoch):
-            loss = pinball(tower(torch.from_numpy(rows)), actual[torch.from_numpy(places)])
-            optimiser.zero_grad(set_to_none=True)
+class _Passes:
+    def __init__(
+        self, tower: Tower, lesson: Lesson, config: ModernConfig, seed: int, epochs: int
+    ) -> None:
+        self.tower, self.lesson, self.seed = tower, lesson, seed
+        n = int(lesson.learn.sum())
+        self.batch = _batch_for(n, config)
+        self.optimiser = torch.optim.AdamW(_groups(tower, config), lr=config.lr, fused=True)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, config.lr, epochs=epochs, steps_per_epoch=math.ceil(n / self.batch)
+        )
+        self.actual = torch.from_numpy(lesson.actual.astype(np.float32))
+        self.stop_places = _some(lesson.stop, SEEN_AT_MOST)
+        self.stop_rows = lesson.rows.chosen(self.stop_places)
+
+    def learn(self, epoch: int) -> float:
+        self.tower.train()
+        total, n = 0.0, 0
+        batches = self.lesson.rows.shuffled(self.lesson.learn, self.batch, self.seed * 1009 + epoch)
+        for places, rows in batches:
+            loss = pinball(self.tower(torch.from_numpy(rows)), self.actual[places])
+            self.optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-            torch.nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-        loss_now = _loss(tower, stop_rows, stop_actual)
-        if not math.isfinite(loss_now):
-            raise NotFinite(f"loss of epoch {epoch} is {loss_now}, not a number")
-        log.debug("epoch %s: %.4f", epoch, loss_now)
-        progress(f"epoch {epoch}/{epochs}")
-        if loss_now < best_loss:
-            best, best_loss, best_epoch = copy.deepcopy(tower.state_dict()), loss_now, epoch
-        elif epoch - best_epoch >= config.patience:
-            break
-    tower.load_state_dict(best)
-    return tower.eval()
+            torch.nn.utils.clip_grad_norm_(self.tower.parameters(), 1.0)
+            self.optimiser.step()
+            self.schedule.step()
+            total += float(loss.detach()) * len(places)
+            n += len(places)
+        return total / n
+
+    def judge(self) -> float:
+        said = torch.from_numpy(quantiles_of(self.tower, self.stop_rows))
+        return float(pinball(said, self.actual[self.stop_places]))
 
 
 def _batch_for(n: int, config: ModernConfig) -> int:
@@ -125,11 +122,6 @@ def _groups(tower: Tower, config: ModernConfig) -> list[dict[str, object]]:
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": rest, "weight_decay": 0.0},
     ]
-
-
-def _loss(tower: Tower, rows: Floats32, actual: NDArray[np.float64]) -> float:
-    quantiles = torch.from_numpy(quantiles_of(tower, rows))
-    return float(pinball(quantiles, torch.from_numpy(actual.astype(np.float32))))
 
 
 def _some(marked: NDArray[np.bool_], at_most: int) -> NDArray[np.int64]:

@@ -83,16 +83,18 @@ class FusedConfig:
         return self.reads[:1]
 
     def sized(self, shapes: InputShapes) -> "FusedConfig":
-        """The same for features of these shapes; IncompatibleFeatures without those it reads."""
+        """The same for features of these shapes; IncompatibleFeatures without those it needs.
+
+        Where no video has a sound track, the size that the config names stays.
+        """
+        for feature in self.needs:
+            if getattr(shapes, feature) is None:
+                raise IncompatibleFeatures(f"it reads {feature} features; given were {shapes}")
         config = self
-        if "visual" in self.reads:
-            if shapes.visual is None:
-                raise IncompatibleFeatures(f"it reads visual features; given were {shapes}")
+        if "visual" in self.reads and shapes.visual is not None:
             channels, height_px, width_px = shapes.visual
             config = replace(config, channels=channels, height_px=height_px, width_px=width_px)
-        if "audio" in self.reads:
-            if shapes.audio is None:
-                raise IncompatibleFeatures(f"it reads audio features; given were {shapes}")
+        if "audio" in self.reads and shapes.audio is not None:
             states, width = shapes.audio
             config = replace(config, audio_states=states, audio_width=width)
         return config

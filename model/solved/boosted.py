@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 from torch import Tensor, nn
 
-from model.base import Network, Outputs, SolveRequest
+from model.base import Network, Outputs, SolveRequest, learned
 from model.batches import Batch, InputShapes
 from model.blocks.encoder import (
     BlockConfig,
@@ -129,8 +129,8 @@ class BoostedConfig(BlockConfig):
     min_leaf_rows: int = 20
     l2: float = 1.0
     newest_rows: int = 50_000
-    n_trees: int = 0
-    n_nodes: int = 1
+    n_trees: int = learned(0)
+    n_nodes: int = learned(1)
 
     def __post_init__(self) -> None:
         super().__post_init__()

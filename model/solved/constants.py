@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from model.base import Network, SolveRequest
+from model.base import Network, SolveRequest, learned
 from model.batches import Batch, Example, InputShapes
 from model.blocks.history import (
     AuthorHistory,
@@ -95,7 +95,7 @@ class HashtagMeanConfig:
     """prior: rows that the mean of all videos counts for in a tag's mean; n_tags is learned."""
 
     prior: float = 5.0
-    n_tags: int = 0
+    n_tags: int = learned(0)
 
     def __post_init__(self) -> None:
         if not self.prior > 0:
@@ -137,7 +137,7 @@ class AuthorMeanConfig:
     """prior: videos that the mean of all counts for in an author's mean; n_history is learned."""
 
     prior: float = 3.0
-    n_history: int = 0
+    n_history: int = learned(0)
 
     def __post_init__(self) -> None:
         if not self.prior > 0:

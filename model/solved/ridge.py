@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.base import Network, Outputs, SolveRequest
+from model.base import Network, Outputs, SolveRequest, learned
 from model.batches import Batch, InputShapes
 from model.blocks.encoder import (
     BlockConfig,
@@ -38,7 +38,7 @@ class RidgeConfig(BlockConfig):
 
     tag_width: int = 64
     penalty: float | None = None
-    n_columns: int = 0
+    n_columns: int = learned(0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -61,10 +61,10 @@ class TrainingAlbum:
             pictures += _pair(found.best, self.read_clip(index))
         draw_strips(self.folder / "reconstructions.png", pictures)
         curves: list[Curve] = [
-            ("train", [(epoch.number, epoch.train_mse) for epoch in found.curve]),
-            ("validation", [(epoch.number, epoch.val_mse) for epoch in found.curve]),
+            ("train", [(report.epoch, report.train_loss) for report in found.curve]),
+            ("validation", [(report.epoch, report.loss) for report in found.curve]),
         ]
-        best = f"what epoch {found.best_epoch.number} makes of them"
+        best = f"what epoch {found.best_epoch.epoch} makes of them"
         shown = [("reconstructions.png", f"Clips that were not trained on, and {best}.")]
         if self.strips:
             original = Strip("original", some_frames(self.read_clip(self.val[0]), N_FRAMES))

@@ -40,6 +40,7 @@ from model.forecast.ablation import moves_of
 from model.forecast.card import (
     ForecastCard,
     ModelLine,
+    Move,
     Refused,
     Similar,
     Standing,
@@ -51,7 +52,7 @@ from model.forecast.card import (
 )
 from model.modern.neighbours import Neighbour
 from model.registry import Kind, find_kind
-from model.scoring import Scorer
+from model.scoring import Forecast, Scorer
 from model.solved.constants import ConstantRegressor
 from model.steps.rows import Reader
 from model.steps.score import load_model, reader_of
@@ -271,7 +272,9 @@ def predict(
     with _timed(seconds, "model"):
         checkpoint = load_model(data, model)
     checkpoint.card.require_features({kind: one.config_hash for kind, one in sets.items()})
-    forecasting = _Forecasting(catalog, model, checkpoint, request, one_off)
+    is_constant = isinstance(checkpoint.network, ConstantRegressor)
+    beside = _Beside(catalog, model, is_constant)
+    forecasting = _Forecasting(checkpoint, model, request, one_off, beside)
     results: list[ForecastCard | Refused] = []
     with _recorded(catalog, model, request) as run:
         progress.expect(len(request.files))
@@ -289,13 +292,13 @@ def predict(
 
 @dataclass
 class _Forecasting:
-    """One loaded model that forecasts file after file."""
+    """One loaded model that forecasts file after file; it asks the catalog through `beside`."""
 
-    catalog: Catalog
-    model: ModelFacts
     checkpoint: Checkpoint
+    model: ModelFacts
     request: PredictRequest
     one_off: OneOff
+    beside: "_Beside"
     _store: HeldStore = field(default_factory=HeldStore)
 
     def of(self, path: Path) -> ForecastCard | Refused:
@@ -316,21 +319,13 @@ class _Forecasting:
         seconds |= {kind: part.seconds for kind, part in made.made.items()}
         card, facts = self.checkpoint.card, self.request.facts(made)
         with _timed(seconds, "catalog"):
-            known, part = self._known(path)
+            known, part = self.beside.known(path)
         example = self._example(made, facts, 0 if known is None else known.video_id)
-        with _timed(seconds, "forecast"):
-            said = self._scorer(example)
-        with _timed(seconds, "leaving out"):
-            moves = moves_of(
-                self.checkpoint.network,
-                example,
-                target=card.target,
-                score=self._scorer,
-                kind=self._kind,
-            )
+        said, moves = self._forecast(example, seconds)
         with _timed(seconds, "catalog"):
-            standing = self._standing(said.views_k, facts.hashtags)
+            standing = self.beside.standing(said.views_k, facts.hashtags)
             similar = self._similar(example) if self.request.similar else None
+        errors = {kind: made.made[kind].error for kind in card.feature_sets}
         return ForecastCard(
             file=name,
             model=self._line,
@@ -342,7 +337,7 @@ class _Forecasting:
             standing=standing,
             similar=similar,
             moves=moves,
-            record=self._record,
+            record=self.beside.record,
             duration_s=facts.duration_s,
             width_px=made.probe.width_px,
             height_px=made.probe.height_px,
@@ -351,24 +346,34 @@ class _Forecasting:
             posted_at=utc_text(facts.posted_at),
             transcript=facts.transcript,
             language=facts.language,
-            read=tuple(kind for kind in card.feature_sets if made.made[kind].error is None),
-            absent={
-                kind: str(error)
-                for kind in card.feature_sets
-                if (error := made.made[kind].error) is not None
-            },
+            read=tuple(kind for kind, error in errors.items() if error is None),
+            absent={kind: str(error) for kind, error in errors.items() if error is not None},
             known_as=None if known is None else known.tiktok_id,
             known_part=part,
             seconds=seconds,
         )
 
+    def _forecast(
+        self, example: Example, seconds: dict[str, float]
+    ) -> tuple[Forecast, tuple[Move, ...]]:
+        """The forecast, and what moved it."""
+        with _timed(seconds, "forecast"):
+            said = self._scorer(example)
+        with _timed(seconds, "leaving out"):
+            moves = moves_of(
+                self.checkpoint.network,
+                example,
+                target=self.checkpoint.card.target,
+                score=self._scorer,
+                kind=self._kind,
+            )
+        return said, moves
+
     def _missing(self, made: MadeFeatures) -> FeatureError | None:
         """Why a feature that the model cannot do without is not there."""
-        for kind in self._kind.needs_of(self.checkpoint.network.config):
-            error = made.made[kind].error
-            if error is not None:
-                return error
-        return None
+        needs = self._kind.needs_of(self.checkpoint.network.config)
+        errors = (made.made[kind].error for kind in needs)
+        return next((error for error in errors if error is not None), None)
 
     def _example(self, made: MadeFeatures, facts: PostFacts, video_id: int) -> Example:
         parts = {kind: made.made[kind].tensors for kind in self.checkpoint.card.feature_sets}
@@ -376,40 +381,12 @@ class _Forecasting:
         refs = {kind: FeatureRef("done", kind, 0, None) for kind in self._store.held}
         return self._reader(video_id, refs, None, facts)
 
-    def _known(self, path: Path) -> tuple[KnownVideo | None, str | None]:
-        """The catalog's video that has this very file, and its part in the model's split."""
-        sha256 = sha256_of(path)
-        with self.catalog.read() as session:
-            known = videos_of_files(session, [sha256]).get(sha256)
-            if known is None or self.model.split_id is None:
-                return known, None
-            return known, part_in_split(session, self.model.split_id, known.video_id)
-
-    def _standing(self, views_k: float, hashtags: tuple[str, ...]) -> Standing:
-        with self.catalog.read() as session:
-            others = views_with_hashtags(session, hashtags)
-        if len(others) >= COMPARABLE_AT_LEAST:
-            return Standing(percentile_of(views_k, others), len(others), hashtags)
-        return Standing(percentile_of(views_k, self._all_views), len(self._all_views))
-
     def _similar(self, example: Example) -> tuple[Similar, ...] | None:
-        nearest = self._nearest(example)
-        if nearest is None:
-            return None
-        with self.catalog.read() as session:
-            found = known_videos(session, [one.video_id for one in nearest])
-        return tuple(
-            Similar(video.tiktok_id, video.url, video.caption, video.views_k, one.similarity)
-            for one in nearest
-            if (video := found.get(one.video_id)) is not None
-        )
-
-    def _nearest(self, example: Example) -> Sequence[Neighbour] | None:
         """The most similar known videos; None where the model looks at no others."""
         find: Callable[[Example, int], Sequence[Neighbour]] | None = getattr(
             self.checkpoint.network, "nearest", None
         )
-        return None if find is None else find(example, N_SIMILAR)
+        return None if find is None else self.beside.similar(find(example, N_SIMILAR))
 
     @cached_property
     def _scorer(self) -> Scorer:
@@ -425,21 +402,6 @@ class _Forecasting:
         return find_kind(self.checkpoint.card.kind)
 
     @cached_property
-    def _all_views(self) -> "array[float]":
-        with self.catalog.read() as session:
-            return all_views(session)
-
-    @cached_property
-    def _record(self) -> TrackRecord:
-        """How the model did in the run that trained it."""
-        with self.catalog.read() as session:
-            metrics = {
-                part: final_metrics(session, self.model.train_run_id, part)
-                for part in ("holdout", "val")
-            }
-        return judge(metrics, is_constant=isinstance(self.checkpoint.network, ConstantRegressor))
-
-    @cached_property
     def _line(self) -> ModelLine:
         return ModelLine(
             self.model.name,
@@ -448,6 +410,57 @@ class _Forecasting:
             self.checkpoint.card.objective,
             is_shuffled=bool(self.model.hyper.get("shuffled_labels")),
         )
+
+
+@dataclass
+class _Beside:
+    """What the catalog says beside a forecast: of the file, of other videos, of the model."""
+
+    catalog: Catalog
+    model: ModelFacts
+    is_constant: bool
+
+    def known(self, path: Path) -> tuple[KnownVideo | None, str | None]:
+        """The catalog's video that has this very file, and its part in the model's split."""
+        sha256 = sha256_of(path)
+        with self.catalog.read() as session:
+            known = videos_of_files(session, [sha256]).get(sha256)
+            if known is None or self.model.split_id is None:
+                return known, None
+            return known, part_in_split(session, self.model.split_id, known.video_id)
+
+    def standing(self, views_k: float, hashtags: tuple[str, ...]) -> Standing:
+        """The share of comparable videos that a forecast is above."""
+        with self.catalog.read() as session:
+            others = views_with_hashtags(session, hashtags)
+        if len(others) >= COMPARABLE_AT_LEAST:
+            return Standing(percentile_of(views_k, others), len(others), hashtags)
+        return Standing(percentile_of(views_k, self._all_views), len(self._all_views))
+
+    def similar(self, nearest: Sequence[Neighbour]) -> tuple[Similar, ...]:
+        """What is known of the videos that are still there."""
+        with self.catalog.read() as session:
+            found = known_videos(session, [one.video_id for one in nearest])
+        return tuple(
+            Similar(video.tiktok_id, video.url, video.caption, video.views_k, one.similarity)
+            for one in nearest
+            if (video := found.get(one.video_id)) is not None
+        )
+
+    @cached_property
+    def record(self) -> TrackRecord:
+        """How the model did in the run that trained it."""
+        with self.catalog.read() as session:
+            metrics = {
+                part: final_metrics(session, self.model.train_run_id, part)
+                for part in ("holdout", "val")
+            }
+        return judge(metrics, is_constant=self.is_constant)
+
+    @cached_property
+    def _all_views(self) -> "array[float]":
+        with self.catalog.read() as session:
+            return all_views(session)
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from features.video.visual import load_foreign_autoencoder
 from features.weights import weights_sha256
 from model.steps.figures import TrainingAlbum, run_folder
 from model.steps.rows import artifact_uris, hash_of, location, only_one
-from model.training.pretraining import Epoch, PretrainConfig, Pretrained, pretrain, save_autoencoder
+from model.training.loop import EpochReport
+from model.training.pretraining import PretrainConfig, Pretrained, pretrain, save_autoencoder
 from model.training.world import World, resolved
 
 VAL_EVERY = 5  # every fifth clip validates
@@ -58,31 +59,37 @@ def pretrain_autoencoder(
         record_run(catalog, "pretrain", params=params, parent_id=parent_id) as run,
         only_one(data, AUTOENCODER, inputs),
     ):
-        with catalog.read() as session:
-            model = find_model_by_inputs(session, AUTOENCODER, inputs)
-            if model is None and if_missing:
-                alias = clip_alias(clip_set.config_hash)
-                model = newest_model(session, AUTOENCODER, alias=alias)
+        model = _trained_before(catalog, clip_set, inputs, if_missing=if_missing)
         if model is not None and not again:
             world.tell(None)
             run.skipped(f"{AUTOENCODER} {model.version}", "trained_before")
         else:
             run.expect(1)
             artifact, state = artifact_uris(AUTOENCODER, inputs, run.id if model else None)
-            checkpoint = data / state
-            world.tell({"checkpoint": str(checkpoint), "clips": [location(c) for c in clips]})
+            world.tell({"state_file": str(data / state), "clips": [location(c) for c in clips]})
             hyper["computed_in"] = resolved(config.precision, world.device)
             found = _train(
-                run, clips, config, checkpoint, world, store=store, data=data, progress=progress
+                run, clips, config, data / state, world, store=store, data=data, progress=progress
             )
-            extra = {"inputs": inputs, "curve": [asdict(epoch) for epoch in found.curve]}
+            extra = {"inputs": inputs, "curve": found.curve_document()}
             sha256 = save_autoencoder(data / artifact, found.best, extra)
             last = run_folder(data, run.id) / "last.safetensors"
             save_autoencoder(last, found.last, extra)
             model = _register(catalog, run, clip_set, artifact, sha256, hyper, inputs)
-            checkpoint.unlink(missing_ok=True)
+            (data / state).unlink(missing_ok=True)
             run.done()
     return run.outcome, model
+
+
+def _trained_before(
+    catalog: Catalog, clip_set: FeatureSetFacts, inputs: str, *, if_missing: bool
+) -> ModelFacts | None:
+    """The version of these inputs, or (if_missing) the newest for these clips."""
+    with catalog.read() as session:
+        model = find_model_by_inputs(session, AUTOENCODER, inputs)
+        if model is None and if_missing:
+            model = newest_model(session, AUTOENCODER, alias=clip_alias(clip_set.config_hash))
+        return model
 
 
 def assist_pretraining(config: PretrainConfig, *, store: FeatureStore, world: World) -> None:
@@ -95,8 +102,8 @@ def assist_pretraining(config: PretrainConfig, *, store: FeatureStore, world: Wo
         lambda index: store.read(*places[index])["frames"],
         *_parts(len(places)),
         config,
-        checkpoint=Path(todo["checkpoint"]),
-        on_epoch=lambda _epoch: None,
+        state_file=Path(todo["state_file"]),
+        on_epoch=lambda _report: None,
         world=world,
     )
 
@@ -146,7 +153,7 @@ def _train(
     run: RunInProgress,
     clips: Sequence[ClipRef],
     config: PretrainConfig,
-    checkpoint: Path,
+    state_file: Path,
     world: World,
     *,
     store: FeatureStore,
@@ -159,11 +166,11 @@ def _train(
         uri, row = location(clips[index])
         return store.read(uri, row)["frames"]
 
-    def on_epoch(epoch: Epoch) -> None:
-        run.metric("train", "mse_pixels", epoch.train_mse, step=epoch.number)
-        run.metric("val", "mse_pixels", epoch.val_mse, step=epoch.number)
+    def on_epoch(report: EpochReport) -> None:
+        run.metric("train", "mse_pixels", report.train_loss, step=report.epoch)
+        run.metric("val", "mse_pixels", report.loss, step=report.epoch)
         progress.advance()
-        progress.note(f"val {epoch.val_mse:,.0f}")
+        progress.note(f"val {report.loss:,.0f}")
 
     progress.expect(config.epochs)
     train, val = _parts(len(clips))
@@ -174,13 +181,13 @@ def _train(
         train,
         val,
         config,
-        checkpoint=checkpoint,
+        state_file=state_file,
         on_epoch=on_epoch,
         on_network=album.add_epoch,
         world=world,
     )
     seconds = time.monotonic() - began
-    run.metric("val", "mse_pixels", found.best_epoch.val_mse)
+    run.metric("val", "mse_pixels", found.best_epoch.loss)
     if album.n_epochs:  # of this call; a resumed training that was finished has none
         run.metric("train", "clips_per_s", album.n_epochs * len(clips) / seconds)
     album.finish(found)

@@ -27,15 +27,6 @@ WEIGHTS_FOLDER = "weights"
 SCRATCH_FOLDER = "scratch"
 WAITING = ("pending", "leased", "failed")
 SETTLED = ("done", "skipped", "dead")
-# Which tensors of a feature are read, joined end to end where there are several.
-TENSORS = {
-    "visual": ("embedding",),
-    "audio": ("pooled_audio",),
-    "clip": ("frames",),
-    "frames": ("mean", "std", "max"),
-}
-# The paper averages over speech only (section 3.2).
-PAPER_TENSORS = {**TENSORS, "audio": ("pooled_speech",)}
 
 
 @dataclass(frozen=True)
@@ -206,7 +197,7 @@ def read_parts(
 
 
 class PartRows:
-    """Examples of one part, read in pages each time they are gone through."""
+    """Examples of one part, read in pages each time they are gone through; one alone by its ref."""
 
     def __init__(self, catalog: Catalog, part: Part, wanted: Wanted, reader: Reader) -> None:
         self._catalog = catalog
@@ -216,6 +207,10 @@ class PartRows:
 
     def __len__(self) -> int:
         return len(self._part)
+
+    def __getitem__(self, index: int) -> Example:
+        row = self._part.refs[index]
+        return self._reader(row.video_id, row.features, row.views_k)
 
     def __iter__(self) -> Iterator[Example]:
         for start in range(0, len(self), PAGE):

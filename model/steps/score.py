@@ -24,7 +24,6 @@ from model.evaluation.metrics import evaluate
 from model.registry import PRESETS, Kind, find_kind
 from model.scoring import Forecast, Scorer
 from model.steps.rows import Reader, hash_of
-from model.training.world import threads_for
 
 
 @dataclass
@@ -110,7 +109,7 @@ def score(
             parent_id=parent_id,
             resume=True,
         ) as run,
-        threads_for(is_solved=kind.solve is not None),
+        kind.threads(),
     ):
         todo = _Todo(catalog, model, kind, sets, run.id, rescore, parts)
         n_ready = todo.count()
@@ -202,7 +201,7 @@ class _Todo:
 
     def facts(self, rows: Sequence[ScoreRow]) -> dict[int, PostFacts]:
         """What the posts say, for a model that reads it."""
-        if self.kind.solve is None:
+        if not self.kind.reads_facts:
             return {}
         audio = self.sets.get("audio")
         with self.catalog.read() as session:

@@ -3,36 +3,30 @@
 import logging
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from catalog.console import Progress
 from catalog.errors import NotFound
-from catalog.facts import FeatureSetFacts, ModelFacts, SplitFacts, TrainingRow
+from catalog.facts import FeatureSetFacts, ModelFacts, SplitFacts
 from catalog.read.lookup import find_model_by_inputs, find_split, newest_model
 from catalog.record.lineage import add_model_version
 from catalog.schema.session import Catalog
 from catalog.work.runs import Outcome, RunInProgress, record_run
 from features.errors import WeightsMissing
 from features.store import FeatureStore
-from model.base import Network, SolveRequest
-from model.batches import AudioShape, ClipShape, Dataset, Example, InputShapes, VisualShape
+from model.base import Network
 from model.checkpoint import ModelCard, save_checkpoint
 from model.errors import BadCheckpoint, BadSetting, NothingToTrain
-from model.networks.fused import FusedConfig
-from model.registry import Kind, Preset, find_kind, find_preset, with_overrides
+from model.registry import Kind, Preset, TrainingInputs, find_kind, find_preset, with_overrides
 from model.scoring import Scorer
 from model.solved.constants import Constants
 from model.steps.rows import (
-    PAPER_TENSORS,
     PARTS,
     SCRATCH_FOLDER,
-    TENSORS,
     Part,
     PartRows,
     Reader,
@@ -44,8 +38,7 @@ from model.steps.rows import (
 )
 from model.steps.score import Judged, load_model
 from model.targets import QuartileEdges, TargetTransform
-from model.training.fit import EpochReport, fit
-from model.training.world import threads_for
+from model.training.loop import EpochReport
 
 log = logging.getLogger(__name__)
 
@@ -135,52 +128,63 @@ def require_seed(seed: int) -> None:
         raise BadSetting(f"seed {seed} must be from 0 to {MOST_SEED}")
 
 
-def clip_depth_of(preset: Preset) -> int | None:
-    """How many frames of a clip the preset's network reads; None: it reads no clips."""
-    depth = getattr(preset.network, "depth", None)
-    return depth if isinstance(depth, int) else None
-
-
-def shapes_of(rows: Iterable[Example], preset: Preset) -> InputShapes:
-    """Find what the features look like from the first rows that have them."""
-    visual: VisualShape | None = None
-    audio: AudioShape | None = None
-    clip: ClipShape | None = None
-    for example in rows:
-        if visual is None and example.visual is not None:
-            channels, height, width = example.visual.shape
-            visual = channels, height, width
-        if audio is None and example.audio is not None:
-            states, width = example.audio.shape
-            audio = states, width
-        if clip is None and example.clip is not None:
-            channels, depth, height, width = example.clip.shape
-            clip = channels, depth, height, width
-        if clip is not None or (visual is not None and audio is not None):
-            break
-    if audio is None and isinstance(preset.network, FusedConfig):
-        # Where no training video has a sound track, the network keeps the size its preset names.
-        audio = preset.network.audio_states, preset.network.audio_width
-    return InputShapes(visual, audio, clip)
-
-
 IN_SAMPLE_ROWS = 2_000  # of train are measured
 
 
 @dataclass(frozen=True)
-class _Training:
-    """One training as it was settled: what `train` hands to its paragraphs."""
+class _Plan:
+    """One training as it was settled, before any row is read."""
 
+    request: TrainRequest
     preset: Preset
     kind: Kind
-    sets: Mapping[str, FeatureSetFacts]
+    name: str
     split: SplitFacts
-    parts: Mapping[str, Part]
-    rows: Mapping[str, PartRows]
-    judged_on: Mapping[str, PartRows]
-    card: ModelCard
+    sets: Mapping[str, FeatureSetFacts]
     data: Path
-    progress: Progress
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """Hash of each feature set, by kind."""
+        return {feature: facts.config_hash for feature, facts in self.sets.items()}
+
+    def wanted(self) -> Wanted:
+        return Wanted(
+            self.split.id,
+            {feature: facts.id for feature, facts in self.sets.items()},
+            self.preset.needs,
+            self.kind.optional,
+            with_facts=self.kind.reads_facts,
+        )
+
+    def reader(self, store: FeatureStore) -> Reader:
+        depth = getattr(self.preset.network, "depth", None)  # of a clip; most read none
+        return Reader(store, self.preset.tensors, depth if isinstance(depth, int) else None)
+
+    def inputs_hash(self, contents: str) -> str:
+        """Name everything that the result is made from."""
+        return hash_of(
+            self.split.sha256,
+            self.hashes,
+            self.preset.document(),
+            self.request.seed,
+            contents,
+            *(["shuffled"] if self.request.shuffle_labels else []),
+        )
+
+    def hyper(self, network: Network, card: ModelCard, reader: Reader) -> dict[str, Any]:
+        """What the catalog keeps of the settings."""
+        return {
+            "preset": self.preset.name,
+            "objective": self.preset.objective,
+            "network": asdict(network.config),
+            "fit": dict(card.fit),
+            "seed": self.request.seed,
+            "tensors": {feature: list(reader.tensors[feature]) for feature in self.sets},
+            "needs": list(self.preset.needs),
+            "clip_depth": reader.clip_depth,
+            **({"shuffled_labels": True} if self.request.shuffle_labels else {}),
+        }
 
 
 def train(
@@ -200,96 +204,82 @@ def train(
     training goes on from its last epoch. A version whose file is gone is trained anew, as another
     version. Raises Busy while another process is at the very same training.
     """
-    preset = request.settled()
-    kind = find_kind(preset.kind)
-    sets = _sets(preset, kind, feature_set)
-    name = request.model_name(preset)
-    with catalog.read() as session:
-        split = find_split(session, request.split)
-    wanted = Wanted(
-        split.id,
-        {feature: facts.id for feature, facts in sets.items()},
-        preset.needs,
-        kind.optional,
-        with_facts=kind.solve is not None,
-    )
-    params = {**request.params(), "split": split.name}
+    plan = _planned(catalog, request, feature_set, data)
+    params = {**request.params(), "split": plan.split.name}
     with (
         ExitStack() as stack,
         record_run(catalog, "train", params=params, parent_id=parent_id) as run,
     ):
-        parts, contents = read_parts(catalog, run, wanted, keep_refs=kind.solve is None)
-        _require_rows(run, parts["train"])
-        if request.shuffle_labels:
-            parts |= {part: parts[part].permuted(request.seed) for part in ("train", "val")}
-        hashes = {feature: facts.config_hash for feature, facts in sets.items()}
-        inputs = hash_of(
-            split.sha256,
-            hashes,
-            asdict(preset),
-            request.seed,
-            contents,
-            *(["shuffled"] if request.shuffle_labels else []),
-        )
+        parts, inputs = _read(catalog, run, plan)
+        name = plan.name
         stack.enter_context(only_one(data, name, inputs))
-        with catalog.read() as session:
-            model = find_model_by_inputs(session, name, inputs)
-            if model is None and request.if_missing:
-                model = newest_model(session, name)
-        is_lost = model is not None and _is_lost(data, model, read=request.if_missing)
-        if model is not None and is_lost:
-            log.warning("%s cannot be used: %s is trained again", data / model.artifact_uri, name)
-        if model is not None and not (request.again or is_lost):
+        model, is_usable = _trained_before(catalog, plan, inputs)
+        if model is not None and is_usable:
             run.skipped(f"{name} {model.version}", "trained_before")
         else:
-            tensors = PAPER_TENSORS if preset.name == "paper" else TENSORS
-            reader = Reader(store, tensors, clip_depth_of(preset))
-            training = _Training(
-                preset=preset,
-                kind=kind,
-                sets=sets,
-                split=split,
-                parts=parts,
-                rows={part: PartRows(catalog, parts[part], wanted, reader) for part in PARTS},
-                judged_on=_judged_on(catalog, parts, wanted, reader),
-                card=_card(parts["train"], preset, hashes, split, request.seed),
-                data=data,
-                progress=progress,
-            )
+            run.expect(1)
             artifact, state = artifact_uris(name, inputs, run.id if model else None)
-            network = _fitted(run, training, reader, data / state)
-            with threads_for(is_solved=kind.solve is not None):
-                scores = _evaluated(run, training, network)
-            card = replace(training.card, metrics=scores["val"])
-            sha256 = save_checkpoint(data / artifact, network, card)
-            with catalog.write() as session:
-                model = add_model_version(
-                    session,
-                    name=name,
-                    model_kind=preset.kind,
-                    artifact_uri=artifact,
-                    sha256=sha256,
-                    hyper={
-                        "preset": preset.name,
-                        "objective": preset.objective,
-                        "network": asdict(network.config),
-                        "fit": dict(card.fit),
-                        "seed": request.seed,
-                        "tensors": {feature: list(tensors[feature]) for feature in sets},
-                        "needs": list(preset.needs),
-                        "clip_depth": reader.clip_depth,
-                        **({"shuffled_labels": True} if request.shuffle_labels else {}),
-                    },
-                    target=card.target.to_json(),
-                    quartile_edges=card.edges.to_json(),
-                    split_id=split.id,
-                    train_run_id=run.id,
-                    feature_set_ids=[facts.id for facts in sets.values()],
-                    inputs_hash=inputs,
-                )
+            reader = plan.reader(store)
+            rows = {part: PartRows(catalog, parts[part], plan.wanted(), reader) for part in PARTS}
+            card = _card(plan, parts["train"])
+            network = _fitted(run, plan, rows, card, data / state, progress)
+            # Of train, which proves nothing, no more is measured than tells an overfit.
+            few = PartRows(catalog, parts["train"].thinned(IN_SAMPLE_ROWS), plan.wanted(), reader)
+            scores = _evaluated(run, plan.kind, {**rows, "train": few}, network, card)
+            card = replace(card, metrics=scores["val"])
+            model = _registered(catalog, run, plan, network, card, reader, artifact, inputs)
             (data / state).unlink(missing_ok=True)
             run.done()
     return run.outcome, model
+
+
+def _planned(
+    catalog: Catalog,
+    request: TrainRequest,
+    feature_set: Callable[[str], FeatureSetFacts],
+    data: Path,
+) -> _Plan:
+    preset = request.settled()
+    kind = find_kind(preset.kind)
+    sets = {}
+    for feature in preset.reads:
+        # What is not there, or cannot even be named without its weights, is done without.
+        with suppress(*((NotFound, WeightsMissing) if kind.optional else ())):
+            sets[str(feature)] = feature_set(feature)
+    with catalog.read() as session:
+        split = find_split(session, request.split)
+    return _Plan(request, preset, kind, request.model_name(preset), split, sets, data)
+
+
+def _read(catalog: Catalog, run: RunInProgress, plan: _Plan) -> tuple[dict[str, Part], str]:
+    """The usable rows by part, and the hash that names what is made from them."""
+    keep_refs = not plan.kind.reads_facts
+    parts, contents = read_parts(catalog, run, plan.wanted(), keep_refs=keep_refs)
+    if not len(parts["train"]):
+        raise NothingToTrain(
+            f"no training video has its features: {dict(run.outcome.codes)} of "
+            f"{run.outcome.n_skipped} in the split; run the extract commands, or `split create` "
+            "anew"
+        )
+    if plan.request.shuffle_labels:
+        parts |= {part: parts[part].permuted(plan.request.seed) for part in ("train", "val")}
+    return parts, plan.inputs_hash(contents)
+
+
+def _trained_before(catalog: Catalog, plan: _Plan, inputs: str) -> tuple[ModelFacts | None, bool]:
+    """The version that is there already, and whether it will do."""
+    request = plan.request
+    with catalog.read() as session:
+        model = find_model_by_inputs(session, plan.name, inputs)
+        if model is None and request.if_missing:
+            model = newest_model(session, plan.name)
+    if model is None:
+        return None, False
+    is_lost = _is_lost(plan.data, model, read=request.if_missing)
+    if is_lost:
+        path = plan.data / model.artifact_uri
+        log.warning("%s cannot be used: %s is trained again", path, plan.name)
+    return model, not (request.again or is_lost)
 
 
 def _is_lost(data: Path, model: ModelFacts, *, read: bool) -> bool:
@@ -303,34 +293,9 @@ def _is_lost(data: Path, model: ModelFacts, *, read: bool) -> bool:
     return False
 
 
-def _sets(
-    preset: Preset, kind: Kind, feature_set: Callable[[str], FeatureSetFacts]
-) -> dict[str, FeatureSetFacts]:
-    found = {}
-    for feature in preset.reads:
-        # What is not there, or cannot even be named without its weights, is done without.
-        with suppress(*((NotFound, WeightsMissing) if kind.optional else ())):
-            found[str(feature)] = feature_set(feature)
-    return found
-
-
-def _require_rows(run: RunInProgress, part: Part) -> None:
-    if not len(part):
-        raise NothingToTrain(
-            f"no training video has its features: {dict(run.outcome.codes)} of "
-            f"{run.outcome.n_skipped} in the split; run the extract commands, or `split create` "
-            "anew"
-        )
-
-
-def _card(
-    part: Part,
-    preset: Preset,
-    feature_sets: Mapping[str, str],
-    split: SplitFacts,
-    seed: int,
-) -> ModelCard:
+def _card(plan: _Plan, part: Part) -> ModelCard:
     """Fit whatever comes from the training rows alone: scales, quartiles, constants."""
+    preset = plan.preset
     edges = QuartileEdges.fit(part.views_k)
     return ModelCard(
         kind=preset.kind,
@@ -339,94 +304,107 @@ def _card(
         constants=Constants.fit(part.views_k),
         objective=preset.objective,
         medians_k=edges.medians(part.views_k) if preset.objective == "quartile" else None,
-        feature_sets=feature_sets,
-        split_sha256=split.sha256,
-        seed=seed,
+        feature_sets=plan.hashes,
+        split_sha256=plan.split.sha256,
+        seed=plan.request.seed,
         fit={} if preset.fit is None else asdict(preset.fit),
     )
 
 
-def _fitted(run: RunInProgress, training: _Training, reader: Reader, state_file: Path) -> Network:
-    run.expect(1)
-    solve = training.kind.solve
-    if solve is not None:
-        scratch = training.data / SCRATCH_FOLDER / state_file.stem
-        # What a killed training has left there is of no use to this one.
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
-        try:
-            return solve(
-                training.preset.network,
-                SolveRequest(
-                    train=training.rows["train"],
-                    val=training.rows["val"],
-                    target=training.card.target,
-                    seed=training.card.seed,
-                    scratch=scratch,
-                    note=lambda code, detail: run.note(training.preset.name, code, detail),
-                    progress=training.progress.note,
-                ),
-            )
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    config = training.preset.fit
-    assert config is not None  # whatever is not solved has settings to be trained with
-    training.progress.expect(config.epochs)
+def _fitted(
+    run: RunInProgress,
+    plan: _Plan,
+    rows: Mapping[str, PartRows],
+    card: ModelCard,
+    state_file: Path,
+    progress: Progress,
+) -> Network:
+    """Compute the network, with no transaction open."""
+    if plan.preset.fit is not None:
+        progress.expect(plan.preset.fit.epochs)
 
     def on_epoch(report: EpochReport) -> None:
         run.metric("train", "loss", report.train_loss, step=report.epoch)
         if report.val_loss is not None:
             run.metric("val", "loss", report.val_loss, step=report.epoch)
-        training.progress.advance()
-        training.progress.note(f"loss {report.loss:.3f}")
+        progress.advance()
+        progress.note(f"loss {report.loss:.3f}")
 
-    def read(row: TrainingRow) -> Example:
-        return reader(row.video_id, row.features, row.views_k)
-
-    train_rows = Dataset(training.parts["train"].refs, read)
-    network = _initial(training.preset, train_rows, training.card.seed)
-    fit(
-        network,
-        train_rows,
-        Dataset(training.parts["val"].refs, read),
-        config,
-        training.card.target,
-        edges=training.card.edges,
-        on_epoch=on_epoch,
-        state_file=state_file,
-    )
-    return network
+    with _scratch(plan.data / SCRATCH_FOLDER / state_file.stem) as scratch:
+        inputs = TrainingInputs(
+            train=rows["train"],
+            val=rows["val"],
+            target=card.target,
+            edges=card.edges,
+            seed=card.seed,
+            scratch=scratch,
+            state_file=state_file,
+            note=lambda code, detail: run.note(plan.preset.name, code, detail),
+            progress=progress.note,
+            on_epoch=on_epoch,
+        )
+        return plan.kind.train(plan.preset, inputs)
 
 
-def _initial(preset: Preset, rows: Iterable[Example], seed: int) -> Network:
-    # Forked, so that the seed decides this network and nothing else.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return find_kind(preset.kind).build(preset.sized(shapes_of(rows, preset)))
-
-
-def _judged_on(
-    catalog: Catalog, parts: Mapping[str, Part], wanted: Wanted, reader: Reader
-) -> dict[str, PartRows]:
-    """All of val and holdout; of train, which proves nothing, no more than tells an overfit."""
-    thinned = {**parts, "train": parts["train"].thinned(IN_SAMPLE_ROWS)}
-    return {part: PartRows(catalog, thinned[part], wanted, reader) for part in PARTS}
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """An empty folder, for as long as the block runs."""
+    # What a killed training has left there is of no use to this one.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _evaluated(
-    run: RunInProgress, training: _Training, network: Network
+    run: RunInProgress,
+    kind: Kind,
+    rows: Mapping[str, PartRows],
+    network: Network,
+    card: ModelCard,
 ) -> dict[str, dict[str, float]]:
     """Measure every part beside the constants, and record it."""
-    card = training.card
     scorer = Scorer(network, card.target, card.edges, card.medians_k)
     scores = {}
-    for part in PARTS:
-        judged = Judged()
-        for example in training.judged_on[part]:
-            assert example.views_k is not None  # the rows of a split are labelled
-            said = scorer(example)
-            judged.add(example.views_k, said.views_k, said.low_k, said.high_k, said.quartile)
-        scores[part] = judged.metrics(card)
-        for metric, value in scores[part].items():
-            run.metric(part, metric, value)
+    with kind.threads():
+        for part in PARTS:
+            judged = Judged()
+            for example in rows[part]:
+                assert example.views_k is not None  # the rows of a split are labelled
+                said = scorer(example)
+                judged.add(example.views_k, said.views_k, said.low_k, said.high_k, said.quartile)
+            scores[part] = judged.metrics(card)
+            for metric, value in scores[part].items():
+                run.metric(part, metric, value)
     return scores
+
+
+def _registered(
+    catalog: Catalog,
+    run: RunInProgress,
+    plan: _Plan,
+    network: Network,
+    card: ModelCard,
+    reader: Reader,
+    artifact: str,
+    inputs: str,
+) -> ModelFacts:
+    """Write the file first, then the row."""
+    sha256 = save_checkpoint(plan.data / artifact, network, card)
+    with catalog.write() as session:
+        return add_model_version(
+            session,
+            name=plan.name,
+            model_kind=plan.preset.kind,
+            artifact_uri=artifact,
+            sha256=sha256,
+            hyper=plan.hyper(network, card, reader),
+            target=card.target.to_json(),
+            quartile_edges=card.edges.to_json(),
+            split_id=plan.split.id,
+            train_run_id=run.id,
+            feature_set_ids=[facts.id for facts in plan.sets.values()],
+            inputs_hash=inputs,
+        )

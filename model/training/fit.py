@@ -1,11 +1,8 @@
-"""Training of a network by gradient."""
+"""Fitting a network to labelled rows: losses, learning rate, and the two passes of an epoch."""
 
-import json
-import logging
 import math
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,20 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from features.errors import FeatureError
-from features.weights import load_weights, map_tensors, save_weights
 from model.base import Network
-from model.batches import Batch, Dataset, batches, shuffled
-from model.errors import BadCheckpoint, BadSetting, NotFinite, NothingToTrain
+from model.batches import Batch, IndexedRows, batches, shuffled
+from model.errors import BadSetting, NothingToTrain
 from model.quantiles import pinball
 from model.targets import QuartileEdges, TargetTransform
-from model.training.world import Device, Precision, World
+from model.training.loop import (
+    EpochReport,
+    Limits,
+    StateFile,
+    Stopped,
+    Training,
+    require_finite,
+)
+from model.training.world import Device, Precision, World, device_of, seeded
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-log = logging.getLogger(__name__)
-
 
 Loss = Literal["mse", "mae", "huber", "pinball", "cross_entropy"]
 CLASS_LOSS: Loss = "cross_entropy"
@@ -133,123 +133,6 @@ class FitConfig:
         return self.lr * rise * 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / self.epochs)))
 
 
-KIND = "training_state"
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """Losses of one epoch on the target's scale; val_loss is None where nothing validates."""
-
-    epoch: int
-    train_loss: float
-    val_loss: float | None
-    seconds: float
-
-    @property
-    def loss(self) -> float:
-        """What decides which epoch is best."""
-        return self.train_loss if self.val_loss is None else self.val_loss
-
-
-@dataclass
-class TrainingState:
-    """How far a training has come.
-
-    best: weights of the best epoch, in memory or mapped from the state's file; empty while the
-    network itself has them.
-    """
-
-    curve: list[EpochReport] = field(default_factory=list)
-    best_epoch: int = 0
-    best: dict[str, Tensor] = field(default_factory=dict)
-
-    @property
-    def best_loss(self) -> float:
-        """Loss of the best epoch so far; infinite before the first."""
-        return self.curve[self.best_epoch - 1].loss if self.best_epoch else float("inf")
-
-    @property
-    def is_last_best(self) -> bool:
-        """Whether no epoch was better than the last one."""
-        return self.best_epoch == len(self.curve)
-
-    def add(self, report: EpochReport) -> None:
-        """Note an epoch. Its weights are kept by `copy_if_best` or by `save_state`."""
-        better = report.loss < self.best_loss
-        self.curve.append(report)
-        if better or not self.best_epoch:
-            self.best_epoch = report.epoch
-
-    def copy_if_best(self, network: Network) -> None:
-        """Keep a copy of the network's weights in memory where its last epoch is the best."""
-        if self.is_last_best:
-            self.best = {
-                name: value.detach().cpu().clone() for name, value in network.state_dict().items()
-            }
-
-
-def save_state(
-    path: Path,
-    state: TrainingState,
-    network: Network,
-    optimiser: torch.optim.Optimizer,
-    set_up: Mapping[str, Any],
-) -> None:
-    """Write everything the next epoch depends on, in one file, atomically.
-
-    Copies nothing in memory: the best weights go from file to file, and afterwards the state has
-    them from the new one.
-    """
-    tensors = {f"last.{name}": value for name, value in network.state_dict().items()}
-    if not state.is_last_best:
-        tensors |= {f"best.{name}": value for name, value in state.best.items()}
-    for index, slots in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{name}": value for name, value in slots.items()}
-    extra = {
-        "curve": [asdict(report) for report in state.curve],
-        "best_epoch": state.best_epoch,
-        "set_up": set_up,
-    }
-    save_weights(path, KIND, {}, tensors, extra)
-    state.best = _best(map_tensors(path), state)
-
-
-def load_state(
-    path: Path | None,
-    network: Network,
-    optimiser: torch.optim.Optimizer,
-    set_up: Mapping[str, Any],
-) -> TrainingState | None:
-    """State to go on from, put into network and optimiser; None where no file is.
-
-    Raises BadCheckpoint where the file belongs to a training of another set-up.
-    """
-    if path is None or not path.exists():
-        return None
-    try:
-        held = load_weights(path)
-    except FeatureError as error:
-        raise BadCheckpoint(f"{path} holds no training state: {error}") from error
-    found = held.extra.get("set_up")
-    if held.kind != KIND or found != set_up:
-        raise BadCheckpoint(
-            f"{path} is the {held.kind} of another training ({found}); this one is {set_up}. "
-            "Remove the file to start anew"
-        )
-    network.load_state_dict(_below(held.tensors, "last"))
-    slots: dict[int, dict[str, Tensor]] = {}
-    for name, value in _below(held.tensors, "optimiser").items():
-        index, slot = name.split(".", 1)
-        # Copied: the optimiser changes them where they are, and this file will be replaced.
-        slots.setdefault(int(index), {})[slot] = value.clone()
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": slots, "param_groups": groups})
-    curve = [EpochReport(**report) for report in held.extra["curve"]]
-    state = TrainingState(curve, int(held.extra["best_epoch"]))
-    state.best = _best(held.tensors, state)
-    return state
-
-
 def set_up_of(
     network: Network,
     config: "DataclassInstance",
@@ -258,31 +141,17 @@ def set_up_of(
     *,
     n_rows: int,
 ) -> dict[str, Any]:
-    """What a training's state must have been made with to be gone on with, as JSON has it."""
+    """What a training's state must have been made with to be gone on with."""
     settings = asdict(config)
     # How long a call may take, and where, says nothing about where the training is.
     for name in ("max_minutes", "device"):
         settings.pop(name, None)
-    document = {
+    return {
         "network": asdict(network.config),
         "fit": settings,
         "target": target.to_json(),
         "edges": None if edges is None else edges.to_json(),
         "n_rows": n_rows,
-    }
-    plain: dict[str, Any] = json.loads(json.dumps(document))  # tuples become lists
-    return plain
-
-
-def _best(tensors: Mapping[str, Tensor], state: TrainingState) -> dict[str, Tensor]:
-    return _below(tensors, "last" if state.is_last_best else "best")
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(f"{prefix}."): value
-        for name, value in tensors.items()
-        if name.startswith(f"{prefix}.")
     }
 
 
@@ -293,18 +162,18 @@ class FitResult:
     best_epoch: int
     best_loss: float
     curve: tuple[EpochReport, ...]
-    stopped: Literal["epochs", "patience", "minutes"]
+    stopped: Stopped
 
 
 def fit(
     network: Network,
-    train: Dataset[Any],
-    val: Dataset[Any],
+    train: IndexedRows,
+    val: IndexedRows,
     config: FitConfig,
     target: TargetTransform,
     *,
     edges: QuartileEdges | None = None,
-    on_epoch: Callable[[EpochReport], None] | None = None,
+    on_epoch: Callable[[EpochReport], None] = lambda _report: None,
     state_file: Path | None = None,
 ) -> FitResult:
     """Train in place and leave the best epoch's weights in the network, in eval mode, on the CPU.
@@ -312,45 +181,29 @@ def fit(
     Best is the lowest validation loss, or training loss where `val` is empty. edges: of the
     quarters that a classifier learns. With a `state_file` every epoch is kept there, the best
     weights too and not in memory, and a call that finds one goes on from it along the same curve.
-    Raises NothingToTrain, NotFinite (loss), BadSetting, BadCheckpoint (state of another set-up).
+    Raises NothingToTrain, NotFinite (loss), BadSetting, BadCheckpoint (a file that is no state).
     """
     if len(train) == 0:
         raise NothingToTrain("the train part has no row; training needs at least 1")
-    device = _device(config.device)
+    world = World(device_of(config.device))
     wanted = _Wanted(config, target, edges)
-    network.to(device)
+    network.to(world.device)
     optimiser = OPTIMISERS[config.optimiser](
         network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
     )
-    session = _Session(network, optimiser, config, wanted, World(device))
     set_up = set_up_of(network, config, target, edges, n_rows=len(train))
-    state = load_state(state_file, network, optimiser, set_up)
-    if state is None:
+    training = Training(
+        network,
+        optimiser,
+        Limits(config.epochs, config.patience, config.max_minutes),
+        state_file=None if state_file is None else StateFile(state_file, set_up),
+    )
+    if not training.resume():
         network.prepare(batches(train, network.shapes, config.batch))
-        network.to(device)
-        state = TrainingState()
-    began = time.monotonic()
-    while (stopped := _stop(state, config, began)) is None:
-        epoch = len(state.curve) + 1
-        epoch_began = time.monotonic()
-        train_loss = session.learn(train, epoch)
-        val_loss = session.judge(val) if len(val) else None
-        report = EpochReport(epoch, train_loss, val_loss, time.monotonic() - epoch_began)
-        log.info("epoch %s of %s: train %s, val %s", epoch, config.epochs, train_loss, val_loss)
-        state.add(report)
-        if state_file is None:
-            state.copy_if_best(network)
-        else:
-            save_state(state_file, state, network, optimiser, set_up)
-        if on_epoch is not None:
-            on_epoch(report)
-    # Before the best weights come in: of a large network these three do not fit side by side.
-    optimiser.zero_grad(set_to_none=True)
-    optimiser.state.clear()
-    if config.keep == "best" and not state.is_last_best:
-        network.load_state_dict(state.best)
-    network.cpu().eval()
-    return FitResult(state.best_epoch, state.best_loss, tuple(state.curve), stopped)
+        network.to(world.device)
+    stopped = training.run(_Passes(network, optimiser, train, val, wanted, world), on_epoch)
+    training.finish(keep=config.keep)
+    return FitResult(training.best_epoch, training.best_loss, tuple(training.curve), stopped)
 
 
 @dataclass(frozen=True)
@@ -382,80 +235,56 @@ class _Wanted:
         return loss(predicted, scaled.to(predicted))
 
 
-@dataclass
-class _Session:
+@dataclass(frozen=True)
+class _Passes:
     network: Network
     optimiser: torch.optim.Optimizer
-    config: FitConfig
+    train: IndexedRows
+    val: IndexedRows
     wanted: _Wanted
     world: World
 
-    def learn(self, train: Dataset[Any], epoch: int) -> float:
-        """One epoch of steps; mean loss over its rows."""
+    def learn(self, epoch: int) -> float:
+        config = self.wanted.config
         self.network.train()
-        order = shuffled(len(train), seed=self.config.seed, epoch=epoch)
-        n_steps = math.ceil(len(order) / self.config.batch)
+        order = shuffled(len(self.train), seed=config.seed, epoch=epoch)
+        n_steps = math.ceil(len(order) / config.batch)
         total = 0.0
-        device = self.world.device
-        gpus = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices=gpus):
-            # Dropout is a function of seed and epoch, so a resumed run draws the same.
-            torch.manual_seed(self.config.seed * 1_000_003 + epoch)
-            stream = batches(train, self.network.shapes, self.config.batch, order)
+        with seeded(config.seed * 1_000_003 + epoch, self.world.device):  # dropout
+            stream = batches(self.train, self.network.shapes, config.batch, order)
             for step, batch in enumerate(stream):
-                within = (step + 1) / n_steps if self.config.lr_every == "step" else 0.0
-                lr = self.config.lr_at(epoch - 1 + within)
+                within = (step + 1) / n_steps if config.lr_every == "step" else 0.0
+                lr = config.lr_at(epoch - 1 + within)
                 for group in self.optimiser.param_groups:
                     group["lr"] = lr
                 self.optimiser.zero_grad(set_to_none=True)
                 loss = self._loss(batch, f"epoch {epoch}")
                 loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
-                if self.config.clip_norm is not None:
-                    nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
+                if config.clip_norm is not None:
+                    nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
                 self.optimiser.step()
                 total += float(loss.detach()) * len(batch)
         return total / len(order)
 
-    def judge(self, val: Dataset[Any]) -> float:
-        """Mean loss over the rows of `val`, without dropout."""
+    def judge(self) -> float | None:
+        if not len(self.val):
+            return None
         self.network.eval()
         total = 0.0
         with torch.inference_mode():
-            for batch in batches(val, self.network.shapes, self.config.batch):
+            for batch in batches(self.val, self.network.shapes, self.wanted.config.batch):
                 total += float(self._loss(batch, "validation")) * len(batch)
-        return total / len(val)
+        return total / len(self.val)
 
     def _loss(self, batch: Batch, when: str) -> Tensor:
         if batch.views_k is None:
             raise NothingToTrain(f"a row among videos {batch.video_ids} has no view count")
-        with self.world.computing(self.config.precision):
+        with self.world.computing(self.wanted.config.precision):
             predicted = self.network(batch.to(self.world.device))
         loss = self.wanted.loss(predicted, batch.views_k)
-        if not bool(torch.isfinite(loss)):
-            raise NotFinite(
-                f"loss is {float(loss.detach())} in {when} for videos {batch.video_ids}; "
-                "a lower learning rate or a standardised target keeps it finite"
-            )
+        require_finite(
+            float(loss.detach()),
+            f"{when} for videos {batch.video_ids}",
+            "a lower learning rate or a standardised target keeps it finite",
+        )
         return loss
-
-
-def _device(asked: Device) -> torch.device:
-    has_gpu = torch.cuda.is_available()
-    if asked == "cuda" and not has_gpu:
-        raise BadSetting("device cuda: torch finds no GPU; set device to auto or cpu")
-    return torch.device("cuda" if has_gpu and asked != "cpu" else "cpu")
-
-
-def _stop(
-    state: TrainingState, config: FitConfig, began: float
-) -> Literal["epochs", "patience", "minutes"] | None:
-    done = len(state.curve)
-    if done >= config.epochs:
-        return "epochs"
-    if done == 0:
-        return None
-    if config.patience is not None and done - state.best_epoch >= config.patience:
-        return "patience"
-    if config.max_minutes is not None and time.monotonic() - began >= 60 * config.max_minutes:
-        return "minutes"
-    return None

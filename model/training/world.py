@@ -1,17 +1,17 @@
-"""Where a training computes: a device, and the other processes of `torchrun` if there are any."""
+"""Where a computation runs: device, precision, threads, seed, and `torchrun`'s other processes."""
 
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, distributed
 
+from features.device import bf16_units
 from model.errors import BadSetting
 
 
@@ -32,18 +32,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def threads_for(*, is_solved: bool) -> AbstractContextManager[None]:
-    """One thread to score with where the model was solved, all there are for a network.
-
-    Row by row, modern's search among 20,000 neighbours took 6 ms with two threads, 1 ms with one.
-    """
-    return one_thread() if is_solved else nullcontext()
-
-
 CPU = torch.device("cpu")
-CPU_INFO = Path("/proc/cpuinfo")
-#: What a processor that computes in bfloat16 calls it: x86 with vectors or matrices, ARM.
-BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -99,25 +88,40 @@ class World:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
 
+def device_of(asked: Device) -> torch.device:
+    """What "auto" means: the GPU where there is one. BadSetting where there is none to be had."""
+    has_gpu = torch.cuda.is_available()
+    if asked == "cuda" and not has_gpu:
+        raise BadSetting("device cuda: torch finds no GPU; set device to auto or cpu")
+    return torch.device("cuda" if has_gpu and asked != "cpu" else "cpu")
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
+    """Draw from this seed, there too, as long as the block runs; others' numbers stay as they were.
+
+    What is drawn inside is a function of the seed, so a training that goes on draws the same.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
 @contextmanager
 def join(device: Device) -> Iterator[World]:
     """Find the other processes that `torchrun` started, for as long as the block runs.
 
     Raises BadSetting where a GPU is asked for and there is none.
     """
-    has_gpu = torch.cuda.is_available()
-    if device == "cuda" and not has_gpu:
-        raise BadSetting("device cuda: torch finds no GPU; set device to auto or cpu")
-    kind = "cuda" if has_gpu and device != "cpu" else "cpu"
+    here = device_of(device)
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield World(torch.device(kind))
+        yield World(here)
         return
-    here = CPU
-    if kind == "cuda":
-        here = torch.device(kind, int(os.environ["LOCAL_RANK"]))
+    if here.type == "cuda":
+        here = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(here)
-    distributed.init_process_group("nccl" if kind == "cuda" else "gloo")
+    distributed.init_process_group("nccl" if here.type == "cuda" else "gloo")
     try:
         yield World(here, distributed.get_rank(), size)
     finally:
@@ -130,14 +134,4 @@ def resolved(precision: Precision, device: torch.device) -> Literal["fp32", "bf1
         return precision
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    text = CPU_INFO.read_text(encoding="utf-8") if CPU_INFO.exists() else ""
-    return "bf16" if has_bf16(text) else "fp32"
-
-
-def has_bf16(cpu_info: str) -> bool:
-    """Whether the processor that Linux describes so computes in bfloat16."""
-    lines = (line.partition(":") for line in cpu_info.splitlines())
-    return any(
-        name.strip() in ("flags", "Features") and not BF16_FLAGS.isdisjoint(value.split())
-        for name, _colon, value in lines
-    )
+    return "bf16" if bf16_units() else "fp32"

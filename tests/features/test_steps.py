@@ -22,7 +22,7 @@ from features.steps import count_to_extract, drop_from_shard, extract, find_set,
 from features.store import FeatureStore
 from features.video.clip import ClipConfig
 from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
-from model.training.pretraining import Epoch, save_autoencoder
+from model.training.pretraining import save_autoencoder
 from tests.catalog.factories import seen, video_facts
 from tests.features.media import make_media
 from tests.features.plans import ToyExtractor
@@ -260,7 +260,7 @@ def test_visual_is_made_from_the_clips_that_are_there(catalog, clips, folder, tm
     clip_plan, _outcome = clips
     weights = tmp_path / "autoencoder.safetensors"
     network = ConvLstmAutoencoder(ConvLstmConfig(hidden=4))
-    sha256 = save_autoencoder(weights, network, {"best": Epoch(1, 1.0, 1.0).number})
+    sha256 = save_autoencoder(weights, network, {"best": 1})
     clip_set = find_set(catalog, clip_plan)
     plan = VisualPlan(clip_set.config_hash, weights, sha256, clip_plan.store_root)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 
 from model.base import Network
-from model.batches import Batch, Dataset, Example, InputShapes, collate
+from model.batches import Batch, Example, InputShapes, collate
 from model.networks.cnn3d import Cnn3dConfig
 from model.networks.fused import FusedConfig, FusedRegressor
 from model.networks.swin3d import Swin3dConfig
@@ -71,11 +71,6 @@ def watched_examples(n: int = 8, *, seed: int = 0) -> list[Example]:
         views_k = 10.0 * 3.0 ** (video_id / n)
         rows.append(Example(video_id, views_k=views_k, clip=clip.to(torch.uint8)))
     return rows
-
-
-def dataset(rows: list[Example]) -> Dataset[Example]:
-    """The rows as a dataset that hands out what it is given."""
-    return Dataset(rows, lambda row: row)
 
 
 def scored_k(

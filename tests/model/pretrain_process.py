@@ -2,7 +2,6 @@
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +32,11 @@ def main(folder: Path) -> None:
             TRAIN,
             VAL,
             CONFIG,
-            checkpoint=folder / "checkpoint",
-            on_epoch=lambda _epoch: None,
+            state_file=folder / "state",
+            on_epoch=lambda _report: None,
             world=world,
         )
-        extra = {"curve": [asdict(epoch) for epoch in found.curve]}
+        extra = {"curve": found.curve_document()}
         save_autoencoder(folder / f"rank-{world.rank}", found.last, extra)
         summary = {"size": world.size, "told": told}
         (folder / f"rank-{world.rank}.json").write_text(json.dumps(summary), encoding="utf-8")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.batches import Dataset, Example, InputShapes, batches, collate, shuffled
+from model.batches import Example, InputShapes, batches, collate, shapes_of, shuffled
 from model.errors import BadSetting, IncompatibleFeatures, NotFinite, NothingToTrain
 from tests.model.factories import SHAPES, examples
 
@@ -53,25 +53,31 @@ def test_no_rows_are_no_batch():
 def test_rows_are_read_when_asked_for_and_in_order():
     read: list[int] = []
 
-    def load(ref: int) -> Example:
-        read.append(ref)
-        return Example(ref)
+    class Watched(list):
+        def __getitem__(self, index):
+            read.append(index)
+            return super().__getitem__(index)
 
-    stream = batches(Dataset(range(100, 105), load), SHAPES, 2, order=[4, 0, 2, 1, 3])
+    rows = Watched(Example(100 + index) for index in range(5))
+    stream = batches(rows, SHAPES, 2, order=[4, 0, 2, 1, 3])
     assert next(stream).video_ids == (104, 100)
-    assert read == [104, 100]
+    assert read == [4, 0]
     assert [batch.video_ids for batch in stream] == [(102, 101), (103,)]
-
-
-def test_a_dataset_can_be_read_through_and_again():
-    rows = Dataset(range(3), Example)
-    assert [row.video_id for row in rows] == [row.video_id for row in rows] == [0, 1, 2]
-    assert len(rows) == 3
 
 
 def test_a_batch_of_none_is_refused():
     with pytest.raises(BadSetting):
-        next(batches(Dataset(range(3), Example), SHAPES, 0))
+        next(batches([Example(1)], SHAPES, 0))
+
+
+def test_shapes_are_those_of_the_first_rows_that_have_them():
+    visual, audio = np.zeros((8, 4, 4)), np.zeros((3, 8))
+    rows = [Example(1), Example(2, visual), Example(3, audio=audio), Example(4, audio)]
+    assert shapes_of(rows) == InputShapes((8, 4, 4), (3, 8))
+    assert shapes_of(rows[:2]) == InputShapes(visual=(8, 4, 4))
+    clip = np.zeros((3, 6, 20, 12), np.uint8)
+    assert shapes_of([Example(5, clip=clip), *rows]) == InputShapes(clip=(3, 6, 20, 12))
+    assert shapes_of([]) == InputShapes()
 
 
 def test_an_epoch_has_its_own_order_and_always_the_same():

@@ -13,7 +13,7 @@ from model.scoring import Scorer
 from model.solved.constants import Constants, solve_constant
 from model.targets import QuartileEdges, TargetTransform
 from model.training.fit import FitConfig
-from tests.model.factories import TINY, TINY_PAPER, batch_of, dataset, examples, network, scored_k
+from tests.model.factories import TINY, TINY_PAPER, batch_of, examples, network, scored_k
 
 VIEWS_K = [1.0, 20.0, 300.0, 4000.0]
 CARD = ModelCard(
@@ -40,7 +40,7 @@ def test_what_is_read_back_scores_equal_to_the_last_bit(tmp_path: Path, config):
     assert held.card == CARD
     assert held.network.config == config
     assert not held.network.training
-    rows = dataset(examples())
+    rows = examples()
     assert scored_k(held.network, rows, CARD.target) == scored_k(fused, rows, CARD.target)
 
 

@@ -1,12 +1,14 @@
 """Settings, seeds and names that nobody can train with are refused in one line."""
 
+from dataclasses import fields
 from datetime import UTC, datetime
 
 import pytest
 
 from catalog.facts import Candidate
+from model.base import NOT_SET
 from model.errors import BadCheckpoint, BadSetting
-from model.registry import LEARNED, PRESETS, find_kind, find_preset, with_overrides
+from model.registry import PRESETS, find_kind, find_preset, with_overrides
 from model.split import SplitConfig, label_place
 from model.steps import TrainRequest
 from model.training.fit import FitConfig
@@ -53,9 +55,12 @@ def test_a_setting_of_another_type_or_range_is_refused(preset, setting, value):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_takes_the_settings_that_it_has(preset):
     held = find_preset(preset)
-    network, fit = (vars(config) if config else {} for config in (held.network, held.fit))
-    if find_kind(held.kind).solve is not None:
-        network = {name: network[name] for name in network.keys() - {*LEARNED, "seed"}}
+    network = {
+        one.name: getattr(held.network, one.name)
+        for one in fields(held.network)
+        if NOT_SET not in one.metadata
+    }
+    fit = vars(held.fit) if held.fit else {}
     for settings in ({"network": network}, {"fit": fit}, {"network": network, "fit": fit}):
         assert with_overrides(held, **settings) == held
     # And really takes them: a size that is another makes another network.

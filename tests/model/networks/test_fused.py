@@ -6,7 +6,7 @@ import torch
 from model.batches import Example, batches, collate
 from model.errors import BadSetting
 from model.networks.fused import FusedConfig, FusedRegressor, describe_fused, sinusoids
-from tests.model.factories import SHAPES, TINY, TINY_PAPER, batch_of, dataset, examples, network
+from tests.model.factories import SHAPES, TINY, TINY_PAPER, batch_of, examples, network
 
 
 def test_has_the_parameters_that_were_published():
@@ -29,7 +29,7 @@ def test_works_at_other_clip_sizes(height_px, width_px, token):
     assert config.visual_width == token
     built = FusedRegressor(config).eval()
     rows = [Example(1, torch.randn(64, height_px, width_px), torch.randn(7, 512))]
-    batch = next(batches(dataset(rows), built.shapes, 1))
+    batch = next(batches(rows, built.shapes, 1))
     assert built(batch).shape == (1,)
     counted = sum(parameter.numel() for parameter in built.parameters())
     assert describe_fused(config)["total"] == counted
@@ -129,7 +129,7 @@ def test_modalities_are_hidden_in_training_only():
 
 def test_scales_come_from_rows_that_have_the_feature():
     fused, rows = network(), examples()
-    fused.prepare(batches(dataset(rows), SHAPES, 3))
+    fused.prepare(batches(rows, SHAPES, 3))
     heard = torch.stack([row.audio for row in rows if row.audio is not None])
     torch.testing.assert_close(fused.scalers["audio"].mean, heard.mean(0))
 

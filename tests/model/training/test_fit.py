@@ -7,23 +7,20 @@ import pytest
 import torch
 
 from features.weights import load_weights
-from model.batches import Dataset, Example
+from model.batches import Example
 from model.errors import BadCheckpoint, BadSetting, NotFinite, NothingToTrain
 from model.registry import PRESETS
 from model.targets import QuartileEdges, TargetTransform
 from model.training.fit import (
     LOSSES,
-    EpochReport,
     FitConfig,
     FitResult,
-    TrainingState,
     fit,
-    load_state,
     loss_of,
-    save_state,
     set_up_of,
 )
-from tests.model.factories import TINY, TINY_PAPER, batch_of, dataset, examples, network, scored_k
+from model.training.loop import EpochReport
+from tests.model.factories import TINY, TINY_PAPER, examples, network, scored_k
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name != "cross_entropy"])
@@ -77,82 +74,6 @@ def test_refuses_settings_that_cannot_train(settings):
         FitConfig(**settings)
 
 
-SET_UP = {"lr": 0.1}
-
-
-def stepped():
-    """A network and an optimiser that have made a step."""
-    fused = network()
-    optimiser = torch.optim.Adam(fused.parameters(), lr=0.1)
-    fused(batch_of(examples())).sum().backward()
-    optimiser.step()
-    return fused, optimiser
-
-
-def test_validation_decides_where_there_is_one():
-    assert EpochReport(1, train_loss=1.0, val_loss=2.0, seconds=0.0).loss == 2.0
-    assert EpochReport(1, train_loss=1.0, val_loss=None, seconds=0.0).loss == 1.0
-
-
-def test_nothing_learnt_yet_is_worse_than_anything():
-    assert TrainingState().best_loss == pytest.approx(float("inf"))
-
-
-@pytest.mark.parametrize("on_disk", [False, True])
-def test_keeps_the_best_weights_and_not_the_weights_themselves(tmp_path: Path, on_disk):
-    fused, optimiser = stepped()
-    state = TrainingState()
-
-    def keep(report: EpochReport) -> None:
-        state.add(report)
-        if on_disk:
-            save_state(tmp_path / "state", state, fused, optimiser, SET_UP)
-        else:
-            state.copy_if_best(fused)
-
-    keep(EpochReport(1, 1.0, 0.5, 0.0))
-    kept = state.best["head.1.bias"].item()
-    fused.head[1].bias.data.fill_(9.0)
-    keep(EpochReport(2, 0.9, 0.6, 0.0))
-    keep(EpochReport(3, 0.9, 0.6, 0.0))
-    assert (state.best_epoch, state.best_loss) == (1, 0.5)
-    assert state.best["head.1.bias"].item() == kept
-    keep(EpochReport(4, 0.8, 0.4, 0.0))
-    assert state.best["head.1.bias"].item() == 9.0
-
-
-def test_what_was_kept_comes_back_to_the_bit(tmp_path: Path):
-    fused, optimiser = stepped()
-    state = TrainingState()
-    state.add(EpochReport(1, 1.0, 0.5, 2.0))
-    save_state(tmp_path / "state", state, fused, optimiser, SET_UP)
-    fused.head[1].bias.data.fill_(9.0)
-    state.add(EpochReport(2, 0.9, 0.7, 2.0))
-    save_state(tmp_path / "state", state, fused, optimiser, SET_UP)
-    other = network(seed=1)
-    theirs = torch.optim.Adam(other.parameters(), lr=0.1)
-    held = load_state(tmp_path / "state", other, theirs, SET_UP)
-    assert held is not None
-    assert (held.curve, held.best_epoch) == (state.curve, 1)
-    assert held.best.keys() == state.best.keys()
-    for name, value in held.best.items():
-        assert torch.equal(value, state.best[name])
-    for ours, there in zip(fused.parameters(), other.parameters(), strict=True):
-        assert torch.equal(ours, there)
-        for name, value in optimiser.state[ours].items():
-            assert torch.equal(value, theirs.state[there][name])
-
-
-def test_the_state_of_another_training_is_refused(tmp_path: Path):
-    fused, optimiser = stepped()
-    state = TrainingState()
-    state.add(EpochReport(1, 1.0, 0.5, 2.0))
-    save_state(tmp_path / "state", state, fused, optimiser, SET_UP)
-    with pytest.raises(BadCheckpoint, match="another training"):
-        load_state(tmp_path / "state", fused, optimiser, {"lr": 0.2})
-    assert load_state(tmp_path / "none", fused, optimiser, SET_UP) is None
-
-
 def test_where_and_how_long_a_training_computes_is_no_part_of_what_it_is():
     fused, target = network(), TargetTransform("raw")
 
@@ -185,7 +106,7 @@ class Interrupted(Exception):
 
 def train(config: FitConfig = QUICK, **keywords: object) -> tuple[FitResult, list[float]]:
     fused = network()
-    result = fit(fused, dataset(ROWS), dataset(VAL), config, TARGET, **keywords)
+    result = fit(fused, ROWS, VAL, config, TARGET, **keywords)
     return result, list(scored_k(fused, VAL, TARGET).values())
 
 
@@ -194,7 +115,7 @@ def test_the_paper_settings_do_not_train():
     assert settings is not None
     target = TargetTransform.fit([row.views_k or 0.0 for row in ROWS], "standard")
     fused, untouched = network(TINY_PAPER), network(TINY_PAPER)
-    fit(fused, dataset(ROWS), dataset(VAL), settings, target)
+    fit(fused, ROWS, VAL, settings, target)
     for learnt, drawn in zip(fused.parameters(), untouched.parameters(), strict=True):
         torch.testing.assert_close(learnt, drawn, atol=1e-7, rtol=0)
 
@@ -216,7 +137,7 @@ def test_keeps_the_weights_of_the_best_epoch():
     fused = network()
     # Without a ceiling, which would cut scores that the loss counts whole.
     target = replace(TARGET, ceiling_k=None)
-    result = fit(fused, dataset(ROWS), dataset(VAL), wild, target, on_epoch=seen.append)
+    result = fit(fused, ROWS, VAL, wild, target, on_epoch=seen.append)
     losses = [report.loss for report in seen]
     assert result.best_loss == min(losses)
     assert losses[result.best_epoch - 1] == min(losses)
@@ -264,11 +185,11 @@ def test_a_finished_training_is_not_done_again(tmp_path: Path):
     assert again == first
 
 
-def test_refuses_to_go_on_from_another_training(tmp_path: Path):
+def test_other_settings_begin_anew(tmp_path: Path):
     state_file = tmp_path / "state.safetensors"
     train(state_file=state_file)
-    with pytest.raises(BadCheckpoint, match="another training"):
-        train(replace(QUICK, lr=0.1), state_file=state_file)
+    other = replace(QUICK, lr=0.1)
+    assert train(other, state_file=state_file) == train(other)
 
 
 def test_refuses_to_go_on_from_a_file_that_is_no_state(tmp_path: Path):
@@ -282,26 +203,27 @@ def test_a_loss_that_is_no_number_stops_the_training():
     fused = network()
     fused.head[1].weight.data.fill_(float("inf"))
     with pytest.raises(NotFinite, match="videos"):
-        fit(fused, dataset(ROWS), dataset(VAL), QUICK, TARGET)
+        fit(fused, ROWS, VAL, QUICK, TARGET)
 
 
 def test_no_rows_cannot_be_trained_on():
     with pytest.raises(NothingToTrain):
-        fit(network(), dataset([]), dataset(VAL), QUICK, TARGET)
+        fit(network(), [], VAL, QUICK, TARGET)
     unlabelled = [replace(row, views_k=None) for row in ROWS]
     with pytest.raises(NothingToTrain, match="no view count"):
-        fit(network(), dataset(unlabelled), dataset(VAL), QUICK, TARGET)
+        fit(network(), unlabelled, VAL, QUICK, TARGET)
 
 
 def test_reads_rows_when_it_needs_them():
-    held: list[int] = []
+    read: list[int] = []
 
-    def load(row: Example) -> Example:
-        held.append(row.video_id)
-        return row
+    class Watched(list[Example]):
+        def __getitem__(self, index):
+            read.append(index)
+            return super().__getitem__(index)
 
-    fit(network(), Dataset(ROWS, load), dataset([]), replace(QUICK, epochs=2), TARGET)
-    assert len(held) == 3 * len(ROWS)  # once for the scales, once an epoch
+    fit(network(), Watched(ROWS), [], replace(QUICK, epochs=2), TARGET)
+    assert len(read) == 3 * len(ROWS)  # once for the scales, once an epoch
 
 
 @pytest.mark.parametrize("tau", [0.1, 0.9])
@@ -309,7 +231,7 @@ def test_pinball_learns_the_quantile_that_it_is_asked_for(tau):
     same = [replace(row, visual=ROWS[0].visual, audio=None) for row in examples(20)]
     settings = replace(QUICK, epochs=60, batch=20, lr=3e-3, loss="pinball", tau=tau)
     fused = network(replace(TINY_PAPER, dropout=0.0))
-    fit(fused, dataset(same), dataset([]), settings, TARGET)
+    fit(fused, same, [], settings, TARGET)
     learnt = list(scored_k(fused, same, TARGET).values())
     below = np.mean([row.views_k <= k for row, k in zip(same, learnt, strict=True)])
     assert below == pytest.approx(tau, abs=0.1)
@@ -319,23 +241,23 @@ def test_classes_are_learnt_by_quarters_of_the_training_rows():
     edges = QuartileEdges.fit([row.views_k or 0.0 for row in ROWS])
     fused = network(replace(TINY, outputs=4))
     settings = replace(QUICK, loss="cross_entropy")
-    result = fit(fused, dataset(ROWS), dataset(VAL), settings, TARGET, edges=edges)
+    result = fit(fused, ROWS, VAL, settings, TARGET, edges=edges)
     assert result.curve[-1].train_loss < result.curve[0].train_loss
 
 
 def test_a_classifier_without_borders_cannot_be_trained():
     settings = replace(QUICK, loss="cross_entropy")
     with pytest.raises(BadSetting, match="edges"):
-        fit(network(replace(TINY, outputs=4)), dataset(ROWS), dataset(VAL), settings, TARGET)
+        fit(network(replace(TINY, outputs=4)), ROWS, VAL, settings, TARGET)
 
 
 def test_a_loss_must_be_of_what_the_network_says():
     edges = QuartileEdges((1.0, 2.0, 3.0))
     with pytest.raises(BadSetting, match="cross_entropy is for classes"):
-        fit(network(replace(TINY, outputs=4)), dataset(ROWS), dataset(VAL), QUICK, TARGET)
+        fit(network(replace(TINY, outputs=4)), ROWS, VAL, QUICK, TARGET)
     settings = replace(QUICK, loss="cross_entropy")
     with pytest.raises(BadSetting, match="one number"):
-        fit(network(), dataset(ROWS), dataset(VAL), settings, TARGET, edges=edges)
+        fit(network(), ROWS, VAL, settings, TARGET, edges=edges)
 
 
 def test_in_bf16_it_learns_about_the_same():
@@ -347,29 +269,29 @@ def test_in_bf16_it_learns_about_the_same():
 
 def test_weights_stay_in_full_precision():
     fused = network()
-    fit(fused, dataset(ROWS), dataset(VAL), replace(QUICK, precision="bf16"), TARGET)
+    fit(fused, ROWS, VAL, replace(QUICK, precision="bf16"), TARGET)
     assert {parameter.dtype for parameter in fused.parameters()} == {torch.float32}
 
 
 def test_the_last_weights_can_be_kept_instead_of_the_best():
     long = replace(QUICK, epochs=12, decay="none")
     best, last = network(), network()
-    result = fit(best, dataset(ROWS), dataset(CONTRARY), long, TARGET)
-    fit(last, dataset(ROWS), dataset(CONTRARY), replace(long, keep="last"), TARGET)
+    result = fit(best, ROWS, CONTRARY, long, TARGET)
+    fit(last, ROWS, CONTRARY, replace(long, keep="last"), TARGET)
     assert result.best_epoch < 12
     assert not torch.equal(best.head[1].weight, last.head[1].weight)
     until = replace(long, keep="last", epochs=result.best_epoch)
     again = network()
-    fit(again, dataset(ROWS), dataset(CONTRARY), until, TARGET)
+    fit(again, ROWS, CONTRARY, until, TARGET)
     assert torch.equal(best.head[1].weight, again.head[1].weight)
 
 
 def test_the_best_weights_are_in_the_state_file_and_not_in_memory(tmp_path: Path):
     long = replace(QUICK, epochs=12, decay="none")
     kept, from_file = network(), network()
-    result = fit(kept, dataset(ROWS), dataset(CONTRARY), long, TARGET)
+    result = fit(kept, ROWS, CONTRARY, long, TARGET)
     state_file = tmp_path / "state.safetensors"
-    fit(from_file, dataset(ROWS), dataset(CONTRARY), long, TARGET, state_file=state_file)
+    fit(from_file, ROWS, CONTRARY, long, TARGET, state_file=state_file)
     assert result.best_epoch < 12
     for ours, theirs in zip(kept.parameters(), from_file.parameters(), strict=True):
         assert torch.equal(ours, theirs)
@@ -388,7 +310,7 @@ def test_a_gpu_that_is_not_there_is_not_replaced_by_something_else(monkeypatch):
 def test_trains_on_a_gpu_as_on_a_cpu():
     fused = network(replace(TINY, dropout=0.0, modality_drop=0.0))
     settings = replace(QUICK, device="cuda")
-    result = fit(fused, dataset(ROWS), dataset(VAL), settings, TARGET)
+    result = fit(fused, ROWS, VAL, settings, TARGET)
     plain = network(replace(TINY, dropout=0.0, modality_drop=0.0))
-    same = fit(plain, dataset(ROWS), dataset(VAL), QUICK, TARGET)
+    same = fit(plain, ROWS, VAL, QUICK, TARGET)
     assert result.best_loss == pytest.approx(same.best_loss, rel=1e-3)

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from features import weights
-from features.errors import WeightsMismatch
 from features.video.convlstm import ConvLstmAutoencoder, reconstruction_loss
 from features.video.visual import load_autoencoder, pad
 from features.weights import load_weights, weights_sha256
-from model.errors import BadSetting, NotFinite, NothingToTrain
-from model.training.pretraining import Epoch, PretrainConfig, pretrain, save_autoencoder
+from model.errors import BadCheckpoint, BadSetting, NotFinite, NothingToTrain
+from model.training.loop import EpochReport
+from model.training.pretraining import PretrainConfig, pretrain, save_autoencoder
 from model.training.world import join
 from tests.model import pretrain_process
 from tests.programs import HANG_S
@@ -51,10 +51,10 @@ def train(
     checkpoint: Path,
     config: PretrainConfig = CONFIG,
     read: Callable[[int], NDArray[np.uint8]] = read_clip,
-    on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
+    on_epoch: Callable[[EpochReport], None] = lambda _epoch: None,
     indices: tuple[list[int], list[int]] = (TRAIN, VAL),
-) -> tuple[ConvLstmAutoencoder, list[Epoch]]:
-    found = pretrain(read, *indices, config, checkpoint=checkpoint, on_epoch=on_epoch)
+) -> tuple[ConvLstmAutoencoder, list[EpochReport]]:
+    found = pretrain(read, *indices, config, state_file=checkpoint, on_epoch=on_epoch)
     return found.best, list(found.curve)
 
 
@@ -66,18 +66,18 @@ def assert_same(left: ConvLstmAutoencoder, right: ConvLstmAutoencoder) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> tuple[ConvLstmAutoencoder, list[Epoch]]:
+def undisturbed(tmp_path_factory) -> tuple[ConvLstmAutoencoder, list[EpochReport]]:
     return train(tmp_path_factory.mktemp("undisturbed") / "checkpoint")
 
 
 def test_the_loss_falls(tmp_path):
-    told: list[Epoch] = []
+    told: list[EpochReport] = []
     config = dataclasses.replace(CONFIG, epochs=12)
     _network, curve = train(tmp_path / "c", config, on_epoch=told.append)
     assert told == curve
-    assert [epoch.number for epoch in curve] == list(range(1, 13))
-    assert curve[-1].train_mse < 0.7 * curve[0].train_mse
-    assert curve[-1].val_mse < 0.7 * curve[0].val_mse
+    assert [report.epoch for report in curve] == list(range(1, 13))
+    assert curve[-1].train_loss < 0.7 * curve[0].train_loss
+    assert curve[-1].loss < 0.7 * curve[0].loss
 
 
 def test_the_network_of_the_best_epoch_is_given_and_its_loss_counts_frames_alike(undisturbed):
@@ -90,17 +90,17 @@ def test_the_network_of_the_best_epoch_is_given_and_its_loss_counts_frames_alike
             mse = reconstruction_loss(network(clip, lengths)[1], clip, lengths).item()
         squares += mse * clip.shape[2]
         n_frames += clip.shape[2]
-    best = min(epoch.val_mse for epoch in curve)
+    best = min(epoch.loss for epoch in curve)
     assert squares / n_frames == pytest.approx(best, rel=1e-5)
 
 
 def test_the_last_epoch_is_not_given_when_an_earlier_one_was_better(tmp_path):
     config = dataclasses.replace(CONFIG, epochs=10, patience=None)
     network, curve = train(tmp_path / "c", config, read_clip_or_its_opposite)
-    best = min(curve, key=lambda epoch: epoch.val_mse)
-    assert best.number < 10
+    best = min(curve, key=lambda epoch: epoch.loss)
+    assert best.epoch < 10
     saved = load_weights(tmp_path / "c")
-    assert saved.extra["best_epoch"] == best.number
+    assert saved.extra["best_epoch"] == best.epoch
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, saved.tensors[f"best.{name}"])
     assert not torch.equal(
@@ -173,7 +173,7 @@ def test_other_clips_start_afresh(tmp_path):
 def test_another_kind_of_file_is_not_overwritten(tmp_path, undisturbed):
     path = tmp_path / "c"
     save_autoencoder(path, undisturbed[0], {})
-    with pytest.raises(WeightsMismatch, match="expected 'pretraining'"):
+    with pytest.raises(BadCheckpoint, match="no training state"):
         train(path)
     assert load_autoencoder(path).config.hidden == 4
 
@@ -213,15 +213,15 @@ def test_it_stops_when_the_validation_loss_stays(tmp_path):
 def test_a_loss_that_is_not_finite_ends_it_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     checkpoint, told = tmp_path / "c", []
 
-    def spoil(epoch: Epoch) -> None:
-        told.append(epoch)
-        if epoch.number == 2:
+    def spoil(report: EpochReport) -> None:
+        told.append(report)
+        if report.epoch == 2:
             monkeypatch.setattr(
                 "model.training.pretraining.reconstruction_loss",
                 lambda reconstruction, *_: reconstruction.mean() * math.nan,
             )
 
-    with pytest.raises(NotFinite, match=r"became nan in epoch 3; lower lr 0\.01"):
+    with pytest.raises(NotFinite, match=r"nan in epoch 3; lower lr 0\.01"):
         train(checkpoint, on_epoch=spoil)
     saved = load_weights(checkpoint)
     assert len(told) == len(saved.extra["curve"]) == 2
@@ -283,9 +283,8 @@ def test_the_defaults_are_the_papers_but_for_the_patience():
 
 
 def test_the_saved_network_is_the_one_that_was_trained(tmp_path, undisturbed):
-    network, curve = undisturbed
-    extra = {"curve": [dataclasses.asdict(epoch) for epoch in curve]}
-    sha256 = save_autoencoder(tmp_path / "w", network, extra)
+    network, _curve = undisturbed
+    sha256 = save_autoencoder(tmp_path / "w", network, {})
     again = load_autoencoder(tmp_path / "w").eval()
     assert_same(again, network)
     assert load_weights(tmp_path / "w").sha256 == sha256
@@ -301,11 +300,11 @@ def test_the_last_epoch_is_kept_beside_the_best(tmp_path):
         TRAIN,
         VAL,
         config,
-        checkpoint=tmp_path / "c",
+        state_file=tmp_path / "c",
         on_epoch=lambda _epoch: None,
     )
     saved = load_weights(tmp_path / "c").tensors
-    assert found.best_epoch.number < 10
+    assert found.best_epoch.epoch < 10
     assert torch.equal(found.last.painter.weight, saved["last.painter.weight"])
     assert torch.equal(found.best.painter.weight, saved["best.painter.weight"])
 
@@ -317,7 +316,7 @@ def test_who_watches_the_network_changes_nothing(tmp_path, undisturbed):
         TRAIN,
         VAL,
         CONFIG,
-        checkpoint=tmp_path / "c",
+        state_file=tmp_path / "c",
         on_epoch=lambda _epoch: None,
         on_network=lambda number, network: seen.append((number, network.training)),
     )
@@ -332,15 +331,15 @@ def test_bfloat16_learns_as_fp32_does(tmp_path):
     assert all(p.dtype == torch.float32 for p in network.parameters())
     assert curve != exact
     for left, right in zip(curve, exact, strict=True):
-        assert left.val_mse == pytest.approx(right.val_mse, rel=0.02)
+        assert left.loss == pytest.approx(right.loss, rel=0.02)
 
 
 def test_an_interrupted_training_in_bfloat16_goes_on_along_its_curve(tmp_path):
     config = dataclasses.replace(CONFIG, precision="bf16")
     whole = train(tmp_path / "a", config)[1]
 
-    def stop(epoch: Epoch) -> None:
-        if epoch.number == 2:
+    def stop(report: EpochReport) -> None:
+        if report.epoch == 2:
             raise Interrupted
 
     with pytest.raises(Interrupted):
@@ -362,7 +361,7 @@ def test_losses_of_normalised_pixels_are_told_on_the_same_scale(tmp_path):
     exact = train(tmp_path / "a", config)[1][0]
     network, curve = train(tmp_path / "b", dataclasses.replace(config, normalised=True))
     assert network.config.normalised
-    assert curve[0].val_mse == pytest.approx(exact.val_mse, rel=0.2)  # both paint the middle grey
+    assert curve[0].loss == pytest.approx(exact.loss, rel=0.2)  # both paint the middle grey
 
 
 def test_two_processes_train_what_one_does(tmp_path):
@@ -402,12 +401,12 @@ def test_a_gpu_learns_as_the_processor_does(tmp_path, precision):
             TRAIN,
             VAL,
             config,
-            checkpoint=tmp_path / "gpu",
+            state_file=tmp_path / "gpu",
             on_epoch=lambda _epoch: None,
             world=world,
         )
     for left, right in zip(found.curve, expected, strict=True):
-        assert left.val_mse == pytest.approx(right.val_mse, rel=0.02)
+        assert left.loss == pytest.approx(right.loss, rel=0.02)
 
 
 @pytest.mark.parametrize("depth", ["longest", "fixed", "pooled"])
@@ -415,7 +414,7 @@ def test_each_way_of_making_a_batch_trains_and_is_kept_with_the_network(tmp_path
     config = dataclasses.replace(CONFIG, epochs=3, depth=depth, depth_frames=2)
     network, curve = train(tmp_path / "c", config)
     assert (network.config.depth, network.config.depth_frames) == (depth, 2)
-    assert curve[-1].train_mse < curve[0].train_mse
+    assert curve[-1].train_loss < curve[0].train_loss
     batch, lengths = pad([read_clip(2), read_clip(3)], network.config)
     n_frames = 3 if depth == "longest" else 2
     assert (batch.shape[2], int(lengths.max())) == (n_frames, n_frames)

@@ -8,11 +8,11 @@ from model.base import SolveRequest
 from model.errors import BadSetting
 from model.modern.solve import solve_modern
 from model.modern.tower import ModernConfig
+from model.registry import find_kind
 from model.solved.boosted import BoostedConfig, solve_boosted
 from model.solved.ridge import RidgeConfig, solve_ridge
 from model.targets import TargetTransform
-from model.training import world
-from model.training.world import World, has_bf16, join, one_thread, resolved, threads_for
+from model.training.world import World, join, one_thread, resolved, seeded
 from tests.model.planted import planted
 
 MODERN = ModernConfig(
@@ -57,35 +57,38 @@ def test_two_threads_find_the_weights_that_one_finds(solve, config, two_threads,
     assert all(torch.equal(value, two[name]) for name, value in one.items())
 
 
-@pytest.mark.parametrize(("is_solved", "n_threads"), [(True, 1), (False, 2)])
-def test_what_was_solved_is_scored_with_one_thread(is_solved, n_threads, two_threads):
-    with threads_for(is_solved=is_solved):
+@pytest.mark.parametrize(("kind", "n_threads"), [("modern", 1), ("mean", 1), ("fused", 2)])
+def test_what_was_solved_is_scored_with_one_thread(kind, n_threads, two_threads):
+    with find_kind(kind).threads():
         assert torch.get_num_threads() == n_threads
 
 
-@pytest.mark.parametrize(
-    ("cpu_info", "expected"),
-    [
-        ("processor : 0\nflags\t\t: fpu avx512f avx512_bf16 sha\n", True),
-        ("flags : avx512f amx_bf16 amx_tile\n", True),
-        ("Features\t: fp asimd bf16 i8mm\n", True),
-        ("flags : fpu avx2 avx512f avx512bw\n", False),
-        ("model name : a bf16 machine\n", False),
-        ("", False),
-    ],
-)
-def test_a_processor_says_whether_it_computes_in_bfloat16(cpu_info, expected):
-    assert has_bf16(cpu_info) is expected
-
-
-def test_auto_follows_the_processor_and_a_wish_does_not(monkeypatch, tmp_path):
-    cpu_info = tmp_path / "cpuinfo"
-    monkeypatch.setattr(world, "CPU_INFO", cpu_info)
+def test_auto_follows_the_processor_and_a_wish_does_not(monkeypatch):
     cpu = torch.device("cpu")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
     assert resolved("auto", cpu) == "fp32"  # a system that does not tell
-    cpu_info.write_text("flags : avx512_bf16\n")
-    assert resolved("auto", cpu) == "bf16"
-    assert resolved("fp32", cpu) == "fp32"
+    for unit in ("amx_bf16", "avx512_bf16", "bf16"):
+        found = {unit: True}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found)
+        assert resolved("auto", cpu) == "bf16"
+        assert resolved("fp32", cpu) == "fp32"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, "avx2": True})
+    assert resolved("auto", cpu) == "fp32"
+
+
+def test_a_seed_decides_inside_and_leaves_the_numbers_outside():
+    before = torch.get_rng_state()
+    with seeded(3):
+        first = torch.rand(4)
+    torch.rand(1)
+    with seeded(3):
+        assert torch.equal(torch.rand(4), first)
+    torch.set_rng_state(before)
+    outside = torch.rand(1)
+    torch.set_rng_state(before)
+    with pytest.raises(ValueError, match="fails"), seeded(4):
+        raise ValueError("fails")
+    assert torch.equal(torch.rand(1), outside)
 
 
 def test_convolutions_have_the_precision_that_was_asked_for():

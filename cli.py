@@ -90,13 +90,22 @@ def main(
     pretrain, extract visual, extract audio, split create, train, score, report.
     """
     flags = {name: value for name, value in (("db", db), ("data", data)) if value is not None}
-    ctx.obj = App(settings_file=config, flags=flags, debug=debug)
+    ctx.obj = App(settings_file=config, flags=flags, debug=debug, sections=sections)
     ctx.obj.start_nightly = lambda slot, due: _start_nightly(ctx.obj, slot, due)
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s")
     _collect_rarely()
     # SIGTERM raises nothing by itself: without this, what is recorded on leaving would be lost.
     signal.signal(signal.SIGTERM, _terminate)
+
+
+def sections() -> dict[str, type[Any]]:
+    """The class of settings of each section that belongs to a stage, by the section's name."""
+    from features.settings import SECTIONS as OF_FEATURES
+    from model.settings import SECTIONS as OF_MODEL
+    from scraper.settings import SECTIONS as OF_SCRAPER
+
+    return {**OF_SCRAPER, **OF_FEATURES, **OF_MODEL}
 
 
 @main.group()
@@ -271,13 +280,14 @@ def _stages(
     from catalog.web.pages import write_report_step
     from features.commands import run_extract
     from model.commands import run_pretrain, run_score, run_split, run_train
+    from model.settings import TrainConfig
     from scraper.commands import run_fetch, run_scrape
+    from scraper.settings import ScrapeConfig
     from scraper.steps import ScrapeRequest
 
     settings = app.settings
-    request = ScrapeRequest(
-        limit=settings.scrape.limit, fresh_for=timedelta(hours=settings.scrape.fresh_for_h)
-    )
+    listing = settings.of(ScrapeConfig)
+    request = ScrapeRequest(limit=listing.limit, fresh_for=timedelta(hours=listing.fresh_for_h))
     retrain = settings.nightly.retrain
     if_missing = retrain == "if-missing"
 
@@ -298,16 +308,18 @@ def _stages(
     ]
     if retrain != "never":
         stages.append(("split create", wire(run_split, if_missing=if_missing)))
-        for preset in (settings.train.preset, *also_train):
+        for preset in (settings.of(TrainConfig).preset, *also_train):
             stages.append((f"train {preset}", wire(run_train, preset, if_missing=if_missing)))
     stages += [("score", wire(run_score)), ("report", wire(write_report_step))]
     return stages
 
 
 def _refresh(app: App, *, quiet: bool, parent_id: int) -> "Outcome":
-    from scraper.commands import refresh_request, run_refresh
+    from scraper.commands import run_refresh
+    from scraper.settings import RefreshConfig
 
-    return run_refresh(app, refresh_request(app), quiet=quiet, parent_id=parent_id).outcome
+    request = app.settings.of(RefreshConfig)
+    return run_refresh(app, request, quiet=quiet, parent_id=parent_id).outcome
 
 
 def _run(

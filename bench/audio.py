@@ -19,7 +19,8 @@ from whisper.audio import N_FRAMES, N_SAMPLES, load_audio, log_mel_spectrogram, 
 
 from bench.measure import ROOT, Cost, Row, cost_of, report
 from features.extractor import Extracted, Source
-from features.sound.audio import AudioConfig, AudioExtractor, Dtype
+from features.settings import AudioConfig, Dtype
+from features.sound.audio import AudioExtractor, fastest_dtype
 from features.sound.waveform import SAMPLE_RATE_HZ, read_waveform, write_kept
 from features.sound.whisper_weights import load_whisper
 
@@ -130,7 +131,7 @@ def _same_words(files: list[str]) -> Row:
 
 def _dtypes() -> list[Dtype]:
     """float32, and what "auto" takes on this machine where that is another."""
-    return list(dict.fromkeys(["float32", AudioConfig().dtype]))
+    return list(dict.fromkeys(["float32", fastest_dtype()]))
 
 
 def _ours(way: str, dtype: str, files: list[str]) -> Cost:

@@ -9,6 +9,7 @@ the same frames and shrink them while decoding. All end with (3, D, 128, 72) uin
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.measure import ROOT, Cost, Row, cost_of, report
-from features.video.clip import ClipConfig, bilinear, read_clip, round_to_uint8
+from features.settings import PAPER_CLIP
+from features.video.clip import bilinear, read_clip, round_to_uint8
 
 EVERY_FRAMES = 200
 DURATIONS_S = (20, 60)
@@ -78,8 +80,8 @@ def shrink_twice(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def read_ours(path: Path) -> NDArray[np.uint8]:
-    """Read a clip as `extract clip` does, with the default settings."""
-    return read_clip(path, ClipConfig(every_frames=EVERY_FRAMES)).frames
+    """Read a clip as `extract clip` does, at the paper's size."""
+    return read_clip(path, replace(PAPER_CLIP, every_frames=EVERY_FRAMES)).frames
 
 
 def _compare(what: str, ours: Cost, name: str, other: Cost) -> list[Row]:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from bench.clip import EVERY_FRAMES, shrink_twice
 from bench.measure import report
-from features.video.clip import ClipConfig, read_clip
+from features.settings import PAPER_CLIP
+from features.video.clip import read_clip
 
 Read = Callable[[Path], NDArray[np.uint8]]
 
@@ -66,7 +68,7 @@ def levels_apart(path: Path) -> int:
 
     Raises ValueError where another number of frames comes out.
     """
-    ours = read_clip(path, ClipConfig(every_frames=EVERY_FRAMES, resize="paper")).frames
+    ours = read_clip(path, replace(PAPER_CLIP, every_frames=EVERY_FRAMES, resize="paper")).frames
     most = 0
     for read in (sequential, torchcodec_exact(shrinks=False), decord2(shrinks=False)):
         theirs = np.stack([shrink_twice(frame) for frame in read(path).swapaxes(0, 1)], axis=1)

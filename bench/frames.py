@@ -20,9 +20,10 @@ from torchvision.models import get_model_weights
 
 from bench.measure import Cost, Row, cost_of, report
 from features.extractor import Extracted, Source
-from features.video.frames import FramesConfig, FramesExtractor, choose_weights, load_backbone, pool
+from features.settings import FramesConfig
+from features.video.frames import FramesExtractor, choose_weights, load_backbone, pool
 
-CONFIG = FramesConfig("resnet18", "random:0", n_frames=8)
+CONFIG = FramesConfig("resnet18", "random:0", n_frames=8, device="cpu")
 DURATION_S, FPS = 60, 30
 KEPT = [int((part + 0.5) / CONFIG.n_frames * DURATION_S * FPS) for part in range(CONFIG.n_frames)]
 PEERS = {"PyAV, all frames": "av", "torchcodec, exact": "torchcodec", "decord2": "decord"}
@@ -56,7 +57,7 @@ def rows() -> list[Row]:
 def way(name: str, path: str) -> Callable[[], Tensor]:
     """Load what the way needs; the result embeds the video: mean, std and max, (3 E,)."""
     if name == "ours":
-        extractor = FramesExtractor(CONFIG, device="cpu")
+        extractor = FramesExtractor(CONFIG)
         return lambda: _ours(extractor, path)
     read = {"PyAV, all frames": _read_all, "torchcodec, exact": _torchcodec, "decord2": _decord}
     network = load_backbone(choose_weights(CONFIG.backbone, CONFIG.weights))

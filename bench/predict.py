@@ -36,6 +36,7 @@ from catalog.record.sightings import store_sightings
 from catalog.schema.session import Catalog, upgrade
 from catalog.schema.tables import Feature
 from catalog.work.runs import record_run
+from cli import sections
 from features.commands import plan_of
 from features.plan import AUTOENCODER, clip_alias
 from features.sound.waveform import SAMPLE_RATE_HZ, read_waveform, write_kept
@@ -100,7 +101,7 @@ def prepare(data: Path) -> dict[str, str]:
     weights = data / "resnet18.safetensors"
     save_plain(weights)
     (data / "viewcast.toml").write_text(SETTINGS.format(weights=weights), encoding="utf-8")
-    app = App(settings_file=data / "viewcast.toml", flags={"data": data})
+    app = App(data / "viewcast.toml", {"data": data}, sections=sections)
     upgrade(app.settings.db_url)
     add_videos(app.catalog)
     _add_autoencoder(app)

@@ -131,6 +131,8 @@ class App:
     settings_file: Path | None = None
     flags: Mapping[str, Any] = field(default_factory=dict)
     debug: bool = False
+    # The stages' settings by section; a function, because --help reads none.
+    sections: Callable[[], Mapping[str, type[Any]]] = dict
     # Set by cli.py: starts `nightly` in a child for one slot, so that the daemon can stop it.
     start_nightly: Callable[[str, str], "subprocess.Popen[bytes]"] | None = None
 
@@ -139,12 +141,32 @@ class App:
         """The merged settings with their origins. Raises BadSettings."""
         from catalog.settings import load_settings  # noqa: PLC0415 (--help reads no settings)
 
-        return load_settings(self.settings_file, self.flags)
+        return load_settings(self.settings_file, self.flags, self.sections())
 
     @property
     def settings(self) -> "Settings":
         """The merged settings."""
         return self.loaded.settings
+
+    def settings_with(self, **flags: Mapping[str, Any]) -> "Settings":
+        """The settings with flags of this command, by section; what is None was not given.
+
+        Raises UsageError where a flag has a value that is not allowed.
+        """
+        from catalog.errors import BadSettings  # noqa: PLC0415 (as above)
+        from catalog.settings import load_settings, merge  # noqa: PLC0415 (as above)
+
+        given = {
+            section: {name: value for name, value in values.items() if value is not None}
+            for section, values in flags.items()
+        }
+        try:
+            merged = merge(self.flags, given)
+            return load_settings(self.settings_file, merged, self.sections()).settings
+        except BadSettings as error:
+            if error.origin == "flag":
+                raise click.UsageError(str(error)) from error
+            raise
 
     @cached_property
     def catalog(self) -> "Catalog":

@@ -36,9 +36,16 @@ class NotReady(CatalogError):
 
 
 class BadSettings(CatalogError):
-    """Name the setting, its source, and what is wrong with it."""
+    """Name the setting, its source, and what is wrong with it.
+
+    origin: the source, such as "environment" or "flag"; empty where it is no single setting.
+    """
 
     exit_code: ClassVar[int] = 3
+
+    def __init__(self, message: str, *, origin: str = "") -> None:
+        super().__init__(message)
+        self.origin = origin
 
 
 class NotFound(CatalogError):

@@ -1,188 +1,33 @@
-"""Read the settings: defaults, then viewcast.toml, then VIEWCAST_… variables, then flags."""
+"""Read the settings: defaults, then viewcast.toml, then VIEWCAST_… variables, then flags.
+
+What the catalog itself needs stands here. Each stage has a class of its own in its own room, and
+whoever loads the settings hands those in by the name of their section.
+"""
 
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from catalog.errors import BadSettings
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 DEFAULT_FILE = Path("viewcast.toml")
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Section = TypeVar("Section")
 
 
-class SiteSettings(_Section):
-    """Where to scrape. A host that is not loopback is refused unless `allow_live` is set."""
-
-    base_url: str = "https://www.tiktok.com"
-    allow_live: bool = False
-    daily_pages: int | None = Field(
-        default=None, ge=0, description="pages a day; empty: 1500 on a live site, else no limit"
-    )
-    max_wait_s: float = Field(
-        default=120.0, ge=0, description="longest Retry-After that is waited for within a run"
-    )
-    blocks_to_stop: int = Field(
-        default=3, ge=1, description="refusals in a row after which a run ends"
-    )
-
-
-class ScrapeSettings(_Section):
-    """What one scrape lists."""
-
-    limit: int = Field(default=60, ge=1, description="videos per hashtag")
-    fresh_for_h: float = Field(
-        default=20.0, ge=0, description="a hashtag listed more recently is left alone"
-    )
-    keep_handles: bool = Field(
-        default=False, description="also store authors' names, not only their keyed hash"
-    )
-
-
-class BrowserSettings(_Section):
-    """How long Chromium may take."""
-
-    page_s: float = Field(default=30.0, gt=0, description="for a page to load")
-    script_s: float = Field(default=15.0, gt=0, description="for one look at a page")
-    command_s: float = Field(default=40.0, gt=0, description="for anything else")
-    look_s: float = Field(default=5.0, gt=0, description="to wait for something new on a page")
-    listing_s: float = Field(default=600.0, gt=0, description="for one hashtag")
-
-
-class RefreshSettings(_Section):
-    """Which known videos are looked at again."""
-
-    older_than_h: float = Field(default=24.0, ge=0)
-    limit: int = Field(default=1_000, ge=1, description="video pages per run")
-    per_tag: int = Field(
-        default=5, ge=1, description="a hashtag is listed anew for so many videos of it"
-    )
-
-
-class FetchSettings(_Section):
-    """What one downloaded file may cost."""
-
-    max_mb: float = Field(default=200.0, gt=0)
-    max_s: float = Field(default=120.0, gt=0)
-    min_free_gb: float = Field(default=1.0, ge=0)
-
-
-class ExtractSettings(_Section):
-    """How features are computed."""
-
-    workers: int = Field(default=2, ge=0, description="processes; 0 computes in this one")
-    batch: int = Field(default=8, ge=1, description="videos per shard")
-
-
-class ClipSettings(_Section):
-    """Which frames a clip holds.
-
-    The paper takes every 200th at 128x72 (section 3.1). The default is smaller and denser: at the
-    paper's size the fused regressor has 835 million parameters, 13 GB with Adam's state,
-    and a short video would have one or two frames.
-    """
-
-    sampling: Literal["frames", "seconds", "uniform"] = Field(
-        default="frames", description="every so many frames, every so many seconds, or so many"
-    )
-    every_frames: int = Field(default=30, ge=1, description="paper: 200")
-    every_s: float = Field(default=1.0, gt=0, description="with sampling seconds")
-    n_frames: int = Field(default=8, ge=1, description="with sampling uniform")
-    max_frames: int = Field(default=16, ge=1, description="later ones are left out; paper: all")
-    start_s: float = Field(default=0.0, ge=0, description="what is before is trimmed")
-    stop_s: float | None = Field(default=None, gt=0, description="what is after is trimmed")
-    window_frames: int = Field(default=1, ge=1, description="mean of so many frames each")
-    height_px: int = Field(default=32, ge=8, description="paper: 128")
-    width_px: int = Field(default=18, ge=8, description="paper: 72")
-    shrink: int | None = Field(
-        default=None, ge=1, description="1024x576 divided by it, in place of height and width"
-    )
-    resize: Literal["area", "paper"] = "area"
-
-
-class AudioSettings(_Section):
-    """Which Whisper hears the videos."""
-
-    model: str = "base"
-    weights: Path | None = Field(default=None, description="a .pt file or a converted folder")
-    max_s: float = Field(default=600.0, gt=0)
-    transcript: bool = True
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        default="float32", description="the encoder's; auto: half where the machine gains by it"
-    )
-    device: Literal["cpu", "cuda"] = "cpu"
-    keep_wav: Path | None = Field(
-        default=None, description="folder that keeps each video's sound as a .wav"
-    )
-
-
-class FramesSettings(_Section):
-    """Which frozen torchvision network looks at which frames."""
-
-    backbone: str = Field(default="resnet18", description="a torchvision classifier")
-    weights: str = Field(
-        default="IMAGENET1K_V1",
-        description="a published name, a .pth or .safetensors file, or random:SEED (means nothing)",
-    )
-    n_frames: int = Field(default=8, ge=1, description="uniform in time")
-
-
-class PretrainSettings(_Section):
-    """The autoencoder's training. The defaults are the paper's (Table II)."""
-
-    hidden: int = Field(default=64, ge=1)
-    epochs: int = Field(default=200, ge=1)
-    batch: int = Field(default=4, ge=1)
-    lr: float = Field(default=1e-4, gt=0)
-    patience: int | None = Field(default=20, ge=1)
-    seed: int = 0
-    normalised: bool = Field(default=False, description="pixels as 0..1; the paper: 0..255")
-    depth: Literal["longest", "fixed", "pooled"] = Field(
-        default="longest", description="how clips of different length become one batch"
-    )
-    depth_frames: int = Field(default=16, ge=1, description="of fixed and pooled")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        default="auto", description="auto: bf16 where the machine computes in it"
-    )
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-
-
-class SplitSettings(_Section):
-    """How videos are parted."""
-
-    strategy: Literal["time", "author", "hash", "paper"] = "time"
-    val: float = Field(default=0.15, ge=0, lt=1)
-    holdout: float = Field(default=0.15, ge=0, lt=1)
-    seed: int = 0
-
-
-class TrainSettings(_Section):
-    """What `train` trains when no flag says otherwise."""
-
-    preset: str = "modern"
-    seed: int = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        default="fp32", description="auto: bf16 where the machine computes in it"
-    )
-
-
-class ScoreSettings(_Section):
-    """Which model scores: NAME (the newest version), NAME:VERSION or NAME@ALIAS."""
-
-    model: str = "modern"
-
-
-class NightlySettings(_Section):
+class NightlySettings(BaseModel):
     """When the daemon runs, and what a night may do beyond scraping and scoring."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     at: str = "04:30"
     timezone: str = "UTC"
@@ -207,20 +52,22 @@ class Settings(BaseSettings):
     author_salt: SecretStr = Field(
         SecretStr(""), description="key of the author hash; empty: a file in the data folder"
     )
-    site: SiteSettings = SiteSettings()
-    scrape: ScrapeSettings = ScrapeSettings()
-    refresh: RefreshSettings = RefreshSettings()
-    browser: BrowserSettings = BrowserSettings()
-    fetch: FetchSettings = FetchSettings()
-    extract: ExtractSettings = ExtractSettings()
-    clip: ClipSettings = ClipSettings()
-    audio: AudioSettings = AudioSettings()
-    frames: FramesSettings = FramesSettings()
-    pretrain: PretrainSettings = PretrainSettings()
-    split: SplitSettings = SplitSettings()
-    train: TrainSettings = TrainSettings()
-    score: ScoreSettings = ScoreSettings()
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$",
+        description="where networks compute; auto: on a GPU where torch finds one",
+    )
     nightly: NightlySettings = NightlySettings()
+
+    def of(self, section: type[Section]) -> Section:
+        """Give the section of that class. An empty device in it is the one of all stages."""
+        for name, field in type(self).model_fields.items():
+            if field.annotation is section:
+                found = getattr(self, name)
+                if getattr(found, "device", None) == "":
+                    found = replace(found, device=self.device)
+                return cast("Section", found)
+        raise LookupError(f"{section.__name__} is none of the sections that were handed in")
 
     @property
     def data_folder(self) -> Path:
@@ -241,19 +88,34 @@ class Loaded:
     origins: Mapping[str, str]
 
 
-def load_settings(file: Path | None, flags: Mapping[str, Any]) -> Loaded:
+Sections = Mapping[str, type[Any]]
+
+
+def settings_class(sections: Sections) -> type[Settings]:
+    """The settings with those sections: a name and a frozen dataclass of pydantic's each."""
+    fields: dict[str, Any] = {
+        name: (section, Field(default_factory=section)) for name, section in sections.items()
+    }
+    return create_model("Settings", __base__=Settings, **fields)
+
+
+def load_settings(
+    file: Path | None, flags: Mapping[str, Any], sections: Sections | None = None
+) -> Loaded:
     """Merge the four sources; what stands later in the list wins.
 
     file: the TOML file; None reads ./viewcast.toml when it exists. Raises BadSettings, which
-    names the setting and its source, for an unknown name or a value of the wrong type.
+    names the setting and its source, for an unknown name or a value that is not allowed.
     """
     file = file or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+    known = settings_class(sections or {})
     sources = {
         str(file): _read_toml(file) if file else {},
-        "environment": EnvSettingsSource(Settings)(),
+        "environment": EnvSettingsSource(known)(),
         "flag": dict(flags),
     }
-    merged: dict[str, Any] = {}
+    # Named here, so that a section is made of its own defaults by the one validator of all.
+    merged: dict[str, Any] = {name: {} for name in sections or {}}
     for tree in sources.values():
         merged = merge(merged, tree)
 
@@ -261,14 +123,27 @@ def load_settings(file: Path | None, flags: Mapping[str, Any]) -> Loaded:
         return next((name for name in reversed(sources) if _has(sources[name], leaf)), "default")
 
     try:
-        settings = Settings.model_validate(merged)
+        settings = known.model_validate(merged)
     except ValidationError as error:
         first = error.errors()[0]
         leaf = ".".join(str(part) for part in first["loc"])
+        source = origin(leaf)
         raise BadSettings(
-            f"setting {leaf} ({origin(leaf)}): {first['msg']}, got {first['input']!r}"
+            f"setting {leaf} ({source}): {_reason(first, known.model_construct())}", origin=source
         ) from error
     return Loaded(settings, {leaf: origin(leaf) for leaf, _ in leaves(settings.model_dump())})
+
+
+def _reason(error: "ErrorDetails", settings: Settings) -> str:
+    """Say what is wrong with a value and what would be right."""
+    if error["type"] == "value_error":  # of a whole section, and in words of its own
+        return error["msg"].removeprefix("Value error, ")
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        tree: Any = settings.model_dump()
+        for part in error["loc"][:-1]:
+            tree = tree[part]
+        return f"there is no such setting; there are {', '.join(tree)}"
+    return f"{error['msg']}, got {error['input']!r}"
 
 
 def masked_url(url: str) -> str:

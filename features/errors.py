@@ -10,6 +10,7 @@ FeatureError
 ├── CorruptFeature       corrupt_feature: a shard exists and is not what was written
 ├── NotFinite            not_finite: the network gave infinities or NaN for this row
 ├── WorkerLost           worker_lost: the process that had this row died
+├── DeviceMissing        device_missing (exit 3): no such GPU, or no such device at all
 ├── WeightsMissing       weights_missing (exit 3)
 └── WeightsMismatch      weights_mismatch (exit 3): weights of another kind, shape or hash
 """
@@ -82,6 +83,13 @@ class WorkerLost(FeatureError):
     """The worker process died while it had this row."""
 
     code = "worker_lost"
+
+
+class DeviceMissing(FeatureError):
+    """The device that the settings name is none, or not on this machine."""
+
+    exit_code = 3
+    code = "device_missing"
 
 
 class WeightsMissing(FeatureError):

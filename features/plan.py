@@ -4,16 +4,12 @@ The imports in the methods are late on purpose: a worker that decodes clips must
 which costs it seconds and half a gigabyte.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from features.extractor import Extractor, FeatureSetSpec
-from features.video.clip import ClipConfig
-
-if TYPE_CHECKING:
-    from features.sound.audio import AudioConfig
-    from features.video.frames import FramesConfig
+from features.settings import AudioConfig, ClipConfig, FramesConfig
 
 AUTOENCODER = "autoencoder"  # the model name under which `pretrain` registers its weights
 
@@ -30,11 +26,15 @@ class Plan(Protocol):
     def store_root(self) -> str:
         """Root of the store that the shards go to."""
 
+    @property
+    def device(self) -> str:
+        """Where its network computes, as the settings say it: "auto" or "" is decided there."""
+
     def spec(self) -> FeatureSetSpec:
         """Name the feature set; loads no network."""
 
     def check(self) -> None:
-        """Raise WeightsMissing or WeightsMismatch now rather than in a worker."""
+        """Raise DeviceMissing, WeightsMissing or WeightsMismatch now rather than in a worker."""
 
     def build(self) -> Extractor:
         """Load whatever is needed, once a process."""
@@ -46,6 +46,11 @@ class ClipPlan:
 
     config: ClipConfig
     store_root: str
+
+    @property
+    def device(self) -> str:
+        """The processor: a decoder is no network."""
+        return "cpu"
 
     def spec(self) -> FeatureSetSpec:
         """Name the feature set; loads no network."""
@@ -67,7 +72,8 @@ class ClipPlan:
 class VisualPlan:
     """The autoencoder's embedding of stored clips.
 
-    clip_set: hash of the clips' feature set. weights_sha256: checksum of the weights file.
+    clip_set: hash of the clips' feature set: other frames give other embeddings. weights_sha256:
+    checksum of the weights file.
     """
 
     clip_set: str
@@ -78,20 +84,18 @@ class VisualPlan:
 
     def spec(self) -> FeatureSetSpec:
         """Name the feature set; loads no network."""
-        from features.video.visual import (  # noqa: PLC0415 (see top)
-            EXTRACTOR,
-            EXTRACTOR_VERSION,
-            VisualConfig,
-        )
+        from features.video.visual import EXTRACTOR, EXTRACTOR_VERSION  # noqa: PLC0415 (see top)
 
-        config = asdict(VisualConfig(self.clip_set))
+        config = {"clip_set": self.clip_set}
         return FeatureSetSpec("visual", config, EXTRACTOR, EXTRACTOR_VERSION, self.weights_sha256)
 
     def check(self) -> None:
         """Raise WeightsMissing or WeightsMismatch when the file is not the one that was named."""
+        from features.device import resolve  # noqa: PLC0415 (see top)
         from features.errors import WeightsMismatch  # noqa: PLC0415 (see top)
         from features.weights import weights_sha256  # noqa: PLC0415 (see top)
 
+        resolve(self.device)
         if (found := weights_sha256(self.weights)) != self.weights_sha256:
             raise WeightsMismatch(
                 f"{self.weights} has sha256 {found}, the catalog says {self.weights_sha256}"
@@ -108,60 +112,46 @@ class VisualPlan:
 
 @dataclass(frozen=True)
 class AudioPlan:
-    """Whisper's states and words of media files.
+    """Whisper's states and words of media files."""
 
-    weights: a file, or None to look for one. keep_wav: a folder for each video's sound, or None.
-    """
-
-    config: "AudioConfig"
+    config: AudioConfig
     store_root: str
-    weights: Path | None = None
-    device: str = "cpu"
-    keep_wav: Path | None = None
+
+    @property
+    def device(self) -> str:
+        """Where Whisper computes."""
+        return self.config.device
 
     def spec(self) -> FeatureSetSpec:
         """Name the feature set; for plain base even where no weights are at hand."""
-        from features.sound.audio import (  # noqa: PLC0415 (see top)
-            EXTRACTOR,
-            EXTRACTOR_VERSION,
-            spec_weights_sha256,
-        )
+        from features.sound.audio import audio_spec  # noqa: PLC0415 (see top)
 
-        fingerprint = spec_weights_sha256(self.config, self.weights)
-        return FeatureSetSpec(
-            "audio", asdict(self.config), EXTRACTOR, EXTRACTOR_VERSION, fingerprint
-        )
+        return audio_spec(self.config)
 
     def check(self) -> None:
         """Raise WeightsMissing when Whisper's weights are nowhere to be found."""
         from features.sound.audio import check_weights  # noqa: PLC0415 (see top)
 
-        check_weights(self.config, self.weights)
+        check_weights(self.config)
 
     def build(self) -> Extractor:
         """Whisper."""
-        from features.sound.audio import AudioExtractor, spec_weights_sha256  # noqa: PLC0415 (see top)
+        from features.sound.audio import AudioExtractor  # noqa: PLC0415 (see top)
 
-        fingerprint = spec_weights_sha256(self.config, self.weights)
-        return AudioExtractor(
-            self.config,
-            self.weights,
-            weights_sha256=fingerprint,
-            device=self.device,
-            keep_wav=self.keep_wav,
-        )
+        return AudioExtractor(self.config, weights_sha256=self.spec().weights_sha256)
 
 
 @dataclass(frozen=True)
 class FramesPlan:
-    """Pooled embeddings of media files' frames by a frozen network of torchvision.
+    """Pooled embeddings of media files' frames by a frozen network of torchvision."""
 
-    device "auto" takes the GPU where there is one.
-    """
-
-    config: "FramesConfig"
+    config: FramesConfig
     store_root: str
-    device: str = "auto"
+
+    @property
+    def device(self) -> str:
+        """Where the network computes."""
+        return self.config.device
 
     def spec(self) -> FeatureSetSpec:
         """Name the feature set, weights at hand or not; raises WeightsMissing for a named file."""
@@ -179,4 +169,4 @@ class FramesPlan:
         """The network without its head."""
         from features.video.frames import FramesExtractor  # noqa: PLC0415 (see top)
 
-        return FramesExtractor(self.config, device=self.device)
+        return FramesExtractor(self.config)

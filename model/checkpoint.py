@@ -101,8 +101,12 @@ def save_checkpoint(path: Path, network: Network, card: ModelCard) -> str:
     )
 
 
-def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
-    """Read a model; BadCheckpoint where the file is none, or its tensors fit no such network."""
+def load_checkpoint(path: Path, device: str = "cpu") -> Checkpoint:
+    """Read a model; BadCheckpoint where the file is none, or its tensors fit no such network.
+
+    device: as the settings say it, of a network; what was solved computes in NumPy, so on the
+    processor. Raises DeviceMissing.
+    """
     try:
         held = load_weights(path)
         kind = find_kind(held.kind)
@@ -119,4 +123,4 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
         raise BadCheckpoint(
             f"tensors of {path} do not fit a {held.kind} network: {error}"
         ) from error
-    return Checkpoint(network.to(device).eval(), card, held.sha256)
+    return Checkpoint(network.to(kind.device(device)).eval(), card, held.sha256)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, get_ty
 import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from features.device import resolve
 from model.base import NOT_SET, TENSORS, Network, Solve, SolveRequest
 from model.batches import IndexedRows, InputShapes, shapes_of
 from model.errors import BadCheckpoint, BadSetting, UnknownKind
@@ -96,6 +97,10 @@ class Kind(ABC):
     def threads(self) -> AbstractContextManager[None]:
         """How many threads score best."""
 
+    @abstractmethod
+    def device(self, asked: str) -> str:
+        """Where it scores, by the settings' word for a device. Raises DeviceMissing."""
+
     def reads_of(self, config: "DataclassInstance") -> tuple[Modality, ...]:
         """Feature kinds that a network of this config uses."""
         found: tuple[Modality, ...] = getattr(config, "reads", self.reads)
@@ -153,6 +158,9 @@ class Trained(Kind):
     def threads(self) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def device(self, asked: str) -> str:
+        return resolve(asked)
+
 
 @dataclass(frozen=True)
 class Solved(Kind):
@@ -167,6 +175,9 @@ class Solved(Kind):
     def threads(self) -> AbstractContextManager[None]:
         # Row by row, modern's search among 20,000 neighbours took 6 ms with two, 1 ms with one.
         return one_thread()
+
+    def device(self, asked: str) -> str:  # noqa: ARG002 - it computes in NumPy
+        return "cpu"
 
 
 def _constant(name: str) -> Solve:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from features.device import full_precision
 from model.base import Network
 from model.batches import Example, collate
 from model.errors import BadSetting, NotFinite
@@ -40,15 +41,17 @@ class Scorer:
         target: TargetTransform,
         edges: QuartileEdges | None = None,
         medians_k: tuple[float, ...] | None = None,
-        *,
-        device: torch.device | str = "cpu",
     ) -> None:
-        """edges, medians_k: of the quarters of the training rows; a classifier needs medians_k."""
-        self.network = network.to(device).eval()
+        """edges, medians_k: of the quarters of the training rows; a classifier needs medians_k.
+
+        The network computes on the device that it is on.
+        """
+        self.network = network.eval()
         self.target = target
         self.edges = edges
         self.medians_k = medians_k
-        self.device = device
+        tensors = network.state_dict().values()
+        self.device = next((tensor.device for tensor in tensors), torch.device("cpu"))
 
     def __call__(self, example: Example) -> Forecast:
         """Forecast of a row.
@@ -57,7 +60,7 @@ class Scorer:
         """
         if self.network.training:  # whoever trained it further may have left dropout on
             self.network.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), full_precision(self.device):
             said = self.network.outputs(collate([example], self.network.shapes).to(self.device))
         if said.classes is not None:
             return self._chosen(said.classes[0], example)

@@ -9,8 +9,11 @@ from itertools import combinations
 from statistics import median
 from typing import Any, Literal
 
+from pydantic import Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
 from catalog.facts import Candidate, Member, PartName, uploaded_at
-from model.errors import BadSetting
+from features.settings import STRICT
 
 Strategy = Literal["time", "author", "hash", "paper"]
 
@@ -20,7 +23,7 @@ PARTS: tuple[PartName, ...] = ("train", "val", "holdout")
 DAY_S = 86_400
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True, config=STRICT)
 class SplitConfig:
     """How to divide videos; `val` and `holdout` are fractions of all of them.
 
@@ -32,22 +35,18 @@ class SplitConfig:
     """
 
     strategy: Strategy = "time"
-    val: float = 0.15
-    holdout: float = 0.15
+    val: float = Field(default=0.15, ge=0, lt=1)
+    holdout: float = Field(default=0.15, ge=0, lt=1)
     seed: int = 0
-    label_age_s: float | None = None
+    label_age_s: float | None = Field(default=None, ge=0)
 
     def __post_init__(self) -> None:
-        if self.strategy not in STRATEGIES:
-            raise BadSetting(f"split strategy {self.strategy!r} is none of {', '.join(STRATEGIES)}")
-        # Said so that NaN fails it.
-        if not (self.val >= 0 and self.holdout >= 0 and self.val + self.holdout < 1):
-            raise BadSetting(
+        """Refuse what leaves nobody to train on."""
+        if self.val + self.holdout >= 1:
+            raise ValueError(
                 f"val {self.val} and holdout {self.holdout} must be fractions that leave "
                 "something to train on (their sum below 1)"
             )
-        if self.label_age_s is not None and not 0 <= self.label_age_s < float("inf"):
-            raise BadSetting(f"label age {self.label_age_s} s must be 0 or more")
 
     def to_json(self) -> dict[str, Any]:
         """As the catalog keeps it; a split made without a label age keeps the name it has."""

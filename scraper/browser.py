@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -32,6 +31,7 @@ from scraper.items import MAX_BODY_CHARS, Sighting
 from scraper.listing import Listing, ListingBuilder, StopReason
 from scraper.page import VideoPage, check_bare, check_look, check_status, read_video_page
 from scraper.politeness import Site
+from scraper.settings import BrowserConfig
 
 log = logging.getLogger(__name__)
 
@@ -58,18 +58,11 @@ SWITCHES = (
 BLOCKED_URLS = ("*/video/tos/*", "*.mp4*", "*/obj/cover/*", "*/obj/avatar/*")
 
 
-@dataclass(frozen=True)
-class SessionConfig:
-    """Bounds for one page and one script in it, and for what the driver may take for anything."""
-
-    window_px: tuple[int, int] = (1366, 900)
-    page_s: float = 30.0
-    script_s: float = 15.0
-    command_s: float = 40.0
+WINDOW_PX = (1366, 900)
 
 
 @contextmanager
-def connect(driver: Driver, config: SessionConfig, site: Site, key: str) -> Iterator[WebDriver]:
+def connect(driver: Driver, config: BrowserConfig, site: Site, key: str) -> Iterator[WebDriver]:
     """Open a session; key is the name under which the hook answers in a page.
 
     Only the connection is closed at the end: the browser is ended by who started the driver.
@@ -86,9 +79,7 @@ def connect(driver: Driver, config: SessionConfig, site: Site, key: str) -> Iter
         ),
     )
     try:
-        session = WebDriver(
-            command_executor=connection, options=_options(config, site, driver.profile)
-        )
+        session = WebDriver(command_executor=connection, options=_options(site, driver.profile))
         session.set_page_load_timeout(config.page_s)
         session.set_script_timeout(config.script_s)
         hook = HOOK.replace("KEY", f"'{key}'")
@@ -133,7 +124,7 @@ def document_header(log_entries: Iterable[str], name: str) -> str:
     return value
 
 
-def _options(config: SessionConfig, site: Site, profile: Path) -> Options:
+def _options(site: Site, profile: Path) -> Options:
     options = Options()
     options.binary_location = find_program("chromium")
     options.page_load_strategy = "eager"
@@ -141,7 +132,7 @@ def _options(config: SessionConfig, site: Site, profile: Path) -> Options:
     options.unhandled_prompt_behavior = "dismiss"
     for switch in SWITCHES:
         options.add_argument(switch)
-    width_px, height_px = config.window_px
+    width_px, height_px = WINDOW_PX
     options.add_argument(f"--window-size={width_px},{height_px}")
     options.add_argument(f"{USER_DATA}={profile / 'u'}")
     # The one place where the headers of a page itself can be read.
@@ -169,15 +160,6 @@ def _first_line(error: Exception) -> str:
 
 # A page that opens more dialogs than this while we look at it once will not stop.
 MAX_DIALOGS = 10
-
-
-@dataclass(frozen=True)
-class ScrollConfig:
-    """How long one look waits for something new, and what bounds one hashtag."""
-
-    look_s: float = 5.0
-    max_stalls: int = 3
-    listing_s: float = 600.0
 
 
 class Eyes:
@@ -211,11 +193,14 @@ class Eyes:
         _undisturbed("scrolling", lambda: self._driver.execute_script(script))
 
 
+MAX_STALLS = 3  # looks that show nothing new, before a page is left
+
+
 def scroll(
     eyes: Eyes,
     builder: ListingBuilder,
     name: str,
-    config: ScrollConfig,
+    config: BrowserConfig,
     take: Callable[[], None],
     site: Site,
 ) -> StopReason:
@@ -234,7 +219,7 @@ def scroll(
         n_stalls = n_stalls + 1 if builder.n_ids == n_before else 0
         if (stop := builder.stop_reason) is not None:
             return stop
-        if n_stalls >= config.max_stalls:
+        if n_stalls >= MAX_STALLS:
             _check_stall(look, name, has_videos=builder.n_ids > 0)
             return "stalled"
         if time.monotonic() > deadline_s:
@@ -267,17 +252,6 @@ def _undisturbed(
 
 
 VISIT = "const v = performance.getEntriesByType('navigation')[0]; return v ? v.responseStatus : 0;"
-
-
-@dataclass(frozen=True)
-class BrowserConfig(SessionConfig, ScrollConfig):
-    """How Chromium is run and how long it may take.
-
-    Memory grows with the pages visited, so the browser is replaced after `pages_per_session`.
-    """
-
-    pages_per_session: int = 60
-    profile_root: Path = field(default_factory=default_profile_root)
 
 
 class Browser(Protocol):
@@ -339,7 +313,8 @@ class _Chromium:
         self.is_lost = False
 
     def start(self) -> None:
-        driver = self._stack.enter_context(start_driver(self._config.profile_root))
+        profiles = self._config.profile_root or default_profile_root()
+        driver = self._stack.enter_context(start_driver(profiles))
         # A new name each time, so that no page can wait for ours.
         self._key = f"k{uuid4().hex}"
         with self._using("starting"):

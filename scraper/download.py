@@ -15,9 +15,10 @@ from scraper.items import check_id
 from scraper.media import Probe, check_media
 from scraper.page import PlayUrl, VideoPage
 from scraper.politeness import Site
-from scraper.transfer import DownloadLimits, Transfer, hold_part
+from scraper.settings import FetchConfig
+from scraper.transfer import Transfer, hold_part
 
-__all__ = ["DownloadLimits", "MediaFacts", "fetch_media", "media_path"]
+__all__ = ["MediaFacts", "fetch_media", "media_path"]
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def fetch_media(
     user_agent: str,
     site: Site,
     folder: Path,
-    limits: DownloadLimits,
+    limits: FetchConfig,
 ) -> MediaFacts:
     """Download a video's file to `folder/<last two digits>/<id>.mp4`, as the page's visitor.
 

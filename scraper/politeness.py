@@ -5,7 +5,6 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -15,6 +14,7 @@ from protego import Protego
 from scraper.errors import LiveSiteRefused, NotAllowed, RobotsUnread
 from scraper.http import open_client
 from scraper.items import check_id
+from scraper.settings import SiteLimits
 
 log = logging.getLogger(__name__)
 
@@ -65,20 +65,6 @@ your responsibility, people's data in particular. robots.txt is read first and o
 is opened every {low_s:.0f} to {high_s:.0f} seconds or slower, at most {pages} a day. At a \
 captcha, a sign-in page or a refusal the work stops and stays away for a while: nothing is solved \
 and nobody is impersonated."""
-
-
-@dataclass(frozen=True)
-class SiteLimits:
-    """How much is asked of a site, and how it is taken that it refuses.
-
-    daily_pages: None means 1,500 of a live site, and no limit on this machine. max_wait_s: the
-    longest Retry-After that is waited for within a run. blocks_to_stop: after so many refusals in
-    a row nothing more is asked of the site for a while.
-    """
-
-    daily_pages: int | None = None
-    max_wait_s: float = 120.0
-    blocks_to_stop: int = 3
 
 
 class Site:

@@ -18,6 +18,7 @@ from scraper.errors import DownloadFailed, MediaTooLarge, NoSpace, UrlExpired
 from scraper.http import PeerRefused
 from scraper.page import PlayUrl, check_status
 from scraper.politeness import Site
+from scraper.settings import FetchConfig
 
 
 class PartialFile:
@@ -84,22 +85,13 @@ EXPIRED = (403, 410)
 
 
 @dataclass(frozen=True)
-class DownloadLimits:
-    """What one file may cost: its bytes, the seconds until it is here, the disk left free."""
-
-    max_bytes: int = 200_000_000
-    max_s: float = 120.0
-    min_free_bytes: int = 1_000_000_000
-
-
-@dataclass(frozen=True)
 class Transfer:
     """One file on its way; deadline_s is a time of the monotonic clock."""
 
     client: httpx.Client
     site: Site
     part: PartialFile
-    limits: DownloadLimits
+    limits: FetchConfig
     deadline_s: float
     cookie: str
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from catalog.settings import Settings, leaves
+from catalog.settings import leaves, settings_class
+from cli import sections
 from docs import make_schema
 from tests import test_readme
 
@@ -71,5 +72,5 @@ def test_operations_lists_every_setting_with_its_default() -> None:
 
 
 def _defaults() -> list[tuple[str, object]]:
-    defaults = Settings.model_construct().model_dump()
+    defaults = settings_class(sections()).model_construct().model_dump()
     return list(leaves(defaults))

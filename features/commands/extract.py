@@ -12,6 +12,7 @@ from features.commands.plans import plan_and_input, store_root
 
 if TYPE_CHECKING:
     from catalog.work.runs import Outcome
+    from features.plan import Plan
 
 
 @click.group()
@@ -137,9 +138,11 @@ def run_extract(
     """
     from catalog.console import progress
     from features import steps
+    from features.settings import ExtractConfig
 
     plan, needs = plan_and_input(app, kind, changes)
-    settings = app.settings.extract
+    settings = app.settings_with(extract={"workers": workers}).of(ExtractConfig)
+    is_set = workers is not None or app.loaded.origins["extract.workers"] != "default"
     if retry_failed:
         steps.retry(app.catalog, plan)
     with progress(f"extract {kind}", quiet=quiet) as bar:
@@ -148,11 +151,20 @@ def run_extract(
             plan,
             data=app.settings.data_folder,
             needs=needs,
-            workers=settings.workers if workers is None else workers,
+            workers=settings.workers if is_set else _workers(plan, settings.workers),
             batch=settings.batch,
             progress=bar,
             parent_id=parent_id,
         )
+
+
+def _workers(plan: "Plan", workers: int) -> int:
+    """One where a GPU computes: each holds a copy of the network there. Raises DeviceMissing."""
+    if plan.device == "cpu":
+        return workers  # asked first, so that decoding clips never loads torch
+    from features.device import resolve
+
+    return workers if resolve(plan.device) == "cpu" else min(workers, 1)
 
 
 def run_drop_from_shards(app: App, uris: Sequence[str]) -> None:

@@ -1,7 +1,8 @@
 """How each kind of feature is made, by the application's settings."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from catalog.console import App
 from catalog.errors import BadSettings
@@ -9,9 +10,6 @@ from catalog.errors import BadSettings
 if TYPE_CHECKING:
     from catalog.facts import FeatureSetFacts
     from features.plan import AudioPlan, ClipPlan, FramesPlan, Plan, VisualPlan
-
-
-Config = TypeVar("Config")
 
 
 def plan_of(app: App, kind: str, changes: Mapping[str, Any] | None = None) -> "Plan":
@@ -29,33 +27,35 @@ def plan_of(app: App, kind: str, changes: Mapping[str, Any] | None = None) -> "P
 def clip_plan(app: App) -> "ClipPlan":
     """The clip feature set of the application's settings."""
     from features.plan import ClipPlan
-    from features.video.clip import ClipConfig
+    from features.settings import ClipConfig
 
-    config = _config(ClipConfig, "clip", app.settings.clip.model_dump())
-    return ClipPlan(config, store_root(app))
+    return ClipPlan(app.settings.of(ClipConfig), store_root(app))
 
 
 def frames_plan(app: App) -> "FramesPlan":
-    """The frames feature set of the application's settings."""
+    """The frames feature set of the application's settings. Raises BadSettings."""
     from features.plan import FramesPlan
-    from features.video.frames import FramesConfig
+    from features.settings import FramesConfig
+    from features.video.frames import choose_weights
 
-    config = _config(FramesConfig, "frames", app.settings.frames.model_dump())
+    config = app.settings.of(FramesConfig)
+    with _settings("frames"):
+        choose_weights(config.backbone, config.weights)
     return FramesPlan(config, store_root(app))
 
 
 def audio_plan(app: App, changes: Mapping[str, Any] | None = None) -> "AudioPlan":
-    """The audio feature set of the application's settings, some of them changed for this call."""
-    from features.plan import AudioPlan
-    from features.sound.audio import AudioConfig, fastest_dtype
+    """The audio feature set of the application's settings, some of them changed for this call.
 
-    settings = app.settings.audio.model_copy(update=dict(changes or {}))
-    dtype = fastest_dtype(settings.device) if settings.dtype == "auto" else settings.dtype
-    values = {"model": settings.model, "max_s": settings.max_s, "dtype": dtype}
-    config = _config(AudioConfig, "audio", {**values, "transcript": settings.transcript})
-    return AudioPlan(
-        config, store_root(app), settings.weights, settings.device, keep_wav=settings.keep_wav
-    )
+    Raises BadSettings.
+    """
+    from features.plan import AudioPlan
+    from features.settings import AudioConfig
+    from features.sound.audio import settled
+
+    with _settings("audio"):
+        config = settled(app.settings_with(audio=changes or {}).of(AudioConfig))
+    return AudioPlan(config, store_root(app))
 
 
 def visual_plan(app: App) -> "VisualPlan":
@@ -65,11 +65,13 @@ def visual_plan(app: App) -> "VisualPlan":
     """
     from features import steps
     from features.plan import VisualPlan
+    from features.settings import VisualConfig
 
     clip_set = clip_plan(app).spec().hash
     weights = steps.find_autoencoder(app.catalog, clip_set)
     path = app.settings.data_folder / weights.artifact_uri
-    return VisualPlan(clip_set, path, weights.sha256, store_root(app))
+    device = app.settings.of(VisualConfig).device
+    return VisualPlan(clip_set, path, weights.sha256, store_root(app), device)
 
 
 def store_root(app: App) -> str:
@@ -87,8 +89,10 @@ def plan_and_input(
     return plan_of(app, kind, changes), needs
 
 
-def _config(kind: Callable[..., Config], section: str, values: dict[str, Any]) -> Config:
+@contextmanager
+def _settings(section: str) -> Iterator[None]:
+    """Turn what only a library can refuse into an error of the settings."""
     try:
-        return kind(**values)
+        yield
     except ValueError as error:
         raise BadSettings(f"settings {section}: {error}") from error

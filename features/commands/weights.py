@@ -27,9 +27,10 @@ def weights() -> None:
 @pass_app
 def weights_list(app: App, as_json: bool) -> None:
     """List Whisper's weights on this machine, with their hashes, and which would be used."""
+    from features.settings import AudioConfig
     from features.sound.whisper_weights import WeightsSources, list_weights
 
-    settings = app.settings.audio
+    settings = app.settings.of(AudioConfig)
     found = list_weights(settings.model, WeightsSources(path=settings.weights))
     rows = [
         {
@@ -71,6 +72,7 @@ def weights_fetch(app: App, kind: str, as_json: bool, dry_run: bool) -> None:
 
 
 def _verify_audio(app: App) -> dict[str, Any]:
+    from features.settings import AudioConfig
     from features.sound.whisper_decoder import RowDecoder
     from features.sound.whisper_weights import (
         WeightsSources,
@@ -79,7 +81,7 @@ def _verify_audio(app: App) -> dict[str, Any]:
         load_whisper,
     )
 
-    settings = app.settings.audio
+    settings = app.settings.of(AudioConfig)
     sources = WeightsSources(path=settings.weights)
     found = find_weights(settings.model, sources)
     network = load_whisper(settings.model, sources)
@@ -92,9 +94,10 @@ def _verify_audio(app: App) -> dict[str, Any]:
 
 
 def _fetch_audio(app: App, *, dry_run: bool) -> dict[str, Any]:
+    from features.settings import AudioConfig
     from features.sound.whisper_weights import WeightsSources, fingerprint, load_whisper
 
-    model = app.settings.audio.model
+    model = app.settings.of(AudioConfig).model
     sources = WeightsSources(download=True)
     payload: dict[str, Any] = {"model": model, "cache": str(sources.cache), "dry_run": dry_run}
     if not dry_run:

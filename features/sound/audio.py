@@ -9,9 +9,9 @@ once, for the states, the speech gate and the words alike.
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 import torch
 import whisper
@@ -19,9 +19,10 @@ from torch import Tensor
 from whisper.audio import N_FRAMES, log_mel_spectrogram
 from whisper.model import Whisper
 
-from features.device import bf16_units
+from features.device import bf16_units, resolve
 from features.errors import FeatureError, MissingInput, NotFinite, WeightsMismatch
-from features.extractor import Extracted, Source
+from features.extractor import Extracted, FeatureSetSpec, Source
+from features.settings import AudioConfig
 from features.sound.transcript import (
     GATE,
     N_WINDOW_FRAMES,
@@ -47,38 +48,6 @@ EXTRACTOR: Final = "whisper"
 EXTRACTOR_VERSION: Final = "2"
 
 _AUTOCAST: Final = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-
-
-@dataclass(frozen=True)
-class AudioConfig:
-    """What changes the numbers; all of it is in the feature set's hash.
-
-    model: a size of Whisper's. max_s: how much of a file is heard. transcript: False leaves the
-    decoder out, and with it the words and pooled_speech. dtype: what the encoder computes in, the
-    decoder always computes in float32; "auto" is settled at once, for the CPU, so that the fact is
-    stored; for another device ask `fastest_dtype`.
-    """
-
-    model: str = "base"
-    max_s: float = 600.0
-    transcript: bool = True
-    dtype: Dtype = "auto"
-    #: Not choices, but written down: other rules would be other numbers under another hash.
-    padding: str = field(default="log-mel zeros to 30 s", init=False)
-    pooling: str = field(default="mean of real frames, 30 s grid, float64", init=False)
-    gate: str = field(default=GATE, init=False)
-
-    def __post_init__(self) -> None:
-        if self.model not in whisper.available_models():
-            names = ", ".join(whisper.available_models())
-            raise ValueError(f"model {self.model!r} is not one of Whisper's: {names}")
-        if not 0 < self.max_s < math.inf:
-            raise ValueError(f"max_s is {self.max_s}, it must be positive and finite")
-        if self.dtype not in get_args(Dtype):
-            raise ValueError(f"dtype {self.dtype!r} is none of {', '.join(get_args(Dtype))}")
-        if self.dtype == "auto":
-            object.__setattr__(self, "dtype", fastest_dtype())
 
 
 def fastest_dtype(device: str = "cpu") -> Literal["float32", "bfloat16", "float16"]:
@@ -93,14 +62,39 @@ def fastest_dtype(device: str = "cpu") -> Literal["float32", "bfloat16", "float1
     return "bfloat16" if gains else "float32"
 
 
-def spec_weights_sha256(config: AudioConfig, weights: Path | None = None) -> str:
-    """Return the fingerprint that names the feature set; for plain base known without weights."""
-    return whisper_fingerprint(config.model, WeightsSources(path=weights))
+def settled(config: AudioConfig) -> AudioConfig:
+    """The config with its dtype decided, so that it can name a feature set.
+
+    Raises ValueError for a model that is not one of Whisper's, DeviceMissing.
+    """
+    if config.model not in whisper.available_models():
+        names = ", ".join(whisper.available_models())
+        raise ValueError(f"model {config.model!r} is not one of Whisper's: {names}")
+    if config.dtype != "auto":
+        return config
+    return replace(config, dtype=fastest_dtype(resolve(config.device)))
 
 
-def check_weights(config: AudioConfig, weights: Path | None = None) -> None:
-    """Raise WeightsMissing now rather than in a worker; loads and writes nothing."""
-    find_weights(config.model, WeightsSources(path=weights))
+def audio_spec(config: AudioConfig) -> FeatureSetSpec:
+    """Name the feature set; for plain base even where no weights are at hand."""
+    settings = {
+        "model": config.model,
+        "max_s": config.max_s,
+        "transcript": config.transcript,
+        "dtype": settled(config).dtype,
+        # Not choices, but written down: other rules would be other numbers under another hash.
+        "padding": "log-mel zeros to 30 s",
+        "pooling": "mean of real frames, 30 s grid, float64",
+        "gate": GATE,
+    }
+    sha256 = whisper_fingerprint(config.model, WeightsSources(path=config.weights))
+    return FeatureSetSpec("audio", settings, EXTRACTOR, EXTRACTOR_VERSION, sha256)
+
+
+def check_weights(config: AudioConfig) -> None:
+    """Raise what loading would raise now rather than in a worker; loads and writes nothing."""
+    resolve(config.device)
+    find_weights(config.model, WeightsSources(path=config.weights))
 
 
 @dataclass(frozen=True)
@@ -245,27 +239,26 @@ class AudioExtractor:
     def __init__(
         self,
         config: AudioConfig,
-        weights: Path | None = None,
         *,
         weights_sha256: str | None = None,
         network: Whisper | None = None,
-        device: str = "cpu",
-        keep_wav: Path | None = None,
     ) -> None:
-        """Load the weights, or take a loaded `network`, which is moved to `device`.
+        """Load the weights, or take a loaded `network`, which is moved to the config's device.
 
-        keep_wav: folder for a .wav of each video's sound, named by its id; it changes no number.
-        Raises WeightsMissing, or WeightsMismatch when they are not those of `weights_sha256`.
+        Raises DeviceMissing, WeightsMissing, or WeightsMismatch when the weights are not those of
+        `weights_sha256`.
         """
+        config = settled(config)
+        device = resolve(config.device)
         self.config = config
         if network is None:
-            network = load_whisper(config.model, WeightsSources(path=weights))
+            network = load_whisper(config.model, WeightsSources(path=config.weights))
         if weights_sha256 is not None and (found := fingerprint(network)) != weights_sha256:
             raise WeightsMismatch(
                 f"the weights have fingerprint {found}, this feature set needs {weights_sha256}"
             )
         network = network.to(device)
-        self._keep_wav = keep_wav
+        self._keep_wav = config.keep_wav
         self._shape = (network.dims.n_audio_layer + 1, network.dims.n_audio_state)
         self._encoder = WindowEncoder(network, dtype=_AUTOCAST[config.dtype], device=device)
         self._reader = WindowReader(network) if config.transcript else None

@@ -9,10 +9,10 @@ once to keep some, so that memory never grows with the video.
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import InitVar, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final, cast
 
 import av
 import numpy as np
@@ -21,16 +21,17 @@ from numpy.typing import NDArray
 
 from features.errors import FeatureError, MissingInput, Undecodable
 from features.extractor import Extracted, Source
+from features.settings import (
+    PAPER_HEIGHT_PX,
+    PAPER_WIDTH_PX,
+    ClipConfig,
+    Resize,
+    SamplingConfig,
+)
 from features.video.demux import Damage, Index, decode_all, decode_some, decoders_reason, read_index
-from features.video.sampling import Choice, SamplingConfig, Timeline, choose_frames
+from features.video.sampling import Choice, Timeline, choose_frames
 
 log = logging.getLogger(__name__)
-
-
-Resize = Literal["area", "paper"]
-
-#: The paper's intermediate size (section on preprocessing): frames meet at 1024x576 first.
-PAPER_HEIGHT_PX, PAPER_WIDTH_PX = 1024, 576
 
 
 def fit_picture(
@@ -110,35 +111,6 @@ def _turn(image: NDArray[np.uint8], rotation_deg: int) -> NDArray[np.uint8]:
 
 #: Sizes a frame and turns it upright: (frame, rotation_deg) -> (3, H, W), the same for all frames.
 Fit = Callable[[av.VideoFrame, int], NDArray[np.uint8]]
-
-
-@dataclass(frozen=True)
-class ClipConfig(SamplingConfig):
-    """How a clip is sampled and sized. Every 200th frame at 128x72 is the paper's choice.
-
-    resize "area" averages and so keeps what is small and moving, and letterboxes at the clip's
-    own size; "paper" letterboxes at 1024x576 and is the original's pair of bilinear steps, which
-    reads 4 of every 64 pixels. Numbers of the two must never be mixed. shrink: sets height_px and
-    width_px to so many times less than 1024x576, as the paper's setting of that name (8) does.
-    """
-
-    height_px: int = 128
-    width_px: int = 72
-    resize: Resize = "area"
-    shrink: InitVar[int | None] = None
-
-    def __post_init__(self, shrink: int | None) -> None:
-        """Refuse sizes that are no sizes."""
-        super().__post_init__()
-        if shrink is not None:
-            if not 1 <= shrink <= PAPER_WIDTH_PX:
-                raise ValueError(f"shrink is {shrink}, it must be 1 to {PAPER_WIDTH_PX}")
-            # The frozen dataclass's own way in: shrink is no setting beside the two it stands for.
-            object.__setattr__(self, "height_px", PAPER_HEIGHT_PX // shrink)
-            object.__setattr__(self, "width_px", PAPER_WIDTH_PX // shrink)
-        for name in ("height_px", "width_px"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,10 +29,11 @@ from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights, list_models
 from torchvision.transforms import InterpolationMode, functional
 
+from features.device import full_precision, resolve
 from features.errors import FeatureError, MissingInput, NotFinite, WeightsMismatch, WeightsMissing
 from features.extractor import Extracted, FeatureSetSpec, Source
+from features.settings import FramesConfig, SamplingConfig
 from features.video.clip import Clip, read_frames
-from features.video.sampling import SamplingConfig
 from features.weights import weights_sha256
 
 #: Every classifier of torchvision that ends in one linear layer over a vector; these three do not.
@@ -351,26 +351,6 @@ EXTRACTOR_VERSION: Final = "1"
 PASS_FRAMES: Final = 16
 
 
-@dataclass(frozen=True)
-class FramesConfig:
-    """Which frames are looked at, and by whom.
-
-    backbone: a classifier of torchvision. weights: the name of its published weights (such as
-    IMAGENET1K_V1, or DEFAULT), a .pth or .safetensors file, or random:SEED, which means nothing
-    and needs no download. n_frames: so many frames, uniform in time.
-    """
-
-    backbone: str = "resnet18"
-    weights: str = "IMAGENET1K_V1"
-    n_frames: int = 8
-
-    def __post_init__(self) -> None:
-        """Refuse what names no network or no weights."""
-        choose_weights(self.backbone, self.weights)
-        if self.n_frames < 1:
-            raise ValueError(f"n_frames is {self.n_frames}, it must be at least 1")
-
-
 def frames_spec(config: FramesConfig) -> FeatureSetSpec:
     """Name the feature set. A published file gives the same name wherever it lies.
 
@@ -396,7 +376,8 @@ def frames_spec(config: FramesConfig) -> FeatureSetSpec:
 
 
 def check_weights(config: FramesConfig) -> None:
-    """Raise WeightsMissing or WeightsMismatch now rather than in a worker; loads nothing."""
+    """Raise what loading would raise now rather than in a worker; loads nothing."""
+    resolve(config.device)
     find_file(choose_weights(config.backbone, config.weights))
 
 
@@ -406,17 +387,12 @@ class FramesExtractor:
     Tensors of a row: mean, std, max (E,) float32 each, over the frames; std is 0 for one frame.
     """
 
-    def __init__(self, config: FramesConfig, *, device: str = "auto") -> None:
-        """Load the network. device "auto": the GPU where there is one.
-
-        Raises WeightsMissing, WeightsMismatch.
-        """
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+    def __init__(self, config: FramesConfig) -> None:
+        """Load the network. Raises DeviceMissing, WeightsMissing, WeightsMismatch."""
+        self.device = resolve(config.device)
         chosen = choose_weights(config.backbone, config.weights)
         self.config = config
-        self.device = device
-        self.network = load_backbone(chosen).to(device)
+        self.network = load_backbone(chosen).to(self.device)
         self.preset = (recognise(chosen) or chosen.published).preset
 
     def __call__(self, sources: Sequence[Source]) -> list[Extracted | FeatureError]:
@@ -425,13 +401,7 @@ class FramesExtractor:
 
     def embed(self, pictures: NDArray[np.uint8]) -> Tensor:
         """Embed pictures of the network's size: (3, D, crop, crop) uint8 RGB to (D, E) float32."""
-        full_precision = (
-            # TF32 would move the numbers by 1e-3, away from those of a machine without a GPU.
-            torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-            if self.device.startswith("cuda")
-            else nullcontext()
-        )
-        with torch.inference_mode(), full_precision:
+        with torch.inference_mode(), full_precision(self.device):
             batch = self.preset.normalise(torch.from_numpy(pictures).transpose(0, 1))
             passes = [
                 self.network(batch[start : start + PASS_FRAMES].to(self.device))

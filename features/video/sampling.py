@@ -1,67 +1,18 @@
 """Choose which frames of a video are kept: every technique is a function of when frames show."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import ceil, inf
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import TooShort
-
-Sampling = Literal["frames", "seconds", "uniform"]
+from features.settings import Sampling, SamplingConfig
 
 #: Some containers note times in whole milliseconds: a frame due at 66.7 ms says 67.
 ROUNDING_S: Final = 1e-3
-
-
-@dataclass(frozen=True)
-class SamplingConfig:
-    """Which frames are kept. Every 200th from the first on is the paper's choice (section 2.2).
-
-    sampling "frames" keeps every every_frames-th; "seconds" what is on show every every_s
-    seconds; both stop at max_frames. "uniform" keeps exactly n_frames: what is on show in the
-    middle of so many equal parts of the time, a frame twice where it is on show for two of them.
-    start_s and stop_s trim first: only frames that appear between them exist; stop_s None is the
-    end. window_frames: each kept frame is the mean of so many consecutive ones around it.
-    """
-
-    sampling: Sampling = "frames"
-    every_frames: int = 200
-    every_s: float = 1.0
-    n_frames: int = 8
-    max_frames: int = 64  # 7 minutes at 30 frames a second; the paper has no limit
-    start_s: float = 0.0
-    stop_s: float | None = None
-    window_frames: int = 1
-
-    def __post_init__(self) -> None:
-        """Refuse what leaves no frame to keep."""
-        if self.sampling not in SAMPLERS:
-            raise ValueError(f"sampling is {self.sampling!r}, it must be one of {[*SAMPLERS]}")
-        for name in ("every_frames", "n_frames", "max_frames", "window_frames"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
-        if not 0 < self.every_s < inf:
-            raise ValueError(f"every_s is {self.every_s}, it must be above 0")
-        if not 0 <= self.start_s < inf:
-            raise ValueError(f"start_s is {self.start_s}, it must be at least 0")
-        if self.stop_s is not None and not self.start_s < self.stop_s < inf:
-            raise ValueError(f"stop_s is {self.stop_s}, it must be above start_s {self.start_s}")
-
-    def spec(self) -> dict[str, int | float | str]:
-        """Give only the settings that change the numbers, for the name of the feature set."""
-        settings = asdict(self)
-        used = {name: settings.pop(name) for name in _USES[self.sampling]}
-        for name in ("every_frames", "every_s", "n_frames", "max_frames"):
-            settings.pop(name, None)
-        # What stands at "off" is left out: a setting that is new here renames no older feature.
-        neutral = {"sampling": "frames", "start_s": 0.0, "stop_s": None, "window_frames": 1}
-        return {
-            **used,
-            **{name: value for name, value in settings.items() if value != neutral.get(name)},
-        }
 
 
 @dataclass(frozen=True)
@@ -151,10 +102,4 @@ SAMPLERS: Final[dict[Sampling, Sampler]] = {
     "frames": every_frames,
     "seconds": every_seconds,
     "uniform": uniform_frames,
-}
-
-_USES: Final[dict[Sampling, tuple[str, ...]]] = {
-    "frames": ("every_frames", "max_frames"),
-    "seconds": ("every_s", "max_frames"),
-    "uniform": ("n_frames",),
 }

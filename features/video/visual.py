@@ -1,7 +1,6 @@
 """The `visual` feature: the autoencoder's embedding of a stored clip, whole and pooled."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from features.device import full_precision, resolve
 from features.errors import CorruptFeature, FeatureError, MissingInput, NotFinite, WeightsMismatch
 from features.extractor import Extracted, Source
 from features.store import FeatureStore
@@ -21,13 +21,6 @@ EXTRACTOR: Final = "convlstm"
 EXTRACTOR_VERSION: Final = "1"
 
 
-@dataclass(frozen=True)
-class VisualConfig:
-    """Which clips are embedded; the weights are named by the spec's weights_sha256."""
-
-    clip_set: str  # hash of the clips' feature set: other frames give other embeddings
-
-
 class VisualExtractor:
     """Embeds stored clips in one padded batch with lengths, so that no row depends on another.
 
@@ -36,10 +29,10 @@ class VisualExtractor:
     """
 
     def __init__(self, weights: Path, store: FeatureStore, *, device: str = "cpu") -> None:
-        """Load the autoencoder. Raises WeightsMissing, WeightsMismatch."""
-        self.network = load_autoencoder(weights).to(device).eval()
+        """Load the autoencoder. Raises DeviceMissing, WeightsMissing, WeightsMismatch."""
+        self.device = resolve(device)
+        self.network = load_autoencoder(weights).to(self.device).eval()
         self.store = store
-        self.device = device
 
     def __call__(self, sources: Sequence[Source]) -> list[Extracted | FeatureError]:
         """Embed each clip; one that cannot be read costs its own row."""
@@ -58,7 +51,7 @@ class VisualExtractor:
             by_size.setdefault((clip.shape[2], clip.shape[3]), []).append(index)
         for indices in by_size.values():
             padded, lengths = pad([clips[index] for index in indices], self.network.config)
-            with torch.inference_mode():
+            with torch.inference_mode(), full_precision(self.device):
                 batch = self.network.encode(padded.to(self.device), lengths.to(self.device))
             for index, embedding in zip(indices, batch.float().cpu(), strict=True):
                 results[index] = embedding

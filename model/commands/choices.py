@@ -16,10 +16,12 @@ VERSION = re.compile("[0-9]{1,9}")  # what the catalog's integers hold
 again_option = click.option("--again", is_flag=True, help="Even if exactly this was done before.")
 
 
-def find_model_named(app: App, text: str) -> "ModelFacts":
-    """Find NAME, NAME:VERSION or NAME@ALIAS."""
+def find_model_named(app: App, text: str | None) -> "ModelFacts":
+    """Find NAME, NAME:VERSION or NAME@ALIAS; None is the setting score.model."""
     from catalog.read.lookup import find_model
+    from model.settings import ScoreConfig
 
+    text = text or app.settings.of(ScoreConfig).model
     name, _, alias = text.partition("@")
     name, _, version = name.partition(":")
     if not name or (version and VERSION.fullmatch(version) is None):

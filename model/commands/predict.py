@@ -53,7 +53,7 @@ def predict(
         "similar": similar,
         "record": record,
     }
-    model = find_model_named(app, model_name or app.settings.score.model)
+    model = find_model_named(app, model_name)
     predicted = _predicted(app, model, asked, quiet=as_json)
     _show(predicted, time.perf_counter() - start, as_json=as_json)
     if predicted.exit_code:
@@ -66,7 +66,9 @@ def _predicted(app: App, model: "ModelFacts", asked: dict[str, Any], *, quiet: b
         asides = {aside.kind: stack.enter_context(aside) for aside in _asides(app, model)}
         from catalog.console import progress
         from features.commands import plan_of
+        from features.settings import VisualConfig
         from model import steps
+        from model.settings import ScoreConfig
 
         bar = stack.enter_context(progress("predict", quiet=quiet or len(asked["files"]) == 1))
         return steps.predict(
@@ -76,6 +78,8 @@ def _predicted(app: App, model: "ModelFacts", asked: dict[str, Any], *, quiet: b
             lambda kind: plan_of(app, kind),
             data=app.settings.data_folder,
             progress=bar,
+            device=app.settings.of(ScoreConfig).device,
+            visual_device=app.settings.of(VisualConfig).device,
             asides=asides,
         )
 

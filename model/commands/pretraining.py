@@ -1,6 +1,7 @@
 """The command that trains or takes an autoencoder: pretrain."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,14 @@ from model.commands.choices import again_option, feature_set_of, store_of
 
 if TYPE_CHECKING:
     from catalog.work.runs import Outcome
+    from model.settings import PretrainConfig
 
 
 @click.command()
 @click.option("--epochs", type=click.IntRange(min=1), help="At most so many (paper: 200).")
 @click.option("--batch", type=click.IntRange(min=1), help="Clips per step (paper: 4).")
 @click.option("--lr", type=float, help="Learning rate of Adam (paper: 1e-4).")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.")
+@click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to compute.")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Of convolutions.")
 @click.option(
     "--from",
@@ -49,7 +51,7 @@ def pretrain(
 
     Under `torchrun` every process takes its share of each batch, and the first one records.
     """
-    given: dict[str, Any] = {
+    flags: dict[str, Any] = {
         "epochs": epochs,
         "batch": batch,
         "lr": lr,
@@ -57,22 +59,21 @@ def pretrain(
         "precision": precision,
         "normalised": normalised,
     }
-    changed = {name: value for name, value in given.items() if value is not None}
     if dry_run:
-        settings = {**app.settings.pretrain.model_dump(), **changed}
         source = None if weights is None else str(weights)
+        settings = asdict(_config(app, flags))
         emit({"dry_run": True, "from": source, "settings": settings}, as_json=as_json)
         return
     if weights is not None:
-        outcome = _import(app, weights, changed)
+        outcome = _import(app, weights, flags)
     else:
-        outcome = run_pretrain(app, changed, again=again, quiet=as_json)
+        outcome = run_pretrain(app, flags, again=again, quiet=as_json)
     emit_outcome(outcome, as_json=as_json)
 
 
 def run_pretrain(
     app: App,
-    changed: Mapping[str, Any] | None = None,
+    flags: Mapping[str, Any] | None = None,
     *,
     again: bool = False,
     if_missing: bool = False,
@@ -81,15 +82,15 @@ def run_pretrain(
 ) -> "Outcome":
     """Pre-train with the application's settings; what `pretrain`, `nightly` and `demo` call.
 
+    flags: settings that this call has instead; what is None was not given.
     if_missing: any autoencoder for these clips will do, even if there are more clips now.
     Of `torchrun`'s processes only the first returns; it has recorded for all.
     """
     from catalog.console import progress
     from model import steps
-    from model.training.pretraining import PretrainConfig
     from model.training.world import join
 
-    config = PretrainConfig(**{**app.settings.pretrain.model_dump(), **(changed or {})})
+    config = _config(app, flags or {})
     with join(config.device) as world:
         if world.rank:
             steps.assist_pretraining(config, store=store_of(app), world=world)
@@ -110,10 +111,17 @@ def run_pretrain(
     return outcome
 
 
-def _import(app: App, weights: Path, changed: Mapping[str, Any]) -> "Outcome":
+def _config(app: App, flags: Mapping[str, Any]) -> "PretrainConfig":
+    from model.settings import PretrainConfig
+
+    return app.settings_with(pretrain=flags).of(PretrainConfig)
+
+
+def _import(app: App, weights: Path, flags: Mapping[str, Any]) -> "Outcome":
     from model import steps
 
-    too_many = sorted(changed.keys() - {"normalised"})
+    given = {name for name, value in flags.items() if value is not None}
+    too_many = sorted(given - {"normalised"})
     if too_many:
         raise click.UsageError(f"--{too_many[0]} is of a training; --from trains nothing")
     outcome, _model = steps.import_autoencoder(
@@ -121,6 +129,6 @@ def _import(app: App, weights: Path, changed: Mapping[str, Any]) -> "Outcome":
         feature_set_of(app, "clip"),
         weights,
         data=app.settings.data_folder,
-        normalised=bool(changed.get("normalised", app.settings.pretrain.normalised)),
+        normalised=_config(app, flags).normalised,
     )
     return outcome

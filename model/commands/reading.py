@@ -57,6 +57,7 @@ def experiment_paper(
     from catalog.console import progress
     from model import steps
     from model.experiment.table import choose
+    from model.settings import ScoreConfig, TrainConfig
 
     rows = choose(only)
     if dry_run:
@@ -80,17 +81,23 @@ def experiment_paper(
         # The figure of predicted against shown needs each prediction, not only their errors.
         with progress(f"score {request.name}", quiet=as_json) as bar:
             steps.score(
-                app.catalog, model, parts=["holdout"], progress=bar, parent_id=parent_id, **place
+                app.catalog,
+                model,
+                device=app.settings.of(ScoreConfig).device,
+                parts=["holdout"],
+                progress=bar,
+                parent_id=parent_id,
+                **place,
             )
         return outcome, model
 
-    settings = app.settings.train
+    settings = app.settings_with(train={"seed": seed}).of(TrainConfig)
     outcome, folder = steps.run_experiment(
         app.catalog,
         steps.ExperimentRequest(
             rows=rows,
             split=split_name,
-            seed=settings.seed if seed is None else seed,
+            seed=settings.seed,
             machine={"device": settings.device, "precision": settings.precision},
             epochs=epochs,
             max_minutes=max_minutes,
@@ -131,13 +138,14 @@ def explain(
     """
     from catalog.console import progress
     from model import steps
+    from model.settings import ScoreConfig
 
-    model = find_model_named(app, model_name or app.settings.score.model)
+    model = find_model_named(app, model_name)
     with progress("explain", quiet=as_json) as bar:
         outcome, found = steps.explain(
             app.catalog,
             model,
-            steps.load_model(app.settings.data_folder, model),
+            steps.load_model(app.settings.data_folder, model, app.settings.of(ScoreConfig).device),
             steps.reader_of(model, store_of(app)),
             part=part,
             at_most=videos,

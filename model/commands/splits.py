@@ -21,7 +21,7 @@ from catalog.console import (
 if TYPE_CHECKING:
     from catalog.read.lookup import SplitRow
     from catalog.work.runs import Outcome
-    from model.split import SplitSummary
+    from model.split import SplitConfig, SplitSummary
 
 N_SHA = 12  # characters of a hash that a person compares
 
@@ -61,19 +61,17 @@ def split_create(
     With --label-age, every label is of about the same age, and a video without a count that old
     is left out: young videos are not taken for unpopular ones.
     """
-    given = {
+    flags = {
         "strategy": strategy,
         "val": val,
         "holdout": holdout,
         "seed": seed,
         "label_age_s": None if label_age is None else label_age.total_seconds(),
     }
-    changed = {name: value for name, value in given.items() if value is not None}
     if dry_run:
-        settings = {**app.settings.split.model_dump(), **changed}
-        emit({"dry_run": True, "settings": settings}, as_json=as_json)
+        emit({"dry_run": True, "settings": _config(app, flags).to_json()}, as_json=as_json)
         return
-    emit_outcome(run_split(app, changed, name=name), as_json=as_json)
+    emit_outcome(run_split(app, flags, name=name), as_json=as_json)
 
 
 @split.command("list")
@@ -127,22 +125,30 @@ def split_show(app: App, name: str | None, as_json: bool) -> None:
 
 def run_split(
     app: App,
-    changed: Mapping[str, Any] | None = None,
+    flags: Mapping[str, Any] | None = None,
     *,
     name: str | None = None,
     if_missing: bool = False,
     quiet: bool = False,  # noqa: ARG001 (every stage takes it; this one is over at once)
     parent_id: int | None = None,
 ) -> "Outcome":
-    """Create a split with the application's settings; if_missing: only where there is none."""
-    from model import steps
-    from model.split import SplitConfig
+    """Create a split with the application's settings; if_missing: only where there is none.
 
-    config = SplitConfig(**{**app.settings.split.model_dump(), **(changed or {})})
+    flags: settings that this call has instead; what is None was not given.
+    """
+    from model import steps
+
+    config = _config(app, flags or {})
     outcome, _split = steps.create_split(
         app.catalog, config, name=name, if_missing=if_missing, parent_id=parent_id
     )
     return outcome
+
+
+def _config(app: App, flags: Mapping[str, Any]) -> "SplitConfig":
+    from model.split import SplitConfig
+
+    return app.settings_with(split=flags).of(SplitConfig)
 
 
 def _plain(value: object) -> object:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--lr", type=float)
 @click.option("--weight-decay", type=float)
 @click.option("--max-minutes", type=float, help="Stop after the epoch that passes this.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]))
+@click.option("--device", metavar="auto|cpu|cuda|cuda:N")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]))
 @click.option(
     "--set",
@@ -61,8 +61,9 @@ def train(
 ) -> None:
     """Train PRESET and evaluate it by part; `models presets` lists them."""
     from model.registry import describe_preset
+    from model.settings import TrainConfig
 
-    preset = preset or app.settings.train.preset
+    preset = preset or app.settings.of(TrainConfig).preset
     asked: dict[str, Any] = {
         "fit": {name: value for name, value in fit.items() if value is not None},
         "network": _parsed(network),
@@ -106,7 +107,7 @@ def score(
     if dry_run:
         from model import steps
 
-        model = find_model_named(app, model_name or app.settings.score.model)
+        model = find_model_named(app, model_name)
         n_videos = steps.count_to_score(app.catalog, model, **asked)
         payload = {"dry_run": True, "model": model.name, "version": model.version}
         emit({**payload, "n_videos": n_videos}, as_json=as_json)
@@ -127,12 +128,16 @@ def run_train(
     if_missing: any version of the model will do.
     """
     from catalog.console import progress
+    from features.device import resolve
     from model import steps
 
+    request = _request(app, preset, **asked)
+    if (fit := request.settled().fit) is not None:
+        resolve(fit.device)  # a GPU that is not there is said before anything is recorded
     with progress(f"train {preset}", quiet=quiet) as bar:
         outcome, _model = steps.train(
             app.catalog,
-            _request(app, preset, **asked),
+            request,
             lambda kind: feature_set_of(app, kind),
             store=store_of(app),
             data=app.settings.data_folder,
@@ -145,11 +150,13 @@ def run_train(
 def _request(app: App, preset: str, *, seed: int | None = None, **asked: Any) -> "TrainRequest":
     """What is asked for; the settings say what no flag does."""
     from model import steps
+    from model.settings import TrainConfig
 
-    settings = app.settings.train
+    device = asked.get("fit", {}).get("device")
+    settings = app.settings_with(train={"seed": seed, "device": device}).of(TrainConfig)
     return steps.TrainRequest(
         preset=preset,
-        seed=settings.seed if seed is None else seed,
+        seed=settings.seed,
         machine={"device": settings.device, "precision": settings.precision},
         **asked,
     )
@@ -183,14 +190,16 @@ def run_score(
     """Score with the application's settings; what `score`, `nightly` and `demo` call."""
     from catalog.console import progress
     from model import steps
+    from model.settings import ScoreConfig
 
     with progress("score", quiet=quiet) as bar:
         return steps.score(
             app.catalog,
-            find_model_named(app, model_name or app.settings.score.model),
+            find_model_named(app, model_name),
             store=store_of(app),
             data=app.settings.data_folder,
             progress=bar,
+            device=app.settings.of(ScoreConfig).device,
             rescore=rescore,
             parts=parts,
             parent_id=parent_id,

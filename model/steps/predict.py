@@ -5,7 +5,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -65,12 +65,14 @@ def settled_plans(
     sets: Mapping[str, FeatureSetFacts],
     plan_of: Callable[[str], Plan],
     data: Path,
+    *,
+    visual_device: str = "cpu",
 ) -> dict[str, Plan]:
     """The plans of a model's feature sets, and of what they are made of, by kind.
 
     plan_of: what the settings say; where they are others now, the set's own take their place. The
-    autoencoder is the one of the model's training, which need not be the newest. Raises
-    IncompatibleFeatures where this program makes such features no more.
+    autoencoder is the one of the model's training, which need not be the newest; it computes on
+    visual_device. Raises IncompatibleFeatures where this program makes such features no more.
     """
     plans: dict[str, Plan] = {}
     for kind, wanted in sets.items():
@@ -81,7 +83,8 @@ def settled_plans(
             clips = _as_trained(plan_of("clip"), clip_set)
             _require_same(clips.spec(), clip_hash, clip_set)
             plans["clip"] = clips
-            plan: Plan = _visual_plan(catalog, wanted, clips, clip_hash, data)
+            visual = _visual_plan(catalog, wanted, clips, clip_hash, data)
+            plan: Plan = replace(visual, device=visual_device)
         else:
             plan = _as_trained(plan_of(kind), wanted)
         _require_same(plan.spec(), wanted.config_hash, wanted)
@@ -93,13 +96,10 @@ def _as_trained(plan: Plan, wanted: FeatureSetFacts | None) -> Plan:
     """The plan with the settings that the feature set was made with."""
     if wanted is None or not isinstance(plan, ClipPlan | AudioPlan | FramesPlan):
         return plan
-    kind = type(plan.config)
-    names = [field.name for field in fields(plan.config) if field.init]
     try:
-        config = kind(**{name: wanted.config[name] for name in names if name in wanted.config})
-    except (TypeError, ValueError):
+        changed: dict[str, Any] = {"config": plan.config.as_trained(wanted.config)}
+    except (KeyError, ValueError):
         return plan  # of another version of this program: the difference is named later
-    changed: dict[str, Any] = {"config": config}  # of the plan's own kind, which a union forgets
     return replace(plan, **changed)
 
 
@@ -256,21 +256,24 @@ def predict(
     *,
     data: Path,
     progress: Progress,
+    device: str = "cpu",
+    visual_device: str = "cpu",
     asides: Mapping[str, Aside] | None = None,
 ) -> Predicted:
     """Forecast each file; a bad one costs itself. Every network is loaded once.
 
-    plan_of: how each kind of feature is made by the settings. asides: processes that make some
-    kinds beside this one. Raises IncompatibleFeatures where the settings make other features than
-    those the model was trained on, and FeatureError where weights are missing.
+    plan_of: how each kind of feature is made by the settings. device: of the model's network.
+    visual_device: of the autoencoder. asides: processes that make some kinds beside this one.
+    Raises IncompatibleFeatures where the settings make other features than those the model was
+    trained on, and FeatureError where weights are missing.
     """
     with catalog.read() as session:
         sets = model_feature_sets(session, model.id)
-    plans = settled_plans(catalog, sets, plan_of, data)
+    plans = settled_plans(catalog, sets, plan_of, data, visual_device=visual_device)
     seconds: dict[str, float] = {}
     one_off = OneOff(plans, asides)
     with _timed(seconds, "model"):
-        checkpoint = load_model(data, model)
+        checkpoint = load_model(data, model, device)
     checkpoint.card.require_features({kind: one.config_hash for kind, one in sets.items()})
     is_constant = isinstance(checkpoint.network, ConstantRegressor)
     beside = _Beside(catalog, model, is_constant)

@@ -20,10 +20,11 @@ from features.plan import AUTOENCODER, clip_alias
 from features.store import FeatureStore
 from features.video.visual import load_foreign_autoencoder
 from features.weights import weights_sha256
+from model.settings import PretrainConfig
 from model.steps.figures import TrainingAlbum, run_folder
 from model.steps.rows import artifact_uris, hash_of, location, only_one
 from model.training.loop import EpochReport
-from model.training.pretraining import PretrainConfig, Pretrained, pretrain, save_autoencoder
+from model.training.pretraining import Pretrained, pretrain, save_autoencoder
 from model.training.world import World, resolved
 
 VAL_EVERY = 5  # every fifth clip validates

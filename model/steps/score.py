@@ -80,19 +80,21 @@ def score(
     store: FeatureStore,
     data: Path,
     progress: Progress,
+    device: str = "cpu",
     rescore: bool = False,
     parts: Sequence[str] | None = None,
     parent_id: int | None = None,
 ) -> Outcome:
     """Predict every ready video that this model version has not scored. Safe to stop and repeat.
 
-    parts: only these of the model's split, such as holdout; "new" is what it does not hold.
+    device: of a network, as the settings say it. parts: only these of the model's split, such as
+    holdout; "new" is what it does not hold.
 
     A run that was killed goes on as itself, so that its metrics cover all of its rows: by part
     (`new` are the videos that the model's split does not hold), beside the constants of the
     training rows.
     """
-    checkpoint = load_model(data, model)
+    checkpoint = load_model(data, model, device)
     card = checkpoint.card
     with catalog.read() as session:
         sets = model_feature_sets(session, model.id)
@@ -143,11 +145,14 @@ def count_to_score(
     return _Todo(catalog, model, find_kind(model.model_kind), sets, 0, rescore, parts).count()
 
 
-def load_model(data: Path, model: ModelFacts) -> Checkpoint:
-    """Load a registered version. Raises BadCheckpoint where its file is not the registered one."""
+def load_model(data: Path, model: ModelFacts, device: str = "cpu") -> Checkpoint:
+    """Load a registered version onto a device, as the settings say it.
+
+    Raises DeviceMissing, and BadCheckpoint where its file is not the registered one.
+    """
     path = data / model.artifact_uri
     try:
-        checkpoint = load_checkpoint(path)
+        checkpoint = load_checkpoint(path, device)
     except BadCheckpoint as error:
         preset = model.hyper.get("preset")
         preset = preset if preset in PRESETS else model.model_kind  # an old one may be no more

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from features.device import resolve
 from model.base import Network
 from model.batches import Batch, IndexedRows, batches, shuffled
 from model.errors import BadSetting, NothingToTrain
@@ -24,7 +25,7 @@ from model.training.loop import (
     Training,
     require_finite,
 )
-from model.training.world import Device, Precision, World, device_of, seeded
+from model.training.world import Precision, World, seeded
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -59,7 +60,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "decay": ("none", "cosine"),
     "lr_every": ("step", "epoch"),
     "precision": ("auto", "fp32", "bf16"),
-    "device": ("auto", "cpu", "cuda"),
 }
 
 
@@ -96,7 +96,7 @@ class FitConfig:
     decay: Literal["none", "cosine"] = "cosine"
     lr_every: Literal["step", "epoch"] = "step"
     precision: Precision = "fp32"
-    device: Device = "auto"
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
@@ -185,7 +185,7 @@ def fit(
     """
     if len(train) == 0:
         raise NothingToTrain("the train part has no row; training needs at least 1")
-    world = World(device_of(config.device))
+    world = World(torch.device(resolve(config.device)))
     wanted = _Wanted(config, target, edges)
     network.to(world.device)
     optimiser = OPTIMISERS[config.optimiser](

@@ -13,19 +13,18 @@ from numpy.typing import NDArray
 
 from catalog.files import sha256_text
 from features.video.convlstm import (
-    DEPTHS,
     KIND,
     ConvLstmAutoencoder,
     ConvLstmConfig,
-    Depth,
     reconstruction_loss,
 )
 from features.video.visual import pad
 from features.weights import save_weights
 from model.batches import shuffled
-from model.errors import BadSetting, NothingToTrain
+from model.errors import NothingToTrain
+from model.settings import PretrainConfig
 from model.training.loop import EpochReport, Limits, StateFile, Training, require_finite
-from model.training.world import Device, Precision, World, seeded
+from model.training.world import World, seeded
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -43,45 +42,6 @@ def identity(
 
 ReadClip = Callable[[int], NDArray[np.uint8]]
 PIXEL_MAX = 255
-
-
-@dataclass(frozen=True)
-class PretrainConfig:
-    """How the autoencoder is trained. The sizes and rates are the paper's (Table II).
-
-    batch: clips per step, of all processes together. patience: stop after so many epochs without
-    a better validation loss; None: never (the paper's way). normalised: pixels of 0..1. depth,
-    depth_frames: how clips of different length become one batch, see `features.video.convlstm`.
-    precision: of the convolutions, the weights are always fp32; "auto" is bf16 where the device
-    computes in it. device: where; changes nothing but rounding.
-    """
-
-    hidden: int = 64
-    epochs: int = 200
-    batch: int = 4
-    lr: float = 1e-4
-    patience: int | None = 20
-    seed: int = 0
-    normalised: bool = False
-    depth: Depth = "longest"
-    depth_frames: int = 16
-    precision: Precision = "auto"
-    device: Device = "auto"
-
-    def __post_init__(self) -> None:
-        """Refuse settings that cannot train."""
-        patience = 1 if self.patience is None else self.patience
-        if min(self.hidden, self.epochs, self.batch, patience) < 1 or not self.lr > 0:
-            raise BadSetting(f"hidden, epochs, batch, lr and patience must be above 0: {self}")
-        if self.depth not in DEPTHS or self.depth_frames < 1:
-            raise BadSetting(
-                f"depth {self.depth!r} of {self.depth_frames} frames must be one of "
-                f"{', '.join(DEPTHS)}, of 1 or more"
-            )
-        if self.precision not in ("auto", "fp32", "bf16"):
-            raise BadSetting(f"precision {self.precision!r} must be auto, fp32 or bf16")
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise BadSetting(f"device {self.device!r} must be auto, cpu or cuda")
 
 
 @dataclass(frozen=True)

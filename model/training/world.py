@@ -11,8 +11,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, distributed
 
-from features.device import bf16_units
-from model.errors import BadSetting
+from features.device import bf16_units, resolve
 
 
 @contextmanager
@@ -34,7 +33,6 @@ def one_thread() -> Iterator[None]:
 
 CPU = torch.device("cpu")
 
-Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16"]
 Item = TypeVar("Item")
 
@@ -88,14 +86,6 @@ class World:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
 
-def device_of(asked: Device) -> torch.device:
-    """What "auto" means: the GPU where there is one. BadSetting where there is none to be had."""
-    has_gpu = torch.cuda.is_available()
-    if asked == "cuda" and not has_gpu:
-        raise BadSetting("device cuda: torch finds no GPU; set device to auto or cpu")
-    return torch.device("cuda" if has_gpu and asked != "cpu" else "cpu")
-
-
 @contextmanager
 def seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
     """Draw from this seed, there too, as long as the block runs; others' numbers stay as they were.
@@ -108,12 +98,13 @@ def seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
 
 
 @contextmanager
-def join(device: Device) -> Iterator[World]:
+def join(device: str) -> Iterator[World]:
     """Find the other processes that `torchrun` started, for as long as the block runs.
 
-    Raises BadSetting where a GPU is asked for and there is none.
+    device: as the settings say it; each of several processes takes the GPU of its own number.
+    Raises DeviceMissing.
     """
-    here = device_of(device)
+    here = torch.device(resolve(device))
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield World(here)

@@ -6,7 +6,6 @@ from scraper.commands.imports import import_
 from scraper.commands.site import (
     fetch,
     refresh,
-    refresh_request,
     replica,
     run_fetch,
     run_refresh,
@@ -15,6 +14,6 @@ from scraper.commands.site import (
 )
 from scraper.commands.topics import topic
 
-__all__ = ["COMMANDS", "refresh_request", "run_fetch", "run_refresh", "run_scrape"]
+__all__ = ["COMMANDS", "run_fetch", "run_refresh", "run_scrape"]
 
 COMMANDS: list[click.Command] = [topic, scrape, refresh, fetch, import_, replica]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from catalog.console import App, dry_run_option, emit, emit_outcome, json_option, pass_app, table
-from scraper.commands.site import author_salt, download_limits
+from scraper.commands.site import author_salt
 
 if TYPE_CHECKING:
     from scraper.importers.video import Format
@@ -65,6 +65,7 @@ def import_(
     from catalog.console import progress
     from scraper import steps
     from scraper.importers.video import ImportOptions
+    from scraper.settings import FetchConfig, ScrapeConfig
 
     options = ImportOptions(
         format=format_,
@@ -81,11 +82,11 @@ def import_(
             options,
             # Made at first use, and a dry run writes nothing at all.
             salt=b"" if dry_run else author_salt(app),
-            keep_handles=app.settings.scrape.keep_handles,
+            keep_handles=app.settings.of(ScrapeConfig).keep_handles,
             data=app.settings.data_folder,
             with_media=not no_media,
             progress=bar,
-            limits=download_limits(app),
+            limits=app.settings.of(FetchConfig),
             dry_run=dry_run,
         )
     if not as_json and result.sample:

@@ -10,10 +10,9 @@ from catalog.console import DURATION, App, dry_run_option, emit, emit_outcome, j
 
 if TYPE_CHECKING:
     from catalog.work.runs import Outcome
-    from scraper.browser import BrowserConfig
     from scraper.politeness import Site
-    from scraper.steps import RefreshRequest, RefreshResult, ScrapeRequest, ScrapeResult
-    from scraper.transfer import DownloadLimits
+    from scraper.settings import RefreshConfig
+    from scraper.steps import RefreshResult, ScrapeRequest, ScrapeResult
 
 
 @click.command()
@@ -35,13 +34,14 @@ def scrape(
 ) -> None:
     """List hashtag pages in a real browser and store each video with its displayed count."""
     from scraper import steps
+    from scraper.settings import ScrapeConfig
 
-    settings = app.settings
+    settings = app.settings_with(scrape={"limit": limit}).of(ScrapeConfig)
     request = steps.ScrapeRequest(
-        limit=limit or settings.scrape.limit,
+        limit=settings.limit,
         topics=topics or None,
         hashtags=[name.lstrip("#").lower() for name in hashtags] or None,
-        fresh_for=None if again else timedelta(hours=settings.scrape.fresh_for_h),
+        fresh_for=None if again else timedelta(hours=settings.fresh_for_h),
         again=again,
     )
     if dry_run:
@@ -63,8 +63,11 @@ def refresh(
 ) -> None:
     """Look at known videos again and add their counts of now; what is gone is noted as gone."""
     from scraper import steps
+    from scraper.settings import RefreshConfig
 
-    request = refresh_request(app, older_than=older_than, limit=limit)
+    older_than_h = None if older_than is None else older_than.total_seconds() / 3600
+    flags = {"older_than_h": older_than_h, "limit": limit}
+    request = app.settings_with(refresh=flags).of(RefreshConfig)
     if dry_run:
         plan = steps.plan_refresh(app.catalog, request)
         payload = {"hashtags": list(plan.hashtags), "n_videos": plan.n_videos}
@@ -95,49 +98,37 @@ def run_scrape(
     """Scrape with the application's settings; what `scrape`, `nightly` and `demo` call."""
     from catalog.console import progress
     from scraper import steps
+    from scraper.settings import BrowserConfig, ScrapeConfig
 
     with progress("scrape", quiet=quiet) as bar:
         return steps.scrape(
             app.catalog,
             _site(app),
-            _browser(app),
+            app.settings.of(BrowserConfig),
             request,
             salt=author_salt(app),
-            keep_handles=app.settings.scrape.keep_handles,
+            keep_handles=app.settings.of(ScrapeConfig).keep_handles,
             progress=bar,
             parent_id=parent_id,
         )
 
 
-def refresh_request(
-    app: App, *, older_than: timedelta | None = None, limit: int | None = None
-) -> "RefreshRequest":
-    """Say what to look at again: as the settings have it, unless told otherwise."""
-    from scraper.steps import RefreshRequest
-
-    settings = app.settings.refresh
-    return RefreshRequest(
-        older_than=timedelta(hours=settings.older_than_h) if older_than is None else older_than,
-        limit=limit or settings.limit,
-        per_tag=settings.per_tag,
-    )
-
-
 def run_refresh(
-    app: App, request: "RefreshRequest", *, quiet: bool = False, parent_id: int | None = None
+    app: App, request: "RefreshConfig", *, quiet: bool = False, parent_id: int | None = None
 ) -> "RefreshResult":
     """Refresh with the application's settings; what `refresh` and `nightly` call."""
     from catalog.console import progress
     from scraper import steps
+    from scraper.settings import BrowserConfig, ScrapeConfig
 
     with progress("refresh", quiet=quiet) as bar:
         return steps.refresh(
             app.catalog,
             _site(app),
-            _browser(app),
+            app.settings.of(BrowserConfig),
             request,
             salt=author_salt(app),
-            keep_handles=app.settings.scrape.keep_handles,
+            keep_handles=app.settings.of(ScrapeConfig).keep_handles,
             progress=bar,
             parent_id=parent_id,
         )
@@ -149,30 +140,19 @@ def run_fetch(
     """Fetch with the application's settings; what `fetch`, `nightly` and `demo` call."""
     from catalog.console import progress
     from scraper import steps
+    from scraper.settings import BrowserConfig, FetchConfig
 
     with progress("fetch", quiet=quiet) as bar:
         return steps.fetch(
             app.catalog,
             _site(app),
-            _browser(app),
+            app.settings.of(BrowserConfig),
             data=app.settings.data_folder,
-            limits=download_limits(app),
+            limits=app.settings.of(FetchConfig),
             progress=bar,
             max_videos=max_videos,
             parent_id=parent_id,
         )
-
-
-def download_limits(app: App) -> "DownloadLimits":
-    """Say what one file may cost."""
-    from scraper.transfer import DownloadLimits
-
-    settings = app.settings.fetch
-    return DownloadLimits(
-        max_bytes=int(settings.max_mb * 1e6),
-        max_s=settings.max_s,
-        min_free_bytes=int(settings.min_free_gb * 1e9),
-    )
 
 
 def author_salt(app: App) -> bytes:
@@ -184,20 +164,14 @@ def author_salt(app: App) -> bytes:
 
 
 def _site(app: App) -> "Site":
-    from scraper.politeness import Site, SiteLimits
+    from scraper.politeness import Site
+    from scraper.settings import SiteConfig
 
-    settings = app.settings.site
-    limits = SiteLimits(settings.daily_pages, settings.max_wait_s, settings.blocks_to_stop)
-    site = Site(settings.base_url, allow_live=settings.allow_live, limits=limits)
+    settings = app.settings.of(SiteConfig)
+    site = Site(settings.base_url, allow_live=settings.allow_live, limits=settings)
     if site.notice is not None:
         click.echo(f"viewcast: {site.notice}", err=True)
     return site
-
-
-def _browser(app: App) -> "BrowserConfig":
-    from scraper.browser import BrowserConfig
-
-    return BrowserConfig(**app.settings.browser.model_dump())
 
 
 @click.command()

@@ -11,7 +11,8 @@ from scraper.download import media_path
 from scraper.errors import MediaTooLarge, NoSpace
 from scraper.importers.fields import TIKTOK
 from scraper.media import check_media, probe_media
-from scraper.transfer import DownloadLimits, hold_part
+from scraper.settings import FetchConfig
+from scraper.transfer import hold_part
 
 COPY_BYTES = 1024 * 1024
 
@@ -36,7 +37,7 @@ def imported_media_path(folder: Path, platform: str, tiktok_id: str) -> Path:
 
 
 def bring_media(
-    source: Path, target: Path, *, duration_s: float | None, limits: DownloadLimits
+    source: Path, target: Path, *, duration_s: float | None, limits: FetchConfig
 ) -> BroughtMedia:
     """Copy a file, check the copy, and only then rename it.
 

@@ -2,13 +2,12 @@
 
 from scraper.steps.fetch import count_to_fetch, fetch
 from scraper.steps.import_ import ImportResult, import_path
-from scraper.steps.refresh import RefreshPlan, RefreshRequest, RefreshResult, plan_refresh, refresh
+from scraper.steps.refresh import RefreshPlan, RefreshResult, plan_refresh, refresh
 from scraper.steps.scrape import ScrapeRequest, ScrapeResult, add_hashtags, plan_scrape, scrape
 
 __all__ = [
     "ImportResult",
     "RefreshPlan",
-    "RefreshRequest",
     "RefreshResult",
     "ScrapeRequest",
     "ScrapeResult",

@@ -20,12 +20,13 @@ from catalog.work.claims import (
     finish_media,
 )
 from catalog.work.runs import Outcome, RunInProgress, record_run
-from scraper.browser import Browser, BrowserConfig, open_browser
+from scraper.browser import Browser, open_browser
 from scraper.download import MediaFacts, fetch_media, media_path
 from scraper.errors import Blocked, NoSpace, ScrapeError, ToolMissing, UrlExpired, VideoGone
 from scraper.politeness import Site
+from scraper.settings import BrowserConfig, FetchConfig
 from scraper.steps.pauses import OpenBrowser, Stop, Visits, browse, require_open
-from scraper.transfer import DownloadLimits, drop_part
+from scraper.transfer import drop_part
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def fetch(
     browser_config: BrowserConfig,
     *,
     data: Path,
-    limits: DownloadLimits,
+    limits: FetchConfig,
     progress: Progress,
     max_videos: int | None = None,
     parent_id: int | None = None,
@@ -92,7 +93,7 @@ class _Fetch:
     visits: Visits
     site: Site
     data: Path
-    limits: DownloadLimits
+    limits: FetchConfig
 
     def claims(self, n_wanted: int) -> Iterator[MediaClaim]:
         """Take videos to fetch, a few at a time; none any more when the site is to be left."""

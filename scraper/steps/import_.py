@@ -23,8 +23,8 @@ from scraper.importers.media import BroughtMedia, bring_media, imported_media_pa
 from scraper.importers.reading import read_path, sniff
 from scraper.importers.video import Format, ImportedVideo, ImportOptions, RejectedLine
 from scraper.media import check_media
+from scraper.settings import FetchConfig
 from scraper.steps.scrape import facts_of
-from scraper.transfer import DownloadLimits
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ def import_path(
     data: Path,
     with_media: bool,
     progress: Progress,
-    limits: DownloadLimits | None = None,
+    limits: FetchConfig | None = None,
     dry_run: bool = False,
 ) -> ImportResult:
     """Store the videos, counts and files that somebody else collected. Safe to stop and repeat.
@@ -164,7 +164,7 @@ def import_path(
     params = {"path": name, "format": options.format, "with_media": with_media}
     with record_run(catalog, "import", params=params, budget=NO_BUDGET) as run:
         for batch in batches:
-            media = _bring(batch, data / MEDIA_FOLDER, limits or DownloadLimits())
+            media = _bring(batch, data / MEDIA_FOLDER, limits or FetchConfig())
             rows = [_facts(video, salt, keep_handles=keep_handles) for video in batch.videos]
             _store(catalog, run, name, batch, rows, media, data, tally)
             progress.advance(batch.n_rows)
@@ -206,7 +206,7 @@ def _facts(
     return video, seen if row.is_time_stated else replace(seen, is_time_stated=False)
 
 
-def _bring(batch: _Batch, folder: Path, limits: DownloadLimits) -> _Media:
+def _bring(batch: _Batch, folder: Path, limits: FetchConfig) -> _Media:
     """Copy and check the batch's files, a few at a time: each waits for programs of its own."""
 
     def bring(row: ImportedVideo) -> BroughtMedia | _MediaFailure:

@@ -20,7 +20,7 @@ from catalog.record.site_days import (
 )
 from catalog.schema.session import Catalog
 from catalog.work.runs import RunInProgress
-from scraper.browser import Browser, BrowserConfig
+from scraper.browser import Browser
 from scraper.errors import (
     Blocked,
     BrowserFailed,
@@ -34,6 +34,7 @@ from scraper.errors import (
 )
 from scraper.http import FIRST_PAUSE_S, MAX_PAUSE_S, pause_s
 from scraper.politeness import Site
+from scraper.settings import BrowserConfig
 
 log = logging.getLogger(__name__)
 

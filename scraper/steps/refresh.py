@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from catalog.console import Progress
 from catalog.facts import ObservationFacts, RefreshTodo, VideoFacts
@@ -11,10 +11,11 @@ from catalog.read.pending import count_to_refresh, hashtags_to_refresh, videos_t
 from catalog.record.sightings import mark_gone, store_sightings
 from catalog.schema.session import Catalog
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
-from scraper.browser import Browser, BrowserConfig, open_browser
+from scraper.browser import Browser, open_browser
 from scraper.errors import ScrapeError, VideoGone, VideoUnavailable
 from scraper.items import Sighting
 from scraper.politeness import Site
+from scraper.settings import BrowserConfig, RefreshConfig
 from scraper.steps.pauses import OpenBrowser, Stop, Visits, browse, require_open, shown
 from scraper.steps.scrape import facts_of
 
@@ -24,19 +25,6 @@ DAY_S = 24 * 3600.0
 LISTING_LIMIT = 1_000
 # Videos that are kept from us come in crowds, and say nothing of the others.
 BUDGET = FailureBudget(min_failures=20, max_fraction=0.5)
-
-
-@dataclass(frozen=True)
-class RefreshRequest:
-    """Which videos are looked at again.
-
-    older_than: those whose last observation is older. limit: open at most so many videos' own
-    pages. per_tag: list a hashtag anew when its page once showed so many of these videos.
-    """
-
-    older_than: timedelta
-    limit: int = 1_000
-    per_tag: int = 5
 
 
 @dataclass(frozen=True)
@@ -65,7 +53,7 @@ class RefreshResult:
         return counts
 
 
-def plan_refresh(catalog: Catalog, request: RefreshRequest) -> RefreshPlan:
+def plan_refresh(catalog: Catalog, request: RefreshConfig) -> RefreshPlan:
     """Tell what a refresh would look at now."""
     before = datetime.now(UTC) - request.older_than
     with catalog.read() as session:
@@ -78,7 +66,7 @@ def refresh(
     catalog: Catalog,
     site: Site,
     browser_config: BrowserConfig,
-    request: RefreshRequest,
+    request: RefreshConfig,
     *,
     salt: bytes,
     progress: Progress,
@@ -92,7 +80,7 @@ def refresh(
     """
     require_open(catalog, site)
     before = datetime.now(UTC) - request.older_than
-    params = {"older_than_h": request.older_than.total_seconds() / 3600, "site": site.base_url}
+    params = {"older_than_h": request.older_than_h, "site": site.base_url}
     params |= {"limit": request.limit, "per_tag": request.per_tag}
     with record_run(catalog, "refresh", params=params, parent_id=parent_id, budget=BUDGET) as run:
 
@@ -120,7 +108,7 @@ class _Refresh:
     """What a refresh does with each page, and what it has found so far; a str is a hashtag."""
 
     catalog: Catalog
-    request: RefreshRequest
+    request: RefreshConfig
     before: datetime
     run: RunInProgress
     visits: Visits

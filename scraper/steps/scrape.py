@@ -11,11 +11,12 @@ from catalog.read.pending import hashtags_to_list
 from catalog.record.sightings import add_topics, mark_listed, store_sightings
 from catalog.schema.session import Catalog
 from catalog.work.runs import Outcome, RunInProgress, record_run
-from scraper.browser import Browser, BrowserConfig, open_browser
+from scraper.browser import Browser, open_browser
 from scraper.errors import ScrapeError
 from scraper.items import Sighting
 from scraper.politeness import Site
 from scraper.pseudonyms import author_key
+from scraper.settings import BrowserConfig
 from scraper.steps.pauses import OpenBrowser, Stop, Visits, browse, require_open
 
 # How a listing that saw all there was to see ends; after any other end it is tried again soon.

@@ -6,6 +6,9 @@ import pytest
 
 from catalog.errors import BadSettings
 from catalog.settings import Settings, leaves, load_settings, masked_url
+from cli import sections
+from features.settings import AudioConfig, ClipConfig, ExtractConfig, FramesConfig, VisualConfig
+from model.settings import PretrainConfig, ScoreConfig, TrainConfig
 
 
 @pytest.fixture
@@ -21,9 +24,9 @@ def test_without_any_source_the_defaults_hold(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    loaded = load_settings(None, {})
+    loaded = load_settings(None, {}, sections())
 
-    assert loaded.settings.clip.every_frames == 30
+    assert loaded.settings.of(ClipConfig) == ClipConfig()
     assert loaded.settings.db_url == f"sqlite:///{tmp_path / 'data' / 'catalog.db'}"
     assert set(loaded.origins.values()) == {"default"}
 
@@ -34,11 +37,11 @@ def test_a_flag_beats_the_environment_and_the_environment_beats_the_file(
     monkeypatch.setenv("VIEWCAST_EXTRACT__WORKERS", "7")
     monkeypatch.setenv("VIEWCAST_DATA", "from-environment")
 
-    loaded = load_settings(None, {"data": Path("from-flag")})
+    loaded = load_settings(None, {"data": Path("from-flag")}, sections())
 
     assert loaded.settings.data == Path("from-flag")
-    assert loaded.settings.extract.workers == 7
-    assert loaded.settings.extract.batch == 5  # the file's section is merged, not replaced
+    # The file's section is merged, not replaced.
+    assert loaded.settings.of(ExtractConfig) == ExtractConfig(workers=7, batch=5)
     assert loaded.origins["data"] == "flag"
     assert loaded.origins["extract.workers"] == "environment"
     assert loaded.origins["extract.batch"] == "viewcast.toml"
@@ -50,7 +53,18 @@ def test_a_flag_beats_the_environment_and_the_environment_beats_the_file(
     [
         ("[extract]\nworkers = -1\n", "extract.workers"),
         ("[extract]\nworkesr = 1\n", "extract.workesr"),
-        ("nonsense = 1\n", "nonsense"),
+        ("[extract]\nworkesr = 1\n", "there is no such setting; there are workers, batch"),
+        ("nonsense = 1\n", "there is no such setting; there are data, db, "),
+        ("extract = 1\n", "extract"),
+        ("[clip]\nsampling = 'now'\n", "'frames', 'seconds' or 'uniform', got 'now'"),
+        ("[clip]\nstart_s = 5.0\nstop_s = 2.0\n", "stop_s is 2.0, it must be above start_s 5.0"),
+        (
+            "[clip]\nevery_s = inf\n",
+            "every_s (viewcast.toml): Input should be a finite number",
+        ),
+        ("[split]\nval = 0.6\nholdout = 0.6\n", "something to train on"),
+        ("device = 'tpu'\n", "auto|cpu|cuda"),
+        ("[frames]\ndevice = 'gpu'\n", "frames.device"),
         ("[extract\n", "is not TOML"),
     ],
 )
@@ -58,7 +72,7 @@ def test_a_wrong_setting_is_named_with_its_file(toml: Path, text: str, named: st
     toml.write_text(text, encoding="utf-8")
 
     with pytest.raises(BadSettings, match=r"viewcast\.toml") as caught:
-        load_settings(None, {})
+        load_settings(None, {}, sections())
 
     assert named in str(caught.value)
 
@@ -85,3 +99,24 @@ def test_a_secret_is_not_printed() -> None:
 )
 def test_a_password_in_the_database_url_is_masked(url: str, shown: str) -> None:
     assert masked_url(url) == shown
+
+
+def test_a_stages_device_is_that_of_all_unless_it_has_its_own(toml: Path) -> None:
+    toml.write_text('device = "cuda"\n[audio]\ndevice = "cpu"\n[score]\ndevice = "cuda:1"\n')
+    loaded = load_settings(None, {}, sections())
+
+    def device(section: type) -> str:
+        return str(loaded.settings.of(section).device)
+
+    for section in (VisualConfig, FramesConfig, PretrainConfig, TrainConfig):
+        assert device(section) == "cuda"
+    assert (device(AudioConfig), device(ScoreConfig)) == ("cpu", "cuda:1")
+    # What is printed is what was set.
+    assert dict(leaves(loaded.settings.model_dump()))["frames.device"] == ""
+
+
+def test_each_section_has_a_class_of_its_own() -> None:
+    classes = list(sections().values())
+    assert len(set(classes)) == len(classes)
+    with pytest.raises(LookupError, match="ClipConfig is none of the sections"):
+        load_settings(None, {}).settings.of(ClipConfig)

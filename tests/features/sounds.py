@@ -86,7 +86,7 @@ def random_whisper(
 ) -> Whisper:
     """A small Whisper that knows nothing; float16-exact, so that containers can hold it."""
     dims = (n_mels, n_audio_ctx, width, 2, layers, n_vocab, n_text_ctx, width, 2, 1)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = Whisper(ModelDimensions(*dims))
         # The stock class leaves this one uninitialised.

@@ -9,9 +9,10 @@ from click.testing import CliRunner, Result
 
 from catalog.console import App
 from catalog.schema.session import upgrade
-from cli import main
+from cli import main, sections
 from features.commands.plans import audio_plan
 from features.plan import AudioPlan
+from features.settings import AudioConfig
 from features.sound.whisper_decoder import LAYOUTS
 from features.sound.whisper_weights import BASE_FINGERPRINT
 
@@ -33,7 +34,9 @@ def test_a_wrong_clip_setting_names_itself(data: Path) -> None:
         data, "extract", "clip", VIEWCAST_CLIP__START_S="5", VIEWCAST_CLIP__STOP_S="2"
     )
     assert result.exit_code == 3
-    assert "settings clip: stop_s is 2.0, it must be above start_s 5.0" in result.output
+    assert (
+        "setting clip (environment): stop_s is 2.0, it must be above start_s 5.0" in result.output
+    )
 
 
 def test_an_unknown_backbone_lists_the_known_ones(data: Path) -> None:
@@ -82,7 +85,8 @@ def test_flags_of_audio_win_over_its_settings(data: Path, monkeypatch: pytest.Mo
     seen = []
 
     def count(_catalog: object, plan: AudioPlan, _needs: object) -> int:
-        seen.append((plan.config.max_s, plan.config.transcript, plan.keep_wav, plan.config.dtype))
+        config = plan.config
+        seen.append((config.max_s, config.transcript, config.keep_wav, config.dtype))
         return 0
 
     monkeypatch.setattr("features.steps.count_to_extract", count)
@@ -99,9 +103,9 @@ def test_flags_of_audio_win_over_its_settings(data: Path, monkeypatch: pytest.Mo
         (5.0, True, None, "float32"),
         (90.0, False, Path("sound"), "float32"),
     ]
-    app = App(flags={"data": data})
+    app = App(flags={"data": data}, sections=sections)
     audio_plan(app, {"max_s": 1.0})
-    assert app.settings.audio.max_s == 600
+    assert app.settings.of(AudioConfig).max_s == 600
 
 
 @pytest.mark.parametrize("kind", ["clip", "visual", "frames"])

@@ -12,10 +12,10 @@ from av.stream import Disposition
 from numpy.typing import NDArray
 
 from features.errors import FeatureError, NoVideoStream, Undecodable
+from features.settings import ClipConfig, SamplingConfig
 from features.video import clip as clip_module
-from features.video.clip import ClipConfig, fit_picture, read_clip, read_frames
+from features.video.clip import fit_picture, read_clip, read_frames
 from features.video.demux import Damage, decode_all
-from features.video.sampling import SamplingConfig
 from tests.features.media import DERIVED, RECIPES, make_media
 
 pytestmark = pytest.mark.ffmpeg
@@ -127,7 +127,7 @@ def test_torchcodec_gives_the_same_frames_by_number(folder, name):
 def test_a_cut_or_damaged_file_gives_what_is_there_and_says_how_much(folder, name):
     truncated, (least, most), has_errors = PARTLY[name]
     path = make_media(name, folder)
-    clip = read_frames(path, SamplingConfig(every_frames=7), small)
+    clip = read_frames(path, SamplingConfig(every_frames=7, max_frames=64), small)
     assert clip.truncated is truncated
     assert least <= clip.fraction_read <= most
     assert (clip.n_errors > 0) is has_errors
@@ -151,7 +151,8 @@ def test_ten_minutes_cost_no_more_than_the_frames_that_are_wanted(folder, monkey
         n_decoded += sum(map(len, runs))
         return decode_some(url, runs, wanted, damage)
 
-    once = read_frames(make_media("long_group", folder), SamplingConfig(every_frames=1), small)
+    every = SamplingConfig(every_frames=1, max_frames=64)
+    once = read_frames(make_media("long_group", folder), every, small)
     monkeypatch.setattr(clip_module, "decode_some", counting)
     config = SamplingConfig(every_frames=1000, max_frames=20)
     clip = read_frames(make_media("ten_minutes", folder), config, small)
@@ -170,7 +171,8 @@ def test_memory_does_not_grow_with_the_length(folder):
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from features.video.clip import ClipConfig, read_clip\n"
+        "from features.settings import ClipConfig\n"
+        "from features.video.clip import read_clip\n"
         "read_clip(sys.argv[1], ClipConfig(every_frames=60, max_frames=16))\n"
         "lines = Path('/proc/self/status').read_text().splitlines()\n"
         "sys.stdout.write(next(line.split()[1] for line in lines if line.startswith('VmHWM')))\n"
@@ -185,7 +187,7 @@ def test_memory_does_not_grow_with_the_length(folder):
 
 def test_frames_reordered_without_times_of_their_own_keep_their_order(folder):
     path = make_media("avi_packed", folder)
-    clip = read_frames(path, SamplingConfig(every_frames=1), whole)
+    clip = read_frames(path, SamplingConfig(every_frames=1, max_frames=64), whole)
     raw = ("-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
     command = ["ffmpeg", "-v", "error", "-i", path, *raw]
     played = subprocess.run(command, check=True, capture_output=True).stdout

@@ -21,8 +21,8 @@ from features.engine import (
 )
 from features.errors import MissingInput, Undecodable, WeightsMismatch, WorkerLost
 from features.extractor import Source
+from features.settings import ClipConfig
 from features.store import FeatureStore
-from features.video.clip import ClipConfig
 from tests.features.media import make_media
 from tests.features.plans import SpyClipPlan, ToyPlan, is_locked
 from tests.programs import wait_until

@@ -19,8 +19,8 @@ from features.errors import (
 from features.extractor import Source
 from features.one_video import Aside, HeldStore, OneOff, probe
 from features.plan import ClipPlan, VisualPlan
+from features.settings import ClipConfig
 from features.store import FeatureStore
-from features.video.clip import ClipConfig
 from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from features.weights import weights_sha256
 from model.training.pretraining import save_autoencoder

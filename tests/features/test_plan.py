@@ -1,10 +1,10 @@
 """Plans name their feature set without loading anything, and build what they named."""
 
-import dataclasses
 import os
 import pickle  # noqa: TID251 - what the process pool does with every plan
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,10 @@ import torch
 
 from features.errors import WeightsMismatch, WeightsMissing
 from features.plan import AudioPlan, ClipPlan, FramesPlan, Plan, VisualPlan
-from features.sound.audio import AudioConfig
-from features.video.clip import ClipConfig, ClipExtractor
+from features.settings import AudioConfig, ClipConfig, FramesConfig
+from features.video.clip import ClipExtractor
 from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
-from features.video.frames import FramesConfig, FramesExtractor
+from features.video.frames import FramesExtractor
 from features.video.visual import VisualExtractor
 from model.training.pretraining import save_autoencoder
 
@@ -68,7 +68,7 @@ def test_kinds_and_settings_stand_in_the_spec():
     ],
 )
 def test_what_changes_the_numbers_changes_the_set(plan, change):
-    assert dataclasses.replace(plan, **change).spec().hash != plan.spec().hash
+    assert replace(plan, **change).spec().hash != plan.spec().hash
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,12 @@ def test_what_changes_the_numbers_changes_the_set(plan, change):
     [
         (CLIPS, {"store_root": "s3://elsewhere"}),
         (VISUAL, {"weights": Path("copy.safetensors"), "device": "cuda"}),
-        (AUDIO, {"store_root": "elsewhere", "device": "cuda"}),
-        (FRAMES, {"store_root": "elsewhere", "device": "cuda"}),
+        (AUDIO, {"store_root": "x", "config": AudioConfig(device="cuda", keep_wav=Path("wav"))}),
+        (FRAMES, {"config": replace(FRAMES.config, device="cuda:1")}),
     ],
 )
 def test_where_it_is_computed_and_stored_does_not(plan, change):
-    assert dataclasses.replace(plan, **change).spec().hash == plan.spec().hash
+    assert replace(plan, **change).spec().hash == plan.spec().hash
 
 
 def test_plans_build_their_extractors(visual):
@@ -107,7 +107,7 @@ def test_weights_that_are_gone_or_replaced_are_refused_before_any_work(visual):
 
 def test_missing_whisper_weights_are_noticed_before_any_work(tmp_path, monkeypatch):
     with pytest.raises(WeightsMissing, match="nowhere"):
-        dataclasses.replace(AUDIO, weights=tmp_path / "nowhere.pt").check()
+        replace(AUDIO, config=AudioConfig(weights=tmp_path / "nowhere.pt")).check()
 
 
 def test_missing_picture_weights_are_noticed_before_any_work(tmp_path, monkeypatch):
@@ -117,7 +117,7 @@ def test_missing_picture_weights_are_noticed_before_any_work(tmp_path, monkeypat
     for use in (plan.check, plan.build):
         with pytest.raises(WeightsMissing, match="viewcast weights fetch"):
             use()
-    gone = dataclasses.replace(plan, config=FramesConfig(weights=str(tmp_path / "gone.pth")))
+    gone = replace(plan, config=FramesConfig(weights=str(tmp_path / "gone.pth")))
     for use in (gone.spec, gone.check, gone.build):
         with pytest.raises(WeightsMissing, match=r"gone\.pth"):
             use()
@@ -126,7 +126,7 @@ def test_missing_picture_weights_are_noticed_before_any_work(tmp_path, monkeypat
 def test_a_clip_plan_loads_no_torch():
     script = (
         "import sys\n"
-        "from features.video.clip import ClipConfig\n"
+        "from features.settings import ClipConfig\n"
         "from features.plan import ClipPlan\n"
         "plan = ClipPlan(ClipConfig(), 'store')\n"
         "plan.spec(), plan.check(), plan.build()\n"

@@ -18,9 +18,9 @@ from catalog.work.claims import (
 from features.errors import MissingInput, NoAudioTrack, Undecodable, WeightsMissing
 from features.extractor import Extractor, FeatureSetSpec
 from features.plan import ClipPlan, VisualPlan
+from features.settings import ClipConfig
 from features.steps import count_to_extract, drop_from_shard, extract, find_set, retry
 from features.store import FeatureStore
-from features.video.clip import ClipConfig
 from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from model.training.pretraining import save_autoencoder
 from tests.catalog.factories import seen, video_facts

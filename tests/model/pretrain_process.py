@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.training.pretraining import PretrainConfig, pretrain, save_autoencoder
+from model.settings import PretrainConfig
+from model.training.pretraining import pretrain, save_autoencoder
 from model.training.world import join
 
 CONFIG = PretrainConfig(hidden=4, epochs=3, batch=3, lr=1e-2, precision="fp32", device="cpu")

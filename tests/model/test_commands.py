@@ -30,7 +30,7 @@ def test_flags_of_a_training_are_refused_where_nothing_is_trained(data: Path) ->
 def test_a_gpu_that_is_not_there_is_said(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     result = viewcast(data, "pretrain", "--device", "cuda")
-    assert result.exit_code == 2
+    assert result.exit_code == 3
     assert "torch finds no GPU" in result.output
 
 

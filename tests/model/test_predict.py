@@ -23,8 +23,8 @@ from features.errors import WeightsMissing
 from features.extractor import Source
 from features.one_video import Aside
 from features.plan import AUTOENCODER, ClipPlan, VisualPlan
+from features.settings import ClipConfig
 from features.store import FeatureStore
-from features.video.clip import ClipConfig
 from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from model.errors import IncompatibleFeatures
 from model.forecast.card import ForecastCard, Refused

@@ -19,6 +19,7 @@ from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from features.video.visual import load_autoencoder
 from features.weights import load_weights
 from model.errors import BadCheckpoint, IncompatibleFeatures, NothingToTrain
+from model.settings import PretrainConfig
 from model.split import SplitConfig
 from model.steps import (
     TrainRequest,
@@ -30,7 +31,6 @@ from model.steps import (
     score,
     train,
 )
-from model.training.pretraining import PretrainConfig
 from tests.catalog.factories import add_videos
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.synthetic import add_feature_set, add_features

@@ -10,9 +10,7 @@ from selenium.common.exceptions import UnexpectedAlertPresentException
 
 from scraper.browser import (
     MAX_DIALOGS,
-    BrowserConfig,
     Eyes,
-    ScrollConfig,
     document_header,
     open_browser,
     scroll,
@@ -40,6 +38,7 @@ from scraper.replica.items import round_count, show_count
 from scraper.replica.messages import Reply
 from scraper.replica.server import Replica
 from scraper.replica.site import card_variant
+from scraper.settings import BrowserConfig
 from tests.programs import HANG_S
 from tests.scraper.test_chromium import members
 from tests.scraper.test_items import item
@@ -97,7 +96,7 @@ def scroll_with(driver, *, limit=100, **config):
     eyes, site = Eyes(driver, "key", 0.0), Site("http://127.0.0.1:9")
     taken = []
     stop = scroll(
-        eyes, builder, "cats", ScrollConfig(**config), lambda: taken.append(builder.n_ids), site
+        eyes, builder, "cats", BrowserConfig(**config), lambda: taken.append(builder.n_ids), site
     )
     return stop, taken
 
@@ -108,14 +107,15 @@ def test_each_look_is_taken_and_the_page_scrolled_until_its_end():
     assert driver.scrolled == [SCROLL, SCROLL]
 
 
-def test_a_page_that_stands_still_is_nudged_and_then_left():
+def test_a_page_that_stands_still_is_nudged_and_then_left(monkeypatch):
+    monkeypatch.setattr("scraper.browser.MAX_STALLS", 2)
     driver = FakeDriver(shown(1), shown())
-    assert scroll_with(driver, max_stalls=2) == ("stalled", [1, 1, 1])
+    assert scroll_with(driver) == ("stalled", [1, 1, 1])
     assert driver.scrolled == [SCROLL, NUDGE]
 
 
 def test_the_time_for_one_hashtag_has_an_end():
-    assert scroll_with(FakeDriver(shown(1)), listing_s=-1.0) == ("timeout", [1])
+    assert scroll_with(FakeDriver(shown(1)), listing_s=1e-9) == ("timeout", [1])
 
 
 def test_the_page_is_told_what_has_arrived_until_it_is_another_page():
@@ -431,7 +431,7 @@ def test_a_page_that_leads_elsewhere_is_not_read(shared_browser, faulty):
 
 @pytest.mark.chromium
 def test_a_listing_that_takes_too_long_is_left_with_what_it_gave(live, profiles):
-    config = BrowserConfig(profile_root=profiles, listing_s=0.0)
+    config = BrowserConfig(profile_root=profiles, listing_s=1e-9)
     with open_browser(config, Site(live.url)) as browser:
         listing = list_all(browser, "sports")
     assert listing.stop_reason == "timeout"

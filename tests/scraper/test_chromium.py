@@ -25,8 +25,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
 import signal, sys
 from pathlib import Path
-from scraper.browser import BrowserConfig, open_browser
+from scraper.browser import open_browser
 from scraper.politeness import Site
+from scraper.settings import BrowserConfig
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 site = Site("http://127.0.0.1:1")
 with open_browser(BrowserConfig(profile_root=Path(sys.argv[1])), site):

@@ -28,14 +28,14 @@ from scraper.page import PlayUrl, VideoPage, read_video_page
 from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
-from scraper.transfer import DownloadLimits, hold_part
+from scraper.transfer import FetchConfig, hold_part
 from tests.programs import HANG_S
 from tests.scraper.test_items import VIDEO, item
 from tests.scraper.test_media import FAST, PICTURE, make
 
 pytestmark = pytest.mark.ffmpeg
 
-LIMITS = DownloadLimits(min_free_bytes=0)
+LIMITS = FetchConfig(min_free_gb=0)
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
@@ -290,7 +290,7 @@ def test_the_disk_is_looked_at_while_a_file_comes(store, tmp_path, monkeypatch):
     monkeypatch.setattr("scraper.transfer.SPACE_EVERY_BYTES", 1_000)
     monkeypatch.setattr("scraper.transfer.shutil.disk_usage", lambda _: usage(next(free)))
     with pytest.raises(NoSpace):
-        fetch(store, tmp_path, limits=replace(LIMITS, min_free_bytes=1))
+        fetch(store, tmp_path, limits=replace(LIMITS, min_free_gb=1e-9))
 
 
 def test_a_page_in_place_of_the_file_is_refused(store, tmp_path):
@@ -375,7 +375,7 @@ def test_an_address_elsewhere_is_not_asked(store, tmp_path):
 def test_a_file_over_the_limit_is_not_kept(store, clip, tmp_path, is_chunked):
     store.is_chunked = is_chunked
     with pytest.raises(MediaTooLarge):
-        fetch(store, tmp_path, limits=replace(LIMITS, max_bytes=len(clip) - 1))
+        fetch(store, tmp_path, limits=replace(LIMITS, max_mb=(len(clip) - 1) / 1e6))
     assert parts(tmp_path) == []
 
 
@@ -400,7 +400,7 @@ def test_a_file_may_take_the_disk_to_its_limit(store, clip, tmp_path, monkeypatc
 
 def test_the_disk_keeps_its_free_space(store, tmp_path):
     with pytest.raises(NoSpace, match="must stay free"):
-        fetch(store, tmp_path, limits=replace(LIMITS, min_free_bytes=10**18))
+        fetch(store, tmp_path, limits=replace(LIMITS, min_free_gb=1e9))
 
 
 def test_a_trickle_is_left_when_its_time_is_over(store, tmp_path):

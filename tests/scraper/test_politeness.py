@@ -4,7 +4,8 @@ from threading import Thread
 import pytest
 
 from scraper.errors import BadId, LiveSiteRefused, NotAllowed, RobotsUnread
-from scraper.politeness import LIVE_DAILY_PAGES, PAUSES_S, Site, SiteLimits
+from scraper.politeness import LIVE_DAILY_PAGES, PAUSES_S, Site
+from scraper.settings import SiteLimits
 
 VIDEO = "7571863205253778710"
 

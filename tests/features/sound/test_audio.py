@@ -4,6 +4,7 @@ import math
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,13 +26,14 @@ from features.errors import (
 )
 from features.extractor import Extracted, Source
 from features.plan import AudioPlan
+from features.settings import AudioConfig
 from features.sound.audio import (
-    AudioConfig,
     AudioExtractor,
     WindowEncoder,
+    audio_spec,
     check_weights,
     fastest_dtype,
-    spec_weights_sha256,
+    settled,
 )
 from features.sound.waveform import SAMPLE_RATE_HZ, Waveform, read_waveform
 from features.sound.whisper_weights import BASE_FINGERPRINT, load_whisper
@@ -44,7 +46,7 @@ from tests.features.sounds import (
     write_wav,
 )
 
-FLOAT32 = AudioConfig(dtype="float32")
+FLOAT32 = AudioConfig(device="cpu")
 CLIPS = sorted(SPEECH.glob("*.flac"))
 
 
@@ -332,7 +334,7 @@ def test_without_weights_nothing_is_made_and_every_way_out_is_named(
     uses: list[Callable[[], object]] = [
         lambda: AudioExtractor(FLOAT32),
         lambda: check_weights(FLOAT32),
-        lambda: AudioExtractor(FLOAT32, tmp_path / "gone.pt"),
+        lambda: AudioExtractor(replace(FLOAT32, weights=tmp_path / "gone.pt")),
     ]
     for use in uses:
         with pytest.raises(WeightsMissing) as caught:
@@ -342,7 +344,7 @@ def test_without_weights_nothing_is_made_and_every_way_out_is_named(
             assert way in str(caught.value)
     assert not list(tmp_path.iterdir())
     # The name of the feature set does not need them.
-    assert spec_weights_sha256(FLOAT32) == BASE_FINGERPRINT
+    assert audio_spec(FLOAT32).weights_sha256 == BASE_FINGERPRINT
 
 
 @pytest.mark.ffmpeg
@@ -407,7 +409,7 @@ def test_the_words_do_not_change_what_is_heard() -> None:
 def test_sound_is_kept_once_for_each_video(small: AudioExtractor, tmp_path: Path) -> None:
     network = random_whisper(n_text_ctx=40)
     keep = tmp_path / "audio"
-    keeping = AudioExtractor(FLOAT32, network=network, keep_wav=keep)
+    keeping = AudioExtractor(replace(FLOAT32, keep_wav=keep), network=network)
     noise = np.random.default_rng(0).normal(0, 900, 16_000).astype(np.int16)
     sources = [
         Source(i, f"70{i}", str(write_wav(tmp_path / f"{i}.wav", noise[: 8000 * i])))
@@ -454,26 +456,30 @@ def test_whatever_changes_the_numbers_changes_the_name() -> None:
     assert "silent<-60.0" in written["gate"]
 
 
-def test_auto_is_settled_when_the_config_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_settled_before_the_set_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    auto = AudioConfig(dtype="auto", device="cpu")
     for name in ("amx_bf16", "avx512_bf16"):
         found = {name: True}
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found, raising=False)
-        assert AudioConfig().dtype == "bfloat16"
+        assert settled(auto).dtype == audio_spec(auto).config["dtype"] == "bfloat16"
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True})
-    assert AudioConfig().dtype == "float32"
+    assert settled(auto).dtype == "float32"
     monkeypatch.delattr(torch.cpu, "get_capabilities")
-    assert AudioConfig().dtype == "float32"
-    assert AudioConfig(dtype="bfloat16").dtype == "bfloat16"
+    assert settled(auto).dtype == "float32"
+    assert settled(AudioConfig(dtype="bfloat16")).dtype == "bfloat16"
     assert fastest_dtype("cuda") == fastest_dtype("cuda:1") == "float16"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert settled(replace(auto, device="cuda")).dtype == settled(replace(auto, device="")).dtype
+    assert settled(replace(auto, device="cuda")).dtype == "float16"
 
 
 def test_a_config_that_makes_no_sense_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'huge' is not one of Whisper's: tiny\.en, "):
-        AudioConfig(model="huge")
+        settled(AudioConfig(model="huge"))
     for max_s in (0, math.inf, math.nan):
-        with pytest.raises(ValueError, match=f"max_s is {max_s}, it must be positive and finite"):
+        with pytest.raises(ValueError, match="max_s"):
             AudioConfig(max_s=max_s)
-    with pytest.raises(ValueError, match="dtype 'int8' is none of auto, float32"):
+    with pytest.raises(ValueError, match="'auto', 'float32', 'bfloat16' or 'float16'"):
         AudioConfig(dtype="int8")  # type: ignore[arg-type] (as a setting could)
 
 
@@ -485,7 +491,7 @@ def test_a_gpu_hears_the_same(
     dtype: Literal["float32", "float16"], extractor: AudioExtractor
 ) -> None:
     waveform = read_waveform(CLIPS[0])
-    there = AudioExtractor(AudioConfig(dtype=dtype), device="cuda").extract(waveform)
+    there = AudioExtractor(AudioConfig(dtype=dtype, device="cuda")).extract(waveform)
     here = extractor.extract(waveform)
     assert there.detail["text"] == here.detail["text"]
     for name, tensor in here.tensors.items():

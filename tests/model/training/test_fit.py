@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from features.errors import DeviceMissing
 from features.weights import load_weights
 from model.batches import Example
 from model.errors import BadCheckpoint, BadSetting, NotFinite, NothingToTrain
@@ -66,7 +67,6 @@ def test_the_learning_rate_can_rise_from_a_part_of_itself():
         {"keep": "first"},
         {"lr_every": "day"},
         {"precision": "fp8"},
-        {"device": "tpu"},
     ],
 )
 def test_refuses_settings_that_cannot_train(settings):
@@ -302,7 +302,7 @@ def test_the_best_weights_are_in_the_state_file_and_not_in_memory(tmp_path: Path
 
 def test_a_gpu_that_is_not_there_is_not_replaced_by_something_else(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(BadSetting, match="finds no GPU"):
+    with pytest.raises(DeviceMissing, match="finds no GPU"):
         train(replace(QUICK, device="cuda"))
 
 

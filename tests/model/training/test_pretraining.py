@@ -18,9 +18,10 @@ from features import weights
 from features.video.convlstm import ConvLstmAutoencoder, reconstruction_loss
 from features.video.visual import load_autoencoder, pad
 from features.weights import load_weights, weights_sha256
-from model.errors import BadCheckpoint, BadSetting, NotFinite, NothingToTrain
+from model.errors import BadCheckpoint, NotFinite, NothingToTrain
+from model.settings import PretrainConfig
 from model.training.loop import EpochReport
-from model.training.pretraining import PretrainConfig, pretrain, save_autoencoder
+from model.training.pretraining import pretrain, save_autoencoder
 from model.training.world import join
 from tests.model import pretrain_process
 from tests.programs import HANG_S
@@ -230,7 +231,7 @@ def test_a_loss_that_is_not_finite_ends_it_and_keeps_the_last_checkpoint(tmp_pat
 
 def test_a_rate_beyond_all_reason_is_noticed(tmp_path):
     with pytest.raises(NotFinite, match="lower lr"):
-        train(tmp_path / "c", dataclasses.replace(CONFIG, lr=math.inf))
+        train(tmp_path / "c", dataclasses.replace(CONFIG, lr=1e30))
     assert not (tmp_path / "c").exists()
 
 
@@ -272,7 +273,7 @@ def test_without_clips_there_is_nothing_to_train(tmp_path, indices):
     ],
 )
 def test_settings_that_cannot_train_are_refused(setting):
-    with pytest.raises(BadSetting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
         PretrainConfig(**setting)
 
 
@@ -421,7 +422,7 @@ def test_each_way_of_making_a_batch_trains_and_is_kept_with_the_network(tmp_path
 
 
 def test_an_unknown_way_of_making_a_batch_is_refused():
-    with pytest.raises(BadSetting, match="longest, fixed, pooled"):
+    with pytest.raises(ValueError, match="'longest', 'fixed' or 'pooled'"):
         dataclasses.replace(CONFIG, depth="stretched")
-    with pytest.raises(BadSetting, match="0 frames"):
+    with pytest.raises(ValueError, match="depth_frames"):
         dataclasses.replace(CONFIG, depth="fixed", depth_frames=0)

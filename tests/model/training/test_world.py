@@ -4,8 +4,8 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
+from features.errors import DeviceMissing
 from model.base import SolveRequest
-from model.errors import BadSetting
 from model.modern.solve import solve_modern
 from model.modern.tower import ModernConfig
 from model.registry import find_kind
@@ -117,7 +117,7 @@ def test_every_clip_of_a_batch_has_one_place():
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(BadSetting, match="finds no GPU"), join("cuda"):
+    with pytest.raises(DeviceMissing, match="finds no GPU"), join("cuda"):
         pass
     with join("auto") as found:
         assert found.device.type == "cpu"

@@ -4,12 +4,12 @@ import pytest
 
 from scraper.errors import BadMedia, MediaTooLarge, NoSpace
 from scraper.importers.media import bring_media, imported_media_path
-from scraper.transfer import DownloadLimits
+from scraper.settings import FetchConfig
 from tests.scraper.importers.rows import make_clip, tiktok_id
 
 pytestmark = pytest.mark.ffmpeg
 
-LIMITS = DownloadLimits(min_free_bytes=0)
+LIMITS = FetchConfig(min_free_gb=0)
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +57,9 @@ def test_a_bad_file_leaves_nothing(clip, target, tmp_path):
 
 def test_limits_are_kept(clip, target):
     with pytest.raises(MediaTooLarge):
-        bring_media(clip, target, duration_s=None, limits=DownloadLimits(max_bytes=10))
+        bring_media(clip, target, duration_s=None, limits=FetchConfig(max_mb=1e-5))
     with pytest.raises(NoSpace):
-        bring_media(clip, target, duration_s=None, limits=DownloadLimits(min_free_bytes=10**18))
+        bring_media(clip, target, duration_s=None, limits=FetchConfig(min_free_gb=1e9))
     assert left(target) == []
 
 

@@ -8,7 +8,6 @@ import pytest
 from catalog.console import Silent
 from catalog.record.sightings import add_topics, store_sightings
 from catalog.record.site_days import pages_today, pause_of
-from scraper.browser import BrowserConfig
 from scraper.errors import (
     Blocked,
     BrowserFailed,
@@ -19,12 +18,12 @@ from scraper.errors import (
     VideoGone,
 )
 from scraper.page import read_video_page
-from scraper.politeness import Site, SiteLimits
+from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
+from scraper.settings import BrowserConfig, FetchConfig, SiteLimits
 from scraper.steps import count_to_fetch, fetch
 from scraper.steps.scrape import facts_of
-from scraper.transfer import DownloadLimits
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.programs import HANG_S
 from tests.scraper.steps.fakes import AGENT, SEEN_AT, Opener
@@ -82,7 +81,7 @@ def fetch_with(catalog, site, answers, folder, *, opener=None, limits=None, **mo
         site,
         BrowserConfig(),
         data=folder,
-        limits=limits or DownloadLimits(min_free_bytes=0),
+        limits=limits or FetchConfig(min_free_gb=0),
         progress=Silent(),
         open_with=opener or Opener(answers),
         **more,
@@ -259,7 +258,7 @@ def test_a_private_video_may_come_back(catalog, site, pages, seen, tmp_path):
 
 
 def test_a_full_disk_ends_the_run_and_costs_no_video(catalog, site, pages, seen, tmp_path):
-    limits = DownloadLimits(min_free_bytes=10**18)
+    limits = FetchConfig(min_free_gb=1e9)
     with pytest.raises(NoSpace):
         fetch_with(catalog, site, pages, tmp_path, limits=limits)
 

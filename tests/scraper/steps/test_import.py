@@ -11,9 +11,9 @@ from catalog.record.retention import purge
 from scraper.errors import UnknownFormat
 from scraper.importers.video import ImportOptions
 from scraper.pseudonyms import author_key
+from scraper.settings import FetchConfig
 from scraper.steps import import_
 from scraper.steps.import_ import import_path
-from scraper.transfer import DownloadLimits
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.scraper.importers.rows import actor_item, info, make_clip, tiktok_id
 
@@ -51,7 +51,7 @@ def bring(catalog, path, *, data=None, keep_handles=False, dry_run=False, **opti
         data=data or path.parent,
         with_media=data is not None,
         progress=Silent(),
-        limits=DownloadLimits(min_free_bytes=0),
+        limits=FetchConfig(min_free_gb=0),
         dry_run=dry_run,
     )
 

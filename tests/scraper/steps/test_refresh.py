@@ -5,12 +5,12 @@ import pytest
 from catalog.console import Silent
 from catalog.record.sightings import store_sightings
 from catalog.record.site_days import pause_of
-from scraper.browser import BrowserConfig
 from scraper.errors import Blocked, BrowserFailed, PageChanged, RegionLocked, SitePaused, VideoGone
-from scraper.politeness import Site, SiteLimits
+from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
-from scraper.steps import RefreshRequest, ScrapeRequest, add_hashtags, plan_refresh, refresh, scrape
+from scraper.settings import BrowserConfig, RefreshConfig, SiteLimits
+from scraper.steps import ScrapeRequest, add_hashtags, plan_refresh, refresh, scrape
 from scraper.steps.scrape import facts_of
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.scraper.steps.fakes import FIRST_ID, Cut, Opener, listing, page_of, sighting
@@ -50,7 +50,7 @@ def refresh_with(catalog, answers, *, opener=None, limits=None, per_tag=100, **r
         catalog,
         Site("http://127.0.0.1:9", limits=limits),
         BrowserConfig(),
-        RefreshRequest(older_than=timedelta(days=1), per_tag=per_tag, **request),
+        RefreshConfig(per_tag=per_tag, **request),
         salt=b"salt",
         progress=Silent(),
         open_with=opener or Opener(answers),
@@ -127,7 +127,7 @@ def test_a_video_that_is_gone_keeps_its_history(catalog):
     assert ask(catalog, "SELECT tiktok_id, gone_reason FROM video WHERE gone_at NOT NULL") == [
         (IDS[1], "status 10204")
     ]
-    assert plan_refresh(catalog, RefreshRequest(timedelta(0))).n_videos == 3
+    assert plan_refresh(catalog, RefreshConfig(older_than_h=0)).n_videos == 3
 
 
 @pytest.mark.usefixtures("known")
@@ -219,7 +219,7 @@ def test_the_replicas_counts_are_followed_as_they_grow(catalog, clips, profiles)
             {v.tiktok_id for tag in ("dance", "music") for v in replica.site.timeline.listed(tag)}
         )
 
-        request = RefreshRequest(older_than=timedelta(0), per_tag=5)
+        request = RefreshConfig(older_than_h=0)
         result = refresh(catalog, site, config, request, **options)
 
     assert result.n_hashtags == 2

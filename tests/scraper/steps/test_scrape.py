@@ -5,7 +5,6 @@ import pytest
 
 from catalog.console import Silent
 from catalog.record.site_days import pages_today, pause_of, set_pause
-from scraper.browser import BrowserConfig
 from scraper.errors import (
     Blocked,
     BrowserFailed,
@@ -15,7 +14,8 @@ from scraper.errors import (
     SiteFailed,
     SitePaused,
 )
-from scraper.politeness import Site, SiteLimits
+from scraper.politeness import Site
+from scraper.settings import BrowserConfig, SiteLimits
 from scraper.steps import ScrapeRequest, add_hashtags, scrape
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.scraper.steps.fakes import FIRST_ID, SEEN_AT, Cut, Opener, listing, sighting

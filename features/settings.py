@@ -1,0 +1,195 @@
+"""The settings of feature extraction: one frozen class per section, with its one set of defaults.
+
+Nothing heavy is imported here, so that `--help` and `config show` stay quick. What only torchvision
+or Whisper can tell is checked when a plan is made.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+STRICT: Final = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
+#: A stage's device; empty: the setting `device` of all stages.
+STAGE_DEVICE: Final = r"^(|auto|cpu|cuda(:[0-9]+)?)$"
+#: The paper's intermediate size (section on preprocessing): frames meet at 1024x576 first.
+PAPER_HEIGHT_PX, PAPER_WIDTH_PX = 1024, 576
+
+Sampling = Literal["frames", "seconds", "uniform"]
+Resize = Literal["area", "paper"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True, config=STRICT)
+class ExtractConfig:
+    """How features are computed. On a GPU one worker is the default: each holds its own network."""
+
+    workers: int = Field(default=2, ge=0, description="processes; 0 computes in this one")
+    batch: int = Field(default=8, ge=1, description="videos per shard")
+
+
+@dataclass(frozen=True, config=STRICT)
+class SamplingConfig:
+    """Which frames are kept.
+
+    sampling "frames" keeps every every_frames-th; "seconds" what is on show every every_s
+    seconds; both stop at max_frames. "uniform" keeps exactly n_frames: what is on show in the
+    middle of so many equal parts of the time, a frame twice where it is on show for two of them.
+    start_s and stop_s trim first: only frames that appear between them exist; stop_s None is the
+    end. window_frames: each kept frame is the mean of so many consecutive ones around it.
+    """
+
+    sampling: Sampling = Field(
+        default="frames", description="every so many frames, every so many seconds, or so many"
+    )
+    every_frames: int = Field(default=30, ge=1, description="paper: 200 (section 2.2)")
+    every_s: float = Field(default=1.0, gt=0, description="with sampling seconds")
+    n_frames: int = Field(default=8, ge=1, description="with sampling uniform")
+    max_frames: int = Field(default=16, ge=1, description="later ones are left out; paper: all")
+    start_s: float = Field(default=0.0, ge=0, description="what is before is trimmed")
+    stop_s: float | None = Field(default=None, gt=0, description="what is after is trimmed")
+    window_frames: int = Field(default=1, ge=1, description="mean of so many frames each")
+
+    def __post_init__(self) -> None:
+        """Refuse what leaves no frame to keep."""
+        if self.stop_s is not None and not self.start_s < self.stop_s:
+            raise ValueError(f"stop_s is {self.stop_s}, it must be above start_s {self.start_s}")
+
+    def spec(self) -> dict[str, int | float | str]:
+        """Give only the settings that change the numbers, for the name of the feature set."""
+        settings = asdict(self)
+        used = {name: settings.pop(name) for name in _USES[self.sampling]}
+        for name in ("every_frames", "every_s", "n_frames", "max_frames"):
+            settings.pop(name, None)
+        return {
+            **used,
+            **{name: value for name, value in settings.items() if value != _OFF.get(name)},
+        }
+
+
+_USES: Final[dict[Sampling, tuple[str, ...]]] = {
+    "frames": ("every_frames", "max_frames"),
+    "seconds": ("every_s", "max_frames"),
+    "uniform": ("n_frames",),
+}
+#: What stands at this is left out: a setting that is new here renames no older feature.
+_OFF: Final = {"sampling": "frames", "start_s": 0.0, "stop_s": None, "window_frames": 1}
+
+
+@dataclass(frozen=True, config=STRICT)
+class ClipConfig(SamplingConfig):
+    """How a clip is sampled and sized.
+
+    The paper takes every 200th frame at 128x72: `PAPER_CLIP`. The default is smaller and denser:
+    at the paper's size the fused regressor has 835 million parameters, 13 GB with Adam's state,
+    and a short video would have one or two frames.
+
+    resize "area" averages and so keeps what is small and moving, and letterboxes at the clip's
+    own size; "paper" letterboxes at 1024x576 and is the original's pair of bilinear steps, which
+    reads 4 of every 64 pixels. Numbers of the two must never be mixed. shrink: sets height_px and
+    width_px to so many times less than 1024x576, as the paper's setting of that name (8) does.
+    """
+
+    height_px: int = Field(default=32, ge=1, description="paper: 128")
+    width_px: int = Field(default=18, ge=1, description="paper: 72")
+    shrink: int | None = Field(
+        default=None,
+        ge=1,
+        le=PAPER_WIDTH_PX,
+        description="1024x576 divided by it, in place of height and width",
+    )
+    resize: Resize = "area"
+
+    def __post_init__(self) -> None:
+        """Let shrink set the size."""
+        super().__post_init__()
+        if self.shrink is not None:
+            # The frozen dataclass's own way in.
+            object.__setattr__(self, "height_px", PAPER_HEIGHT_PX // self.shrink)
+            object.__setattr__(self, "width_px", PAPER_WIDTH_PX // self.shrink)
+
+    def spec(self) -> dict[str, int | float | str]:
+        """Give only the settings that change the numbers: of shrink, the size that it sets."""
+        spec = super().spec()
+        spec.pop("shrink", None)
+        return spec
+
+    def as_trained(self, spec: Mapping[str, Any]) -> Self:
+        """The settings of a feature set; what its spec leaves out is off there, whatever is set."""
+        return type(self)(**{f.name: spec[f.name] for f in fields(self) if f.name in spec})
+
+
+#: Section 3.1 of the paper. It has no limit; 64 are 7 minutes at 30 frames a second.
+PAPER_CLIP: Final = ClipConfig(every_frames=200, max_frames=64, height_px=128, width_px=72)
+
+
+@dataclass(frozen=True, config=STRICT)
+class VisualConfig:
+    """Where clips are embedded; what changes the numbers is in their clips and the weights."""
+
+    device: str = Field(default="", pattern=STAGE_DEVICE, description="empty: `device`")
+
+
+@dataclass(frozen=True, config=STRICT)
+class AudioConfig:
+    """Which Whisper hears the videos.
+
+    model: a size of Whisper's. max_s: how much of a file is heard. transcript: False leaves the
+    decoder out, and with it the words and pooled_speech. dtype: what the encoder computes in, the
+    decoder always computes in float32; "auto" is settled when the plan is made, so that the fact
+    is stored. weights, device and keep_wav change no number.
+    """
+
+    model: str = "base"
+    weights: Path | None = Field(default=None, description="a .pt file or a converted folder")
+    max_s: float = Field(default=600.0, gt=0)
+    transcript: bool = True
+    dtype: Dtype = Field(
+        default="float32", description="the encoder's; auto: half where the machine gains by it"
+    )
+    device: str = Field(default="", pattern=STAGE_DEVICE, description="empty: `device`")
+    keep_wav: Path | None = Field(
+        default=None, description="folder that keeps each video's sound as a .wav"
+    )
+
+    def as_trained(self, spec: Mapping[str, Any]) -> Self:
+        """The settings of a feature set, with the weights and the device of these."""
+        names = ("model", "max_s", "transcript", "dtype")
+        return replace(self, **{name: spec[name] for name in names})
+
+
+@dataclass(frozen=True, config=STRICT)
+class FramesConfig:
+    """Which frames are looked at, and by whom.
+
+    backbone: a classifier of torchvision. weights: the name of its published weights (such as
+    IMAGENET1K_V1, or DEFAULT), a .pth or .safetensors file, or random:SEED, which means nothing
+    and needs no download. n_frames: so many frames, uniform in time. device changes no number.
+    """
+
+    backbone: str = Field(default="resnet18", description="a torchvision classifier")
+    weights: str = Field(
+        default="IMAGENET1K_V1",
+        description="a published name, a .pth or .safetensors file, or random:SEED (means nothing)",
+    )
+    n_frames: int = Field(default=8, ge=1, description="uniform in time")
+    device: str = Field(default="", pattern=STAGE_DEVICE, description="empty: `device`")
+
+    def as_trained(self, spec: Mapping[str, Any]) -> Self:
+        """The settings of a feature set, on the device of these; a file is the one set here."""
+        weights = str(spec["weights"]).partition(" (")[0]  # a published name stands with its file
+        weights = self.weights if weights == "file" else weights
+        names = ("backbone", "n_frames")
+        return replace(self, weights=weights, **{name: spec[name] for name in names})
+
+
+SECTIONS: Final[Mapping[str, type]] = {
+    "extract": ExtractConfig,
+    "clip": ClipConfig,
+    "visual": VisualConfig,
+    "audio": AudioConfig,
+    "frames": FramesConfig,
+}

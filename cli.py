@@ -176,7 +176,7 @@ def demo(app: App, per_topic: int, as_json: bool) -> None:
     from scraper.replica.clips import warm
     from scraper.replica.content import ReplicaConfig
     from scraper.replica.server import Replica
-    from scraper.steps import add_hashtags
+    from scraper.steps.scrape import add_hashtags
 
     data = Path(app.flags.get("data", DEMO_FOLDER)).resolve()
     media = data / "replica-media"
@@ -281,9 +281,9 @@ def _stages(
     from features.commands import run_extract
     from model.commands import run_pretrain, run_score, run_split, run_train
     from model.settings import TrainConfig
-    from scraper.commands import run_fetch, run_scrape
+    from scraper.commands.site import run_fetch, run_scrape
     from scraper.settings import ScrapeConfig
-    from scraper.steps import ScrapeRequest
+    from scraper.steps.scrape import ScrapeRequest
 
     settings = app.settings
     listing = settings.of(ScrapeConfig)
@@ -315,7 +315,7 @@ def _stages(
 
 
 def _refresh(app: App, *, quiet: bool, parent_id: int) -> "Outcome":
-    from scraper.commands import run_refresh
+    from scraper.commands.site import run_refresh
     from scraper.settings import RefreshConfig
 
     request = app.settings.of(RefreshConfig)

@@ -24,7 +24,7 @@ from scraper.items import DEFAULT_TOPICS
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.items import challenge
 from scraper.replica.server import Replica
-from scraper.steps import add_hashtags
+from scraper.steps.scrape import add_hashtags
 
 PER_TOPIC = 250
 FIRST_TAGS = {topic: names[:1] for topic, names in DEFAULT_TOPICS.items()}

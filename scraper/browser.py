@@ -35,7 +35,6 @@ from scraper.settings import BrowserConfig
 
 log = logging.getLogger(__name__)
 
-
 SWITCHES = (
     "--headless=new",
     "--disable-dev-shm-usage",
@@ -56,201 +55,10 @@ SWITCHES = (
 )
 # The browser reads pages; files are fetched by `download`, once, and checked.
 BLOCKED_URLS = ("*/video/tos/*", "*.mp4*", "*/obj/cover/*", "*/obj/avatar/*")
-
-
 WINDOW_PX = (1366, 900)
-
-
-@contextmanager
-def connect(driver: Driver, config: BrowserConfig, site: Site, key: str) -> Iterator[WebDriver]:
-    """Open a session; key is the name under which the hook answers in a page.
-
-    Only the connection is closed at the end: the browser is ended by who started the driver.
-    """
-    # Without retries: a driver that hangs would be waited for four times over.
-    once = {"init_args_for_pool_manager": {"retries": False}}
-    connection = ChromeRemoteConnection(
-        driver.url,
-        client_config=ClientConfig(
-            driver.url,
-            proxy=Proxy(raw={"proxyType": ProxyType.DIRECT}),
-            init_args_for_pool_manager=once,
-            timeout=cast(int, config.command_s),  # urllib3 takes fractions as well
-        ),
-    )
-    try:
-        session = WebDriver(command_executor=connection, options=_options(site, driver.profile))
-        session.set_page_load_timeout(config.page_s)
-        session.set_script_timeout(config.script_s)
-        hook = HOOK.replace("KEY", f"'{key}'")
-        _devtools(session, "Page.addScriptToEvaluateOnNewDocument", source=hook)
-        _devtools(session, "Browser.setDownloadBehavior", behavior="deny")
-        _devtools(session, "Network.enable")
-        _devtools(session, "Network.setBlockedURLs", urls=list(BLOCKED_URLS))
-        yield session
-    finally:
-        connection.close()  # type: ignore[no-untyped-call]  # Selenium has no types here
-
-
-@contextmanager
-def driver_errors(doing: str) -> Iterator[None]:
-    """Turn what Selenium and its connection raise into PageTimeout or BrowserFailed."""
-    try:
-        yield
-    except ScrapeError:
-        raise
-    except TimeoutException as error:
-        raise PageTimeout(f"{doing}: {_first_line(error)}") from error
-    except (WebDriverException, DriverUnreachable, OSError) as error:
-        raise BrowserFailed(f"{doing}: {_first_line(error)}") from error
-
-
-def drain_log(session: WebDriver) -> list[str]:
-    """Return what the browser has noted of its network since the last time, and forget it."""
-    found = session.execute("getLog", {"type": "performance"}).get("value")
-    return [str(entry.get("message")) for entry in found or ()]
-
-
-def document_header(log_entries: Iterable[str], name: str) -> str:
-    """Find a header of the last page opened; empty where it has none. name: lower case."""
-    value = ""
-    for text in log_entries:
-        if '"Network.responseReceived"' not in text:
-            continue
-        params = json.loads(text)["message"]["params"]
-        if params.get("type") == "Document":
-            headers = params["response"]["headers"]
-            value = next((str(v) for k, v in headers.items() if k.lower() == name), "")
-    return value
-
-
-def _options(site: Site, profile: Path) -> Options:
-    options = Options()
-    options.binary_location = find_program("chromium")
-    options.page_load_strategy = "eager"
-    # A dialog stops everything until somebody says no.
-    options.unhandled_prompt_behavior = "dismiss"
-    for switch in SWITCHES:
-        options.add_argument(switch)
-    width_px, height_px = WINDOW_PX
-    options.add_argument(f"--window-size={width_px},{height_px}")
-    options.add_argument(f"{USER_DATA}={profile / 'u'}")
-    # The one place where the headers of a page itself can be read.
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-    options.add_experimental_option(
-        "perfLoggingPrefs", {"enableNetwork": True, "enablePage": False}
-    )
-    if os.geteuid() == 0:
-        # Chromium's sandbox does not work for root; anybody else keeps it.
-        options.add_argument("--no-sandbox")
-    if site.is_loopback:
-        # Not even a name is looked up: a test that reached the world would be a bug.
-        options.add_argument(f"--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE {site.host}")
-    return options
-
-
-def _devtools(session: WebDriver, command: str, **params: Any) -> None:
-    session.execute("executeCdpCommand", {"cmd": command, "params": params})
-
-
-def _first_line(error: Exception) -> str:
-    text = getattr(error, "msg", None) or str(error)
-    return str(text).strip().partition("\n")[0][:300]
-
-
 # A page that opens more dialogs than this while we look at it once will not stop.
 MAX_DIALOGS = 10
-
-
-class Eyes:
-    """Looks at the page that is open, and knows what it has seen of it. Raises BrowserFailed."""
-
-    def __init__(self, driver: WebDriver, key: str, look_s: float) -> None:
-        self._driver = driver
-        self._key = key
-        self._wait_ms = int(look_s * 1_000)
-        self._page = 0.0
-        self._n_bodies = self._n_cards = 0
-
-    def look(self) -> PageLook:
-        """Wait for something new, or for the time to be over, and say what there is."""
-        known = (self._n_cards, self._page, self._n_bodies)
-
-        def look() -> object:
-            return self._driver.execute_async_script(LOOK, self._key, self._wait_ms, *known)
-
-        # A dialog ends our script, with nothing to show for it.
-        found = read_look(_undisturbed("looking at a page", look, is_done=bool))
-        if found.page != self._page:
-            self._page, self._n_bodies = found.page, 0
-        self._n_bodies += len(found.bodies)
-        self._n_cards = len(found.cards)
-        return found
-
-    def scroll(self, *, nudge: bool) -> None:
-        """Scroll to the end; with `nudge`, a little back before."""
-        script = NUDGE if nudge else SCROLL
-        _undisturbed("scrolling", lambda: self._driver.execute_script(script))
-
-
 MAX_STALLS = 3  # looks that show nothing new, before a page is left
-
-
-def scroll(
-    eyes: Eyes,
-    builder: ListingBuilder,
-    name: str,
-    config: BrowserConfig,
-    take: Callable[[], None],
-    site: Site,
-) -> StopReason:
-    """Add look after look to a listing; `take` is called after each. Returns why it is over.
-
-    Raises Blocked, NoSuchHashtag, PageChanged, SiteFailed, BrowserFailed.
-    """
-    deadline_s = time.monotonic() + config.listing_s
-    n_stalls = 0
-    while True:
-        n_before, look = builder.n_ids, eyes.look()
-        # The replies first: they tell a refusal from a fault, where the page says the same.
-        builder.add(look, observed_at=datetime.now(UTC))
-        check_look(look, name)
-        take()
-        n_stalls = n_stalls + 1 if builder.n_ids == n_before else 0
-        if (stop := builder.stop_reason) is not None:
-            return stop
-        if n_stalls >= MAX_STALLS:
-            _check_stall(look, name, has_videos=builder.n_ids > 0)
-            return "stalled"
-        if time.monotonic() > deadline_s:
-            return "timeout"
-        site.pause("scroll")
-        eyes.scroll(nudge=n_stalls > 0)
-
-
-def _check_stall(look: PageLook, name: str, *, has_videos: bool) -> None:
-    """Raise where the page says why nothing comes any more."""
-    if look.asks_login:
-        raise Blocked(f"the page of #{name} wants us to sign in", mark="login")
-    if look.n_pending > 0:
-        raise SiteFailed(f"the listing of #{name} does not answer any more")
-    if not has_videos:
-        check_bare(look, name)
-
-
-def _undisturbed(
-    doing: str, action: Callable[[], object], is_done: Callable[[object], bool] = lambda _: True
-) -> object:
-    """Do it again as often as a dialog of the page comes between; the driver closes these."""
-    with driver_errors(doing):
-        for _ in range(MAX_DIALOGS):
-            with suppress(UnexpectedAlertPresentException):
-                found = action()
-                if is_done(found):
-                    return found
-    raise BrowserFailed(f"{doing}: interrupted {MAX_DIALOGS} times")
-
-
 VISIT = "const v = performance.getEntriesByType('navigation')[0]; return v ? v.responseStatus : 0;"
 
 
@@ -428,3 +236,186 @@ def _stop_of(error: ScrapeError) -> StopReason:
     if isinstance(error, BrowserFailed):
         return "crashed"
     return "blocked" if isinstance(error, Blocked) else "broken"
+
+
+@contextmanager
+def connect(driver: Driver, config: BrowserConfig, site: Site, key: str) -> Iterator[WebDriver]:
+    """Open a session; key is the name under which the hook answers in a page.
+
+    Only the connection is closed at the end: the browser is ended by who started the driver.
+    """
+    # Without retries: a driver that hangs would be waited for four times over.
+    once = {"init_args_for_pool_manager": {"retries": False}}
+    connection = ChromeRemoteConnection(
+        driver.url,
+        client_config=ClientConfig(
+            driver.url,
+            proxy=Proxy(raw={"proxyType": ProxyType.DIRECT}),
+            init_args_for_pool_manager=once,
+            timeout=cast(int, config.command_s),  # urllib3 takes fractions as well
+        ),
+    )
+    try:
+        session = WebDriver(command_executor=connection, options=_options(site, driver.profile))
+        session.set_page_load_timeout(config.page_s)
+        session.set_script_timeout(config.script_s)
+        hook = HOOK.replace("KEY", f"'{key}'")
+        _devtools(session, "Page.addScriptToEvaluateOnNewDocument", source=hook)
+        _devtools(session, "Browser.setDownloadBehavior", behavior="deny")
+        _devtools(session, "Network.enable")
+        _devtools(session, "Network.setBlockedURLs", urls=list(BLOCKED_URLS))
+        yield session
+    finally:
+        connection.close()  # type: ignore[no-untyped-call]  # Selenium has no types here
+
+
+@contextmanager
+def driver_errors(doing: str) -> Iterator[None]:
+    """Turn what Selenium and its connection raise into PageTimeout or BrowserFailed."""
+    try:
+        yield
+    except ScrapeError:
+        raise
+    except TimeoutException as error:
+        raise PageTimeout(f"{doing}: {_first_line(error)}") from error
+    except (WebDriverException, DriverUnreachable, OSError) as error:
+        raise BrowserFailed(f"{doing}: {_first_line(error)}") from error
+
+
+def drain_log(session: WebDriver) -> list[str]:
+    """Return what the browser has noted of its network since the last time, and forget it."""
+    found = session.execute("getLog", {"type": "performance"}).get("value")
+    return [str(entry.get("message")) for entry in found or ()]
+
+
+def document_header(log_entries: Iterable[str], name: str) -> str:
+    """Find a header of the last page opened; empty where it has none. name: lower case."""
+    value = ""
+    for text in log_entries:
+        if '"Network.responseReceived"' not in text:
+            continue
+        params = json.loads(text)["message"]["params"]
+        if params.get("type") == "Document":
+            headers = params["response"]["headers"]
+            value = next((str(v) for k, v in headers.items() if k.lower() == name), "")
+    return value
+
+
+def _options(site: Site, profile: Path) -> Options:
+    options = Options()
+    options.binary_location = find_program("chromium")
+    options.page_load_strategy = "eager"
+    # A dialog stops everything until somebody says no.
+    options.unhandled_prompt_behavior = "dismiss"
+    for switch in SWITCHES:
+        options.add_argument(switch)
+    width_px, height_px = WINDOW_PX
+    options.add_argument(f"--window-size={width_px},{height_px}")
+    options.add_argument(f"{USER_DATA}={profile / 'u'}")
+    # The one place where the headers of a page itself can be read.
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    options.add_experimental_option(
+        "perfLoggingPrefs", {"enableNetwork": True, "enablePage": False}
+    )
+    if os.geteuid() == 0:
+        # Chromium's sandbox does not work for root; anybody else keeps it.
+        options.add_argument("--no-sandbox")
+    if site.is_loopback:
+        # Not even a name is looked up: a test that reached the world would be a bug.
+        options.add_argument(f"--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE {site.host}")
+    return options
+
+
+def _devtools(session: WebDriver, command: str, **params: Any) -> None:
+    session.execute("executeCdpCommand", {"cmd": command, "params": params})
+
+
+def _first_line(error: Exception) -> str:
+    text = getattr(error, "msg", None) or str(error)
+    return str(text).strip().partition("\n")[0][:300]
+
+
+class Eyes:
+    """Looks at the page that is open, and knows what it has seen of it. Raises BrowserFailed."""
+
+    def __init__(self, driver: WebDriver, key: str, look_s: float) -> None:
+        self._driver = driver
+        self._key = key
+        self._wait_ms = int(look_s * 1_000)
+        self._page = 0.0
+        self._n_bodies = self._n_cards = 0
+
+    def look(self) -> PageLook:
+        """Wait for something new, or for the time to be over, and say what there is."""
+        known = (self._n_cards, self._page, self._n_bodies)
+
+        def look() -> object:
+            return self._driver.execute_async_script(LOOK, self._key, self._wait_ms, *known)
+
+        # A dialog ends our script, with nothing to show for it.
+        found = read_look(_undisturbed("looking at a page", look, is_done=bool))
+        if found.page != self._page:
+            self._page, self._n_bodies = found.page, 0
+        self._n_bodies += len(found.bodies)
+        self._n_cards = len(found.cards)
+        return found
+
+    def scroll(self, *, nudge: bool) -> None:
+        """Scroll to the end; with `nudge`, a little back before."""
+        script = NUDGE if nudge else SCROLL
+        _undisturbed("scrolling", lambda: self._driver.execute_script(script))
+
+
+def scroll(
+    eyes: Eyes,
+    builder: ListingBuilder,
+    name: str,
+    config: BrowserConfig,
+    take: Callable[[], None],
+    site: Site,
+) -> StopReason:
+    """Add look after look to a listing; `take` is called after each. Returns why it is over.
+
+    Raises Blocked, NoSuchHashtag, PageChanged, SiteFailed, BrowserFailed.
+    """
+    deadline_s = time.monotonic() + config.listing_s
+    n_stalls = 0
+    while True:
+        n_before, look = builder.n_ids, eyes.look()
+        # The replies first: they tell a refusal from a fault, where the page says the same.
+        builder.add(look, observed_at=datetime.now(UTC))
+        check_look(look, name)
+        take()
+        n_stalls = n_stalls + 1 if builder.n_ids == n_before else 0
+        if (stop := builder.stop_reason) is not None:
+            return stop
+        if n_stalls >= MAX_STALLS:
+            _check_stall(look, name, has_videos=builder.n_ids > 0)
+            return "stalled"
+        if time.monotonic() > deadline_s:
+            return "timeout"
+        site.pause("scroll")
+        eyes.scroll(nudge=n_stalls > 0)
+
+
+def _check_stall(look: PageLook, name: str, *, has_videos: bool) -> None:
+    """Raise where the page says why nothing comes any more."""
+    if look.asks_login:
+        raise Blocked(f"the page of #{name} wants us to sign in", mark="login")
+    if look.n_pending > 0:
+        raise SiteFailed(f"the listing of #{name} does not answer any more")
+    if not has_videos:
+        check_bare(look, name)
+
+
+def _undisturbed(
+    doing: str, action: Callable[[], object], is_done: Callable[[object], bool] = lambda _: True
+) -> object:
+    """Do it again as often as a dialog of the page comes between; the driver closes these."""
+    with driver_errors(doing):
+        for _ in range(MAX_DIALOGS):
+            with suppress(UnexpectedAlertPresentException):
+                found = action()
+                if is_done(found):
+                    return found
+    raise BrowserFailed(f"{doing}: interrupted {MAX_DIALOGS} times")

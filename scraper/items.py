@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal, NoReturn
 
 from catalog.files import clean_text
@@ -41,6 +42,9 @@ MAX_HASHTAG_CHARS = 200
 MAX_HASHTAGS = 100
 MAX_SIDE_PX = 16_384
 MAX_DURATION_S = 6 * 3600
+AMOUNT = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+# Tables repeat few values many times: sizes, lengths, the hour of collecting, short counts.
+N_CACHED = 8_192
 
 
 @dataclass(frozen=True)
@@ -128,9 +132,9 @@ def read_item(raw: object, *, source: Source, observed_at: datetime) -> Sighting
         caption=caption,
         hashtags=_read_hashtags(raw, caption),
         posted_at=_read_time(raw.get("createTime")),
-        duration_s=_read_positive(video.get("duration"), MAX_DURATION_S),
-        width_px=_read_side(video.get("width")),
-        height_px=_read_side(video.get("height")),
+        duration_s=read_amount(video.get("duration"), MAX_DURATION_S),
+        width_px=read_side(video.get("width")),
+        height_px=read_side(video.get("height")),
         display_text=text,
         views_k=count.views_k if count else None,
         step_k=count.step_k if count else None,
@@ -166,6 +170,23 @@ def plain_hashtags(names: Iterable[object]) -> tuple[str, ...]:
     """Return hashtags in lower case, each once, in order."""
     kept = dict.fromkeys([clean_text(name).strip().lstrip("#").lower() for name in names])
     return tuple([name for name in kept if 0 < len(name) <= MAX_HASHTAG_CHARS][:MAX_HASHTAGS])
+
+
+def read_amount(value: object, most: float) -> float | None:
+    """Return a length or a size, None if there is none or it cannot be."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = _amount_of_text(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if 0 < value <= most else None
+
+
+def read_side(value: object) -> int | None:
+    """Return a width or height in whole pixels, None if there is none or it cannot be."""
+    side_px = read_amount(value, MAX_SIDE_PX)
+    return None if side_px is None else int(side_px)
 
 
 def read_text_count(text: str) -> ViewCount | None:
@@ -229,14 +250,6 @@ def _read_time(value: object) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC) if seconds >= FIRST_SECOND else None
 
 
-def _read_positive(value: object, most: float) -> float | None:
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value):
-        value = float(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if 0 < value <= most else None
-
-
-def _read_side(value: object) -> int | None:
-    side_px = _read_positive(value, MAX_SIDE_PX)
-    return None if side_px is None else int(side_px)
+@lru_cache(maxsize=N_CACHED)
+def _amount_of_text(text: str) -> float | None:
+    return float(text) if AMOUNT.fullmatch(text) else None

@@ -18,36 +18,6 @@ from scraper.settings import SiteLimits
 
 log = logging.getLogger(__name__)
 
-
-ROBOTS_AGENT = "viewcast"
-ROBOTS_S = 15.0
-MAX_ROBOTS_BYTES = 512 * 1024
-
-
-def read_robots(base_url: str) -> Protego:
-    """Fetch a robots.txt; all is allowed where there is none. Raises RobotsUnread."""
-    url = f"{base_url}/robots.txt"
-    text = bytearray()
-    try:
-        with (
-            open_client(ROBOTS_S, headers={"User-Agent": ROBOTS_AGENT}) as client,
-            client.stream("GET", url) as reply,
-        ):
-            status = reply.status_code
-            for block in reply.iter_bytes():
-                text += block
-                if len(text) > MAX_ROBOTS_BYTES:
-                    break
-    except httpx.HTTPError as error:
-        raise RobotsUnread(f"{url} could not be read ({error}), so nothing is visited") from error
-    if status in (404, 410):
-        log.info("%s does not exist: everything is allowed", url)
-        return Protego.parse("")
-    if status != 200:
-        raise RobotsUnread(f"{url} answered {status} instead of 200, so nothing is visited")
-    return Protego.parse(text[:MAX_ROBOTS_BYTES].decode("utf-8", "replace"))
-
-
 Occasion = Literal["page", "scroll", "download"]
 # A person reads about this fast; the site is not ours to hurry.
 PAUSES_S: dict[Occasion, tuple[float, float]] = {
@@ -55,6 +25,9 @@ PAUSES_S: dict[Occasion, tuple[float, float]] = {
     "scroll": (2.0, 5.0),
     "download": (2.0, 4.0),
 }
+ROBOTS_AGENT = "viewcast"
+ROBOTS_S = 15.0
+MAX_ROBOTS_BYTES = 512 * 1024
 # Where the live site keeps its files, beside its own subdomains.
 MEDIA_SUFFIXES = (".tiktok.com", ".tiktokcdn.com", ".tiktokcdn-us.com", ".tiktokcdn-eu.com")
 LIVE_DAILY_PAGES = 1_500
@@ -196,6 +169,30 @@ class Site:
     def wait(self, seconds: float) -> None:
         """Stay away as long as the site has asked for, on this machine as elsewhere."""
         self._sleep(seconds)
+
+
+def read_robots(base_url: str) -> Protego:
+    """Fetch a robots.txt; all is allowed where there is none. Raises RobotsUnread."""
+    url = f"{base_url}/robots.txt"
+    text = bytearray()
+    try:
+        with (
+            open_client(ROBOTS_S, headers={"User-Agent": ROBOTS_AGENT}) as client,
+            client.stream("GET", url) as reply,
+        ):
+            status = reply.status_code
+            for block in reply.iter_bytes():
+                text += block
+                if len(text) > MAX_ROBOTS_BYTES:
+                    break
+    except httpx.HTTPError as error:
+        raise RobotsUnread(f"{url} could not be read ({error}), so nothing is visited") from error
+    if status in (404, 410):
+        log.info("%s does not exist: everything is allowed", url)
+        return Protego.parse("")
+    if status != 200:
+        raise RobotsUnread(f"{url} answered {status} instead of 200, so nothing is visited")
+    return Protego.parse(text[:MAX_ROBOTS_BYTES].decode("utf-8", "replace"))
 
 
 def _split(base_url: str) -> SplitResult:

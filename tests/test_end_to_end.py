@@ -11,7 +11,7 @@ from catalog.schema.session import open_catalog
 from scraper.items import DEFAULT_TOPICS
 from scraper.replica.content import TOPICS, ReplicaConfig
 from scraper.replica.server import Replica
-from scraper.steps import add_hashtags
+from scraper.steps.scrape import add_hashtags
 from tests.fresh_catalog import fresh_catalog
 from tests.programs import ROOT, SETTINGS, ask, count, run
 

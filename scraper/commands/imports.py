@@ -11,7 +11,7 @@ from scraper.commands.site import author_salt
 
 if TYPE_CHECKING:
     from scraper.importers.video import Format
-    from scraper.steps import ImportResult
+    from scraper.steps.import_ import ImportResult
 
 FORMATS = ("ytdlp", "web", "actor", "table", "research", "pairs", "app")
 
@@ -63,9 +63,9 @@ def import_(
     second import of the same adds nothing; a later export adds observations.
     """
     from catalog.console import progress
-    from scraper import steps
     from scraper.importers.video import ImportOptions
     from scraper.settings import FetchConfig, ScrapeConfig
+    from scraper.steps.import_ import import_path
 
     options = ImportOptions(
         format=format_,
@@ -76,7 +76,7 @@ def import_(
         media=media,
     )
     with progress("import", quiet=as_json) as bar:
-        result = steps.import_path(
+        result = import_path(
             app.catalog,
             path,
             options,

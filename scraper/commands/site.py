@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from catalog.work.runs import Outcome
     from scraper.politeness import Site
     from scraper.settings import RefreshConfig
-    from scraper.steps import RefreshResult, ScrapeRequest, ScrapeResult
+    from scraper.steps.refresh import RefreshResult
+    from scraper.steps.scrape import ScrapeRequest, ScrapeResult
 
 
 @click.command()
@@ -33,11 +34,11 @@ def scrape(
     dry_run: bool,
 ) -> None:
     """List hashtag pages in a real browser and store each video with its displayed count."""
-    from scraper import steps
     from scraper.settings import ScrapeConfig
+    from scraper.steps.scrape import ScrapeRequest, plan_scrape
 
     settings = app.settings_with(scrape={"limit": limit}).of(ScrapeConfig)
-    request = steps.ScrapeRequest(
+    request = ScrapeRequest(
         limit=settings.limit,
         topics=topics or None,
         hashtags=[name.lstrip("#").lower() for name in hashtags] or None,
@@ -45,7 +46,7 @@ def scrape(
         again=again,
     )
     if dry_run:
-        todo = [entry.name for entry in steps.plan_scrape(app.catalog, request)]
+        todo = [entry.name for entry in plan_scrape(app.catalog, request)]
         emit({"dry_run": True, "hashtags": todo, "limit": request.limit}, as_json=as_json)
         return
     result = run_scrape(app, request, quiet=as_json)
@@ -62,14 +63,14 @@ def refresh(
     app: App, older_than: timedelta | None, limit: int | None, as_json: bool, dry_run: bool
 ) -> None:
     """Look at known videos again and add their counts of now; what is gone is noted as gone."""
-    from scraper import steps
     from scraper.settings import RefreshConfig
+    from scraper.steps.refresh import plan_refresh
 
     older_than_h = None if older_than is None else older_than.total_seconds() / 3600
     flags = {"older_than_h": older_than_h, "limit": limit}
     request = app.settings_with(refresh=flags).of(RefreshConfig)
     if dry_run:
-        plan = steps.plan_refresh(app.catalog, request)
+        plan = plan_refresh(app.catalog, request)
         payload = {"hashtags": list(plan.hashtags), "n_videos": plan.n_videos}
         emit({"dry_run": True, **payload}, as_json=as_json)
         return
@@ -84,10 +85,10 @@ def refresh(
 @pass_app
 def fetch(app: App, limit: int | None, as_json: bool, dry_run: bool) -> None:
     """Download the mp4 of every video that has none yet; verified, resumable, atomic."""
-    from scraper import steps
+    from scraper.steps.fetch import count_to_fetch
 
     if dry_run:
-        emit({"dry_run": True, "n_to_fetch": steps.count_to_fetch(app.catalog)}, as_json=as_json)
+        emit({"dry_run": True, "n_to_fetch": count_to_fetch(app.catalog)}, as_json=as_json)
         return
     emit_outcome(run_fetch(app, max_videos=limit, quiet=as_json), as_json=as_json)
 
@@ -97,11 +98,11 @@ def run_scrape(
 ) -> "ScrapeResult":
     """Scrape with the application's settings; what `scrape`, `nightly` and `demo` call."""
     from catalog.console import progress
-    from scraper import steps
     from scraper.settings import BrowserConfig, ScrapeConfig
+    from scraper.steps.scrape import scrape as step
 
     with progress("scrape", quiet=quiet) as bar:
-        return steps.scrape(
+        return step(
             app.catalog,
             _site(app),
             app.settings.of(BrowserConfig),
@@ -118,11 +119,11 @@ def run_refresh(
 ) -> "RefreshResult":
     """Refresh with the application's settings; what `refresh` and `nightly` call."""
     from catalog.console import progress
-    from scraper import steps
     from scraper.settings import BrowserConfig, ScrapeConfig
+    from scraper.steps.refresh import refresh as step
 
     with progress("refresh", quiet=quiet) as bar:
-        return steps.refresh(
+        return step(
             app.catalog,
             _site(app),
             app.settings.of(BrowserConfig),
@@ -139,11 +140,11 @@ def run_fetch(
 ) -> "Outcome":
     """Fetch with the application's settings; what `fetch`, `nightly` and `demo` call."""
     from catalog.console import progress
-    from scraper import steps
     from scraper.settings import BrowserConfig, FetchConfig
+    from scraper.steps.fetch import fetch as step
 
     with progress("fetch", quiet=quiet) as bar:
-        return steps.fetch(
+        return step(
             app.catalog,
             _site(app),
             app.settings.of(BrowserConfig),

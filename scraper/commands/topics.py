@@ -18,7 +18,7 @@ def topic() -> None:
 @pass_app
 def topic_add(app: App, name: str, hashtags: tuple[str, ...], as_json: bool, dry_run: bool) -> None:
     """Store HASHTAGS (without '#') under the topic NAME."""
-    from scraper.steps import add_hashtags
+    from scraper.steps.scrape import add_hashtags
 
     names = [hashtag.lstrip("#").lower() for hashtag in hashtags]
     n_new = 0 if dry_run else add_hashtags(app.catalog, {name: names})
@@ -32,7 +32,7 @@ def topic_add(app: App, name: str, hashtags: tuple[str, ...], as_json: bool, dry
 def topic_defaults(app: App, as_json: bool, dry_run: bool) -> None:
     """Store the paper's twelve topics with a hashtag or more each."""
     from scraper.items import DEFAULT_TOPICS
-    from scraper.steps import add_hashtags
+    from scraper.steps.scrape import add_hashtags
 
     n_new = 0 if dry_run else add_hashtags(app.catalog, DEFAULT_TOPICS)
     emit({"n_topics": len(DEFAULT_TOPICS), "n_new": n_new, "dry_run": dry_run}, as_json=as_json)

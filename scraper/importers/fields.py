@@ -8,7 +8,7 @@ from functools import lru_cache
 from catalog.files import clean_text
 from scraper.counts import MAX_VIEWS, ViewCount, count_from_json, parse_views_k
 from scraper.errors import BadId, RowRefused, UnreadableCount, shown
-from scraper.items import FIRST_SECOND, HANDLE, MAX_SIDE_PX, check_id
+from scraper.items import FIRST_SECOND, HANDLE, N_CACHED, check_id
 
 TIKTOK = "tiktok"
 PLATFORM = re.compile(r"[a-z0-9_]{1,40}")
@@ -20,7 +20,6 @@ DIGITS = re.compile(r"[0-9]{1,15}")
 # A whole number in a column with gaps, as programs for tables write it; no language groups so.
 WHOLE_FLOAT = re.compile(r"([0-9]{1,15})\.0")
 OTHER_FORM = re.compile(r"[0-9](?:[.,\s][0-9]|.*[^\W\d_])")
-AMOUNT = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 THOUSANDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
 THOUSANDS_MARK = "views_k="
 EPOCH = re.compile(r"[0-9]{9,13}(?:\.[0-9]{1,9})?")
@@ -28,8 +27,6 @@ NEVER_BEFORE = datetime(2005, 1, 1, tzinfo=UTC)
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-"})
 MAX_HANDLE_CHARS = 100
 MAX_URL_CHARS = 2_000
-# Tables repeat few values many times: sizes, lengths, the hour of collecting, short counts.
-N_CACHED = 8_192
 
 
 def is_missing(value: object) -> bool:
@@ -197,23 +194,6 @@ def read_moment(value: object, what: str) -> datetime | None:
     return moment
 
 
-def read_amount(value: object, most: float) -> float | None:
-    """Return a length or a size, None if there is none or it cannot be."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        value = _amount_of_text(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if 0 < value <= most else None
-
-
-def read_side(value: object) -> int | None:
-    """Return a width or height in whole pixels, None if there is none or it cannot be."""
-    side_px = read_amount(value, MAX_SIDE_PX)
-    return None if side_px is None else int(side_px)
-
-
 def read_handle(value: object, platform: str) -> str | None:
     """Return an author's name, None if it is none."""
     return _handle_of_text(value, platform) if isinstance(value, str) else None
@@ -247,11 +227,6 @@ def _count_of_text(text: str, exact: bool, locale: str | None) -> ViewCount:
     if match := WHOLE_FLOAT.fullmatch(text):
         return _whole(int(match[1]), exact)
     return parse_views_k(text, locale)
-
-
-@lru_cache(maxsize=N_CACHED)
-def _amount_of_text(text: str) -> float | None:
-    return float(text) if AMOUNT.fullmatch(text) else None
 
 
 @lru_cache(maxsize=N_CACHED)

@@ -15,12 +15,10 @@ from scraper.importers.fields import (
     TIKTOK,
     is_missing,
     posted_by_id,
-    read_amount,
     read_count,
     read_handle,
     read_id_or_url,
     read_moment,
-    read_side,
     read_url,
     read_views,
 )
@@ -32,6 +30,8 @@ from scraper.items import (
     child,
     find_hashtags,
     plain_hashtags,
+    read_amount,
+    read_side,
 )
 
 Format = Literal["ytdlp", "web", "actor", "table", "research", "pairs", "app"]

@@ -22,7 +22,7 @@ from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
 from scraper.settings import BrowserConfig, FetchConfig, SiteLimits
-from scraper.steps import count_to_fetch, fetch
+from scraper.steps.fetch import count_to_fetch, fetch
 from scraper.steps.scrape import facts_of
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.programs import HANG_S

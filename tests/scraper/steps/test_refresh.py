@@ -10,8 +10,8 @@ from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
 from scraper.settings import BrowserConfig, RefreshConfig, SiteLimits
-from scraper.steps import ScrapeRequest, add_hashtags, plan_refresh, refresh, scrape
-from scraper.steps.scrape import facts_of
+from scraper.steps.refresh import plan_refresh, refresh
+from scraper.steps.scrape import ScrapeRequest, add_hashtags, facts_of, scrape
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.scraper.steps.fakes import FIRST_ID, Cut, Opener, listing, page_of, sighting
 from tests.scraper.test_chromium import members

@@ -16,7 +16,7 @@ from scraper.errors import (
 )
 from scraper.politeness import Site
 from scraper.settings import BrowserConfig, SiteLimits
-from scraper.steps import ScrapeRequest, add_hashtags, scrape
+from scraper.steps.scrape import ScrapeRequest, add_hashtags, scrape
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.scraper.steps.fakes import FIRST_ID, SEEN_AT, Cut, Opener, listing, sighting
 from tests.scraper.test_chromium import members

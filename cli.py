@@ -153,8 +153,7 @@ def nightly(
     """
     stages = _stages(app, quiet=as_json)
     if dry_run:
-        names = [name for name, _stage in stages]
-        emit({"dry_run": True, "stages": names}, as_json=as_json, text="\n".join(names))
+        _emit_stages(stages, as_json=as_json)
         return
     outcome, lines = _run(app, stages, slot=slot, scheduled_for=scheduled_for, quiet=as_json)
     emit_outcome(outcome, as_json=as_json, extra={"stages": lines} if as_json else None)
@@ -163,8 +162,9 @@ def nightly(
 @main.command()
 @click.option("--per-topic", default=6, show_default=True, help="Videos of each of the 12 topics.")
 @json_option
+@dry_run_option
 @pass_app
-def demo(app: App, per_topic: int, as_json: bool) -> None:
+def demo(app: App, per_topic: int, as_json: bool, dry_run: bool) -> None:
     """Run everything on the local replica site, with real Chromium, mp4 files and Whisper.
 
     The data lie in ./demo-data (or --data); a second run does only what is left to do.
@@ -179,6 +179,11 @@ def demo(app: App, per_topic: int, as_json: bool) -> None:
     from scraper.steps.scrape import add_hashtags
 
     data = Path(app.flags.get("data", DEMO_FOLDER)).resolve()
+    also_train = ("fused", "mean", "median")
+    app.flags = settings.merge(DEMO_SETTINGS, {**app.flags, "data": data})
+    if dry_run:
+        _emit_stages(_stages(app, quiet=True, also_train=also_train), as_json=as_json)
+        return
     media = data / "replica-media"
     media.mkdir(parents=True, exist_ok=True)
     with Replica(ReplicaConfig(videos_per_tag=per_topic), media) as replica:
@@ -186,11 +191,10 @@ def demo(app: App, per_topic: int, as_json: bool) -> None:
             # All at once on both cores; the server would make them one by one when asked.
             bar.expect(len(replica.content.videos))
             warm(replica.content, media, on_clip=lambda _path: bar.advance())
-        app.flags = settings.merge(DEMO_SETTINGS, {**app.flags, "data": data})
         app.flags["site"] = {"base_url": replica.url}
         session.upgrade(app.settings.db_url)
         add_hashtags(app.catalog, {name: tags[:1] for name, tags in DEFAULT_TOPICS.items()})
-        stages = _stages(app, quiet=as_json, also_train=("fused", "mean", "median"))
+        stages = _stages(app, quiet=as_json, also_train=also_train)
         outcome, lines = _run(app, stages, quiet=as_json)
     _close_demo(app, outcome, lines, as_json=as_json)
 
@@ -312,6 +316,11 @@ def _stages(
             stages.append((f"train {preset}", wire(run_train, preset, if_missing=if_missing)))
     stages += [("score", wire(run_score)), ("report", wire(write_report_step))]
     return stages
+
+
+def _emit_stages(stages: list[tuple[str, "Stage"]], *, as_json: bool) -> None:
+    names = [name for name, _stage in stages]
+    emit({"dry_run": True, "stages": names}, as_json=as_json, text="\n".join(names))
 
 
 def _refresh(app: App, *, quiet: bool, parent_id: int) -> "Outcome":

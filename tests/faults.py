@@ -48,10 +48,10 @@ N_FETCHED = {"region_locked": 20}
 LIMITS = """
 max_wait_s = 5
 [browser]
-page_s = 8
-script_s = 5
-command_s = 9
-look_s = 1
+page_s = 15
+script_s = 10
+command_s = 17
+look_s = 2
 [fetch]
 max_s = 60
 max_mb = 6

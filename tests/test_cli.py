@@ -141,3 +141,27 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert result.output.count("\n") == 1
     assert str(tmp_path / "taken") in result.output
+
+
+#: What changes no row: it reads, or what it writes is only the file that was asked for.
+READERS = frozenset(
+    {"compare", "config show", "daemon status", "db check", "db current", "export", "features list"}
+    | {"models compare-autoencoders", "models describe", "models list", "models presets", "replica"}
+    | {"report", "runs list", "runs show", "search", "split list", "split show", "sql"}
+    | {"topic list", "weights list", "weights verify"}
+)
+
+
+@pytest.mark.parametrize("path", all_commands(), ids=" ".join)
+def test_what_changes_the_catalog_has_a_dry_run(path):
+    command = command_at(path)
+    options = {option for parameter in command.params for option in parameter.opts}
+    is_reader = isinstance(command, click.Group) or " ".join(path) in READERS
+    assert ("--dry-run" in options) == (not is_reader)
+
+
+def test_a_dry_demo_names_its_stages_and_makes_nothing(tmp_path):
+    data = tmp_path / "d"
+    done = viewcast("--data", str(data), "demo", "--dry-run", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["stages"][:2]) == (0, ["scrape", "fetch"])
+    assert not data.exists()

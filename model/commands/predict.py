@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from catalog.console import App, emit, json_option, pass_app
+from catalog.console import App, dry_run_option, emit, json_option, pass_app
 from model.commands.choices import find_model_named
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ ASIDE = "audio"  # Whisper: what takes longest to load, and longest to work
 @click.option("--similar/--no-similar", default=True, help="Show the most similar known videos.")
 @click.option("--record", is_flag=True, help="Keep the forecasts in the catalog, as a run.")
 @json_option
+@dry_run_option
 @pass_app
 def predict(
     app: App,
@@ -39,6 +40,7 @@ def predict(
     similar: bool,
     record: bool,
     as_json: bool,
+    dry_run: bool,
 ) -> None:
     """Forecast the views of video files that are in no catalog; stores nothing by itself.
 
@@ -51,7 +53,7 @@ def predict(
         "hashtags": tuple(hashtags.replace(",", " ").split()),
         "posted_at": None if posted_at is None else _moment(posted_at),
         "similar": similar,
-        "record": record,
+        "record": record and not dry_run,
     }
     model = find_model_named(app, model_name)
     predicted = _predicted(app, model, asked, quiet=as_json)

@@ -127,9 +127,16 @@ def experiment_paper(
 )
 @click.option("--seed", default=0, show_default=True)
 @json_option
+@dry_run_option
 @pass_app
 def explain(
-    app: App, model_name: str | None, part: str, videos: int, seed: int, as_json: bool
+    app: App,
+    model_name: str | None,
+    part: str,
+    videos: int,
+    seed: int,
+    as_json: bool,
+    dry_run: bool,
 ) -> None:
     """Say what drives a model's forecasts: blocks of inputs, hashtags, hours of posting.
 
@@ -141,6 +148,10 @@ def explain(
     from model.settings import ScoreConfig
 
     model = find_model_named(app, model_name)
+    named = {"model": model.name, "version": model.version}
+    if dry_run:
+        emit({"dry_run": True, **named, "part": part, "at_most": videos}, as_json=as_json)
+        return
     with progress("explain", quiet=as_json) as bar:
         outcome, found = steps.explain(
             app.catalog,
@@ -152,12 +163,7 @@ def explain(
             seed=seed,
             progress=bar,
         )
-    payload: dict[str, Any] = {
-        "model": model.name,
-        "version": model.version,
-        "run_id": outcome.run_id,
-        **asdict(found),
-    }
+    payload: dict[str, Any] = {**named, "run_id": outcome.run_id, **asdict(found)}
     emit(payload, as_json=as_json, text=_text(f"{model.name}:{model.version}", found))
 
 

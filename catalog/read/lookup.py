@@ -284,6 +284,11 @@ def find_feature_set(session: Session, kind: str, config_hash: str) -> FeatureSe
     return None if row is None else feature_set_facts(row)
 
 
+def has_feature_set(session: Session, kind: str) -> bool:
+    """Say whether anything of that kind was ever extracted, by whatever settings."""
+    return session.scalar(select(FeatureSet.id).where(FeatureSet.kind == kind).limit(1)) is not None
+
+
 def find_split(session: Session, name: str | None) -> SplitFacts:
     """Return the split of that name, the newest for None. Raises NotFound, listing what exists."""
     wanted = select(DatasetSplit).order_by(DatasetSplit.id.desc()).limit(1)

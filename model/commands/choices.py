@@ -35,12 +35,17 @@ def find_model_named(app: App, text: str | None) -> "ModelFacts":
 def feature_set_of(app: App, kind: str) -> "FeatureSetFacts":
     """The feature set of the application's settings. Raises NotFound where nothing is extracted."""
     from catalog.errors import NotFound
-    from catalog.read.lookup import find_feature_set
+    from catalog.read.lookup import find_feature_set, has_feature_set
     from features.commands import plan_of
 
-    spec = plan_of(app, kind).spec()
+    found = None
     with app.catalog.read() as session:
-        found = find_feature_set(session, spec.kind, spec.hash)
+        # Asked first: to name a set of frames, torchvision has to be loaded.
+        is_there = has_feature_set(session, kind)
+    if is_there:
+        spec = plan_of(app, kind).spec()
+        with app.catalog.read() as session:
+            found = find_feature_set(session, spec.kind, spec.hash)
     if found is None:
         raise NotFound(f"no {kind} feature of these settings yet: run `viewcast extract {kind}`")
     return found

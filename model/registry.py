@@ -37,13 +37,7 @@ from model.solved.constants import (
     solve_hashtag_mean,
 )
 from model.solved.ridge import Ridge, RidgeConfig, solve_ridge
-from model.targets import (
-    OBJECTIVES,
-    TARGET_KINDS,
-    Objective,
-    QuartileEdges,
-    TargetKind,
-)
+from model.targets import OBJECTIVES, TARGET_KINDS, Objective, QuartileEdges, TargetKind
 from model.training.fit import CLASS_LOSS, FitConfig, fit
 from model.training.loop import EpochReport
 from model.training.world import one_thread, seeded

@@ -21,13 +21,7 @@ from catalog.schema.tables import (
     Prediction,
     SplitMember,
 )
-from catalog.schema.types import (
-    canonical_json,
-    chunks,
-    insert_into,
-    plain_json,
-    utc_now,
-)
+from catalog.schema.types import canonical_json, chunks, insert_into, plain_json, utc_now
 
 
 def ensure_feature_set(

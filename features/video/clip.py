@@ -21,13 +21,7 @@ from numpy.typing import NDArray
 
 from features.errors import FeatureError, MissingInput, Undecodable
 from features.extractor import Extracted, Source
-from features.settings import (
-    PAPER_HEIGHT_PX,
-    PAPER_WIDTH_PX,
-    ClipConfig,
-    Resize,
-    SamplingConfig,
-)
+from features.settings import PAPER_HEIGHT_PX, PAPER_WIDTH_PX, ClipConfig, Resize, SamplingConfig
 from features.video.demux import Damage, Index, decode_all, decode_some, decoders_reason, read_index
 from features.video.sampling import Choice, Timeline, choose_frames
 

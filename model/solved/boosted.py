@@ -16,12 +16,12 @@ from model.batches import Batch, InputShapes
 from model.blocks.encoder import (
     BlockConfig,
     BlockEncoder,
-    Floats,
     LabelledRows,
     newest,
     row_chunks,
     with_sizes,
 )
+from model.blocks.wide import Floats
 from model.errors import BadSetting
 from model.quantiles import ENOUGH_ERRORS, point_and_ends
 from model.training.world import one_thread

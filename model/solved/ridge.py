@@ -10,16 +10,9 @@ from torch import Tensor
 
 from model.base import Network, Outputs, SolveRequest, learned
 from model.batches import Batch, InputShapes
-from model.blocks.encoder import (
-    BlockConfig,
-    BlockEncoder,
-    Chunk,
-    Floats,
-    Reservoir,
-    row_chunks,
-    with_sizes,
-)
+from model.blocks.encoder import BlockConfig, BlockEncoder, Chunk, row_chunks, with_sizes
 from model.blocks.history import TAG_COLUMNS
+from model.blocks.wide import Floats, Reservoir
 from model.errors import BadSetting
 from model.quantiles import ENOUGH_ERRORS, point_and_ends
 from model.training.world import one_thread

@@ -17,14 +17,7 @@ from model.batches import Batch, IndexedRows, batches, shuffled
 from model.errors import BadSetting, NothingToTrain
 from model.quantiles import pinball
 from model.targets import QuartileEdges, TargetTransform
-from model.training.loop import (
-    EpochReport,
-    Limits,
-    StateFile,
-    Stopped,
-    Training,
-    require_finite,
-)
+from model.training.loop import EpochReport, Limits, StateFile, Stopped, Training, require_finite
 from model.training.world import Precision, World, seeded
 
 if TYPE_CHECKING:

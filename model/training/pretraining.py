@@ -12,12 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from catalog.files import sha256_text
-from features.video.convlstm import (
-    KIND,
-    ConvLstmAutoencoder,
-    ConvLstmConfig,
-    reconstruction_loss,
-)
+from features.video.convlstm import KIND, ConvLstmAutoencoder, ConvLstmConfig, reconstruction_loss
 from features.video.visual import pad
 from features.weights import save_weights
 from model.batches import shuffled

@@ -6,14 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.facts import Candidate, Member, Observed, uploaded_at
-from model.split import (
-    Shared,
-    SplitConfig,
-    assign_parts,
-    explain,
-    label_place,
-    summarise,
-)
+from model.split import Shared, SplitConfig, assign_parts, explain, label_place, summarise
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -8,13 +8,7 @@ import httpx
 import pytest
 from selenium.common.exceptions import UnexpectedAlertPresentException
 
-from scraper.browser import (
-    MAX_DIALOGS,
-    Eyes,
-    document_header,
-    open_browser,
-    scroll,
-)
+from scraper.browser import MAX_DIALOGS, Eyes, document_header, open_browser, scroll
 from scraper.capture import NUDGE, SCROLL
 from scraper.counts import parse_views_k
 from scraper.errors import (

@@ -9,14 +9,7 @@ from pathlib import Path
 import pytest
 
 from catalog.files import started
-from scraper.chromium import (
-    DRIVER_LOG,
-    MARK,
-    PID_FILE,
-    group_members,
-    start_driver,
-    sweep_orphans,
-)
+from scraper.chromium import DRIVER_LOG, MARK, PID_FILE, group_members, start_driver, sweep_orphans
 from scraper.errors import BrowserFailed, BrowserMissing
 from tests.programs import HANG_S, wait_until
 

@@ -28,7 +28,8 @@ from scraper.page import PlayUrl, VideoPage, read_video_page
 from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
-from scraper.transfer import FetchConfig, hold_part
+from scraper.settings import FetchConfig
+from scraper.transfer import hold_part
 from tests.programs import HANG_S
 from tests.scraper.test_items import VIDEO, item
 from tests.scraper.test_media import FAST, PICTURE, make

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name the whole world knows it by
 from whisper.model import Whisper
 
+from features.settings import AudioConfig
 from features.sound import whisper_decoder
-from features.sound.audio import AudioConfig, AudioExtractor
+from features.sound.audio import AudioExtractor
 from features.sound.waveform import read_waveform
 from features.sound.whisper_decoder import LAYOUTS, ROWS, TOLERANCE, Product, RowDecoder, lay_out
 from features.sound.whisper_weights import load_whisper

@@ -8,7 +8,8 @@ from torch import nn
 
 from catalog.facts import PostFacts
 from model.batches import Example
-from model.blocks.encoder import CLIP_AT, LABEL_COLUMNS, BlockConfig, BlockEncoder, Reservoir
+from model.blocks.encoder import LABEL_COLUMNS, BlockConfig, BlockEncoder
+from model.blocks.wide import CLIP_AT, Reservoir
 from model.errors import BadSetting, IncompatibleFeatures, NotFinite, NothingToTrain
 from model.targets import TargetTransform
 from tests.model.rows import log_target, told

@@ -12,14 +12,7 @@ from model.batches import Example
 from model.errors import BadCheckpoint, BadSetting, NotFinite, NothingToTrain
 from model.registry import PRESETS
 from model.targets import QuartileEdges, TargetTransform
-from model.training.fit import (
-    LOSSES,
-    FitConfig,
-    FitResult,
-    fit,
-    loss_of,
-    set_up_of,
-)
+from model.training.fit import LOSSES, FitConfig, FitResult, fit, loss_of, set_up_of
 from model.training.loop import EpochReport
 from tests.model.factories import TINY, TINY_PAPER, examples, network, scored_k
 

@@ -1,4 +1,4 @@
-"""» The features' door to the catalog: extract one kind of feature where it is missing."""
+"""The step that extracts: compute one kind of feature where it is missing."""
 
 import logging
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Find one model, split or feature set by its name; say what exists when it is not there."""
+"""Find a model, a split, a feature set or a video by its name, or say what exists instead."""
 
 from array import array
 from collections.abc import Collection, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What is there to do: each question a step asks before it starts, by name.
+"""What is to do: each question that a step asks before it starts, by name.
 
 A video's stage is never stored; it is what these queries answer. Whatever can be as long as the
 catalog comes as an iterator that reads one page at a time, by key and not by offset.

@@ -1,4 +1,4 @@
-"""What a result was made from: feature sets, splits, model versions, predictions."""
+"""Store feature sets, splits, model versions and predictions, each with what it was made of."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The three column types that mean the same on SQLite and PostgreSQL, and the clock."""
+"""Column types that mean the same on SQLite and PostgreSQL, the clock, and bulk statements."""
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Clocks only: start a job once a day at its time, in a child process, whoever else is about.
+"""Start a job once a day at its time, in a child process: slots, the daemon's lease, stages.
 
 The daemon never does the work itself, so it answers a signal at once. Truth is in the catalog: the
 lease row says which daemon may start jobs, the run's slot says which day is done.

@@ -1,4 +1,4 @@
-"""What a run has to tell the catalog, kept until it can be told without waiting for oneself."""
+"""The counts, metrics and events of a run, buffered until the catalog is free to take them."""
 
 import logging
 import math

@@ -1,4 +1,4 @@
-"""List what a media file's picture stream holds, packet by packet, without decoding any of it."""
+"""List a file's picture packets without decoding any, and decode all or some of its frames."""
 
 import logging
 from array import array

@@ -23,13 +23,7 @@ from model.blocks.history import (
     posted_us,
 )
 from model.blocks.text import FORM_NAMES, POST_NAMES, TextAxes, caption_form, ngrams, post_numbers
-from model.blocks.wide import (
-    Floats,
-    Gathered,
-    Scale,
-    WideAxes,
-    wide_feature,
-)
+from model.blocks.wide import Floats, Gathered, Scale, WideAxes, wide_feature
 from model.errors import BadSetting, NothingToTrain
 from model.targets import TargetTransform
 

@@ -1,4 +1,4 @@
-"""The command that says which of several models is better: compare."""
+"""The commands that set models side by side and look into them: compare, explain, experiment."""
 
 from collections.abc import Mapping
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""» The model's door to the catalog: every step of training and scoring."""
+"""The steps of training and scoring, one file each: the model's only way to the catalog."""
 
 from model.steps.compare import ComparedModels, compare
 from model.steps.experiment import ExperimentRequest, run_experiment

@@ -1,4 +1,4 @@
-"""Read rows of separated text – CSV, TSV, what spreadsheets write – and survive damaged ones."""
+"""Read the rows of separated text and Parquet files, and survive damaged ones."""
 
 import codecs
 import csv

@@ -21,7 +21,7 @@ from model.split import SplitConfig
 from model.steps import ExperimentRequest, compare, create_split, run_experiment, show_split, train
 from tests.catalog.factories import SHA, T0, add_model, add_split, add_videos, seen, video_facts
 from tests.fresh_catalog import ask, fresh_catalog
-from tests.model.test_steps import opened
+from tests.model.steps.test_steps import opened
 from tests.synthetic import add_features
 
 N = 24

@@ -29,11 +29,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 #: Each module with the tests that are to notice.
 TESTS = {
+    "catalog/facts.py": "tests/catalog/test_facts.py",
     "catalog/work/claims.py": "tests/catalog/work/test_claims.py",
     "scraper/transfer.py": "tests/scraper/test_download.py",
     "features/store.py": "tests/features/test_store.py",
     "model/split.py": "tests/model/test_split.py",
-    "model/evaluation/verdict.py": "tests/model/evaluation/test_verdict.py",
+    "model/evaluation/comparison.py": "tests/model/evaluation/test_comparison.py",
     "model/evaluation/metrics.py": "tests/model/evaluation/test_metrics.py",
 }
 WORKERS = 2

@@ -383,7 +383,7 @@ def test_a_file_over_the_limit_is_not_kept(store, clip, tmp_path, is_chunked):
 @pytest.mark.parametrize("is_chunked", [False, True])
 def test_a_file_of_just_the_limit_is_kept(store, clip, tmp_path, is_chunked):
     store.is_chunked = is_chunked
-    media = fetch(store, tmp_path, limits=replace(LIMITS, max_bytes=len(clip)))
+    media = fetch(store, tmp_path, limits=replace(LIMITS, max_mb=len(clip) / 1e6))
     assert media.n_bytes == len(clip)
 
 
@@ -392,7 +392,7 @@ def test_a_file_may_take_the_disk_to_its_limit(store, clip, tmp_path, monkeypatc
     usage = namedtuple("usage", "free")
     free = usage(1_000 + len(clip) + n_spare)
     monkeypatch.setattr("scraper.transfer.shutil.disk_usage", lambda _: free)
-    limits = replace(LIMITS, min_free_bytes=1_000)
+    limits = replace(LIMITS, min_free_gb=1_000 / 1e9)
     refused = nullcontext() if fits else pytest.raises(NoSpace, match="must stay free")
     with refused:
         fetch(store, tmp_path, limits=limits)

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from bench.measure import REPEATS, Row
 from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig, reconstruction_loss
-from model.training.world import World, resolved
+from model.training.world import World, precision_on
 
 HEIGHT_PX, WIDTH_PX = 128, 72
 EQUAL, MIXED = (3, 3, 3, 3), (4, 3, 2, 1)  # frames of the four clips of a batch
@@ -30,7 +30,7 @@ def rows() -> list[Row]:
     """Check that all ways give equal losses and gradients, then time them in turns."""
     torch.manual_seed(0)
     network = ConvLstmAutoencoder(ConvLstmConfig())
-    bf16 = "bf16" if resolved("auto", torch.device("cpu")) == "bf16" else "bf16 (emulated)"
+    bf16 = "bf16" if precision_on("auto", torch.device("cpu")) == "bf16" else "bf16 (emulated)"
     equal, mixed = _ways(network, EQUAL), _ways(network, MIXED)
     found = [_agreement(network, equal)]
     for lengths, ways in ((EQUAL, equal), (MIXED, mixed)):

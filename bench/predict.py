@@ -45,7 +45,8 @@ from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from features.weights import save_weights
 from model.registry import PRESETS
 from model.split import SplitConfig
-from model.steps import TrainRequest, create_split, train
+from model.steps.split import create_split
+from model.steps.train import TrainRequest, train
 from model.training.pretraining import save_autoencoder
 
 LIMIT_S = 10.0

@@ -1,4 +1,4 @@
-"""The plumbing that every commands.py shares: the application object, --json, tables, outcomes."""
+"""What every room's commands share: the application object, --json, tables, progress bars."""
 
 import json
 import re

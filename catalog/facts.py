@@ -293,7 +293,7 @@ def verdict_of(
     if part == IN_SAMPLE:
         return "in sample"
     known = [(low, high) for low, high in ends if low is not None and high is not None]
-    if n < MIN_EVIDENCE or not known or len(known) < len(ends):
+    if not n >= MIN_EVIDENCE or not known or len(known) < len(ends):
         return "no evidence"
     # Said so that NaN fails both.
     is_below = all(low <= high < 0 for low, high in known)

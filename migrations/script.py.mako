@@ -3,9 +3,10 @@
 Revises: ${down_revision | comma,n}
 """
 
-# To change a view: copy views/<newest revision>/ to views/${up_revision}/, edit the copy, drop all
-# v_* in reverse order, change the tables, create all from the new folder; downgrade the other way
-# round. A merged revision and its view files are never edited and never import our code.
+# To change views: put the new text of those that change, and of no others, into
+# views/${up_revision}/NAME.sql (postgresql/NAME.sql where it differs there); op.drop_views(VIEWS),
+# change the tables, op.make_views("${up_revision}", VIEWS). Downwards the same with the revision
+# below. A merged revision and its view files are never edited and never import our code.
 
 import sqlalchemy as sa
 from alembic import op

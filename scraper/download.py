@@ -22,6 +22,8 @@ __all__ = ["MediaFacts", "fetch_media", "media_path"]
 
 log = logging.getLogger(__name__)
 
+MEDIA_FOLDER = "media"  # in the data folder
+
 
 @dataclass(frozen=True)
 class MediaFacts:

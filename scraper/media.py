@@ -11,11 +11,11 @@ from typing import Any
 import ffmpeg
 
 from scraper.errors import BadMedia, ToolMissing
+from scraper.items import MAX_SIDE_PX
 
 PROBE_S = 30.0
 DECODE_S = 300.0
 DURATION_SLACK_S = 2.0
-MAX_SIDE_PX = 16_384
 # Only this file, only as mp4: a playlist in a file's clothes could name others on this machine.
 ONLY_MP4 = {"f": "mov", "protocol_whitelist": "file"}
 

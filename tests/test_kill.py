@@ -9,7 +9,8 @@ from catalog.console import Silent
 from catalog.work.claims import MediaDone, claim_media, enrol_media, finish_media
 from features.store import FeatureStore
 from model.split import SplitConfig
-from model.steps import TrainRequest, create_split, train
+from model.steps.split import create_split
+from model.steps.train import TrainRequest, train
 from tests.catalog.factories import add_videos
 from tests.features.media import SOURCES, ffmpeg
 from tests.fresh_catalog import fresh_catalog

@@ -1,4 +1,4 @@
-"""The commands that read for people: sql, report, export."""
+"""The commands that read for people: sql, search, report, export."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence

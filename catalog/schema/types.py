@@ -87,10 +87,10 @@ def bulk(session: Session, statement: Insert, rows: Sequence[Mapping[str, Any]])
     return session.connection().exec_driver_sql(str(compiled), ready).rowcount
 
 
-def chunks(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
-    """Yield `items` in lists of at most `size`."""
+def chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    """Yield `items` in lists of at most CHUNK."""
     iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
+    while chunk := list(islice(iterator, CHUNK)):
         yield chunk
 
 

@@ -48,7 +48,8 @@ class ProcessName:
 
     def is_dead(self) -> bool:
         """Say whether it has certainly ended; False for another machine's."""
-        return self.is_here() and str(started(self.pid)) != self.started
+        found = started(self.pid)
+        return self.is_here() and (found is None or str(found) != self.started)
 
 
 @cache
@@ -66,7 +67,8 @@ def this_host() -> str:
 def this_process() -> ProcessName:
     """Return the name of the process that asks."""
     pid = os.getpid()
-    return ProcessName(this_host(), pid, str(started(pid)))
+    found = started(pid)
+    return ProcessName(this_host(), pid, "" if found is None else str(found))
 
 
 def _read(path: Path) -> str:

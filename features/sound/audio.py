@@ -19,7 +19,7 @@ from torch import Tensor
 from whisper.audio import N_FRAMES, log_mel_spectrogram
 from whisper.model import Whisper
 
-from features.device import bf16_units, resolve
+from features.device import bf16_units, full_precision, resolve
 from features.errors import FeatureError, MissingInput, NotFinite, WeightsMismatch
 from features.extractor import Extracted, FeatureSetSpec, Source
 from features.settings import AudioConfig
@@ -144,6 +144,7 @@ class WindowEncoder:
         n_frames = math.ceil(piece.shape[1] / 2)
         padded = torch.nn.functional.pad(piece, (0, N_FRAMES - piece.shape[1]))
         with (
+            full_precision(self._device),
             self._recorded_states() as states,
             torch.autocast(self._device_type, self._dtype, enabled=self._dtype is not None),
         ):

@@ -111,10 +111,10 @@ def models_compare_autoencoders(app: App, names: tuple[str, ...], as_json: bool)
 
     Such as two that were trained on clips of another frame skip (the paper's Fig. 5 and 6).
     """
-    from model import steps
+    from model.steps.figures import compare_autoencoders
 
     found = [find_model_named(app, name) for name in names]
-    page = steps.compare_autoencoders(
+    page = compare_autoencoders(
         app.catalog, found, store=store_of(app), data=app.settings.data_folder
     )
     payload: dict[str, Any] = {"page": str(page), "models": list(names)}

@@ -14,7 +14,7 @@ from model.commands.choices import find_model_named
 if TYPE_CHECKING:
     from catalog.facts import ModelFacts
     from features.one_video import Aside
-    from model.steps import Predicted
+    from model.steps.predict import Predicted
 
 ASIDE = "audio"  # Whisper: what takes longest to load, and longest to work
 
@@ -53,9 +53,14 @@ def predict(
         "hashtags": tuple(hashtags.replace(",", " ").split()),
         "posted_at": None if posted_at is None else _moment(posted_at),
         "similar": similar,
-        "record": record and not dry_run,
+        "record": record,
     }
     model = find_model_named(app, model_name)
+    if dry_run:
+        named = {"model": model.name, "version": model.version}
+        listed = [str(path) for path in files]
+        emit({"dry_run": True, **named, "files": listed, "record": record}, as_json=as_json)
+        return
     predicted = _predicted(app, model, asked, quiet=as_json)
     _show(predicted, time.perf_counter() - start, as_json=as_json)
     if predicted.exit_code:
@@ -69,14 +74,15 @@ def _predicted(app: App, model: "ModelFacts", asked: dict[str, Any], *, quiet: b
         from catalog.console import progress
         from features.commands import plan_of
         from features.settings import VisualConfig
-        from model import steps
         from model.settings import ScoreConfig
+        from model.steps.predict import PredictRequest
+        from model.steps.predict import predict as predict_step
 
         bar = stack.enter_context(progress("predict", quiet=quiet or len(asked["files"]) == 1))
-        return steps.predict(
+        return predict_step(
             app.catalog,
             model,
-            steps.PredictRequest(**asked),
+            PredictRequest(**asked),
             lambda kind: plan_of(app, kind),
             data=app.settings.data_folder,
             progress=bar,

@@ -87,16 +87,16 @@ def run_pretrain(
     Of `torchrun`'s processes only the first returns; it has recorded for all.
     """
     from catalog.console import progress
-    from model import steps
+    from model.steps.pretrain import assist_pretraining, pretrain_autoencoder
     from model.training.world import join
 
     config = _config(app, flags or {})
     with join(config.device) as world:
         if world.rank:
-            steps.assist_pretraining(config, store=store_of(app), world=world)
+            assist_pretraining(config, store=store_of(app), world=world)
             raise click.exceptions.Exit(0)
         with progress("pretrain", quiet=quiet) as bar:
-            outcome, _model = steps.pretrain_autoencoder(
+            outcome, _model = pretrain_autoencoder(
                 app.catalog,
                 feature_set_of(app, "clip"),
                 config,
@@ -118,13 +118,13 @@ def _config(app: App, flags: Mapping[str, Any]) -> "PretrainConfig":
 
 
 def _import(app: App, weights: Path, flags: Mapping[str, Any]) -> "Outcome":
-    from model import steps
+    from model.steps.pretrain import import_autoencoder
 
     given = {name for name, value in flags.items() if value is not None}
     too_many = sorted(given - {"normalised"})
     if too_many:
         raise click.UsageError(f"--{too_many[0]} is of a training; --from trains nothing")
-    outcome, _model = steps.import_autoencoder(
+    outcome, _model = import_autoencoder(
         app.catalog,
         feature_set_of(app, "clip"),
         weights,

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from catalog.facts import ModelFacts
     from catalog.work.runs import Outcome
     from model.evaluation.metrics import Interval
-    from model.steps import ComparedModels, Explained, TrainRequest
+    from model.steps.compare import ComparedModels
+    from model.steps.explain import Explained
+    from model.steps.train import TrainRequest
 
 
 @click.group()
@@ -55,9 +57,11 @@ def experiment_paper(
     so a stopped experiment goes on where it was. A model that cannot be trained costs its row.
     """
     from catalog.console import progress
-    from model import steps
     from model.experiment.table import choose
     from model.settings import ScoreConfig, TrainConfig
+    from model.steps.experiment import ExperimentRequest, run_experiment
+    from model.steps.score import score
+    from model.steps.train import train
 
     rows = choose(only)
     if dry_run:
@@ -70,7 +74,7 @@ def experiment_paper(
     def train_one(request: "TrainRequest", parent_id: int) -> "tuple[Outcome, ModelFacts]":
         place: dict[str, Any] = {"store": store_of(app), "data": app.settings.data_folder}
         with progress(f"train {request.name}", quiet=as_json) as bar:
-            outcome, model = steps.train(
+            outcome, model = train(
                 app.catalog,
                 request,
                 lambda kind: feature_set_of(app, kind),
@@ -80,7 +84,7 @@ def experiment_paper(
             )
         # The figure of predicted against shown needs each prediction, not only their errors.
         with progress(f"score {request.name}", quiet=as_json) as bar:
-            steps.score(
+            score(
                 app.catalog,
                 model,
                 device=app.settings.of(ScoreConfig).device,
@@ -92,9 +96,9 @@ def experiment_paper(
         return outcome, model
 
     settings = app.settings_with(train={"seed": seed}).of(TrainConfig)
-    outcome, folder = steps.run_experiment(
+    outcome, folder = run_experiment(
         app.catalog,
-        steps.ExperimentRequest(
+        ExperimentRequest(
             rows=rows,
             split=split_name,
             seed=settings.seed,
@@ -144,8 +148,9 @@ def explain(
     views. For models that read blocks: modern, ridge, boosted.
     """
     from catalog.console import progress
-    from model import steps
     from model.settings import ScoreConfig
+    from model.steps.explain import explain as explain_step
+    from model.steps.score import load_model, reader_of
 
     model = find_model_named(app, model_name)
     named = {"model": model.name, "version": model.version}
@@ -153,11 +158,11 @@ def explain(
         emit({"dry_run": True, **named, "part": part, "at_most": videos}, as_json=as_json)
         return
     with progress("explain", quiet=as_json) as bar:
-        outcome, found = steps.explain(
+        outcome, found = explain_step(
             app.catalog,
             model,
-            steps.load_model(app.settings.data_folder, model, app.settings.of(ScoreConfig).device),
-            steps.reader_of(model, store_of(app)),
+            load_model(app.settings.data_folder, model, app.settings.of(ScoreConfig).device),
+            reader_of(model, store_of(app)),
             part=part,
             at_most=videos,
             seed=seed,
@@ -196,7 +201,7 @@ def _low_high(interval: "Interval", form: str) -> str:
     return f"{low:{form}} … {high:{form}}"
 
 
-PARTS = ("holdout", "val", "new", "train")
+COMPARABLE = ("holdout", "val", "new", "train")
 #: What a part other than the held-out one allows to conclude.
 CAUTIONS = {
     "train": "in sample: the models were trained on these videos, so there is no verdict",
@@ -206,7 +211,7 @@ CAUTIONS = {
 
 @click.command()
 @click.argument("models", metavar="MODEL MODEL...", nargs=-1, required=True)
-@click.option("--part", type=click.Choice(PARTS), default="holdout", show_default=True)
+@click.option("--part", type=click.Choice(COMPARABLE), default="holdout", show_default=True)
 @json_option
 @pass_app
 def compare(app: App, models: tuple[str, ...], part: str, as_json: bool) -> None:
@@ -215,11 +220,11 @@ def compare(app: App, models: tuple[str, ...], part: str, as_json: bool) -> None
     MODEL is NAME, NAME:VERSION or NAME@ALIAS. "better" and "worse" are said of the first of each
     pair, and only where the 95 % interval of the paired difference excludes zero.
     """
-    from model import steps
+    from model.steps.compare import compare as compare_step
 
     if len(models) < 2:
         raise click.UsageError("name two or more models to compare")
-    found = steps.compare(app.catalog, [find_model_named(app, name) for name in models], part=part)
+    found = compare_step(app.catalog, [find_model_named(app, name) for name in models], part=part)
     payload = {
         "part": found.part,
         "n": found.comparison.n,

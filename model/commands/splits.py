@@ -106,10 +106,10 @@ def split_show(app: App, name: str | None, as_json: bool) -> None:
 
     NAME: default, the newest split.
     """
-    from model import steps
     from model.split import explain
+    from model.steps.split import show_split
 
-    row, summary = steps.show_split(app.catalog, name)
+    row, summary = show_split(app.catalog, name)
     payload = {
         **_listed(row),
         "parts": {
@@ -136,10 +136,10 @@ def run_split(
 
     flags: settings that this call has instead; what is None was not given.
     """
-    from model import steps
+    from model.steps.split import create_split
 
     config = _config(app, flags or {})
-    outcome, _split = steps.create_split(
+    outcome, _split = create_split(
         app.catalog, config, name=name, if_missing=if_missing, parent_id=parent_id
     )
     return outcome

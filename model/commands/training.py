@@ -9,7 +9,7 @@ from model.commands.choices import again_option, feature_set_of, find_model_name
 
 if TYPE_CHECKING:
     from catalog.work.runs import Outcome
-    from model.steps import TrainRequest
+    from model.steps.train import TrainRequest
 
 
 @click.command()
@@ -105,10 +105,10 @@ def score(
     """Predict the views of every ready video that the model has not scored yet."""
     asked: dict[str, Any] = {"rescore": rescore, "parts": parts or None}
     if dry_run:
-        from model import steps
+        from model.steps.score import count_to_score
 
         model = find_model_named(app, model_name)
-        n_videos = steps.count_to_score(app.catalog, model, **asked)
+        n_videos = count_to_score(app.catalog, model, **asked)
         payload = {"dry_run": True, "model": model.name, "version": model.version}
         emit({**payload, "n_videos": n_videos}, as_json=as_json)
         return
@@ -129,13 +129,13 @@ def run_train(
     """
     from catalog.console import progress
     from features.device import resolve
-    from model import steps
+    from model.steps.train import train as train_step
 
     request = _request(app, preset, **asked)
     if (fit := request.settled().fit) is not None:
         resolve(fit.device)  # a GPU that is not there is said before anything is recorded
     with progress(f"train {preset}", quiet=quiet) as bar:
-        outcome, _model = steps.train(
+        outcome, _model = train_step(
             app.catalog,
             request,
             lambda kind: feature_set_of(app, kind),
@@ -149,12 +149,12 @@ def run_train(
 
 def _request(app: App, preset: str, *, seed: int | None = None, **asked: Any) -> "TrainRequest":
     """What is asked for; the settings say what no flag does."""
-    from model import steps
     from model.settings import TrainConfig
+    from model.steps.train import TrainRequest
 
     device = asked.get("fit", {}).get("device")
     settings = app.settings_with(train={"seed": seed, "device": device}).of(TrainConfig)
-    return steps.TrainRequest(
+    return TrainRequest(
         preset=preset,
         seed=settings.seed,
         machine={"device": settings.device, "precision": settings.precision},
@@ -189,11 +189,11 @@ def run_score(
 ) -> "Outcome":
     """Score with the application's settings; what `score`, `nightly` and `demo` call."""
     from catalog.console import progress
-    from model import steps
     from model.settings import ScoreConfig
+    from model.steps.score import score as score_step
 
     with progress("score", quiet=quiet) as bar:
-        return steps.score(
+        return score_step(
             app.catalog,
             find_model_named(app, model_name),
             store=store_of(app),

@@ -42,7 +42,7 @@ ENOUGH_LATE: Final = 30  # rows of a rehearsal below which it tells nothing
 # 2.7 points (a standard deviation), of 500 by 1.8, whatever the model.
 ENOUGH_VAL: Final = 500
 MOST_VAL: Final = 5_000  # more would cost time and tell no more
-PARTS: Final = 4  # weights are so many quarters
+QUARTERS: Final = 4  # weights are so many quarters
 
 
 @dataclass(frozen=True)
@@ -146,10 +146,10 @@ def choose_mixture(apart: Floats, actual: Floats, default: Floats, *, with_netwo
     """
     usual = np.abs(apart @ default - actual)
     best, gain = default, 0.0
-    for quarters in product(range(PARTS + 1), repeat=3):
-        if sum(quarters) != PARTS or (quarters[2] and not with_network):
+    for quarters in product(range(QUARTERS + 1), repeat=3):
+        if sum(quarters) != QUARTERS or (quarters[2] and not with_network):
             continue
-        weights = np.array(quarters) / PARTS
+        weights = np.array(quarters) / QUARTERS
         better = usual - np.abs(apart @ weights - actual)
         error = float(better.std(ddof=1)) / np.sqrt(len(better))
         if float(better.mean()) > max(gain, error):

@@ -15,6 +15,7 @@ from catalog.read.lookup import final_metrics, find_split, loss_points, newest_p
 from catalog.schema.session import Catalog
 from catalog.web.pages import render
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
+from features.device import resolve
 from features.errors import FeatureError
 from model.errors import ModelError
 from model.experiment.table import (
@@ -69,13 +70,15 @@ def run_experiment(
     Safe to stop and to repeat: `train_one` does not train again what was trained on the same
     inputs. A row that fails costs that row. The table is written anew after each row, so that a
     long experiment shows what it has. Raises NotFound where there is no split, BadSetting for a
-    seed or a time that none can be trained with.
+    seed or a time that none can be trained with, DeviceMissing.
     """
     with catalog.read() as session:
         split = find_split(session, request.split)
     for planned in request.rows:
         # What no row can be trained with is said before the first one, and not once for each.
-        training_of(planned, request, split.name).settled()
+        fit = training_of(planned, request, split.name).settled().fit
+        if fit is not None:
+            resolve(fit.device)
     params = {
         "experiment": "paper",
         "split": split.name,

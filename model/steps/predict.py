@@ -29,6 +29,7 @@ from catalog.read.lookup import (
 )
 from catalog.schema.session import Catalog
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
+from features.device import resolve
 from features.errors import FeatureError, WeightsMismatch, WeightsMissing
 from features.extractor import FeatureSetSpec
 from features.one_video import Aside, HeldStore, MadeFeatures, OneOff
@@ -265,11 +266,13 @@ def predict(
     plan_of: how each kind of feature is made by the settings. device: of the model's network.
     visual_device: of the autoencoder. asides: processes that make some kinds beside this one.
     Raises IncompatibleFeatures where the settings make other features than those the model was
-    trained on, and FeatureError where weights are missing.
+    trained on, FeatureError where weights are missing, DeviceMissing.
     """
     with catalog.read() as session:
         sets = model_feature_sets(session, model.id)
     plans = settled_plans(catalog, sets, plan_of, data, visual_device=visual_device)
+    for plan in plans.values():
+        resolve(plan.device)  # before any file is read: it is no fault of theirs
     seconds: dict[str, float] = {}
     one_off = OneOff(plans, asides)
     with _timed(seconds, "model"):

@@ -25,7 +25,7 @@ from model.steps.figures import TrainingAlbum, run_folder
 from model.steps.rows import artifact_uris, hash_of, location, only_one
 from model.training.loop import EpochReport
 from model.training.pretraining import Pretrained, pretrain, save_autoencoder
-from model.training.world import World, resolved
+from model.training.world import World, precision_on
 
 VAL_EVERY = 5  # every fifth clip validates
 
@@ -61,14 +61,15 @@ def pretrain_autoencoder(
         only_one(data, AUTOENCODER, inputs),
     ):
         model = _trained_before(catalog, clip_set, inputs, if_missing=if_missing)
-        if model is not None and not again:
+        is_there = model is not None and (data / model.artifact_uri).is_file()
+        if model is not None and is_there and not again:
             world.tell(None)
             run.skipped(f"{AUTOENCODER} {model.version}", "trained_before")
         else:
             run.expect(1)
             artifact, state = artifact_uris(AUTOENCODER, inputs, run.id if model else None)
             world.tell({"state_file": str(data / state), "clips": [location(c) for c in clips]})
-            hyper["computed_in"] = resolved(config.precision, world.device)
+            hyper["computed_in"] = precision_on(config.precision, world.device)
             found = _train(
                 run, clips, config, data / state, world, store=store, data=data, progress=progress
             )
@@ -130,7 +131,10 @@ def import_autoencoder(
         "normalised": normalised,
     }
     inputs = hash_of(clip_set.config_hash, "imported", foreign_sha256, normalised)
-    with record_run(catalog, "pretrain", params=params) as run:
+    with (
+        record_run(catalog, "pretrain", params=params) as run,
+        only_one(data, AUTOENCODER, inputs),
+    ):
         with catalog.read() as session:
             model = find_model_by_inputs(session, AUTOENCODER, inputs)
         if model is not None:

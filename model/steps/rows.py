@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from catalog.facts import FeatureRef, PostFacts, TrainingRow
 from catalog.files import locked, sha256_text
-from catalog.read.pending import split_rows
+from catalog.read.pending import SETTLED, split_rows
 from catalog.read.posts import features_of, posts_of
 from catalog.schema.session import Catalog
 from catalog.schema.types import chunks
@@ -22,11 +22,11 @@ from catalog.work.runs import RunInProgress
 from features.store import FeatureStore
 from features.video.convlstm import pad_to_depth
 from model.batches import NO_FACTS, Example
+from model.split import PARTS
 
 WEIGHTS_FOLDER = "weights"
 SCRATCH_FOLDER = "scratch"
 WAITING = ("pending", "leased", "failed")
-SETTLED = ("done", "skipped", "dead")
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,6 @@ def hash_of(*parts: object) -> str:
     return sha256_text(json.dumps(parts, sort_keys=True, default=str))
 
 
-PARTS = ("train", "val", "holdout")
 PAGE = 250  # examples in memory at once; one with an embedding of the paper's size takes 2 MB
 
 
@@ -176,7 +175,7 @@ def read_parts(
 
     A feature made anew, another caption or label makes another hash.
     """
-    parts = {part: Part() for part in PARTS}
+    parts: dict[str, Part] = {part: Part() for part in PARTS}
     contents = hashlib.sha256()
     with catalog.read() as session:
         rows = split_rows(session, wanted.split_id, wanted.set_ids, parts=PARTS)

@@ -24,8 +24,8 @@ from model.errors import BadCheckpoint, BadSetting, NothingToTrain
 from model.registry import Kind, Preset, TrainingInputs, find_kind, find_preset, with_overrides
 from model.scoring import Scorer
 from model.solved.constants import Constants
+from model.split import PARTS
 from model.steps.rows import (
-    PARTS,
     SCRATCH_FOLDER,
     Part,
     PartRows,
@@ -220,7 +220,9 @@ def train(
             run.expect(1)
             artifact, state = artifact_uris(name, inputs, run.id if model else None)
             reader = plan.reader(store)
-            rows = {part: PartRows(catalog, parts[part], plan.wanted(), reader) for part in PARTS}
+            rows: dict[str, PartRows] = {
+                part: PartRows(catalog, parts[part], plan.wanted(), reader) for part in PARTS
+            }
             card = _card(plan, parts["train"])
             network = _fitted(run, plan, rows, card, data / state, progress)
             # Of train, which proves nothing, no more is measured than tells an overfit.
@@ -367,7 +369,7 @@ def _evaluated(
 ) -> dict[str, dict[str, float]]:
     """Measure every part beside the constants, and record it."""
     scorer = Scorer(network, card.target, card.edges, card.medians_k)
-    scores = {}
+    scores: dict[str, dict[str, float]] = {}
     with kind.threads():
         for part in PARTS:
             judged = Judged()

@@ -16,9 +16,10 @@ from model.base import Network
 from model.batches import Batch, IndexedRows, batches, shuffled
 from model.errors import BadSetting, NothingToTrain
 from model.quantiles import pinball
+from model.settings import Precision
 from model.targets import QuartileEdges, TargetTransform
 from model.training.loop import EpochReport, Limits, StateFile, Stopped, Training, require_finite
-from model.training.world import Precision, World, seeded
+from model.training.world import World, seeded
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, distributed
 
 from features.device import bf16_units, resolve
+from model.settings import Precision
 
 
 @contextmanager
@@ -33,7 +34,6 @@ def one_thread() -> Iterator[None]:
 
 CPU = torch.device("cpu")
 
-Precision = Literal["auto", "fp32", "bf16"]
 Item = TypeVar("Item")
 
 
@@ -81,7 +81,7 @@ class World:
 
     def computing(self, precision: Precision) -> torch.autocast | nullcontext[None]:
         """Context in which convolutions have that precision."""
-        if resolved(precision, self.device) == "fp32":
+        if precision_on(precision, self.device) == "fp32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
@@ -119,7 +119,7 @@ def join(device: str) -> Iterator[World]:
         distributed.destroy_process_group()
 
 
-def resolved(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
+def precision_on(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
     """What "auto" means: bf16 where the device computes in it and does not only emulate it."""
     if precision != "auto":
         return precision

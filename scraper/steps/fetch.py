@@ -21,7 +21,7 @@ from catalog.work.claims import (
 )
 from catalog.work.runs import Outcome, RunInProgress, record_run
 from scraper.browser import Browser, open_browser
-from scraper.download import MediaFacts, fetch_media, media_path
+from scraper.download import MEDIA_FOLDER, MediaFacts, fetch_media, media_path
 from scraper.errors import Blocked, NoSpace, ScrapeError, ToolMissing, UrlExpired, VideoGone
 from scraper.politeness import Site
 from scraper.settings import BrowserConfig, FetchConfig
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 # A page, a signed address and a download take seconds; a claim of few videos stays well inside.
 FETCH_BATCH = 8
 FETCH_LEASE_S = 600.0
-MEDIA_FOLDER = "media"
 # The same for every video until somebody does something about it.
 HOPELESS = (NoSpace, ToolMissing)
 

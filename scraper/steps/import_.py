@@ -17,6 +17,7 @@ from catalog.record.sightings import adopt_media, store_rejected, store_sighting
 from catalog.schema.session import Catalog
 from catalog.work.claims import MediaDone
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
+from scraper.download import MEDIA_FOLDER
 from scraper.errors import BadMedia, DownloadFailed, NoSpace, printable
 from scraper.importers.fields import TIKTOK
 from scraper.importers.media import BroughtMedia, bring_media, imported_media_path
@@ -33,7 +34,6 @@ BATCH_ROWS = 1_000
 # A file is copied and decoded, half a second each: a batch must not take many minutes.
 BATCH_MEDIA = 50
 N_CHECKERS = min(4, os.cpu_count() or 1)
-MEDIA_FOLDER = "media"
 # A file is what it is: its bad rows are listed and stored, however many they are.
 NO_BUDGET = FailureBudget(min_failures=10**9)
 

@@ -38,6 +38,7 @@ class ToyHearingPlan:
     store_root: str
     loud: bool = False
     has_weights: bool = True
+    device: str = "cpu"
 
     def spec(self) -> FeatureSetSpec:
         return FeatureSetSpec("audio", {"loud": self.loud}, "toy", "1", "f" * 64)

@@ -64,7 +64,7 @@ def test_pretraining_computes_there(data, monkeypatch, setting):
 
 @pytest.mark.parametrize("setting", ["VIEWCAST_DEVICE", "VIEWCAST_TRAIN__DEVICE"])
 def test_a_training_computes_there(data, monkeypatch, setting):
-    stop_at(monkeypatch, "model.steps.train")
+    stop_at(monkeypatch, "model.steps.train.train")
     request = reached(viewcast(data, "train", "fused", **{setting: THERE}))["args"][1]
     assert request.settled().fit.device == THERE
     told = viewcast(data, "train", "fused", "--device", "cuda:1", **{setting: THERE})
@@ -73,7 +73,7 @@ def test_a_training_computes_there(data, monkeypatch, setting):
 
 def test_a_training_by_the_defaults_is_the_one_that_it_was(data, monkeypatch):
     """The word is stored with the model and tells whether it was trained before."""
-    stop_at(monkeypatch, "model.steps.train")
+    stop_at(monkeypatch, "model.steps.train.train")
     request = reached(viewcast(data, "train", "fused"))["args"][1]
     assert request.settled() == find_preset("fused")
 
@@ -82,8 +82,8 @@ def test_a_training_by_the_defaults_is_the_one_that_it_was(data, monkeypatch):
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ("model.steps.score", ["score"]),
-        ("model.steps.predict", ["predict", "x.mp4"]),
+        ("model.steps.score.score", ["score"]),
+        ("model.steps.predict.predict", ["predict", "x.mp4"]),
     ],
 )
 def test_scores_and_forecasts_are_computed_there(data, monkeypatch, setting, place, words):
@@ -97,8 +97,9 @@ def test_scores_and_forecasts_are_computed_there(data, monkeypatch, setting, pla
 
 
 def test_an_explained_model_is_loaded_there(data, monkeypatch):
-    stop_at(monkeypatch, "model.steps.load_model")
-    monkeypatch.setattr("catalog.read.lookup.find_model", lambda *_, **__: None)
+    stop_at(monkeypatch, "model.steps.score.load_model")
+    found = SimpleNamespace(name="ridge", version=1)
+    monkeypatch.setattr("catalog.read.lookup.find_model", lambda *_, **__: found)
     given = reached(viewcast(data, "explain", VIEWCAST_SCORE__DEVICE=THERE))
     assert given["args"][2] == THERE
 

@@ -8,7 +8,9 @@ from catalog.console import Silent
 from catalog.facts import ModelFacts
 from catalog.work.runs import Outcome
 from model.split import SplitConfig
-from model.steps import TrainRequest, create_split, score, train
+from model.steps.score import score
+from model.steps.split import create_split
+from model.steps.train import TrainRequest, train
 from tests.fresh_catalog import ask
 from tests.planted import Planted, planted
 

@@ -10,7 +10,7 @@ from model.base import NOT_SET
 from model.errors import BadCheckpoint, BadSetting
 from model.registry import PRESETS, find_kind, find_preset, with_overrides
 from model.split import SplitConfig, label_place
-from model.steps import TrainRequest
+from model.steps.train import TrainRequest
 from model.training.fit import FitConfig
 
 

@@ -15,7 +15,8 @@ from catalog.schema.session import open_catalog
 from cli import main
 from features.store import FeatureStore
 from model.split import SplitConfig
-from model.steps import TrainRequest, create_split, train
+from model.steps.split import create_split
+from model.steps.train import TrainRequest, train
 from tests.catalog.factories import T0, seen, video_facts
 from tests.features.media import make_media
 from tests.fresh_catalog import ask, fresh_catalog
@@ -120,6 +121,14 @@ def test_the_most_similar_videos_are_shown_with_their_counts(data, video):
     assert without["similar"] is ridge["similar"] is None
     assert "caption" in found["moved_by"]
     assert found["low_k"] is None or found["low_k"] <= found["views_k"] <= found["high_k"]
+
+
+def test_a_dry_run_forecasts_and_records_nothing(data, video):
+    before = (data / "catalog.db").read_bytes()
+    words = ("predict", video, "--model", "median", "--record", "--dry-run", "--json")
+    said = json.loads(viewcast(data, *words).stdout)
+    assert (said["dry_run"], said["files"], said["record"]) == (True, [video], True)
+    assert (data / "catalog.db").read_bytes() == before
 
 
 def test_nothing_is_written_unless_asked(data, video):

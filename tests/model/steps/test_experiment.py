@@ -18,7 +18,10 @@ from cli import main
 from model.errors import BadSetting, NothingToTrain
 from model.experiment.table import choose
 from model.split import SplitConfig
-from model.steps import ExperimentRequest, compare, create_split, run_experiment, show_split, train
+from model.steps.compare import compare
+from model.steps.experiment import ExperimentRequest, run_experiment
+from model.steps.split import create_split, show_split
+from model.steps.train import train
 from tests.catalog.factories import SHA, T0, add_model, add_split, add_videos, seen, video_facts
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.model.steps.test_steps import opened

@@ -19,7 +19,7 @@ from catalog.record.lineage import add_model_version
 from catalog.record.sightings import store_sightings
 from catalog.schema.session import Catalog, open_catalog
 from catalog.work.runs import record_run
-from features.errors import WeightsMissing
+from features.errors import DeviceMissing, WeightsMissing
 from features.extractor import Source
 from features.one_video import Aside
 from features.plan import AUTOENCODER, ClipPlan, VisualPlan
@@ -30,9 +30,11 @@ from model.errors import IncompatibleFeatures
 from model.forecast.card import ForecastCard, Refused
 from model.scoring import Scorer
 from model.split import SplitConfig
-from model.steps import PredictRequest, TrainRequest, create_split, predict, train
+from model.steps.predict import PredictRequest, predict
 from model.steps.rows import Reader
 from model.steps.score import load_model
+from model.steps.split import create_split
+from model.steps.train import TrainRequest, train
 from model.training.pretraining import save_autoencoder
 from tests.catalog.factories import add_media, add_videos, seen, video_facts
 from tests.features.media import make_media
@@ -67,7 +69,7 @@ class Study:
         with self.catalog.read() as session:
             return find_model(session, name=name, version=version)
 
-    def predict(self, *files, name="fused", asides=None, version=None, **more):
+    def predict(self, *files, name="fused", asides=None, version=None, visual_device="cpu", **more):
         return predict(
             self.catalog,
             self.model(name, version),
@@ -75,6 +77,7 @@ class Study:
             self.plan_of,
             data=self.data,
             progress=Silent(),
+            visual_device=visual_device,
             asides=asides,
         )
 
@@ -406,6 +409,12 @@ def test_missing_weights_are_no_files_fault(study, media):
     (study.data / study.model(AUTOENCODER).artifact_uri).unlink()
     with pytest.raises(WeightsMissing):
         study.predict(media("with_sound"))
+
+
+def test_a_gpu_that_is_not_there_is_no_files_fault(study, media, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(DeviceMissing, match="torch finds no GPU"):
+        study.predict(media("with_sound"), visual_device="cuda")
 
 
 def test_what_is_said_of_the_post_reaches_the_card(study, media):

@@ -21,16 +21,11 @@ from features.weights import load_weights
 from model.errors import BadCheckpoint, IncompatibleFeatures, NothingToTrain
 from model.settings import PretrainConfig
 from model.split import SplitConfig
-from model.steps import (
-    TrainRequest,
-    compare_autoencoders,
-    count_to_score,
-    create_split,
-    import_autoencoder,
-    pretrain_autoencoder,
-    score,
-    train,
-)
+from model.steps.figures import compare_autoencoders
+from model.steps.pretrain import import_autoencoder, pretrain_autoencoder
+from model.steps.score import count_to_score, score
+from model.steps.split import create_split
+from model.steps.train import TrainRequest, train
 from tests.catalog.factories import add_videos
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.synthetic import add_feature_set, add_features

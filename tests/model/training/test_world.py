@@ -12,7 +12,7 @@ from model.registry import find_kind
 from model.solved.boosted import BoostedConfig, solve_boosted
 from model.solved.ridge import RidgeConfig, solve_ridge
 from model.targets import TargetTransform
-from model.training.world import World, join, one_thread, resolved, seeded
+from model.training.world import World, join, one_thread, precision_on, seeded
 from tests.model.planted import planted
 
 MODERN = ModernConfig(
@@ -66,14 +66,14 @@ def test_what_was_solved_is_scored_with_one_thread(kind, n_threads, two_threads)
 def test_auto_follows_the_processor_and_a_wish_does_not(monkeypatch):
     cpu = torch.device("cpu")
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
-    assert resolved("auto", cpu) == "fp32"  # a system that does not tell
+    assert precision_on("auto", cpu) == "fp32"  # a system that does not tell
     for unit in ("amx_bf16", "avx512_bf16", "bf16"):
         found = {unit: True}
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found)
-        assert resolved("auto", cpu) == "bf16"
-        assert resolved("fp32", cpu) == "fp32"
+        assert precision_on("auto", cpu) == "bf16"
+        assert precision_on("fp32", cpu) == "fp32"
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, "avx2": True})
-    assert resolved("auto", cpu) == "fp32"
+    assert precision_on("auto", cpu) == "fp32"
 
 
 def test_a_seed_decides_inside_and_leaves_the_numbers_outside():

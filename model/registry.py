@@ -217,7 +217,7 @@ def find_kind(name: str) -> Kind:
 
 
 Config = TypeVar("Config", bound="DataclassInstance")
-STRICT: Final = ConfigDict(strict=True, allow_inf_nan=False)
+AS_JSON: Final = ConfigDict(strict=True, allow_inf_nan=False)
 MOST: Final = 2**63 - 1  # torch's largest whole number
 
 
@@ -333,7 +333,7 @@ def _changed(what: str, config: Config, changes: Mapping[str, Any]) -> Config:
             raise BadSetting(f"{name} of {what} is {value}; it must be {MOST} or less")
         try:
             # As JSON, where a list is a tuple's and a whole number is a number too.
-            TypeAdapter(kinds[name], config=STRICT).validate_json(json.dumps(value, default=repr))
+            TypeAdapter(kinds[name], config=AS_JSON).validate_json(json.dumps(value, default=repr))
         except ValidationError as error:
             said = " or ".join(one["msg"].removeprefix("Input ") for one in error.errors())
             held = getattr(config, name)

@@ -128,7 +128,7 @@ def read_item(raw: object, *, source: Source, observed_at: datetime) -> Sighting
     text, count = _read_count(raw)
     return Sighting(
         tiktok_id=tiktok_id,
-        handle=read_handle(raw.get("author")),
+        handle=page_handle(raw.get("author")),
         caption=caption,
         hashtags=_read_hashtags(raw, caption),
         posted_at=_read_time(raw.get("createTime")),
@@ -155,7 +155,7 @@ def listed(raw: Json, name: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-def read_handle(author: object) -> str | None:
+def page_handle(author: object) -> str | None:
     """Return an author's handle: an object's `uniqueId`, or the text itself in old pages."""
     handle = author.get("uniqueId") if isinstance(author, Mapping) else author
     return handle if isinstance(handle, str) and HANDLE.fullmatch(handle) else None

@@ -19,7 +19,7 @@ COLOUR_SD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
-class ClipConfig:
+class ClipInput:
     """The clips that a network watches, and what it says of them.
 
     depth: frames; a clip of another length is made that long before. pixels: "bytes" are 0..255
@@ -78,7 +78,7 @@ KERNEL, POOL = 3, 2
 
 
 @dataclass(frozen=True)
-class Cnn3dConfig(ClipConfig):
+class Cnn3dConfig(ClipInput):
     """Sizes of the network; every default is the paper's, which showed it clips at full size.
 
     reduce: what the clip's sides are divided by before the last layer, rounded down, at least 1.

@@ -19,7 +19,7 @@ from features.weights import load_foreign, weights_sha256
 from model.base import Network
 from model.batches import Batch, InputShapes
 from model.errors import BadSetting
-from model.networks.cnn3d import ClipConfig, clip_size, watched
+from model.networks.cnn3d import ClipInput, clip_size, watched
 
 SCRATCH: Final = "scratch"
 NETWORKS: Final = ("swin3d_t", "swin3d_s", "swin3d_b")
@@ -118,7 +118,7 @@ HEADS = ("flat", "pooled")
 
 
 @dataclass(frozen=True)
-class Swin3dConfig(ClipConfig):
+class Swin3dConfig(ClipInput):
     """Sizes and rules of the network; every default is the paper's.
 
     patch_depth, patch_px: frames and pixels of a token. window_depth, window_px: tokens that see

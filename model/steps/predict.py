@@ -186,7 +186,7 @@ class PredictRequest:
         caption = clean_text(self.caption)
         return PostFacts(
             caption=caption,
-            hashtags=plain_hashtags((*self.hashtags, *HASHTAG.findall(caption))),
+            hashtags=sorted_hashtags((*self.hashtags, *HASHTAG.findall(caption))),
             posted_at=self.posted_at,
             duration_s=made.probe.duration_s,
             width_px=made.probe.width_px,
@@ -201,12 +201,12 @@ class PredictRequest:
         return {
             "n_files": len(self.files),
             "caption": clean_text(self.caption),
-            "hashtags": list(plain_hashtags(self.hashtags)),
+            "hashtags": list(sorted_hashtags(self.hashtags)),
             "posted_at": utc_text(self.posted_at),
         }
 
 
-def plain_hashtags(names: Iterable[str]) -> tuple[str, ...]:
+def sorted_hashtags(names: Iterable[str]) -> tuple[str, ...]:
     """Hashtags as the catalog has them: lower case, without '#', each once, in alphabetical order.
 
     Of very many the first so many count, as on a page.

@@ -59,12 +59,12 @@ def require_open(catalog: Catalog, site: Site) -> None:
         pause = pause_of(session, site.name, WHOLE_SITE, now)
     if pause is not None:
         raise SitePaused(
-            f"{site.name} is left alone until {shown(pause.until)}: {pause.reason}; "
+            f"{site.name} is left alone until {utc_minute(pause.until)}: {pause.reason}; "
             "no flag shortens this, come again then"
         )
 
 
-def shown(moment: datetime) -> str:
+def utc_minute(moment: datetime) -> str:
     """Write a time for a message, to the minute above."""
     later = moment + timedelta(minutes=1) if moment.second or moment.microsecond else moment
     return f"{later.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
@@ -107,7 +107,7 @@ class Visits:
             pause = pause_of(session, self._site.name, scope, datetime.now(UTC))
         if pause is None:
             return False
-        until = shown(pause.until)
+        until = utc_minute(pause.until)
         self._run.note(subject, "paused", {"until": until, "reason": pause.reason})
         log.info("%s is left alone until %s: %s", subject, until, pause.reason)
         return True
@@ -148,7 +148,7 @@ class Visits:
         if wish_s:
             log.warning("%s: waiting %.0f s, as the site asks", self._site.name, wish_s)
             self._site.wait(wish_s)
-        return words if until is None else f"{words}; try again after {shown(until)}"
+        return words if until is None else f"{words}; try again after {utc_minute(until)}"
 
     def pause(
         self,
@@ -187,7 +187,7 @@ class Visits:
     def _leave(self, reason: str, wish_s: float | None) -> str:
         until = self.pause(reason, WHOLE_SITE, retry_after_s=wish_s)
         assert until is not None
-        message = f"{reason}; nothing more is asked of {self._site.name} until {shown(until)}"
+        message = f"{reason}; nothing more is asked of {self._site.name} until {utc_minute(until)}"
         self._stop = Stop(SitePaused.code, message)
         log.warning("%s", message)
         return message

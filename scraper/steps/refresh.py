@@ -16,7 +16,7 @@ from scraper.errors import ScrapeError, VideoGone, VideoUnavailable
 from scraper.items import Sighting
 from scraper.politeness import Site
 from scraper.settings import BrowserConfig, RefreshConfig
-from scraper.steps.pauses import OpenBrowser, Stop, Visits, browse, require_open, shown
+from scraper.steps.pauses import OpenBrowser, Stop, Visits, browse, require_open, utc_minute
 from scraper.steps.scrape import facts_of
 
 PAGE_SIZE = 200
@@ -171,7 +171,7 @@ class _Refresh:
                 # Else it would be the first to be asked for, each time, for ever.
                 scope = f"@{unit.tiktok_id}"
                 until = self.visits.pause(words, scope, first_s=DAY_S, max_s=30 * DAY_S)
-                words += f"; try again after {shown(until)}" if until else ""
+                words += f"; try again after {utc_minute(until)}" if until else ""
         self.run.failed(subject, error.code, words)
 
     def leave_out(self, unit: str | RefreshTodo, stop: Stop) -> None:

@@ -5,9 +5,9 @@ import torch
 
 from model.batches import Example, InputShapes, collate
 from model.errors import BadSetting, IncompatibleFeatures
-from model.networks.cnn3d import ClipConfig, Cnn3d, Cnn3dConfig, clip_size, watched
+from model.networks.cnn3d import ClipInput, Cnn3d, Cnn3dConfig, clip_size, watched
 
-CONFIG = ClipConfig(height_px=2, width_px=3, depth=4)
+CONFIG = ClipInput(height_px=2, width_px=3, depth=4)
 
 
 def batch_of_level(level: int):

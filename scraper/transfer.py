@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 import httpx
 
 from catalog.errors import Busy
-from catalog.files import atomic_file, locked
+from catalog.files import locked
 from scraper.errors import DownloadFailed, MediaTooLarge, NoSpace, UrlExpired
 from scraper.http import PeerRefused
 from scraper.page import PlayUrl, check_status
@@ -47,8 +47,8 @@ class PartialFile:
 
     def remember(self, etag: str) -> None:
         """Note which version the bytes are of."""
-        with atomic_file(self._etag_path) as new:
-            new.write_text(etag)
+        # Not atomic: half an ETag matches nothing, which costs one download anew.
+        self._etag_path.write_text(etag)
 
     def discard(self) -> None:
         """Begin anew."""

@@ -248,3 +248,15 @@ def test_a_label_age_is_part_of_the_settings_and_its_absence_is_not():
     assert SplitConfig(label_age_s=60.0).to_json()["label_age_s"] == 60.0
     with pytest.raises(ValueError, match="label_age_s"):
         SplitConfig(label_age_s=-1.0)
+
+
+@pytest.mark.parametrize(("n", "parts"), [(2, ["train"] * 2), (3, ["train", "val", "holdout"])])
+def test_each_part_has_a_row_where_there_are_three(n, parts):
+    rows = candidates(n)
+    found = assign_parts(rows, SplitConfig(val=0.05, holdout=0.05))
+    assert [found[row.video_id] for row in rows] == parts
+
+
+def test_a_part_that_is_not_wanted_is_empty():
+    found = assign_parts(candidates(30), SplitConfig(val=0.0, holdout=0.2))
+    assert set(found.values()) == {"train", "holdout"}

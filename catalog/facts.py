@@ -19,9 +19,75 @@ IN_SAMPLE: PartName = "train"
 OLDEST_UPLOAD = datetime(2014, 1, 1, tzinfo=UTC)  # before the site's first ancestor
 
 
+@dataclass(frozen=True, slots=True)
+class Reactions:
+    """What viewers did with a video up to a moment; None: not said.
+
+    Outcomes like the views: they are kept to be asked for in SQL, and never become features.
+    """
+
+    n_likes: int | None = None
+    n_comments: int | None = None
+    n_shares: int | None = None
+    n_saves: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """What was shown of an author at the moment of the sighting; None: not said.
+
+    n_likes: received over all posts. n_posts: videos and slide shows together. bio_chars: how
+    long the account's own words are; the words themselves are not kept.
+    """
+
+    n_followers: int | None = None
+    n_following: int | None = None
+    n_likes: int | None = None
+    n_posts: int | None = None
+    is_verified: bool | None = None
+    bio_chars: int | None = None
+    region: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SoundFacts:
+    """The music of a video; None: not said.
+
+    platform_id: what the site calls it. author: only of a published piece, never the person whose
+    original sound it is. n_videos: how many videos used it at the moment of the sighting.
+    """
+
+    platform_id: str
+    title: str | None = None
+    author: str | None = None
+    is_original: bool | None = None
+    duration_s: float | None = None
+    n_videos: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a post is beside its words, fixed when it is posted; None: not said.
+
+    language: of the caption, as the site names it ("en"). region: where it was posted ("DE").
+    is_ad: declared as advertising or a paid partnership. n_mentions: accounts named in the caption.
+    """
+
+    language: str | None = None
+    region: str | None = None
+    is_ad: bool | None = None
+    is_duet: bool | None = None
+    is_stitch: bool | None = None
+    n_mentions: int | None = None
+
+
 @dataclass(frozen=True)
 class VideoFacts:
-    """What a page said about a video; None: it did not say."""
+    """What a page said about a video; None: it did not say.
+
+    is_posted_at_stated: False where posted_at was only derived, from the id or a bare date: it
+    then fills a gap and never replaces a time that is known.
+    """
 
     tiktok_id: str
     url: str
@@ -34,6 +100,10 @@ class VideoFacts:
     hashtags: tuple[str, ...]
     platform: str = "tiktok"
     handle: str | None = None
+    is_posted_at_stated: bool = True
+    account: AccountFacts | None = None
+    sound: SoundFacts | None = None
+    traits: Traits | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +120,7 @@ class ObservationFacts:
     step_k: float | None
     source: str
     is_time_stated: bool = True
+    reactions: Reactions | None = None
 
 
 @dataclass(frozen=True)

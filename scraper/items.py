@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal, NoReturn
 
+from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits
 from catalog.files import clean_text
 from scraper.counts import ViewCount, count_from_json, parse_views_k
 from scraper.errors import BadId, PageChanged, UnreadableCount
@@ -52,7 +53,9 @@ class Sighting:
     """A video as a page showed it at one moment.
 
     display_text is the count verbatim: the card's text, else the JSON's digits. views_k and
-    step_k are None together when it cannot be read; step_k 0 means exact. Other None: not given.
+    step_k are None together when it cannot be read; step_k 0 means exact. is_posted_at_stated:
+    False where posted_at was derived from the id or a bare date. author_key: of an export of ours,
+    which has the keyed hash in place of the handle. Other None: not given.
     """
 
     tiktok_id: str
@@ -68,6 +71,12 @@ class Sighting:
     step_k: float | None
     source: Source
     observed_at: datetime
+    is_posted_at_stated: bool = True
+    author_key: str | None = None
+    account: AccountFacts | None = None
+    sound: SoundFacts | None = None
+    traits: Traits | None = None
+    reactions: Reactions | None = None
 
 
 @dataclass(frozen=True)

@@ -121,13 +121,17 @@ def facts_of(
         # Without the handle: the site resolves an empty one, and nobody is named in the catalog.
         url=f"https://www.tiktok.com/@/video/{sighting.tiktok_id}",
         caption=sighting.caption,
-        author_key=author_key(sighting.handle, salt) if sighting.handle else None,
+        author_key=author_key(sighting.handle, salt) if sighting.handle else sighting.author_key,
         posted_at=sighting.posted_at,
         duration_s=sighting.duration_s,
         width_px=sighting.width_px,
         height_px=sighting.height_px,
         hashtags=tuple(sighting.hashtags),
         handle=sighting.handle if keep_handles else None,
+        is_posted_at_stated=sighting.is_posted_at_stated,
+        account=sighting.account,
+        sound=sighting.sound,
+        traits=sighting.traits,
     )
     observation = ObservationFacts(
         observed_at=sighting.observed_at,
@@ -135,6 +139,7 @@ def facts_of(
         views_k=sighting.views_k,
         step_k=sighting.step_k,
         source=sighting.source,
+        reactions=sighting.reactions,
     )
     return video, observation
 

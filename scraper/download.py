@@ -73,7 +73,10 @@ def fetch_media(
     with hold_part(target) as part:
         deadline_s = time.monotonic() + limits.max_s
         with open_client(
-            limits.max_s, headers=headers, is_allowed_peer=site.is_allowed_peer
+            limits.max_s,
+            headers=headers,
+            is_allowed_peer=site.is_allowed_peer,
+            proxy=limits.proxy or site.proxy,
         ) as client:
             cookie = _cookie_header(cookies)
             play = Transfer(client, site, part, limits, deadline_s, cookie).any_of(urls)

@@ -166,10 +166,15 @@ def author_salt(app: App) -> bytes:
 
 def _site(app: App) -> "Site":
     from scraper.politeness import Site
-    from scraper.settings import SiteConfig
+    from scraper.settings import BrowserConfig, SiteConfig
 
     settings = app.settings.of(SiteConfig)
-    site = Site(settings.base_url, allow_live=settings.allow_live, limits=settings)
+    site = Site(
+        settings.base_url,
+        allow_live=settings.allow_live,
+        limits=settings,
+        proxy=app.settings.of(BrowserConfig).proxy,
+    )
     if site.notice is not None:
         click.echo(f"viewcast: {site.notice}", err=True)
     return site

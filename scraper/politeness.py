@@ -59,6 +59,7 @@ class Site:
         parts = _split(base_url)
         self.host = (parts.hostname or "").lower()
         self.is_loopback = _is_loopback(self.host)
+        self._allow_live = allow_live
         if not self.is_loopback and not allow_live:
             raise LiveSiteRefused(
                 f"{base_url!r} is not on this machine: set site.allow_live (and have the site's "
@@ -128,6 +129,20 @@ class Site:
         own = "." + self.host.removeprefix("www.")
         suffixes = MEDIA_SUFFIXES if own == ".tiktok.com" else (own,)
         return host != self.host and host.endswith(suffixes)
+
+    def beside(self, url: str) -> "Site":
+        """Return the site that an address is of, under this one's rules. Raises LiveSiteRefused."""
+        parts = _split(url)
+        other = Site(
+            f"{parts.scheme}://{parts.netloc}",
+            allow_live=self._allow_live,
+            limits=self.limits,
+            proxy=self.proxy,
+            sleep=self._sleep,
+        )
+        if other.is_loopback and not self.is_loopback:
+            raise LiveSiteRefused(f"{url[:200]!r} is on this machine, and {self.base_url} is not")
+        return other
 
     def check_proxy(self, proxy: str) -> None:
         """Raise LiveSiteRefused where a proxy elsewhere would be asked for a site that is here."""

@@ -10,7 +10,7 @@ from typing import Any, Literal, TextIO
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from catalog.read.pending import SITE_PLATFORM
+from catalog.facts import SITE_PLATFORM
 from catalog.read.posts import by_video_id, hashtags_of
 from catalog.record.sightings import NO_NAME
 from catalog.schema.tables import Account, Video, ViewObservation

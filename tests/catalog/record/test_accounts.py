@@ -19,7 +19,7 @@ from catalog.record.accounts import (
 from catalog.record.retention import purge
 from catalog.record.sightings import store_sightings
 from catalog.schema.tables import Video
-from tests.catalog.factories import T0, seen, video_facts
+from tests.catalog.factories import T0, named, seen, video_facts
 from tests.fresh_catalog import ask
 
 ID, OTHER = "7301234567890123457", "7301234567890123458"
@@ -198,9 +198,7 @@ def test_purge_leaves_nothing_of_an_account_nor_of_its_own_sound(catalog):
     store(catalog, (by(AccountFacts(n_followers=5), sound=own), seen()))
     store(catalog, (video_facts(OTHER, author_key="b" * 32, sound=SONG), seen()))
     with catalog.write() as session:
-        purged = purge(
-            session, platform="tiktok", tiktok_ids=(), author_keys=("a" * 32,), reason="asked"
-        )
+        purged = purge(session, named(authors=("a" * 32,)), reason="asked")
         wanted = want_accounts(session, "tiktok", {"a" * 32: "somebody"}, T0)
     assert (purged.n_videos, purged.n_accounts, wanted.tombstoned) == (1, 1, ("somebody",))
     assert ask(catalog, "select 1 from account_observation") == []

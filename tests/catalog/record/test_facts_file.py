@@ -16,7 +16,7 @@ from catalog.record.facts_file import is_facts_form, read_fact, take_facts, writ
 from catalog.record.retention import purge
 from catalog.record.sightings import add_topics, mark_gone, mark_listed, store_sightings
 from catalog.schema.tables import Base
-from tests.catalog.factories import T0, seen, video_facts
+from tests.catalog.factories import T0, named, seen, video_facts
 from tests.fresh_catalog import ask, fresh_catalog
 
 ID, OTHER, GONE = "7301234567890123457", "7301234567890123458", "7301234567890123459"
@@ -73,7 +73,7 @@ def full(catalog):
         want_videos(session, "tiktok", {"7301234567890123460": ""}, T0)
         want_accounts(session, "tiktok", {"b" * 32: "wanted"}, T0)
         want_sounds(session, "tiktok", ["66"], T0)
-        purge(session, platform="tiktok", tiktok_ids=["1"], author_keys=["c" * 32], reason="asked")
+        purge(session, named(["1"], ["c" * 32]), reason="asked")
     return catalog
 
 
@@ -171,9 +171,7 @@ def test_names_are_left_out_unless_asked_for(full):
 def test_what_was_purged_does_not_come_back(full, other):
     lines = written(full)
     with other.write() as session:
-        purge(
-            session, platform="tiktok", tiktok_ids=[GONE], author_keys=["author-7"], reason="asked"
-        )
+        purge(session, named([GONE], ["author-7"]), reason="asked")
     counts = take(other, lines)
     assert counts["tombstoned"] == 3  # a video, an account, and its video
     assert ask(other, f"select 1 from video where tiktok_id in ('{GONE}', '{ID}')") == []

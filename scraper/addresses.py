@@ -102,7 +102,8 @@ def read_video(text: str, platform: str | None = None) -> Address:
         words = f"{shown(plain)} is a short link: open it, and give the address that it leads to"
         raise RowRefused("short_link", words)
     if found.kind != "video":
-        raise RowRefused("unknown_address", f"{shown(plain)} is no video's address but that of: {found.kind}")
+        words = f"{shown(plain)} is no video's address but that of: {found.kind}"
+        raise RowRefused("unknown_address", words)
     return found
 
 

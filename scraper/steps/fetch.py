@@ -54,6 +54,9 @@ log = logging.getLogger(__name__)
 # A page, a signed address and a download take seconds; a claim of few videos stays well inside.
 FETCH_BATCH = 8
 FETCH_LEASE_S = 600.0
+OF_YTDLP = (
+    "It is asked by yt-dlp, some of whose readers present themselves as an app of the platform's."
+)
 # The same for every video until somebody does something about it.
 HOPELESS = (ExtraMissing, NoSpace, ToolMissing)
 
@@ -261,7 +264,7 @@ class _Asked:
                 self.run.failed(site.name, error.code, str(error))
             else:
                 if site.notice is not None and site.name != self.site.name:
-                    self.announce(site.notice)
+                    self.announce(f"{site.notice} {OF_YTDLP}")
                 visits = Visits(self.catalog, site, self.run)
                 self.hosts[site.name] = _Fetch(
                     self.catalog, self.run, visits, site, self.data, self.limits

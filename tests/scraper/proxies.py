@@ -28,19 +28,20 @@ class _Http(socketserver.StreamRequestHandler):
 
     def handle(self):
         first = self.rfile.readline().decode()
-        head = {}
+        head, said = [], ""
         while (line := self.rfile.readline().decode().strip()) != "":
             name, _, value = line.partition(": ")
-            head[name.lower()] = value
+            if name.lower() == "proxy-authorization":
+                said = value
+            elif name.lower() != "connection":
+                head.append(line)
         if not first:
             return
         method, url, _ = first.split(" ")
-        said = head.pop("proxy-authorization", "")
         self.server.credentials.append(base64.b64decode(said.partition(" ")[2]).decode())
         host, _, path = url.removeprefix("http://").partition("/")
         self.server.passed.append(url)
-        head |= {"connection": "close"}
-        lines = [f"{method} /{path} HTTP/1.1", *(f"{n}: {v}" for n, v in head.items()), "", ""]
+        lines = [f"{method} /{path} HTTP/1.1", *head, "Connection: close", "", ""]
         name, _, port = host.partition(":")
         with socket.create_connection((name, int(port))) as site:
             site.sendall("\r\n".join(lines).encode())

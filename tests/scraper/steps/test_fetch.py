@@ -387,6 +387,7 @@ def test_the_notice_of_another_live_host_is_given_once_before_it_is_asked(
 
     assert asked == [(url, "video.example", 1) for url in urls]
     assert notices[0].startswith("video.example is a live site")
+    assert "yt-dlp" in notices[0]
     # A live site's catalog does not make us visit what runs on this machine.
     assert outcome.codes == {"private": 2, "live_site_refused": 1}
 

@@ -29,6 +29,7 @@ from scraper.chromium import guard_group
 from scraper.download import MediaFacts, media_facts
 from scraper.errors import (
     BadMedia,
+    BadOption,
     Blocked,
     DownloadFailed,
     ExtraMissing,
@@ -53,6 +54,8 @@ log = logging.getLogger(__name__)
 
 CHILD = Path(__file__).with_name("ytdlp_child.py")
 POLL_S = 0.1
+# Of what is beside a file while it is being fetched.
+PARTIAL = (".etag", ".lock", ".part")
 # What is not the site's word but yt-dlp's own advice.
 ADVICE = re.compile(
     r"[;.]? *(please report this issue on|Use --cookies|Confirm you are on).*", re.S
@@ -81,17 +84,18 @@ def require_ytdlp() -> None:
 
 
 def fetch_with_ytdlp(wish: Wish, target: Path, site: Site, limits: FetchConfig) -> MediaFacts:
-    """Bring a video's file to `target`. site: the one that its address is of.
+    """Bring a video's file to `target`, with the suffix of what it is. site: its address's.
 
     A file that is there and whole is not fetched again; a part of one is begun anew. Raises
     VideoGone, VideoUnavailable, Blocked, NoMedia, SiteFailed, DownloadFailed, BadMedia,
-    MediaTooLarge, NoSpace, NotAllowed, ExtraMissing.
+    MediaTooLarge, NoSpace, NotAllowed, ExtraMissing, BadOption.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.is_file():
+    for found in sorted(target.parent.glob(f"{target.stem}.*")):
         # From a run that ended between the rename and its note in the catalog.
-        with suppress(BadMedia):
-            return media_facts(target, check_media(target, duration_s=wish.duration_s))
+        if found.is_file() and found.suffix not in PARTIAL:
+            with suppress(BadMedia):
+                return media_facts(found, check_media(found, duration_s=wish.duration_s))
     proxy = limits.proxy or site.proxy
     site.check_proxy(proxy)
     site.require_allowed(wish.url)
@@ -115,7 +119,9 @@ def fetch_with_ytdlp(wish: Wish, target: Path, site: Site, limits: FetchConfig) 
         site.pause("page")
         try:
             answer = _answer_of(job, wish, part.folder, limits)
-            (part.folder / answer["name"]).replace(part.path)
+            brought = part.folder / answer["name"]
+            target = target.with_suffix(brought.suffix)
+            brought.replace(part.path)
             n_bytes = part.n_bytes
             if n_bytes > limits.max_bytes:
                 raise MediaTooLarge(f"{n_bytes:,} bytes, more than {limits.max_bytes:,}")
@@ -155,6 +161,10 @@ def _answer_of(
         except ValueError as error:
             errors.seek(0)
             words = errors.read()[-300:].decode("utf-8", "replace").strip()
+            if "No module named" in words:
+                raise ExtraMissing(
+                    f"yt-dlp does not start: {one_line(words)!r}; pip install 'viewcast[ytdlp]'"
+                ) from error
             raise DownloadFailed(
                 f"{wish.tiktok_id}: yt-dlp ended with {child.returncode}: {one_line(words)!r}"
             ) from error
@@ -252,6 +262,13 @@ def error_of(told: Mapping[str, Any], wish: Wish) -> ScrapeError:
         return NoSpace(words)
     if "TooLarge" in kinds:
         return MediaTooLarge(words)
+    if "BadFormat" in kinds:
+        return BadOption(f"fetch.format is not in yt-dlp's words: {text}")
+    if "Untamed" in kinds:
+        return ExtraMissing(
+            f"this yt-dlp cannot be kept from evading refusals ({text}); pip install "
+            "'viewcast[ytdlp]' under constraints.txt has one that can"
+        )
     if "NotOne" in kinds:
         return NoMedia(words)
     if "UnsupportedError" in kinds:

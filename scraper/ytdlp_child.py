@@ -113,7 +113,7 @@ def options_of(job: Job) -> dict[str, Any]:
         "format": job["format"],
         # Of the shorter side, which is what people call 1080.
         "format_sort": ["res:1080"],
-        "merge_output_format": "mp4",
+        "merge_output_format": "mp4/mkv",
         "outtmpl": {"default": str(Path(job["folder"]) / "v.%(ext)s")},
         "noplaylist": True,
         "playlist_items": "1:2",  # two are enough to see that it is not one
@@ -152,6 +152,8 @@ def fetch(job: Job) -> dict[str, Any]:
                 return _error(["IsLive"], "a live stream", step)
             step = "file"
             found = program.process_ie_result(found, download=True)
+    except SyntaxError as error:  # how yt-dlp says it of what is to be chosen
+        return _error(["BadFormat"], str(error), step)
     except (YoutubeDLError, OSError) as error:
         return _describe(error, step)
     brought = found.get("requested_downloads") or [{}]
@@ -204,9 +206,13 @@ def main(run: Callable[[Job], dict[str, Any]] = fetch) -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever is printed on the way is no answer
     job: Job = json.load(sys.stdin)
-    tame()
-    keep_to(job["peers"])
-    json.dump(run(job), answers)
+    try:
+        tame()
+    except AttributeError as error:
+        json.dump(_error(["Untamed"], str(error), "page"), answers)
+    else:
+        keep_to(job["peers"])
+        json.dump(run(job), answers)
     answers.close()
 
 

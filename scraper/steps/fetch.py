@@ -30,6 +30,7 @@ from scraper.browser import Browser, open_browser
 from scraper.cookies import for_file, own_cookies, read_cookies
 from scraper.download import MEDIA_FOLDER, MediaFacts, fetch_media
 from scraper.errors import (
+    BadOption,
     Blocked,
     ExtraMissing,
     LiveSiteRefused,
@@ -58,7 +59,7 @@ OF_YTDLP = (
     "It is asked by yt-dlp, some of whose readers present themselves as an app of the platform's."
 )
 # The same for every video until somebody does something about it.
-HOPELESS = (ExtraMissing, NoSpace, ToolMissing)
+HOPELESS = (BadOption, ExtraMissing, NoSpace, ToolMissing)
 
 
 def fetch(

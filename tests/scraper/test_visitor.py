@@ -16,6 +16,7 @@ from scraper.cookies import HEADER
 from scraper.errors import BadCookies, BrowserFailed, BrowserMissing, LiveSiteRefused
 from scraper.politeness import Site
 from scraper.settings import BrowserConfig
+from tests.programs import speaking, wait_until
 from tests.scraper.proxies import proxy
 from tests.scraper.test_browser import list_all
 from tests.scraper.test_chromium import fake_driver, members
@@ -161,6 +162,35 @@ def test_a_window_is_told_where_the_display_is(profiles, tmp_path, monkeypatch):
         with start_driver(profiles, is_headful=is_headful) as driver:
             said = Path(f"/proc/{driver.pid}/environ").read_bytes()
         assert (b"DISPLAY=:7\0" in said) == is_headful
+
+
+CHILD = """
+import signal, sys
+from pathlib import Path
+from scraper.browser import open_browser
+from scraper.politeness import Site
+from scraper.settings import BrowserConfig
+config = BrowserConfig(profile_root=Path(sys.argv[1]), profile=Path(sys.argv[2]))
+with open_browser(config, Site("http://127.0.0.1:1")):
+    sys.stdout.write("up\\n")
+    sys.stdout.flush()
+    signal.pause()
+"""
+
+
+@pytest.mark.chromium
+def test_a_kept_profile_is_free_again_after_a_kill(live, profiles, kept, asked):
+    with speaking(CHILD, str(profiles), str(kept)) as program:
+        assert program.stdout.readline() == b"up\n"
+        with pytest.raises(Busy, match=str(program.pid)):
+            visit(live, profiles, profile=kept)
+        # Chromium's own mark is there, and stays: its process is not asked to leave.
+        assert (kept / "SingletonLock").is_symlink()
+        program.kill()
+    wait_until(lambda: members(profiles) == [])
+    visit(live, profiles, profile=kept)
+    assert len(asked) == 1
+    assert list(profiles.iterdir()) == []
 
 
 # --- a kept profile

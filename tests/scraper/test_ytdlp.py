@@ -3,6 +3,7 @@ import json
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,7 @@ from scraper import ytdlp
 from scraper.cookies import Cookie, for_file
 from scraper.errors import (
     BadMedia,
+    BadOption,
     Blocked,
     DownloadFailed,
     ExtraMissing,
@@ -26,6 +28,7 @@ from scraper.errors import (
     VideoGone,
     VideoUnavailable,
 )
+from scraper.media import probe_media
 from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
@@ -176,6 +179,61 @@ def test_a_file_is_brought_checked_and_described(store, clip, target, monkeypatc
 def test_another_name_is_given_only_where_it_is_set(store, target):
     fetch(store, target, user_agent="a browser")
     assert store.seen[-1]["User-Agent"] == "a browser"
+
+
+@pytest.mark.ffmpeg
+def test_a_file_that_is_no_mp4_keeps_its_own_suffix(store, target, tmp_path, monkeypatch):
+    known = tmp_path / "known.mp4"
+    known.write_bytes(store.content)
+    probe = probe_media(known)
+    monkeypatch.setattr(ytdlp, "check_media", lambda _path, **_: probe)
+    store.kind = "video/webm"
+    asked, limits = wish(f"{store.url}/v.webm"), replace(LIMITS, format="b")
+    media = fetch_with_ytdlp(asked, target, Site(store.url), limits)
+    assert media.path == target.with_suffix(".webm")
+    n_asked = len(store.seen)
+    assert fetch_with_ytdlp(asked, target, Site(store.url), limits) == media
+    assert len(store.seen) == n_asked
+
+
+@pytest.mark.parametrize("words", ["b[height", "b[no=such=thing]", "+"])
+def test_a_wish_that_yt_dlp_does_not_understand_is_no_videos_fault(store, target, words):
+    with pytest.raises(BadOption, match=r"fetch\.format"):
+        fetch(store, target, limits=replace(LIMITS, format=words))
+    assert left(target) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("import no_such_module", "does not start: .*no_such_module.*viewcast\\[ytdlp\\]"),
+        (
+            "import sys; sys.path.insert(0, ROOT)\n"
+            "from scraper import ytdlp_child\n"
+            "del ytdlp_child.TikTokBaseIE._solve_challenge_and_set_cookies\n"
+            "ytdlp_child.main()",
+            "cannot be kept from evading",
+        ),
+    ],
+)
+def test_a_yt_dlp_that_is_not_there_or_unknown_is_not_used(
+    store, target, tmp_path, monkeypatch, program, words
+):
+    child = tmp_path / "child.py"
+    child.write_text(f"ROOT = {str(READER.parents[2])!r}\n{program}\n")
+    monkeypatch.setattr(ytdlp, "CHILD", child)
+    with pytest.raises(ExtraMissing, match=words):
+        fetch(store, target)
+    assert len(store.seen) == 1  # its robots.txt
+
+
+def test_a_program_that_breaks_is_told_with_its_last_words(store, target, tmp_path, monkeypatch):
+    child = tmp_path / "child.py"
+    child.write_text("raise SystemExit('no such luck')")
+    monkeypatch.setattr(ytdlp, "CHILD", child)
+    with pytest.raises(DownloadFailed, match="ended with 1: 'no such luck'"):
+        fetch(store, target)
+    assert left(target) == []
 
 
 @pytest.mark.ffmpeg

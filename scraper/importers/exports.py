@@ -49,6 +49,36 @@ ACTOR = FieldMap(
     duration=("videoMeta.duration",),
     width=("videoMeta.width",),
     height=("videoMeta.height",),
+    account={
+        "n_followers": ("authorMeta.fans",),
+        "n_following": ("authorMeta.following",),
+        "n_likes": ("authorMeta.heart",),
+        "n_posts": ("authorMeta.video",),
+        "is_verified": ("authorMeta.verified",),
+        "bio_chars": ("authorMeta.signature",),
+        "region": ("authorMeta.region",),
+    },
+    sound={
+        "platform_id": ("musicMeta.musicId",),
+        "title": ("musicMeta.musicName",),
+        "author": ("musicMeta.musicAuthor",),
+        "is_original": ("musicMeta.musicOriginal",),
+        "duration_s": ("musicMeta.duration",),
+    },
+    reactions={
+        "n_likes": ("diggCount",),
+        "n_comments": ("commentCount",),
+        "n_shares": ("shareCount",),
+        "n_saves": ("collectCount",),
+    },
+    traits={
+        "language": ("textLanguage",),
+        "region": ("locationCreated", "locationMeta.countryCode"),
+        "is_ad": ("isSponsored", "isAd"),
+        "is_duet": ("isDuet",),
+        "is_stitch": ("isStitch",),
+        "n_mentions": ("mentions",),
+    },
     refusals=(
         Refusal("ad", WHY["ad"], lambda row: row.get("isAd") is True),
         Refusal(
@@ -79,6 +109,14 @@ RESEARCH = FieldMap(
     observed_at=("collected_at", "request_time", "queried_at", "retrieved_at", "crawled_at"),
     observed_as="the time of the request",
     duration=("video_duration",),
+    sound={"platform_id": ("music_id",)},
+    reactions={
+        "n_likes": ("like_count",),
+        "n_comments": ("comment_count",),
+        "n_shares": ("share_count",),
+        "n_saves": ("favorites_count", "favourites_count"),
+    },
+    traits={"region": ("region_code",), "n_mentions": ("video_mention_list",)},
 )
 # An `aweme`, as the app gets it.
 APP = FieldMap(
@@ -98,6 +136,35 @@ APP = FieldMap(
     duration_per_s=1_000,
     width=("video.width",),
     height=("video.height",),
+    account={
+        "n_followers": ("author.follower_count",),
+        "n_following": ("author.following_count",),
+        "n_likes": ("author.total_favorited",),
+        "n_posts": ("author.aweme_count",),
+        "is_verified": lambda row: _is_verified(child(row, "author")),
+        "bio_chars": ("author.signature",),
+        "region": ("author.region",),
+    },
+    sound={
+        "platform_id": ("music.mid", "music.id_str", "music.id"),
+        "title": ("music.title",),
+        "author": ("music.author",),
+        "is_original": ("music.is_original_sound",),
+        "duration_s": ("music.duration",),
+        "n_videos": ("music.user_count",),
+    },
+    reactions={
+        "n_likes": ("statistics.digg_count",),
+        "n_comments": ("statistics.comment_count",),
+        "n_shares": ("statistics.share_count",),
+        "n_saves": ("statistics.collect_count",),
+    },
+    traits={
+        "language": ("desc_language",),
+        "region": ("region",),
+        "is_ad": ("is_paid_content", "is_ads", "is_ad"),
+        "n_mentions": lambda row: _n_named(row.get("text_extra")),
+    },
     refusals=(
         Refusal(
             "ad",
@@ -137,6 +204,35 @@ PAIR = FieldMap(
     duration=("duration_s", "duration"),
     width=("width_px", "width"),
     height=("height_px", "height"),
+    account={
+        "n_followers": ("followers", "follower_count", "n_followers"),
+        "n_following": ("following", "following_count", "n_following"),
+        "n_likes": ("author_likes",),
+        "n_posts": ("author_videos", "video_count", "n_posts"),
+        "is_verified": ("verified", "is_verified"),
+        "bio_chars": ("bio_chars",),
+    },
+    sound={
+        "platform_id": ("sound_id", "music_id"),
+        "title": ("sound_title", "music_title"),
+        "author": ("sound_author", "music_author"),
+        "is_original": ("sound_is_original", "is_original_sound"),
+        "duration_s": ("sound_duration_s",),
+    },
+    reactions={
+        "n_likes": ("likes", "like_count", "n_likes"),
+        "n_comments": ("comments", "comment_count", "n_comments"),
+        "n_shares": ("shares", "share_count", "n_shares"),
+        "n_saves": ("saves", "save_count", "n_saves"),
+    },
+    traits={
+        "language": ("language",),
+        "region": ("region", "region_code"),
+        "is_ad": ("is_ad",),
+        "is_duet": ("is_duet",),
+        "is_stitch": ("is_stitch",),
+        "n_mentions": ("n_mentions",),
+    },
 )
 
 
@@ -189,6 +285,22 @@ def read_web(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
 
 def _entries(entries: Iterable[object], key: str) -> list[object]:
     return [entry.get(key) for entry in entries if isinstance(entry, Mapping)]
+
+
+def _is_verified(author: Json) -> bool | None:
+    """Say whether the app calls an account verified; a kind of check is named beside the words."""
+    words = author.get("custom_verify")
+    if isinstance(words, str):
+        return bool(words)
+    kind = author.get("verification_type")
+    return None if kind not in (0, 1) else kind == 1
+
+
+def _n_named(extras: object) -> int | None:
+    """Count the accounts that a caption names, among what it links to."""
+    if not isinstance(extras, list):
+        return None
+    return sum(isinstance(entry, Mapping) and bool(entry.get("user_id")) for entry in extras)
 
 
 def _unwrap(row: Json) -> tuple[Json, Json]:

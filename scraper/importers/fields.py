@@ -22,6 +22,7 @@ WHOLE_FLOAT = re.compile(r"([0-9]{1,15})\.0")
 OTHER_FORM = re.compile(r"[0-9](?:[.,\s][0-9]|.*[^\W\d_])")
 THOUSANDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
 THOUSANDS_MARK = "views_k="
+DAY = re.compile(r"[0-9]{8}")
 EPOCH = re.compile(r"[0-9]{9,13}(?:\.[0-9]{1,9})?")
 NEVER_BEFORE = datetime(2005, 1, 1, tzinfo=UTC)
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-"})
@@ -192,6 +193,17 @@ def read_moment(value: object, what: str) -> datetime | None:
             "bad_time", f"{what} {shown(value)}: expected e.g. 1608214517 or '2020-12-17T14:15:17Z'"
         )
     return moment
+
+
+def read_day(value: object) -> datetime | None:
+    """Return the beginning of a day that is given as 20250301; None if it is no such day."""
+    if not isinstance(value, str) or DAY.fullmatch(value) is None:
+        return None
+    try:
+        day = datetime.strptime(value, "%Y%m%d").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return day if day >= NEVER_BEFORE else None
 
 
 def read_handle(value: object, platform: str) -> str | None:

@@ -3,19 +3,22 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits
 from catalog.files import clean_text
 from scraper.counts import ViewCount
 from scraper.errors import RowRefused, printable
+from scraper.importers.facts import read_facts
 from scraper.importers.fields import (
     TIKTOK,
     is_missing,
     posted_by_id,
     read_count,
+    read_day,
     read_handle,
     read_id_or_url,
     read_moment,
@@ -48,6 +51,8 @@ SLACK = timedelta(days=1)
 # Keys that lead to a field: "views", or "stats.views" for one inside of an object. The first that
 # has a value counts.
 Paths = tuple[str, ...]
+# Or a rule, where no key has it plainly.
+Where = Paths | Callable[[Json], object]
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,8 @@ class FieldMap:
     the same video ("same"), may also stand in for a missing id ("enough"), or is not looked at.
     exact: counts are true numbers, not rounded as the site's. views_k: only where counts may be
     given in thousands and as displayed. observed_as: what to call that time in a refusal.
-    duration_per_s: 1000 for milliseconds.
+    duration_per_s: 1000 for milliseconds. posted_on: a bare date, for want of a moment. account,
+    sound, reactions, traits: by the names of those records' fields, which see.
     """
 
     id: Paths
@@ -174,6 +180,11 @@ class FieldMap:
     duration_per_s: int = 1
     width: Paths = ()
     height: Paths = ()
+    posted_on: Paths = ()
+    account: Mapping[str, Where] = field(default_factory=dict)
+    sound: Mapping[str, Where] = field(default_factory=dict)
+    reactions: Mapping[str, Where] = field(default_factory=dict)
+    traits: Mapping[str, Where] = field(default_factory=dict)
     refusals: tuple[Refusal, ...] = ()
 
     def read(
@@ -195,7 +206,10 @@ class FieldMap:
                 if refusal.applies(row):
                     raise RowRefused(refusal.reason, refusal.words)
             length = read_amount(find(row, self.duration), MAX_DURATION_S * self.duration_per_s)
-            return make_video(
+            posted_at = read_moment(find(row, self.posted_at), self.posted_at[0])
+            # An id of TikTok's tells the second, which is better than the day.
+            day = None if posted_at or platform == TIKTOK else read_day(find(row, self.posted_on))
+            made = make_video(
                 source,
                 line,
                 tiktok_id=tiktok_id,
@@ -205,13 +219,22 @@ class FieldMap:
                 handle=find(row, self.handle),
                 caption=find(row, self.caption),
                 hashtags=plain_hashtags(self.hashtags(row)),
-                posted_at=read_moment(find(row, self.posted_at), self.posted_at[0]),
+                posted_at=posted_at or day,
                 observed_at=read_moment(find(row, self.observed_at), self.observed_as),
                 duration_s=None if length is None else length / self.duration_per_s,
                 width_px=find(row, self.width),
                 height_px=find(row, self.height),
                 media=media,
             )
+            sighting = replace(
+                made.sighting,
+                is_posted_at_stated=posted_at is not None or made.sighting.posted_at is None,
+                account=read_facts(AccountFacts, _values(row, self.account)),
+                sound=read_facts(SoundFacts, _values(row, self.sound)),
+                traits=read_facts(Traits, _values(row, self.traits)),
+                reactions=read_facts(Reactions, _values(row, self.reactions)),
+            )
+            return replace(made, sighting=sighting)
 
     def _count(
         self, row: Json, source: ImportedFile, *, has_media: bool
@@ -222,6 +245,13 @@ class FieldMap:
         if has_media and is_missing(views):
             return "", None
         return read_count(views, exact=self.exact)
+
+
+def _values(row: Json, places: Mapping[str, Where]) -> dict[str, object]:
+    return {
+        name: find(row, where) if isinstance(where, tuple) else where(row)
+        for name, where in places.items()
+    }
 
 
 def find(row: Json, paths: Paths) -> Any:

@@ -1,5 +1,6 @@
 """The JSON formats of collecting tools and of the site itself, each as a table of its fields."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -106,7 +107,10 @@ RESEARCH = FieldMap(
         listed(row, "hashtag_names") or _entries(listed(row, "hashtag_info_list"), "hashtag_name")
     ),
     posted_at=("create_time",),
-    observed_at=("collected_at", "request_time", "queried_at", "retrieved_at", "crawled_at"),
+    observed_at=(
+        *("collected_at", "request_time", "queried_at", "retrieved_at", "crawled_at"),
+        "timestamp_collected",
+    ),
     observed_as="the time of the request",
     duration=("video_duration",),
     sound={"platform_id": ("music_id",)},
@@ -199,7 +203,7 @@ PAIR = FieldMap(
     handle=("author", "username"),
     caption=("caption", "desc", "text", "description"),
     posted_at=("posted_at", "createTime", "create_time"),
-    observed_at=("observed_at", "collected_at"),
+    observed_at=("observed_at", "collected_at", "timestamp_collected"),
     observed_as="observed_at",
     duration=("duration_s", "duration"),
     width=("width_px", "width"),
@@ -236,6 +240,71 @@ PAIR = FieldMap(
 )
 
 
+# A video of the YouTube Data API's `videos.list`; of `search.list` only without counts.
+YOUTUBE = FieldMap(
+    id=("id.videoId", "contentDetails.videoId", "id"),
+    views=("statistics.viewCount",),
+    exact=True,
+    handle=("snippet.channelId",),
+    caption=("snippet.description", "snippet.title"),
+    hashtags=lambda row: listed(child(row, "snippet"), "tags"),
+    posted_at=("snippet.publishedAt",),
+    observed_at=("timestamp_collected", "collected_at", "retrieved_at", "request_time"),
+    observed_as="the time of the request",
+    duration=("duration_s",),
+    reactions={"n_likes": ("statistics.likeCount",), "n_comments": ("statistics.commentCount",)},
+    traits={
+        "language": ("snippet.defaultAudioLanguage", "snippet.defaultLanguage"),
+        "is_ad": ("paidProductPlacementDetails.hasPaidProductPlacement",),
+    },
+    refusals=(
+        Refusal(
+            "live",
+            "a live broadcast, not a video",
+            lambda row: find(row, ("snippet.liveBroadcastContent",)) in ("live", "upcoming"),
+        ),
+        Refusal(
+            "private",
+            "privacyStatus is private",
+            lambda row: find(row, ("status.privacyStatus",)) == "private",
+        ),
+    ),
+)
+# A post of Instagram's, as Zeeschuimer takes it from the site; its address has `code`.
+INSTAGRAM = FieldMap(
+    id=("code", "shortcode"),
+    views=("ig_play_count", "play_count", "view_count", "video_view_count", "video_play_count"),
+    handle=("user.username", "owner.username"),
+    caption=("caption.text", "accessibility_caption"),
+    posted_at=("taken_at", "taken_at_timestamp"),
+    observed_at=("timestamp_collected",),
+    observed_as="timestamp_collected",
+    duration=("video_duration",),
+    width=("original_width", "dimensions.width"),
+    height=("original_height", "dimensions.height"),
+    account={"n_followers": ("user.follower_count",), "is_verified": ("user.is_verified",)},
+    reactions={
+        "n_likes": ("like_count", "edge_media_preview_like.count", "edge_liked_by.count"),
+        "n_comments": ("comment_count", "edge_media_to_comment.count"),
+        "n_shares": ("reshare_count", "media_repost_count"),
+    },
+    traits={"is_ad": ("is_paid_partnership",)},
+    refusals=(
+        Refusal(
+            "ad",
+            "an advertisement",
+            lambda row: bool(row.get("ad_id") or row.get("is_ad") or row.get("injected")),
+        ),
+        Refusal("photo", "pictures, not a video", lambda row: not _is_reel(row)),
+    ),
+)
+ISO_DURATION = re.compile(
+    r"P(?:(?P<d>[0-9]{1,3})D)?T?(?:(?P<h>[0-9]{1,4})H)?(?:(?P<m>[0-9]{1,4})M)?"
+    r"(?:(?P<s>[0-9]{1,6}(?:\.[0-9]{1,6})?)S)?"
+)
+INSTAGRAM_VIDEO = 2
+
+
 def read_actor(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
     """Read an actor's item; where it failed to collect one, it leaves an error in its place."""
     if "id" not in row and ("error" in row or "errorCode" in row):
@@ -250,13 +319,59 @@ def read_pair(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
     return PAIR.read(row, line, source, platform=platform)
 
 
+def read_youtube(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
+    """Read a video of an answer of the YouTube Data API."""
+    kind = child(row, "id").get("kind", row.get("kind"))
+    if isinstance(kind, str) and kind.endswith(("#channel", "#playlist", "#comment")):
+        raise RowRefused("no_video", f"a {shown(kind)}, not a video")
+    if "statistics" not in row:
+        raise RowRefused(
+            "no_count",
+            "a list without statistics; ask for them by these ids with "
+            "videos.list?part=snippet,contentDetails,statistics",
+        )
+    length = child(row, "contentDetails").get("duration")
+    found = ISO_DURATION.fullmatch(length) if isinstance(length, str) else None
+    given = {name: float(text or 0) for name, text in found.groupdict().items()} if found else {}
+    row = {**row, "duration_s": _seconds(**given) if given else None}
+    return YOUTUBE.read(row, line, source, platform="youtube")
+
+
+def read_instagram(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
+    """Read a post of Instagram's in what Zeeschuimer wraps around it."""
+    post = child(row, "data") or row
+    caption = child(post, "edge_media_to_caption").get("edges")
+    nodes = _entries(caption, "node") if isinstance(caption, list) else []
+    if nodes and isinstance(nodes[0], Mapping) and "caption" not in post:
+        post = {**post, "caption": nodes[0]}
+    if "timestamp_collected" in row:
+        post = {**post, "timestamp_collected": row["timestamp_collected"]}
+    made = INSTAGRAM.read(post, line, source, platform="instagram")
+    return replace(made, url=f"https://www.instagram.com/reel/{made.sighting.tiktok_id}/")
+
+
+def _seconds(d: float, h: float, m: float, s: float) -> float:
+    return ((d * 24 + h) * 60 + m) * 60 + s
+
+
+def _is_reel(post: Json) -> bool:
+    """Say whether a post is one video; a carousel has several pictures or videos."""
+    kind = post.get("media_type")
+    if kind is not None:
+        return bool(kind == INSTAGRAM_VIDEO)
+    return post.get("is_video") is True or bool(post.get("video_duration"))
+
+
 def read_web(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
     """Read an `itemStruct`, bare or in what a collecting tool wraps around it."""
     item, tag = _unwrap(row)
     site = _noted("source_platform", row, tag)
     if isinstance(site, str) and TIKTOK not in site.lower():
-        raise RowRefused("other_site", f"an item of {shown(site)}: only tiktok.com's are read")
+        raise RowRefused("other_site", f"an item of {shown(site)}; tiktok.com's are read here")
     raw_id = item.get("id")
+    if "itemInfo" in row and item is row:
+        status = shown(row.get("statusCode", row.get("status_code")))
+        raise RowRefused("taken_down", f"the answer shows no video (status {status})")
     tiktok_id = read_id(None if is_missing(raw_id) else raw_id, TIKTOK)
     with naming(tiktok_id):
         stated = read_moment(_noted("timestamp_collected", row, tag), "timestamp_collected")
@@ -279,8 +394,9 @@ def read_web(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
             observed_at=stated,
         )
         # The site's own reader knows its items best; only the times may come from elsewhere.
-        posted_at = made.sighting.posted_at
-        return replace(made, sighting=replace(found, posted_at=posted_at))
+        posted_at, is_stated = made.sighting.posted_at, made.sighting.is_posted_at_stated
+        found = replace(found, posted_at=posted_at, is_posted_at_stated=is_stated)
+        return replace(made, sighting=found)
 
 
 def _entries(entries: Iterable[object], key: str) -> list[object]:

@@ -32,7 +32,8 @@ TRUE, FALSE = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no"})
 # How the site names a sound of somebody's own, in the languages that it shows most.
 ORIGINAL = re.compile(
     r"(?:original sound|originalton|son original|sonido original|som original|suono originale"
-    r"|suara asli|nhạc nền|orijinal ses|оригинальный звук|オリジナル楽曲|오리지널 사운드|原聲|原声)",
+    r"|suara asli|nhạc nền|orijinal ses|оригинальный звук|オリジナル楽曲|오리지널 사운드"
+    r"|原聲|原声)",
     re.IGNORECASE,
 )
 

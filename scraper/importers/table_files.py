@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import io
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple, TextIO
 
 from scraper.errors import BadColumns, ExtraMissing, ImportRefused, RowRefused
 from scraper.importers.columns import n_known
+from scraper.importers.opening import head_of, open_plain
 
 MAX_ROW_CHARS = 8 * 1024 * 1024
 DELIMITERS = (",", "\t", ";", "|")
@@ -114,7 +116,7 @@ class _Lines:
 def _opened_text(path: Path) -> Iterator[tuple[TextIO, list[str], str, int]]:
     """Open a table behind its header: (file, header, delimiter, lines read)."""
     encoding, errors = _encoding(path)
-    with path.open(encoding=encoding, errors=errors, newline="") as file:
+    with io.TextIOWrapper(open_plain(path), encoding=encoding, errors=errors, newline="") as file:
         n_lines, first, delimiter = 0, "", None
         while not first.strip() and (first := file.readline(HEAD_BYTES)):
             n_lines += 1
@@ -141,8 +143,7 @@ def _fit(first: str, delimiter: str) -> tuple[int, int]:
 
 
 def _encoding(path: Path) -> tuple[str, str]:
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
+    head = head_of(path, HEAD_BYTES)
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16", "replace"
     # English text in UTF-16 without its mark: every other byte is zero.

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits
 from catalog.files import clean_text
@@ -25,6 +25,7 @@ from scraper.importers.fields import (
     read_url,
     read_views,
 )
+from scraper.importers.formats import Format
 from scraper.items import (
     MAX_CAPTION_CHARS,
     MAX_DURATION_S,
@@ -37,13 +38,24 @@ from scraper.items import (
     read_side,
 )
 
-Format = Literal["ytdlp", "web", "actor", "table", "research", "pairs", "app"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-# What no other site writes.
-TIKTOK_ONLY = frozenset({"web", "actor", "research", "app"})
+# Whose videos come in a format, where only one site's do.
+SITE_OF: Mapping[Format, str] = {
+    "web": TIKTOK,
+    "page": TIKTOK,
+    "har": TIKTOK,
+    "actor": TIKTOK,
+    "research": TIKTOK,
+    "app": TIKTOK,
+    "youtube": "youtube",
+    "instagram": "instagram",
+}
 # What is whole, and no plain public video: nobody's fault, so it is skipped.
 SKIPPED_REASONS = frozenset(
-    {"ad", "emptied", "live", "no_video", "photo", "playlist", "private", "taken_down"}
+    {
+        *("ad", "emptied", "live", "no_video", "photo", "playlist", "private", "taken_down"),
+        # What lies beside the rows, and none of them is about.
+        *("media_double", "media_half", "media_unused", "other_sheet", "unknown_file"),
+    }
 )
 # Clocks differ, and a time without its zone may be another day's.
 SLACK = timedelta(days=1)
@@ -62,7 +74,7 @@ class ImportOptions:
     format: None to find out. platform: None is what the rows say, else tiktok. columns: our
     name of a field -> the table's column. locale: of displayed counts, None is English.
     observed_at: when the counts were taken, for rows that do not say. media: a folder with
-    ID.mp4 files, at any depth.
+    the videos' files, at any depth, their ids in their names.
     """
 
     format: Format | None = None
@@ -115,7 +127,10 @@ class ImportedVideo:
 
 @dataclass(frozen=True)
 class RejectedLine:
-    """A row that is no usable video; file is its name within a folder, else empty."""
+    """A row that is no usable video; file is its name within a folder, else empty.
+
+    is_media: a media file that was left aside, and no row.
+    """
 
     line: int
     tiktok_id: str | None
@@ -123,6 +138,7 @@ class RejectedLine:
     detail: str
     sha256: str
     file: str = ""
+    is_media: bool = False
 
     @property
     def is_skip(self) -> bool:
@@ -219,7 +235,8 @@ class FieldMap:
                 handle=find(row, self.handle),
                 caption=find(row, self.caption),
                 hashtags=plain_hashtags(self.hashtags(row)),
-                posted_at=posted_at or day,
+                posted_at=posted_at,
+                posted_on=day,
                 observed_at=read_moment(find(row, self.observed_at), self.observed_as),
                 duration_s=None if length is None else length / self.duration_per_s,
                 width_px=find(row, self.width),
@@ -228,7 +245,6 @@ class FieldMap:
             )
             sighting = replace(
                 made.sighting,
-                is_posted_at_stated=posted_at is not None or made.sighting.posted_at is None,
                 account=read_facts(AccountFacts, _values(row, self.account)),
                 sound=read_facts(SoundFacts, _values(row, self.sound)),
                 traits=read_facts(Traits, _values(row, self.traits)),
@@ -286,6 +302,7 @@ def make_video(
     caption: object = None,
     hashtags: tuple[str, ...] = (),
     posted_at: datetime | None = None,
+    posted_on: datetime | None = None,
     observed_at: datetime | None = None,
     duration_s: object = None,
     width_px: object = None,
@@ -294,12 +311,14 @@ def make_video(
 ) -> ImportedVideo:
     """Return the video; where the row does not say when it was posted, a TikTok id does.
 
+    posted_on: the beginning of the day, for want of both.
     Fields of type object are the row's own values; one that cannot be is as if not given.
     Refuses a count that was taken before the video was posted, or later than now.
     """
     words = clean_text(caption)[:MAX_CAPTION_CHARS]
-    if posted_at is None and platform == TIKTOK:
-        posted_at = posted_by_id(tiktok_id)
+    is_told = posted_at is not None
+    if not is_told:
+        posted_at = posted_by_id(tiktok_id) if platform == TIKTOK else posted_on
     seen_at, is_stated = source.observed_at(observed_at)
     _check_times(source, tiktok_id, posted_at, seen_at, is_stated=is_stated)
     display_text, views = count
@@ -317,6 +336,7 @@ def make_video(
         step_k=views.step_k if views else None,
         source="import",
         observed_at=seen_at,
+        is_posted_at_stated=is_told or posted_at is None,
     )
     return ImportedVideo(
         sighting=sighting,

@@ -20,9 +20,10 @@ from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from scraper.download import MEDIA_FOLDER
 from scraper.errors import BadMedia, DownloadFailed, NoSpace, printable
 from scraper.importers.fields import TIKTOK
+from scraper.importers.formats import Format
 from scraper.importers.media import BroughtMedia, bring_media, imported_media_path
 from scraper.importers.reading import read_path, sniff
-from scraper.importers.video import Format, ImportedVideo, ImportOptions, RejectedLine
+from scraper.importers.video import ImportedVideo, ImportOptions, RejectedLine
 from scraper.media import check_media
 from scraper.settings import FetchConfig
 from scraper.steps.scrape import facts_of
@@ -81,7 +82,8 @@ class Tally:
     def reject(self, rows: Sequence[RejectedLine]) -> None:
         """Count refused rows, and keep the first of them to show."""
         for row in rows:
-            self.rejected[row.reason] += 1
+            counter = self.media_failed if row.is_media else self.rejected
+            counter[row.reason] += 1
             shown = self._skipped if row.is_skip else self._failed
             if len(shown) < N_SHOWN:
                 shown.append(row)
@@ -121,8 +123,12 @@ class _Batch:
     rejects: list[RejectedLine]
 
     @property
-    def n_rows(self) -> int:
+    def n_entries(self) -> int:
         return len(self.videos) + len(self.rejects)
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.videos) + sum(not reject.is_media for reject in self.rejects)
 
 
 @dataclass(frozen=True)
@@ -171,6 +177,8 @@ def import_path(
             progress.note(f"{tally.counts['new']} new videos")
         if not tally.counts["rows"]:
             run.failed(name, "empty", f"{name} has no row at all")
+        elif not run.outcome.n_done and not run.outcome.n_failed:
+            run.failed(name, "nothing_usable", f"{name} has no row with a video that we want")
     return tally.result(options.format, run.outcome)
 
 
@@ -182,10 +190,10 @@ def _batches(rows: Iterator[ImportedVideo | RejectedLine], *, with_media: bool) 
         else:
             batch.videos.append(row if with_media else _without_media(row))
             n_media += with_media and row.media is not None
-        if batch.n_rows >= BATCH_ROWS or n_media >= BATCH_MEDIA:
+        if batch.n_entries >= BATCH_ROWS or n_media >= BATCH_MEDIA:
             yield batch
             batch, n_media = _Batch([], []), 0
-    if batch.n_rows:
+    if batch.n_entries:
         yield batch
 
 

@@ -107,7 +107,7 @@ def test_no_link_out_of_the_folder_is_followed(files, tmp_path_factory):
 
     assert video.media is None
     assert {row.reason for row in rejects} == {"outside"}
-    assert len(rejects) == 4
+    assert len(rejects) == 5
 
 
 def test_a_media_file_without_id_is_named(files):

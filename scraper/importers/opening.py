@@ -7,7 +7,7 @@ from bz2 import BZ2File
 from collections.abc import Callable
 from gzip import GzipFile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from scraper.errors import ExtraMissing, RowRefused
 
@@ -17,7 +17,7 @@ MAX_WINDOW_BYTES = 128 * 1024 * 1024
 READ_BYTES = 256 * 1024
 
 
-def open_zstd(path: Path) -> BinaryIO:
+def open_zstd(path: Path) -> Any:
     """Open a file of Zstandard's. Raises ExtraMissing."""
     if zstandard is None:
         raise ExtraMissing(
@@ -25,8 +25,7 @@ def open_zstd(path: Path) -> BinaryIO:
             "pip install 'viewcast[zstd]'"
         )
     reader = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
-    opened: BinaryIO = reader.stream_reader(path.open("rb"), read_across_frames=True, closefd=True)
-    return opened
+    return reader.stream_reader(path.open("rb"), read_across_frames=True, closefd=True)
 
 
 try:
@@ -61,15 +60,26 @@ def open_plain(path: Path) -> io.BufferedReader:
 
 
 def head_of(path: Path, n_bytes: int) -> bytes:
-    """Return how a file begins, unpacked if it is compressed."""
+    """Return how a file begins, unpacked if it is compressed, as far as it is not damaged."""
+    head = b""
     with open_plain(path) as file:
-        return file.read(n_bytes)
+        while len(head) < n_bytes:
+            try:
+                part = file.read1(n_bytes - len(head))
+            except RowRefused:
+                if not head:
+                    raise
+                break
+            if not part:
+                break
+            head += part
+    return head
 
 
 class _Unpacked(io.RawIOBase):
     """What is inside of a compressed file; its damage is a refusal like any other."""
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: io.BufferedIOBase, name: str) -> None:
         super().__init__()
         self._file, self._name = file, name
 
@@ -78,7 +88,8 @@ class _Unpacked(io.RawIOBase):
 
     def readinto(self, target: Any) -> int:
         try:
-            part = self._file.read(len(target))
+            # Only what is at hand: what comes before damage is given first.
+            part = self._file.read1(len(target))
         except BROKEN as error:
             why = f"{self._name} is compressed and damaged: {error or type(error).__name__}"
             raise RowRefused("broken_file", why) from error

@@ -263,13 +263,8 @@ def _rows(path: Path, options: ImportOptions) -> Iterator[Row]:
 
 
 def _file_of_folder(path: Path, options: ImportOptions) -> Iterator[Row]:
-    try:
-        found = sniff(path, options)
-    except UnknownFormat:
-        if options.format is None or options.format == "ytdlp" or not is_json(path):
-            raise
-        found = options.format
-    options = replace(options, format=found)
+    # Each file says itself what it is: exports of several tools may lie together.
+    options = replace(options, format=sniff(path, options))
     _check_against_format(options)
     return _whole(_rows(path, options))
 

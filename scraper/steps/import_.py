@@ -177,8 +177,8 @@ def import_path(
             progress.note(f"{tally.counts['new']} new videos")
         if not tally.counts["rows"]:
             run.failed(name, "empty", f"{name} has no row at all")
-        elif not run.outcome.n_done and not run.outcome.n_failed:
-            run.failed(name, "nothing_usable", f"{name} has no row with a video that we want")
+        elif not tally.counts["videos"]:
+            run.in_vain(name, "nothing_usable", f"{name} has no row with a video that we want")
     return tally.result(options.format, run.outcome)
 
 
@@ -278,6 +278,7 @@ def _store(
     run.done(len(batch.videos) - n_failed)
     tally.counts.update(
         rows=batch.n_rows,
+        videos=len(batch.videos),
         new=stored.new_videos,
         known=stored.known_videos,
         observations=stored.new_observations,

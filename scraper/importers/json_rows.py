@@ -360,18 +360,19 @@ class _Recoded(io.RawIOBase):
         self._file = file
         self._decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
         self._left = b""
+        self._is_over = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, target: Any) -> int:
         while not self._left:
-            raw = self._file.read(READ_BYTES)
+            raw = b"" if self._is_over else self._file.read(READ_BYTES)
             try:
                 text = self._decoder.decode(raw, final=not raw)
             except UnicodeDecodeError:
                 text, raw = "\N{REPLACEMENT CHARACTER}", b""
-                self._file.seek(0, io.SEEK_END)
+                self._is_over = True
                 self._decoder.reset()
             self._left = text.encode("utf-8", "surrogatepass")
             if not raw:

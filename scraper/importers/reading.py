@@ -314,8 +314,10 @@ def _har_rows(path: Path) -> Iterator[tuple[int, Json | RowRefused]]:
     for row in read_rows(path):
         n_entries += 1
         if row.refusal is not None:
-            # Whole media files among them, which are larger than a row may be.
-            if row.refusal.reason != "too_large":
+            if row.refusal.reason == "too_large":
+                why = "an entry too large for an answer, such as a media file"
+                yield row.line, RowRefused("other_content", why)
+            else:
                 yield row.line, row.refusal
             continue
         try:

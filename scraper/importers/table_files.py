@@ -55,6 +55,9 @@ def separated_rows(path: Path) -> Iterator[TableRow]:
                 cells = next(reader)
             except StopIteration:
                 return
+            except RowRefused as damage:  # of a compressed file
+                yield TableRow(line, (), damage.detail, damage)
+                return
             except csv.Error as error:
                 refusal = RowRefused("bad_quotes", f"the row cannot be cut into cells: {error}")
                 lines.keep_first()

@@ -54,7 +54,8 @@ SKIPPED_REASONS = frozenset(
     {
         *("ad", "emptied", "live", "no_video", "photo", "playlist", "private", "taken_down"),
         # What lies beside the rows, and none of them is about.
-        *("media_double", "media_half", "media_unused", "other_sheet", "unknown_file"),
+        *("media_double", "media_half", "media_unused"),
+        *("other_content", "other_sheet", "unknown_file"),
     }
 )
 # Clocks differ, and a time without its zone may be another day's.

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from scraper.errors import ImportRefused
-from scraper.importers import captured
+from scraper.importers import captured, json_rows
 from scraper.importers.reading import read_path, sniff
 from scraper.importers.video import ImportOptions
 from scraper.replica.content import ReplicaConfig, build_content
@@ -211,3 +211,11 @@ def test_a_har_without_contents_says_so(files):
 
     [], [row] = files.read("b.har", har(entry({"a": 1})))
     assert "no answer of the site" in row.detail
+
+
+def test_a_media_file_among_the_answers_is_left_aside(files, monkeypatch):
+    monkeypatch.setattr(json_rows, "MAX_ROW_BYTES", 20_000)
+    large = entry("A" * 50_000, mime="video/mp4", encoding="base64")
+    [_], [row] = files.read("a.har", har(large, entry({"itemList": [web_item()]})))
+
+    assert (row.reason, row.is_skip) == ("other_content", True)

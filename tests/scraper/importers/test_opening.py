@@ -51,6 +51,23 @@ def test_a_damaged_one_gives_what_came_before_and_says_so(files, pack):
     assert "damaged" in rejects[-1].detail
 
 
+def test_a_damaged_table_gives_what_came_before(files):
+    raw = gzip.compress(("id,views\n" + f"{actor_item()['id']},5\n" * 50).encode(), mtime=0)
+    videos, rejects = files.read("a.csv.gz", raw[:-6])
+
+    assert len(videos) == 50
+    assert [row.reason for row in rejects] == ["broken_file"]
+
+
+def test_a_compressed_file_may_be_in_another_encoding(files):
+    text = json.dumps([actor_item(text="Grüße")])
+    [video], [] = files.read("a.gz", gzip.compress(text.encode("utf-16")))
+    assert video.sighting.caption == "Grüße"
+
+    [], rejects = files.read("b.gz", gzip.compress(text.encode("utf-16") + b"\0\xd8"), format="web")
+    assert rejects
+
+
 def test_a_bomb_is_read_little_by_little(files):
     # One row of 128 MiB, which is refused for its size.
     raw = io.BytesIO()

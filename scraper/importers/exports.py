@@ -1,6 +1,5 @@
 """The JSON formats of collecting tools and of the site itself, each as a table of its fields."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from scraper.importers.video import (
     ImportedFile,
     ImportedVideo,
     Refusal,
+    Rule,
     find,
     make_video,
     naming,
@@ -50,35 +50,29 @@ ACTOR = FieldMap(
     duration=("videoMeta.duration",),
     width=("videoMeta.width",),
     height=("videoMeta.height",),
-    account={
-        "n_followers": ("authorMeta.fans",),
-        "n_following": ("authorMeta.following",),
-        "n_likes": ("authorMeta.heart",),
-        "n_posts": ("authorMeta.video",),
-        "is_verified": ("authorMeta.verified",),
-        "bio_chars": ("authorMeta.signature",),
-        "region": ("authorMeta.region",),
-    },
-    sound={
-        "platform_id": ("musicMeta.musicId",),
-        "title": ("musicMeta.musicName",),
-        "author": ("musicMeta.musicAuthor",),
-        "is_original": ("musicMeta.musicOriginal",),
-        "duration_s": ("musicMeta.duration",),
-    },
-    reactions={
-        "n_likes": ("diggCount",),
-        "n_comments": ("commentCount",),
-        "n_shares": ("shareCount",),
-        "n_saves": ("collectCount",),
-    },
-    traits={
+    more={
+        "followers": ("authorMeta.fans",),
+        "following": ("authorMeta.following",),
+        "author_likes": ("authorMeta.heart",),
+        "author_posts": ("authorMeta.video",),
+        "verified": ("authorMeta.verified",),
+        "bio": ("authorMeta.signature",),
+        "author_region": ("authorMeta.region",),
+        "sound_id": ("musicMeta.musicId",),
+        "sound_title": ("musicMeta.musicName",),
+        "sound_author": ("musicMeta.musicAuthor",),
+        "sound_original": ("musicMeta.musicOriginal",),
+        "sound_duration_s": ("musicMeta.duration",),
+        "likes": ("diggCount",),
+        "comments": ("commentCount",),
+        "shares": ("shareCount",),
+        "saves": ("collectCount",),
         "language": ("textLanguage",),
         "region": ("locationCreated", "locationMeta.countryCode"),
-        "is_ad": ("isSponsored", "isAd"),
-        "is_duet": ("isDuet",),
-        "is_stitch": ("isStitch",),
-        "n_mentions": ("mentions",),
+        "sponsored": ("isSponsored", "isAd"),
+        "duet": ("isDuet",),
+        "stitch": ("isStitch",),
+        "mentions": ("mentions",),
     },
     refusals=(
         Refusal("ad", WHY["ad"], lambda row: row.get("isAd") is True),
@@ -113,14 +107,15 @@ RESEARCH = FieldMap(
     ),
     observed_as="the time of the request",
     duration=("video_duration",),
-    sound={"platform_id": ("music_id",)},
-    reactions={
-        "n_likes": ("like_count",),
-        "n_comments": ("comment_count",),
-        "n_shares": ("share_count",),
-        "n_saves": ("favorites_count", "favourites_count"),
+    more={
+        "sound_id": ("music_id",),
+        "likes": ("like_count",),
+        "comments": ("comment_count",),
+        "shares": ("share_count",),
+        "saves": ("favorites_count", "favourites_count"),
+        "region": ("region_code",),
+        "mentions": ("video_mention_list",),
     },
-    traits={"region": ("region_code",), "n_mentions": ("video_mention_list",)},
 )
 # An `aweme`, as the app gets it.
 APP = FieldMap(
@@ -140,34 +135,31 @@ APP = FieldMap(
     duration_per_s=1_000,
     width=("video.width",),
     height=("video.height",),
-    account={
-        "n_followers": ("author.follower_count",),
-        "n_following": ("author.following_count",),
-        "n_likes": ("author.total_favorited",),
-        "n_posts": ("author.aweme_count",),
-        "is_verified": lambda row: _is_verified(child(row, "author")),
-        "bio_chars": ("author.signature",),
-        "region": ("author.region",),
-    },
-    sound={
-        "platform_id": ("music.mid", "music.id_str", "music.id"),
-        "title": ("music.title",),
-        "author": ("music.author",),
-        "is_original": ("music.is_original_sound",),
-        "duration_s": ("music.duration",),
-        "n_videos": ("music.user_count",),
-    },
-    reactions={
-        "n_likes": ("statistics.digg_count",),
-        "n_comments": ("statistics.comment_count",),
-        "n_shares": ("statistics.share_count",),
-        "n_saves": ("statistics.collect_count",),
-    },
-    traits={
+    more={
+        "followers": ("author.follower_count",),
+        "following": ("author.following_count",),
+        "author_likes": ("author.total_favorited",),
+        "author_posts": ("author.aweme_count",),
+        "verified": Rule(
+            "author.custom_verify / author.verification_type",
+            lambda row: _is_verified(child(row, "author")),
+        ),
+        "bio": ("author.signature",),
+        "author_region": ("author.region",),
+        "sound_id": ("music.mid", "music.id_str", "music.id"),
+        "sound_title": ("music.title",),
+        "sound_author": ("music.author",),
+        "sound_original": ("music.is_original_sound",),
+        "sound_duration_s": ("music.duration",),
+        "sound_uses": ("music.user_count",),
+        "likes": ("statistics.digg_count",),
+        "comments": ("statistics.comment_count",),
+        "shares": ("statistics.share_count",),
+        "saves": ("statistics.collect_count",),
         "language": ("desc_language",),
         "region": ("region",),
-        "is_ad": ("is_paid_content", "is_ads", "is_ad"),
-        "n_mentions": lambda row: _n_named(row.get("text_extra")),
+        "sponsored": ("is_paid_content", "is_ads", "is_ad"),
+        "mentions": Rule("text_extra", lambda row: _n_named(row.get("text_extra"))),
     },
     refusals=(
         Refusal(
@@ -208,34 +200,28 @@ PAIR = FieldMap(
     duration=("duration_s", "duration"),
     width=("width_px", "width"),
     height=("height_px", "height"),
-    account={
-        "n_followers": ("followers", "follower_count", "n_followers"),
-        "n_following": ("following", "following_count", "n_following"),
-        "n_likes": ("author_likes",),
-        "n_posts": ("author_videos", "video_count", "n_posts"),
-        "is_verified": ("verified", "is_verified"),
-        "bio_chars": ("bio_chars",),
-    },
-    sound={
-        "platform_id": ("sound_id", "music_id"),
-        "title": ("sound_title", "music_title"),
-        "author": ("sound_author", "music_author"),
-        "is_original": ("sound_is_original", "is_original_sound"),
-        "duration_s": ("sound_duration_s",),
-    },
-    reactions={
-        "n_likes": ("likes", "like_count", "n_likes"),
-        "n_comments": ("comments", "comment_count", "n_comments"),
-        "n_shares": ("shares", "share_count", "n_shares"),
-        "n_saves": ("saves", "save_count", "n_saves"),
-    },
-    traits={
+    more={
+        "followers": ("followers", "follower_count", "n_followers"),
+        "following": ("following", "following_count", "n_following"),
+        "author_likes": ("author_likes",),
+        "author_posts": ("author_videos", "video_count", "n_posts"),
+        "verified": ("verified", "is_verified"),
+        "bio": ("bio_chars",),
+        "sound_id": ("sound_id", "music_id"),
+        "sound_title": ("sound_title", "music_title"),
+        "sound_author": ("sound_author", "music_author"),
+        "sound_original": ("sound_is_original", "is_original_sound"),
+        "sound_duration_s": ("sound_duration_s",),
+        "likes": ("likes", "like_count", "n_likes"),
+        "comments": ("comments", "comment_count", "n_comments"),
+        "shares": ("shares", "share_count", "n_shares"),
+        "saves": ("saves", "save_count", "n_saves"),
         "language": ("language",),
         "region": ("region", "region_code"),
-        "is_ad": ("is_ad",),
-        "is_duet": ("is_duet",),
-        "is_stitch": ("is_stitch",),
-        "n_mentions": ("n_mentions",),
+        "sponsored": ("is_ad",),
+        "duet": ("is_duet",),
+        "stitch": ("is_stitch",),
+        "mentions": ("n_mentions",),
     },
 )
 
@@ -251,11 +237,12 @@ YOUTUBE = FieldMap(
     posted_at=("snippet.publishedAt",),
     observed_at=("timestamp_collected", "collected_at", "retrieved_at", "request_time"),
     observed_as="the time of the request",
-    duration=("duration_s",),
-    reactions={"n_likes": ("statistics.likeCount",), "n_comments": ("statistics.commentCount",)},
-    traits={
+    duration=("contentDetails.duration",),
+    more={
+        "likes": ("statistics.likeCount",),
+        "comments": ("statistics.commentCount",),
         "language": ("snippet.defaultAudioLanguage", "snippet.defaultLanguage"),
-        "is_ad": ("paidProductPlacementDetails.hasPaidProductPlacement",),
+        "sponsored": ("paidProductPlacementDetails.hasPaidProductPlacement",),
     },
     refusals=(
         Refusal(
@@ -282,13 +269,14 @@ INSTAGRAM = FieldMap(
     duration=("video_duration",),
     width=("original_width", "dimensions.width"),
     height=("original_height", "dimensions.height"),
-    account={"n_followers": ("user.follower_count",), "is_verified": ("user.is_verified",)},
-    reactions={
-        "n_likes": ("like_count", "edge_media_preview_like.count", "edge_liked_by.count"),
-        "n_comments": ("comment_count", "edge_media_to_comment.count"),
-        "n_shares": ("reshare_count", "media_repost_count"),
+    more={
+        "followers": ("user.follower_count",),
+        "verified": ("user.is_verified",),
+        "likes": ("like_count", "edge_media_preview_like.count", "edge_liked_by.count"),
+        "comments": ("comment_count", "edge_media_to_comment.count"),
+        "shares": ("reshare_count", "media_repost_count"),
+        "sponsored": ("is_paid_partnership",),
     },
-    traits={"is_ad": ("is_paid_partnership",)},
     refusals=(
         Refusal(
             "ad",
@@ -297,10 +285,6 @@ INSTAGRAM = FieldMap(
         ),
         Refusal("photo", "pictures, not a video", lambda row: not _is_reel(row)),
     ),
-)
-ISO_DURATION = re.compile(
-    r"P(?:(?P<d>[0-9]{1,3})D)?T?(?:(?P<h>[0-9]{1,4})H)?(?:(?P<m>[0-9]{1,4})M)?"
-    r"(?:(?P<s>[0-9]{1,6}(?:\.[0-9]{1,6})?)S)?"
 )
 INSTAGRAM_VIDEO = 2
 
@@ -330,28 +314,25 @@ def read_youtube(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
             "a list without statistics; ask for them by these ids with "
             "videos.list?part=snippet,contentDetails,statistics",
         )
-    length = child(row, "contentDetails").get("duration")
-    found = ISO_DURATION.fullmatch(length) if isinstance(length, str) else None
-    given = {name: float(text or 0) for name, text in found.groupdict().items()} if found else {}
-    row = {**row, "duration_s": _seconds(**given) if given else None}
     return YOUTUBE.read(row, line, source, platform="youtube")
 
 
-def read_instagram(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
-    """Read a post of Instagram's in what Zeeschuimer wraps around it."""
-    post = child(row, "data") or row
-    caption = child(post, "edge_media_to_caption").get("edges")
-    nodes = _entries(caption, "node") if isinstance(caption, list) else []
-    if nodes and isinstance(nodes[0], Mapping) and "caption" not in post:
-        post = {**post, "caption": nodes[0]}
+def post_of(row: Json) -> Json:
+    """Return a post of Instagram's without what Zeeschuimer wraps around it."""
+    post = dict(child(row, "data") or row)
+    edges = listed(child(post, "edge_media_to_caption"), "edges")
+    nodes = [node for node in _entries(edges, "node") if isinstance(node, Mapping)]
+    if nodes and "caption" not in post:
+        post["caption"] = nodes[0]
     if "timestamp_collected" in row:
-        post = {**post, "timestamp_collected": row["timestamp_collected"]}
+        post["timestamp_collected"] = row["timestamp_collected"]
+    return post
+
+
+def read_instagram(post: Json, line: int, source: ImportedFile) -> ImportedVideo:
+    """Read a post of Instagram's."""
     made = INSTAGRAM.read(post, line, source, platform="instagram")
     return replace(made, url=f"https://www.instagram.com/reel/{made.sighting.tiktok_id}/")
-
-
-def _seconds(d: float, h: float, m: float, s: float) -> float:
-    return ((d * 24 + h) * 60 + m) * 60 + s
 
 
 def _is_reel(post: Json) -> bool:
@@ -376,7 +357,9 @@ def read_web(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
     with naming(tiktok_id):
         stated = read_moment(_noted("timestamp_collected", row, tag), "timestamp_collected")
         found = read_item(
-            {**item, "id": tiktok_id}, source="import", observed_at=source.observed_at(stated)[0]
+            item if raw_id == tiktok_id else {**item, "id": tiktok_id},
+            source="import",
+            observed_at=source.observed_at(stated)[0],
         )
         if isinstance(found, Rejected):
             raise RowRefused(found.reason, WHY.get(found.reason, found.reason), tiktok_id)
@@ -394,9 +377,16 @@ def read_web(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
             observed_at=stated,
         )
         # The site's own reader knows its items best; only the times may come from elsewhere.
-        posted_at, is_stated = made.sighting.posted_at, made.sighting.is_posted_at_stated
-        found = replace(found, posted_at=posted_at, is_posted_at_stated=is_stated)
-        return replace(made, sighting=found)
+        times = made.sighting
+        source.report.taken(line, [])
+        return replace(
+            made,
+            sighting=replace(
+                found,
+                posted_at=times.posted_at,
+                is_posted_at_stated=times.is_posted_at_stated,
+            ),
+        )
 
 
 def _entries(entries: Iterable[object], key: str) -> list[object]:

@@ -18,7 +18,7 @@ from scraper.importers.video import (
     make_video,
     rejected,
 )
-from scraper.importers.ytdlp import read_info
+from scraper.importers.ytdlp import read_info, with_handle
 from scraper.items import check_id
 
 Row = ImportedVideo | RejectedLine
@@ -246,7 +246,7 @@ def _read_info(
         if true_path.stat().st_size > MAX_ROW_BYTES:
             raise RowRefused("too_large", f"{shown(name)} has more than {MAX_ROW_BYTES:,} bytes")
         raw = true_path.read_bytes()
-        row = parse_row(raw)
+        row = options.report.watched(with_handle(parse_row(raw)))
         found = media.beside(path, row.get("ext")) or media.of_id(str(row.get("id")))
         return read_info(row, line, ImportedFile.of(true_path, options), found)
     except RowRefused as refusal:

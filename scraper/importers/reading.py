@@ -23,6 +23,7 @@ from scraper.importers.envelopes import unfold
 from scraper.importers.exports import (
     APP,
     RESEARCH,
+    post_of,
     read_actor,
     read_instagram,
     read_pair,
@@ -51,7 +52,7 @@ from scraper.importers.video import (
     RejectedLine,
     rejected,
 )
-from scraper.importers.ytdlp import read_info
+from scraper.importers.ytdlp import read_info, with_handle
 from scraper.items import Json
 
 Row = ImportedVideo | RejectedLine
@@ -69,6 +70,8 @@ READERS: Mapping[Format, _Reader] = {
     "youtube": read_youtube,
     "instagram": read_instagram,
 }
+# What is done to a row before anybody watches which of its keys are read.
+PREPARED: Mapping[Format, Callable[[Json], Json]] = {"ytdlp": with_handle, "instagram": post_of}
 # What a browser gets of the site's own.
 CAPTURED = ("web", "app")
 # How many rows back two rows about the same moment are compared: memory stays flat, and the
@@ -152,10 +155,11 @@ def sniff(path: Path, options: ImportOptions | None = None) -> Format:
         return "ytdlp"
     if is_page(head_of(path, 4096)):
         return "page"
-    if is_json(path) and not options.columns and (found := _format_of_rows(path, options)):
+    is_table = bool(options.columns or options.ignore or options.encoding)
+    if is_json(path) and not is_table and (found := _format_of_rows(path, options)):
         return found
     try:
-        find_columns(header_of(path), options.columns)
+        find_columns(header_of(path, options.encoding), options.columns, options.ignore)
     except BadColumns as error:
         what = "no videos that we know" if is_json(path) else "neither JSON nor a table we know"
         raise UnknownFormat(
@@ -230,6 +234,12 @@ def _check_options(options: ImportOptions) -> None:
         read_platform(None, options.platform)
     except RowRefused as error:
         raise BadOption(error.detail) from error
+    if options.encoding is not None and not _is_encoding(options.encoding):
+        raise BadOption(f"there is no encoding {options.encoding!r}: the like of windows-1252")
+    if options.date_format is not None and not _is_date_format(options.date_format):
+        raise BadOption(
+            f"{options.date_format!r} is no form of a date: the like of '%d/%m/%Y %H:%M'"
+        )
     when = options.observed_at
     if when is not None and when.tzinfo is None:
         raise BadOption(f"{when} has no time zone: nobody knows when that was")
@@ -237,10 +247,33 @@ def _check_options(options: ImportOptions) -> None:
         raise BadOption(f"no count can have been taken on {when:%Y-%m-%d}, in the future")
 
 
+def _is_encoding(name: str) -> bool:
+    try:
+        return "a".encode(name).decode(name) == "a"
+    except (LookupError, ValueError):
+        return False
+
+
+def _is_date_format(form: str) -> bool:
+    try:
+        written = datetime(2021, 10, 25, 13, 45, 59, tzinfo=UTC).strftime(form)
+        read = datetime.strptime(written, form)  # noqa: DTZ007 (only its day is looked at)
+        return read.date().isoformat() == "2021-10-25"
+    except ValueError:
+        return False
+
+
 def _check_against_format(options: ImportOptions) -> None:
     """Refuse what would be ignored in silence."""
-    if options.columns and options.format != "table":
-        raise BadOption(f"only tables have columns to name, and this is read as {options.format}")
+    for name, value in (
+        ("columns to name", options.columns),
+        ("columns to ignore", options.ignore),
+        ("an encoding to state", options.encoding),
+    ):
+        if value and options.format != "table":
+            raise BadOption(f"only tables have {name}, and this is read as {options.format}")
+    if options.date_format is not None and options.format in ("web", "page", "har"):
+        raise BadOption("the site's own items have their times in seconds: there is no date format")
     assert options.format is not None
     site = SITE_OF.get(options.format)
     if site is not None and options.platform and read_platform(None, options.platform) != site:
@@ -259,7 +292,7 @@ def _rows(path: Path, options: ImportOptions) -> Iterator[Row]:
     if options.format == "har":
         return _captured(path, _har_rows(path), options)
     assert options.format is not None
-    return _json_rows(path, READERS[options.format], options)
+    return _json_rows(path, options.format, options)
 
 
 def _file_of_folder(path: Path, options: ImportOptions) -> Iterator[Row]:
@@ -269,8 +302,9 @@ def _file_of_folder(path: Path, options: ImportOptions) -> Iterator[Row]:
     return _whole(_rows(path, options))
 
 
-def _json_rows(path: Path, read: _Reader, options: ImportOptions) -> Iterator[Row]:
+def _json_rows(path: Path, form: Format, options: ImportOptions) -> Iterator[Row]:
     source = ImportedFile.of(path, options)
+    read, prepared = READERS[form], PREPARED.get(form, _as_it_is)
     for row in read_rows(path):
         try:
             if row.refusal is not None:
@@ -278,7 +312,7 @@ def _json_rows(path: Path, read: _Reader, options: ImportOptions) -> Iterator[Ro
             found = parse_row(row.raw)
             inner = unfold(found)
             if inner is None:
-                yield read(found, row.line, source)
+                yield read(source.report.watched(prepared(found)), row.line, source)
                 continue
             if not inner:
                 raise RowRefused("no_video", "an answer without a video in it")
@@ -286,12 +320,16 @@ def _json_rows(path: Path, read: _Reader, options: ImportOptions) -> Iterator[Ro
             yield rejected(row.line, row.raw, refusal)
             continue
         for video in inner:
-            yield _read_one(video, row.line, read, source)
+            yield _read_one(prepared(video), row.line, read, source)
+
+
+def _as_it_is(row: Json) -> Json:
+    return row
 
 
 def _read_one(video: Json, line: int, read: _Reader, source: ImportedFile) -> Row:
     try:
-        return read(video, line, source)
+        return read(source.report.watched(video), line, source)
     except RowRefused as refusal:
         return rejected(line, json.dumps(video, default=str).encode(), refusal)
 

@@ -45,29 +45,24 @@ INFO_OF_TIKTOK = FieldMap(
     handle=("uploader",),
     caption=("description", "title"),
     hashtags=lambda row: listed(row, "tags"),
-    posted_at=("timestamp",),
+    posted_at=("timestamp", "release_timestamp", "upload_date"),
     observed_at=("epoch",),
     observed_as="epoch",
     duration=("duration",),
     width=("width",),
     height=("height",),
-    posted_on=("upload_date", "release_date"),
-    account={
-        "n_followers": ("channel_follower_count",),
-        "is_verified": ("channel_is_verified",),
+    more={
+        "followers": ("channel_follower_count",),
+        "verified": ("channel_is_verified",),
+        "sound_id": ("track_id", "music_id"),
+        "sound_title": ("track",),
+        "sound_author": ("artist", "artists"),
+        "likes": ("like_count",),
+        "comments": ("comment_count",),
+        "shares": ("repost_count",),
+        "saves": ("save_count",),
+        "language": ("language",),
     },
-    sound={
-        "platform_id": ("track_id", "music_id"),
-        "title": ("track",),
-        "author": ("artist", "artists"),
-    },
-    reactions={
-        "n_likes": ("like_count",),
-        "n_comments": ("comment_count",),
-        "n_shares": ("repost_count",),
-        "n_saves": ("save_count",),
-    },
-    traits={"language": ("language",)},
     refusals=(
         Refusal(
             "live",
@@ -88,6 +83,23 @@ INFO_OF_TIKTOK = FieldMap(
 INFO_ELSEWHERE = replace(INFO_OF_TIKTOK, handle=("uploader_id", "channel_id"), exact=True)
 
 
+# By whether it is of tiktok, and short: there `webpage_url` is the list's.
+FORMS = {
+    (True, False): INFO_OF_TIKTOK,
+    (True, True): replace(INFO_OF_TIKTOK, url=("url",)),
+    (False, False): INFO_ELSEWHERE,
+    (False, True): replace(INFO_ELSEWHERE, url=("url",)),
+}
+
+
+def with_handle(row: Json) -> Json:
+    """Return a list's short description with its author, whom only the address names."""
+    if row.get("_type") not in SHORT or row.get("uploader"):
+        return row
+    named = HANDLE_IN_URL.search(str(row.get("url")))
+    return {**row, "uploader": named[1]} if named else row
+
+
 def read_info(
     row: Json, line: int, source: ImportedFile, media: Path | None = None
 ) -> ImportedVideo:
@@ -98,14 +110,9 @@ def read_info(
         raise RowRefused("playlist", f"a {shown(kind)}'s own description, not a video's")
     keys = ("ie_key", "extractor_key", "extractor") if is_short else ("extractor_key", "extractor")
     platform = read_platform(_site(find(row, (*keys, "ie_key"))), source.options.platform)
-    form = INFO_OF_TIKTOK if platform == TIKTOK else INFO_ELSEWHERE
-    if is_short:
-        # There `webpage_url` is the list's.
-        form = replace(form, url=("url",))
-        if platform == TIKTOK and not row.get("uploader"):
-            named = HANDLE_IN_URL.search(str(row.get("url")))
-            row = {**row, "uploader": named and named[1]}
-    return form.read(row, line, source, platform=platform, media=media)
+    return FORMS[platform == TIKTOK, is_short].read(
+        row, line, source, platform=platform, media=media
+    )
 
 
 def _site(extractor: object) -> object:

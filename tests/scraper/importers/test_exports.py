@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits
+from scraper.importers.facts import grouped, readers
 from scraper.importers.reading import read_path, sniff
 from scraper.importers.video import ImportOptions
 from tests.scraper.importers.rows import (
@@ -12,6 +14,7 @@ from tests.scraper.importers.rows import (
     WRITTEN_AT,
     actor_item,
     aweme,
+    info,
     research_item,
     split,
     tiktok_id,
@@ -392,3 +395,128 @@ def test_lines_of_other_sites_are_refused_by_name(files):
     [], [row] = files.read("a.json", [line])
 
     assert (row.reason, "x.com" in row.detail) == ("other_site", True)
+
+
+def test_zeros_in_place_of_an_accounts_counts_are_not_taken():
+    zeros = {"followers": 0, "following": 0, "author_likes": 0, "author_posts": 0}
+
+    assert grouped(zeros)["account"] is None
+    assert grouped({**zeros, "verified": True})["account"] == AccountFacts(is_verified=True)
+    assert grouped({**zeros, "author_posts": 1})["account"].n_followers == 0
+
+
+def test_an_unknown_language_is_none():
+    assert readers(None)["language"]("un") is None
+    assert readers(None)["language"]("en") == "en"
+
+
+def test_an_actors_item_gives_all_it_knows(files):
+    row = actor_item(
+        authorMeta={
+            "name": "someone",
+            "fans": "1.2M",
+            "following": 3,
+            "heart": 400,
+            "video": 5,
+            "verified": True,
+            "signature": "hello",
+        },
+        musicMeta={
+            "musicId": "7001",
+            "musicName": "A song",
+            "musicAuthor": "A band",
+            "musicOriginal": False,
+            "duration": 60,
+        },
+        diggCount=1,
+        shareCount=2,
+        commentCount=3,
+        collectCount=4,
+        textLanguage="en",
+        isSponsored=True,
+        locationCreated="US",
+        mentions=["@x"],
+    )
+    [video], [] = files.read("a.json", [row])
+
+    found = video.sighting
+    assert found.account == AccountFacts(1_200_000, 3, 400, 5, is_verified=True, bio_chars=5)
+    assert found.sound == SoundFacts("7001", "A song", "A band", False, 60.0)
+    assert found.reactions == Reactions(1, 3, 2, 4)
+    assert found.traits == Traits("en", "US", is_ad=True, n_mentions=1)
+
+
+def test_an_answer_of_the_research_api_gives_all_it_knows(files):
+    row = research_item(
+        like_count=1,
+        comment_count=2,
+        share_count=3,
+        favorites_count=4,
+        music_id=6900000000000000001,
+        is_stem_verified=True,
+        video_mention_list=["a"],
+    )
+    [video], [] = files.read("a.json", [row])
+
+    found = video.sighting
+    assert found.reactions == Reactions(1, 2, 3, 4)
+    assert found.sound == SoundFacts("6900000000000000001")
+    assert found.traits == Traits(region="DE", n_mentions=1)
+    assert found.account is None  # a verified claim of science is no verified account
+
+
+def test_an_item_of_the_app_gives_all_it_knows(files):
+    row = aweme(
+        author={
+            "unique_id": "someone",
+            "follower_count": 10,
+            "following_count": 20,
+            "total_favorited": 30,
+            "aweme_count": 40,
+            "custom_verify": "verified account",
+            "signature": "",
+        },
+        statistics={
+            "play_count": 44800,
+            "digg_count": 1,
+            "comment_count": 2,
+            "share_count": 3,
+            "collect_count": 4,
+        },
+        music={
+            "mid": "7002",
+            "title": "A song",
+            "author": "A band",
+            "duration": 30,
+            "user_count": 9,
+        },
+        desc_language="de",
+        region="DE",
+        text_extra=[{"hashtag_name": "fun"}, {"user_id": "5", "type": 0}],
+    )
+    [video], [] = files.read("a.json", [row])
+
+    found = video.sighting
+    assert found.account == AccountFacts(10, 20, 30, 40, is_verified=True, bio_chars=None)
+    assert found.sound == SoundFacts("7002", "A song", "A band", None, 30.0, 9)
+    assert found.reactions == Reactions(1, 2, 3, 4)
+    assert found.traits == Traits("de", "DE", n_mentions=1)
+
+
+def test_ytdlp_gives_all_it_knows(files):
+    more = {"channel_follower_count": 5, "like_count": 1, "comment_count": 2, "repost_count": 3}
+    [video], [] = files.read("a.info.json", info(**more, save_count=4, track="A song"))
+
+    found = video.sighting
+    assert found.account == AccountFacts(n_followers=5)
+    assert found.reactions == Reactions(1, 2, 3, 4)
+    assert found.sound is None  # it has no id
+
+
+def test_pairs_may_have_plain_names_beside_them(files):
+    row = {"id": actor_item()["id"], "views": 5, "followers": "10K", "likes": 3, "sound_id": "77"}
+    [video], [] = files.read("a.json", [row])
+
+    found = video.sighting
+    assert (found.account.n_followers, found.reactions.n_likes) == (10_000, 3)
+    assert found.sound == SoundFacts("77")

@@ -107,6 +107,7 @@ def sniff(path: Path, options: ImportOptions | None = None) -> Format:
     """Return the format of a file or folder. Raises UnknownFormat, BadOption, ImportRefused."""
     require_readable(path)
     options = options or ImportOptions()
+    _check_options(options)
     if path.is_dir():
         if is_ytdlp_folder(path):
             return "ytdlp"

@@ -156,9 +156,7 @@ def test_options_that_cannot_be_are_refused(data: Path, words: tuple[str, ...], 
 @pytest.mark.parametrize(
     "words", [("--encoding", "windows-1252"), ("--ignore", "gap"), ("--column", "views=plays")]
 )
-def test_options_of_tables_belong_to_tables(
-    data: Path, words: tuple[str, ...]
-) -> None:
+def test_options_of_tables_belong_to_tables(data: Path, words: tuple[str, ...]) -> None:
     path = write(data, json.dumps([{"id": GOOD, "views": 5}]), "rows.json")
     result = viewcast(data, "import", path, "--format", "pairs", *words)
     assert result.exit_code == 2

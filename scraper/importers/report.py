@@ -9,6 +9,8 @@ from scraper.errors import one_line, shown
 from scraper.importers.fields import is_missing
 
 MAX_NAMES = 200
+# Empty in other words: of lists, and of the language of a caption.
+SAYS_NOTHING = ([], {}, "[]", "un", "und")
 # The first rows of a JSON file are watched for keys that nobody reads, then one in so many.
 N_WATCHED, WATCH_EVERY = 200, 16
 MAX_WATCHED_DEPTH = 4
@@ -119,7 +121,7 @@ class ImportReport:
         """Count a row that gave a video; missed: its cells that gave nothing, each of its field."""
         self.n_taken += 1
         for count, cell in missed:
-            if is_missing(cell) or cell in ([], {}, "[]"):
+            if is_missing(cell) or cell in SAYS_NOTHING:
                 count.n_empty += 1
             else:
                 count.unreadable(line, cell)

@@ -21,6 +21,7 @@ from scraper.importers.fields import (
     rounding_of,
 )
 from scraper.importers.json_rows import is_json, parse_row, read_rows
+from scraper.importers.opening import head_of
 from scraper.importers.report import FieldCount, ImportReport
 from scraper.importers.table_files import (
     PARQUET_MARK,
@@ -41,6 +42,7 @@ from scraper.importers.video import (
     naming,
     rejected,
 )
+from scraper.importers.workbook import is_xlsx, xlsx_header, xlsx_rows
 from scraper.items import Json, plain_hashtags
 
 # How many rows tell what the columns are, and what is wrong with one of them as a whole.
@@ -52,11 +54,12 @@ GROUPED = frozenset(name for _, _, facts in GROUPS for name in facts)
 NOTHING: dict[str, Any] = {}
 # What people bring for a table that is none yet.
 NO_TABLES = {
-    b"\x1f\x8b": "compressed (gzip): unpack it first",
-    b"BZh": "compressed (bzip2): unpack it first",
-    b"\xfd7zXZ": "compressed (xz): unpack it first",
-    b"\x28\xb5\x2f\xfd": "compressed (zstd): unpack it first",
-    b"PK\x03\x04": "a spreadsheet or zip file: save as CSV UTF-8, ids as text, or unpack it",
+    b"\x1f\x8b": "compressed twice: unpack it first",
+    b"BZh": "compressed twice: unpack it first",
+    b"\xfd7zXZ": "compressed twice: unpack it first",
+    b"\x28\xb5\x2f\xfd": "compressed twice: unpack it first",
+    PARQUET_MARK: "a Parquet file inside a compressed one: unpack it first",
+    b"PK\x03\x04": "a zip file, and no .xlsx: unpack it, or save as CSV UTF-8, ids as text",
     b"\xd0\xcf\x11\xe0": "an old spreadsheet: save it as CSV UTF-8, ids as text",
     b"SQLite f": "an SQLite database: export the table that you want as CSV",
 }
@@ -74,8 +77,9 @@ def header_of(path: Path, encoding: str | None = None) -> list[str]:
     """Return the names of a table's columns. Raises UnknownFormat for what is no text."""
     if is_parquet(path):
         return parquet_header(path)
-    with path.open("rb") as file:
-        head = file.read(8)
+    if is_xlsx(path):
+        return xlsx_header(path)
+    head = head_of(path, 8)
     for mark, what in NO_TABLES.items():
         if head.startswith(mark):
             raise UnknownFormat(f"{path.name} is {what}")
@@ -96,6 +100,8 @@ def read_table(path: Path, options: ImportOptions) -> Iterator[ImportedVideo | R
     used = {*columns.values(), *(n for places in spread.values() for n in places)}
     if is_exact:
         rows = parquet_rows(path, columns.get("id"), used)
+    elif is_xlsx(path):
+        rows = xlsx_rows(path)
     elif is_json(path):
         rows = _object_rows(path, header, report)
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits
 from catalog.files import clean_text
@@ -28,6 +28,7 @@ from scraper.importers.fields import (
     read_views,
     uploaded_s,
 )
+from scraper.importers.formats import Format
 from scraper.importers.report import FieldCount, ImportReport
 from scraper.items import (
     MAX_CAPTION_CHARS,
@@ -41,13 +42,25 @@ from scraper.items import (
     read_side,
 )
 
-Format = Literal["ytdlp", "web", "actor", "table", "research", "pairs", "app"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-# What no other site writes.
-TIKTOK_ONLY = frozenset({"web", "actor", "research", "app"})
+# Whose videos come in a format, where only one site's do.
+SITE_OF: Mapping[Format, str] = {
+    "web": TIKTOK,
+    "page": TIKTOK,
+    "har": TIKTOK,
+    "actor": TIKTOK,
+    "research": TIKTOK,
+    "app": TIKTOK,
+    "youtube": "youtube",
+    "instagram": "instagram",
+}
 # What is whole, and no plain public video: nobody's fault, so it is skipped.
 SKIPPED_REASONS = frozenset(
-    {"ad", "emptied", "live", "no_video", "photo", "playlist", "private", "taken_down"}
+    {
+        *("ad", "emptied", "live", "no_video", "photo", "playlist", "private", "taken_down"),
+        # What lies beside the rows, and none of them is about.
+        *("media_double", "media_half", "media_unused"),
+        *("other_content", "other_sheet", "unknown_file"),
+    }
 )
 # Clocks differ, and a time without its zone may be another day's.
 SLACK = timedelta(days=1)
@@ -67,10 +80,10 @@ class ImportOptions:
     format: None to find out. platform: None is what the rows say, else tiktok. columns: our
     name of a field -> the table's column. locale: of displayed counts, None is English.
     observed_at: when the counts were taken, for rows that do not say. media: a folder with
-    ID.mp4 files, at any depth. timezone: of times without one. date_format: strptime's, of times in
-    another form than ISO 8601 and seconds. encoding: of separated text. ignore: columns of a table
-    to leave aside. keep_round_ids: take ids of tiktok's that look as if a program had rounded them.
-    report: where is counted what was read.
+    the videos' files, at any depth, their ids in their names. timezone: of times without one.
+    date_format: strptime's, of times in another form than ISO 8601 and seconds. encoding: of
+    separated text. ignore: columns of a table to leave aside. keep_round_ids: take ids of tiktok's
+    that look as if a program had rounded them. report: where is counted what was read.
     """
 
     format: Format | None = None
@@ -156,7 +169,10 @@ class ImportedVideo:
 
 @dataclass(frozen=True)
 class RejectedLine:
-    """A row that is no usable video; file is its name within a folder, else empty."""
+    """A row that is no usable video; file is its name within a folder, else empty.
+
+    is_media: a media file that was left aside, and no row.
+    """
 
     line: int
     tiktok_id: str | None
@@ -164,6 +180,7 @@ class RejectedLine:
     detail: str
     sha256: str
     file: str = ""
+    is_media: bool = False
 
     @property
     def is_skip(self) -> bool:
@@ -193,6 +210,14 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """Where a field is that no key has plainly; printed: from which keys it is told."""
+
+    printed: str
+    of: Callable[[Json], object]
+
+
+@dataclass(frozen=True)
 class FieldMap:
     """Where the rows of a JSON format have each field of a video.
 
@@ -200,7 +225,7 @@ class FieldMap:
     the same video ("same"), may also stand in for a missing id ("enough"), or is not looked at.
     exact: counts are true numbers, not rounded as the site's. views_k: only where counts may be
     given in thousands and as displayed. observed_as: what to call that time in a refusal.
-    duration_per_s: 1000 for milliseconds. more: the paths of further fields, by the names of
+    duration_per_s: 1000 for milliseconds. more: where further fields are, by the names of
     `facts.readers`.
     """
 
@@ -222,7 +247,7 @@ class FieldMap:
     width: Paths = ()
     height: Paths = ()
     refusals: tuple[Refusal, ...] = ()
-    more: Mapping[str, Paths] = field(default_factory=dict)
+    more: Mapping[str, "Paths | Rule"] = field(default_factory=dict)
 
     def read(
         self,
@@ -278,10 +303,10 @@ class FieldMap:
         return video
 
     @cached_property
-    def places(self) -> dict[str, tuple[Paths, str]]:
+    def places(self) -> dict[str, tuple["Paths | Rule", str]]:
         """Where each field is, by our names: its paths, and the same as they are printed."""
         duration = "duration_ms" if self.duration_per_s == 1_000 else "duration_s"
-        found = {
+        found: dict[str, Paths | Rule] = {
             "id": self.id,
             "url": self.url,
             "views": self.views,
@@ -295,7 +320,11 @@ class FieldMap:
             "height_px": self.height,
             **self.more,
         }
-        return {name: (paths, " / ".join(paths)) for name, paths in found.items() if paths}
+        return {
+            name: (where, where.printed if isinstance(where, Rule) else " / ".join(where))
+            for name, where in found.items()
+            if where
+        }
 
     def _values(
         self,
@@ -310,8 +339,8 @@ class FieldMap:
         """
         values: dict[str, Any] = {}
         report, known = source.report, source.readers
-        for name, (paths, printed) in self.places.items():
-            raw = find(row, paths)
+        for name, (where, printed) in self.places.items():
+            raw = where.of(row) if isinstance(where, Rule) else find(row, where)
             is_there = not is_missing(raw)
             if not is_there and name not in report.fields:
                 continue

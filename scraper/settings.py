@@ -159,8 +159,9 @@ class FetchConfig:
     """
 
     backend: Literal["direct", "yt-dlp"] = "direct"
+    # The last alone takes a picture without sound: where there is none.
     format: str = Field(
-        default="bv*[ext=mp4]+ba[ext=m4a]/b[ext=mp4]/bv*[ext=mp4]",
+        default="bv*[ext=mp4]+ba[ext=m4a]/b[ext=mp4]/bv*[ext=mp4]+ba/b/bv*",
         min_length=1,
         description="for yt-dlp, in its words; the best of at most 1080 lines",
     )

@@ -21,10 +21,11 @@ from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from scraper.download import MEDIA_FOLDER
 from scraper.errors import BadMedia, DownloadFailed, NoSpace, printable
 from scraper.importers.fields import TIKTOK
+from scraper.importers.formats import Format
 from scraper.importers.media import BroughtMedia, bring_media, imported_media_path
 from scraper.importers.reading import read_path, sniff
 from scraper.importers.report import ImportReport
-from scraper.importers.video import Format, ImportedVideo, ImportOptions, RejectedLine
+from scraper.importers.video import ImportedVideo, ImportOptions, RejectedLine
 from scraper.media import check_media
 from scraper.settings import FetchConfig
 from scraper.steps.scrape import facts_of
@@ -84,7 +85,8 @@ class Tally:
     def reject(self, rows: Sequence[RejectedLine]) -> None:
         """Count refused rows, and keep the first of them to show."""
         for row in rows:
-            self.rejected[row.reason] += 1
+            counter = self.media_failed if row.is_media else self.rejected
+            counter[row.reason] += 1
             shown = self._skipped if row.is_skip else self._failed
             if len(shown) < N_SHOWN:
                 shown.append(row)
@@ -127,8 +129,12 @@ class _Batch:
     rejects: list[RejectedLine]
 
     @property
-    def n_rows(self) -> int:
+    def n_entries(self) -> int:
         return len(self.videos) + len(self.rejects)
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.videos) + sum(not reject.is_media for reject in self.rejects)
 
 
 @dataclass(frozen=True)
@@ -177,6 +183,8 @@ def import_path(
             progress.note(f"{tally.counts['new']} new videos")
         if not tally.counts["rows"]:
             run.failed(name, "empty", f"{name} has no row at all")
+        elif not tally.counts["videos"]:
+            run.in_vain(name, "nothing_usable", f"{name} has no row with a video that we want")
         run.note(name, "columns", options.report.as_dict())
     return tally.result(options.format, run.outcome, options.report.as_dict())
 
@@ -207,10 +215,10 @@ def _batches(rows: Iterator[ImportedVideo | RejectedLine], *, with_media: bool) 
         else:
             batch.videos.append(row if with_media else _without_media(row))
             n_media += with_media and row.media is not None
-        if batch.n_rows >= BATCH_ROWS or n_media >= BATCH_MEDIA:
+        if batch.n_entries >= BATCH_ROWS or n_media >= BATCH_MEDIA:
             yield batch
             batch, n_media = _Batch([], []), 0
-    if batch.n_rows:
+    if batch.n_entries:
         yield batch
 
 
@@ -295,6 +303,7 @@ def _store(
     run.done(len(batch.videos) - n_failed)
     tally.counts.update(
         rows=batch.n_rows,
+        videos=len(batch.videos),
         new=stored.new_videos,
         known=stored.known_videos,
         observations=stored.new_observations,

@@ -3,7 +3,10 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -28,7 +31,6 @@ from scraper.errors import (
     VideoGone,
     VideoUnavailable,
 )
-from scraper.media import probe_media
 from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
@@ -38,7 +40,7 @@ from scraper.ytdlp import CHILD, Wish, error_of, fetch_with_ytdlp, require_ytdlp
 from tests.programs import speaking, wait_until
 from tests.scraper.proxies import proxy
 from tests.scraper.test_download import Store, serving
-from tests.scraper.test_media import FAST, PICTURE, make
+from tests.scraper.test_media import FAST, PICTURE, SOUND, make
 
 READER = Path(__file__).with_name("tiktok_reader.py")
 LIMITS = FetchConfig(backend="yt-dlp", min_free_gb=0)
@@ -182,18 +184,54 @@ def test_another_name_is_given_only_where_it_is_set(store, target):
 
 
 @pytest.mark.ffmpeg
-def test_a_file_that_is_no_mp4_keeps_its_own_suffix(store, target, tmp_path, monkeypatch):
-    known = tmp_path / "known.mp4"
-    known.write_bytes(store.content)
-    probe = probe_media(known)
-    monkeypatch.setattr(ytdlp, "check_media", lambda _path, **_: probe)
+def test_a_file_that_is_no_mp4_keeps_its_own_suffix(store, target, tmp_path):
+    webm = ("-c:v", "libvpx", "-deadline", "realtime")
+    store.content = make(tmp_path / "known.webm", *PICTURE, *webm).read_bytes()
     store.kind = "video/webm"
-    asked, limits = wish(f"{store.url}/v.webm"), replace(LIMITS, format="b")
-    media = fetch_with_ytdlp(asked, target, Site(store.url), limits)
-    assert media.path == target.with_suffix(".webm")
+    asked = wish(f"{store.url}/v.webm")
+    media = fetch_with_ytdlp(asked, target, Site(store.url), LIMITS)
+    assert (media.path, media.width_px) == (target.with_suffix(".webm"), 144)
+    assert left(target) == ["1.webm"]
     n_asked = len(store.seen)
-    assert fetch_with_ytdlp(asked, target, Site(store.url), limits) == media
+    assert fetch_with_ytdlp(asked, target, Site(store.url), LIMITS) == media
     assert len(store.seen) == n_asked
+    target.with_suffix(".webm").unlink()
+    with pytest.raises(DownloadFailed, match="format is not available"):
+        fetch_with_ytdlp(asked, target, Site(store.url), replace(LIMITS, format="b[ext=mp4]"))
+
+
+@pytest.fixture
+def stream(tmp_path, monkeypatch):
+    """A site on which picture and sound of a video are streams of their own, in small parts."""
+    folder = tmp_path / "stream"
+    folder.mkdir()
+    parts = ("-f", "hls", "-hls_time", "1", "-hls_playlist_type", "vod")
+    parts += ("-hls_segment_type", "fmp4", "-master_pl_name", "v.m3u8")
+    parts += ("-var_stream_map", "v:0,agroup:a a:0,agroup:a")
+    made = ("-map", "0:v", "-map", "1:a", "-c:a", "aac", *FAST[:4], "-g", "25", *parts)
+    make(folder / "%v.m3u8", *PICTURE, *SOUND, *made)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.ffmpeg
+def test_picture_and_sound_that_come_apart_are_put_together(stream, target):
+    asked = wish(f"{stream}/v.m3u8", duration_s=2.0)
+    media = fetch_with_ytdlp(asked, target, Site(stream), LIMITS)
+    assert (media.has_audio, media.width_px, media.path) == (True, 144, target)
+    assert left(target) == ["1.mp4"]
+    target.unlink()
+    small = replace(LIMITS, max_mb=0.001)
+    with pytest.raises(MediaTooLarge):
+        fetch_with_ytdlp(asked, target, Site(stream), small)
+    assert left(target) == []
 
 
 @pytest.mark.parametrize("words", ["b[height", "b[no=such=thing]", "+"])

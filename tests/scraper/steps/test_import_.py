@@ -1,5 +1,6 @@
 import json
 import os
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -363,3 +364,38 @@ def test_the_form_of_a_file_is_not_the_form_of_the_document(catalog, folder):
 
     assert counted["file_format"] == "actor"
     assert "format" not in counted
+
+
+@pytest.mark.ffmpeg
+def test_files_of_any_container_and_name_are_brought_and_the_rest_is_counted(
+    catalog, folder, clip, tmp_path
+):
+    media = tmp_path / "media"
+    media.mkdir()
+    names = [f"@invented_video_{tiktok_id()}.mp4", f"a title [{tiktok_id(1)}].MKV"]
+    for name, container in zip(names, ("mp4", "matroska"), strict=True):
+        command = ["ffmpeg", "-v", "error", "-i", str(clip), "-c", "copy", "-f", container]
+        subprocess.run([*command, str(media / name)], check=True, stdin=subprocess.DEVNULL)
+    (media / f"{tiktok_id(2)}.webm").write_text("no video")
+    (media / f"{tiktok_id(3)}.mp4").write_text("of no row")
+    path = folder / "rows.csv"
+    path.write_text("id,views\n" + "".join(f"{tiktok_id(n)},5\n" for n in range(3)))
+
+    tried = bring(catalog, path, data=tmp_path / "data", media=media, dry_run=True)
+    result = bring(catalog, path, data=tmp_path / "data", media=media)
+
+    for found in (tried, result):
+        assert (found.n_rows, found.n_media, found.rejected) == (3, 2, {})
+        assert found.media_failed == {"bad_media": 1, "media_unused": 1}
+    assert ask(catalog, "SELECT uri FROM media_file ORDER BY uri") == [
+        (f"media/11/{tiktok_id()}.mp4",),
+        (f"media/12/{tiktok_id(1)}.mkv",),
+    ]
+
+
+def test_a_file_of_nothing_that_we_want_is_no_success(catalog, folder):
+    result = bring(catalog, write(folder, [actor_item(isAd=True), actor_item(1, isAd=True)]))
+
+    assert result.rejected == {"ad": 2}
+    assert (result.outcome.status, result.outcome.exit_code) == ("failed", 1)
+    assert result.outcome.codes["nothing_usable"] == 1

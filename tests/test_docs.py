@@ -8,7 +8,7 @@ import pytest
 from catalog.settings import leaves, settings_class
 from cli import sections
 from docs import make_schema
-from tests import imported, test_readme
+from tests import test_readme
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -74,9 +74,3 @@ def test_operations_lists_every_setting_with_its_default() -> None:
 def _defaults() -> list[tuple[str, object]]:
     defaults = settings_class(sections()).model_construct().model_dump()
     return list(leaves(defaults))
-
-
-def test_the_table_of_imports_is_what_is_read() -> None:
-    table = imported.BLOCK.search(imported.PAGE.read_text(encoding="utf-8"))
-    assert table is not None
-    assert table[0] == imported.table(), "if that is right: python -m tests.imported"

@@ -212,9 +212,9 @@ def _row_of_card(card: CardFacts, account: Json) -> Json:
         "followers": stats.get("followerCount"),
         "following": stats.get("followingCount"),
         "author_likes": stats.get("heartCount", stats.get("heart")),
-        "author_videos": stats.get("videoCount"),
+        "author_posts": stats.get("videoCount"),
         "verified": user.get("verified"),
-        "bio_chars": user.get("signature"),
+        "bio": user.get("signature"),
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scraper.errors import RowRefused, shown
 from scraper.importers.fields import TIKTOK, read_platform
-from scraper.importers.video import FieldMap, ImportedFile, ImportedVideo, Refusal, find
+from scraper.importers.video import FieldMap, ImportedFile, ImportedVideo, Refusal, Rule, find
 from scraper.items import Json, listed
 
 SOUND_SUFFIXES = frozenset({"m4a", "mp3", "aac", "ogg", "opus", "wav"})
@@ -54,9 +54,10 @@ INFO_OF_TIKTOK = FieldMap(
     more={
         "followers": ("channel_follower_count",),
         "verified": ("channel_is_verified",),
-        "sound_id": ("track_id", "music_id"),
-        "sound_title": ("track",),
-        "sound_author": ("artist", "artists"),
+        "sound_id": ("track_id",),
+        # Without an id nobody can tell the sound from another of that name.
+        "sound_title": Rule("track", lambda row: row.get("track_id") and row.get("track")),
+        "sound_author": Rule("artist", lambda row: row.get("track_id") and row.get("artist")),
         "likes": ("like_count",),
         "comments": ("comment_count",),
         "shares": ("repost_count",),

@@ -402,16 +402,16 @@ def test_a_file_of_nothing_that_we_want_is_no_success(catalog, folder):
 
 
 def test_a_time_that_was_derived_never_replaces_one_that_was_stated(catalog, folder):
-    stated = "id,views,createTime\n" + f"{tiktok_id()},5000,2025-11-13T11:06:40Z\n"
+    stated = "id,views,createTime\n" + f"{tiktok_id()},5000,2025-11-16T11:06:40Z\n"
     (folder / "stated.csv").write_text(stated)
     (folder / "later.csv").write_text(f"id,views\n{tiktok_id()},9000\n")
     posted = "SELECT posted_at FROM video"
 
     bring(catalog, folder / "later.csv", observed_at=datetime(2026, 1, 1, tzinfo=UTC))
-    assert str(ask(catalog, posted)[0][0]).startswith("2025-11-09")
+    assert str(ask(catalog, posted)[0][0]).startswith("2025-11-12")
     bring(catalog, folder / "stated.csv", observed_at=datetime(2026, 1, 2, tzinfo=UTC))
     bring(catalog, folder / "later.csv", observed_at=datetime(2026, 1, 3, tzinfo=UTC))
-    assert str(ask(catalog, posted)[0][0]).startswith("2025-11-13 11:06:40")
+    assert str(ask(catalog, posted)[0][0]).startswith("2025-11-16 11:06:40")
 
 
 def test_what_a_table_says_beside_the_count_is_stored(catalog, folder):
@@ -439,8 +439,7 @@ def test_an_export_keeps_the_author(catalog, folder, tmp_path, form):
         export_videos(session, out, form)
 
     keys = "SELECT author_key FROM account a JOIN video v ON v.account_id = a.id"
+    [[before]] = ask(catalog, keys)
     with fresh_catalog(tmp_path) as other:
         bring(other, folder / f"b.{form}")
-        assert [tuple(row) for row in ask(other, keys)] == [
-            tuple(row) for row in ask(catalog, keys)
-        ]
+        assert ask(other, keys)[0][0] == before

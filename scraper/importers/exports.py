@@ -114,7 +114,8 @@ RESEARCH = FieldMap(
         "comments": ("comment_count",),
         "shares": ("share_count",),
         "saves": ("favorites_count", "favourites_count"),
-        "region": ("region_code",),
+        # Where the account was registered, not where the video was posted.
+        "author_region": ("region_code",),
         "mentions": ("video_mention_list",),
     },
 )
@@ -221,7 +222,8 @@ PAIR = FieldMap(
         "shares": ("shares", "share_count"),
         "saves": ("saves", "save_count"),
         "language": ("language",),
-        "region": ("region", "region_code"),
+        "region": ("region",),
+        "author_region": ("region_code",),
         "sponsored": ("sponsored",),
         "duet": ("duet",),
         "stitch": ("stitch",),

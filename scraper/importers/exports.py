@@ -18,6 +18,7 @@ from scraper.importers.video import (
     ImportedVideo,
     Refusal,
     Rule,
+    count_seen,
     find,
     make_video,
     naming,
@@ -430,7 +431,7 @@ def read_web(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
         )
         # The site's own reader knows its items best; only the times may come from elsewhere.
         times = made.sighting
-        source.report.taken(line, [])
+        count_seen(source, line, item, found)
         return replace(
             made,
             sighting=replace(

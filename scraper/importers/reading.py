@@ -150,6 +150,7 @@ def sniff(path: Path, options: ImportOptions | None = None) -> Format:
     """Return the format of a file or folder. Raises UnknownFormat, BadOption, ImportRefused."""
     require_readable(path)
     options = options or ImportOptions()
+    _check_options(options)
     if path.is_dir():
         return _format_of_folder(path, options)
     if is_parquet(path):

@@ -14,7 +14,6 @@ from scraper.importers.facts import GROUPS, grouped, read_flag
 from scraper.importers.fields import (
     TIKTOK,
     is_missing,
-    read_handle,
     read_id_or_url,
     read_moment,
     read_platform,
@@ -159,11 +158,12 @@ class TableReader:
         self._views, self._views_k = place("views"), place("views_k")
         self._posted, self._when = place("posted_at"), place("observed_at")
         self._author, self._step = place("author"), place("step_k")
-        # Whose cells are only counted here: they are read in ways of their own, or refuse the row.
+        # Whose cells may be empty and the row be taken all the same, or else are read.
+        stand_in = {"id": "url", "views": "views_k", "views_k": "views"}
         self._counted = [
             (columns[name], counts[name])
             for name in ("id", "url", "platform", "views", "views_k", "observed_at")
-            if name in columns
+            if name in columns and stand_in.get(name, name) in columns
         ]
         self._author_count, self._posted_count = counts.get("author"), counts.get("posted_at")
         self._kinds = [(name, columns[name], counts[name]) for name in KINDS if name in columns]
@@ -200,9 +200,6 @@ class TableReader:
             posted_at, is_stated = self._source.posted_at(cells[self._posted], "posted_at")
             if posted_at is None and self._posted_count is not None:
                 missed.append((self._posted_count, cells[self._posted]))
-            author = cells[self._author]
-            if self._author_count is not None and read_handle(author, platform) is None:
-                missed.append((self._author_count, author))
             video = make_video(
                 self._source,
                 line,
@@ -210,7 +207,7 @@ class TableReader:
                 platform=platform,
                 count=self._count(cells, platform, values),
                 url=cells[self._url],
-                handle=author,
+                handle=cells[self._author],
                 caption=_without_mark(values.get("caption")),
                 hashtags=values.get("hashtags", ()),
                 posted_at=posted_at,
@@ -222,6 +219,8 @@ class TableReader:
                 author_key=values.get("author_key"),
                 **(grouped(values) if self._is_grouped else NOTHING),
             )
+        if self._author_count is not None and video.sighting.handle is None:
+            missed.append((self._author_count, cells[self._author]))
         for column, count in self._counted:
             if is_missing(cells[column]):
                 count.n_empty += 1

@@ -13,7 +13,7 @@ from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits
 from catalog.files import clean_text
 from scraper.counts import ViewCount
 from scraper.errors import RowRefused, printable
-from scraper.importers.facts import Reader, grouped, readers
+from scraper.importers.facts import GROUPS, Reader, grouped, readers
 from scraper.importers.fields import (
     TIKTOK,
     TimeForm,
@@ -26,6 +26,7 @@ from scraper.importers.fields import (
     read_moment,
     read_url,
     read_views,
+    uploaded_s,
 )
 from scraper.importers.formats import Format
 from scraper.importers.report import FieldCount, ImportReport
@@ -65,7 +66,8 @@ SKIPPED_REASONS = frozenset(
 # Clocks differ, and a time without its zone may be another day's.
 SLACK = timedelta(days=1)
 # No post is older than its upload, whose second is in the id; some times are given in minutes.
-BEFORE_UPLOAD = timedelta(minutes=5)
+UPLOAD_SLACK_S = 300
+DAY_S = 86_400
 
 # Keys that lead to a field: "views", or "stats.views" for one inside of an object. The first that
 # has a value counts.
@@ -98,7 +100,7 @@ class ImportOptions:
     keep_round_ids: bool = False
     report: ImportReport = field(default_factory=ImportReport, compare=False, repr=False)
 
-    @property
+    @cached_property
     def time_form(self) -> TimeForm:
         """How times are written."""
         return TimeForm(self.date_format, self.timezone)
@@ -126,12 +128,12 @@ class ImportedFile:
             return self.options.observed_at, True
         return self.written_at, False
 
-    @property
+    @cached_property
     def report(self) -> ImportReport:
         """Where is counted what was read."""
         return self.options.report
 
-    @property
+    @cached_property
     def readers(self) -> Mapping[str, Reader]:
         """How the value of each field is read."""
         return readers(self.options.locale)
@@ -369,6 +371,40 @@ class FieldMap:
         return read_count(views, exact=exact)
 
 
+# Where the site's own items have what `read_item` reads of them.
+SEEN: Mapping[str, tuple[Paths, str]] = {
+    "views": (("statsV2.playCount", "stats.playCount"), "display_text"),
+    "author": (("author.uniqueId", "author"), "handle"),
+    "caption": (("desc",), "caption"),
+    "posted_at": (("createTime",), "posted_at"),
+    "duration_s": (("video.duration",), "duration_s"),
+    "width_px": (("video.width",), "width_px"),
+    "height_px": (("video.height",), "height_px"),
+}
+SEEN_GROUPS = {"account": "author, authorStats", "sound": "music", "traits": "item"}
+SEEN_GROUPS |= {"reactions": "statsV2, stats"}
+
+
+def count_seen(source: ImportedFile, line: int, row: Json, found: Sighting) -> None:
+    """Count what was read of an item by the site's own reader, which knows no mapping."""
+    report, missed = source.report, list[tuple[FieldCount, object]]()
+    for name, (paths, fact) in SEEN.items():
+        raw = find(row, paths)
+        if not is_missing(raw) or name in report.fields:
+            count = report.field(name, " / ".join(paths))
+            if getattr(found, fact) in (None, ""):
+                missed.append((count, raw))
+    for group, _, facts in GROUPS:
+        known = getattr(found, group)
+        for fact, name in {fact: name for name, fact in facts.items()}.items():
+            value = None if known is None else getattr(known, fact)
+            if value is not None:
+                report.field(name, SEEN_GROUPS[group])
+            elif name in report.fields:
+                missed.append((report.fields[name], None))
+    report.taken(line, missed)
+
+
 def find(row: Json, paths: Paths) -> Any:
     """Return what is at the only path, whatever it is, or at the first of several with a value."""
     for path in paths:
@@ -425,7 +461,7 @@ def make_video(
     contradicts = False
     if platform == TIKTOK:
         posted_at, is_posted_at_stated, contradicts = _posted(
-            source, posted_by_id(tiktok_id), posted_at, is_stated=is_posted_at_stated
+            source, tiktok_id, posted_at, is_stated=is_posted_at_stated
         )
     seen_at, is_stated = source.observed_at(observed_at)
     _check_times(source, tiktok_id, posted_at, seen_at, is_stated=is_stated)
@@ -465,7 +501,7 @@ def make_video(
 
 
 def _posted(
-    source: ImportedFile, uploaded: datetime, posted_at: datetime | None, *, is_stated: bool
+    source: ImportedFile, tiktok_id: str, posted_at: datetime | None, *, is_stated: bool
 ) -> tuple[datetime, bool, bool]:
     """Return when a video of tiktok's was posted, whether that is stated, and if it cannot be.
 
@@ -473,15 +509,17 @@ def _posted(
     then taken.
     """
     if posted_at is None:
-        return uploaded, False, False
-    offset = posted_at - uploaded
+        return posted_by_id(tiktok_id), False, False
+    # In numbers: of every row of a table, and a difference of moments costs several times that.
+    offset_s = posted_at.timestamp() - uploaded_s(tiktok_id)
     if not is_stated:
         # A bare day, of whatever zone: the upload is the better moment in it.
-        is_later = offset > SLACK
-        return posted_at if is_later else uploaded, False, offset < -2 * SLACK
-    source.report.offsets.add(offset)
-    if offset < -BEFORE_UPLOAD or (source.report.is_shifted and offset > BEFORE_UPLOAD):
-        return uploaded, False, True
+        is_later = offset_s > DAY_S
+        return posted_at if is_later else posted_by_id(tiktok_id), False, offset_s < -2 * DAY_S
+    report = source.report
+    report.offsets.add(offset_s)
+    if offset_s < -UPLOAD_SLACK_S or (report.is_shifted and offset_s > UPLOAD_SLACK_S):
+        return posted_by_id(tiktok_id), False, True
     return posted_at, True, False
 
 

@@ -123,11 +123,14 @@ def test_a_row_that_is_too_large_costs_itself_and_little_memory(kind, monkeypatc
     assert most_bytes < len(raw) + 1_000_000
 
 
+@pytest.mark.parametrize("gap", [b"NaN", b"Infinity", b"-Infinity"])
+def test_what_python_writes_for_a_gap_is_null(gap):
+    assert parse_row(b'{"a": %b, "b": [%b]}' % (gap, gap)) == {"a": None, "b": [None]}
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (b'{"a": NaN}', "not_json"),
-        (b'{"a": -Infinity}', "not_json"),
         (b'{"a": ' + b"9" * 5_000 + b"}", "not_json"),
         (b'{"a": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "not_json"),
         (b'{"a": "\xff"}', "bad_encoding"),

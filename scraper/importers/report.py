@@ -10,7 +10,7 @@ from scraper.importers.fields import is_missing
 
 MAX_NAMES = 200
 # Empty in other words: of lists, and of the language of a caption.
-SAYS_NOTHING = ([], {}, "[]", "un", "und")
+SAYS_NOTHING: tuple[object, ...] = ([], {}, "[]", "un", "und")
 # The first rows of a JSON file are watched for keys that nobody reads, then one in so many.
 N_WATCHED, WATCH_EVERY = 200, 16
 MAX_WATCHED_DEPTH = 4

@@ -22,7 +22,7 @@ from scraper.page import CardFacts, read_hydration, read_tag_cards
 # A page is held in memory as a whole: the largest that were seen have some ten megabytes.
 MAX_PAGE_BYTES = 64 * 1024 * 1024
 STATES = frozenset({"SIGI_STATE", "__NEXT_DATA__"})
-OLD_STATE = re.compile(r"\s*window\[['\"]SIGI_STATE['\"]\]\s*=\s*(?=\{)")
+OLD_STATE = re.compile(r"\s*window(?:\.|\[['\"])SIGI_STATE(?:['\"]\])?\s*=\s*(?=\{)")
 BOX = re.compile(
     r"(?:user-post|user-liked|challenge|music|favorites|explore|collection|playlist"
     r"|search_top|search_video)-item"

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal, NoReturn
@@ -37,6 +37,15 @@ ID = re.compile(r"[0-9]{15,20}")
 FIRST_SECOND = int(datetime(2014, 1, 1, tzinfo=UTC).timestamp())
 HANDLE = re.compile(r"[\w.-]{1,64}")
 HASHTAG = re.compile(r"#([\w\u200d\ufe0f]{1,200})")
+SOUND_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MENTION = re.compile(r"(?<![\w.])@(?:[\w.-]{1,64}|…)")
+OWN_TITLE = re.compile(
+    r"origina|origineel|оригинал|オリジナル|原[声聲]|오리지널|الأصلي", re.IGNORECASE
+)
+NUMBER = re.compile(r"[0-9]{1,15}")
+CODE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,2}")
+MAX_TITLE_CHARS = 300
+MAX_NAME_CHARS = 200
 MAX_BODY_CHARS = 8 * 1024 * 1024
 MAX_CAPTION_CHARS = 10_000
 MAX_HASHTAG_CHARS = 200
@@ -149,7 +158,78 @@ def read_item(raw: object, *, source: Source, observed_at: datetime) -> Sighting
         step_k=count.step_k if count else None,
         source=source,
         observed_at=observed_at,
+        account=read_account(raw.get("author"), raw.get("authorStatsV2"), raw.get("authorStats")),
+        sound=read_sound(raw.get("music")),
+        traits=_read_traits(raw, caption),
+        reactions=_read_reactions(raw),
     )
+
+
+def read_account(author: object, *stats: object) -> AccountFacts | None:
+    """Read what is shown of an account, from its object and its counts; best counts first.
+
+    None where nothing is: in old pages the author is only a name.
+    """
+    who: Json = author if isinstance(author, Mapping) else {}
+    words, verified, region = (who.get(name) for name in ("signature", "verified", "region"))
+    facts = AccountFacts(
+        n_followers=_first_number(stats, "followerCount"),
+        n_following=_first_number(stats, "followingCount"),
+        n_likes=_first_number(stats, "heartCount", "heart"),
+        n_posts=_first_number(stats, "videoCount"),
+        is_verified=verified if isinstance(verified, bool) else None,
+        bio_chars=len(words) if isinstance(words, str) else None,
+        region=read_code(region),
+    )
+    return None if facts == AccountFacts() else facts
+
+
+def read_sound(music: object, *stats: object) -> SoundFacts | None:
+    """Read a video's music; None where it has none with an id."""
+    if not isinstance(music, Mapping):
+        return None
+    platform_id = clean_text(music.get("id")).strip()
+    if SOUND_ID.fullmatch(platform_id) is None or platform_id == "0":
+        return None
+    is_original = music.get("original")
+    return SoundFacts(
+        platform_id,
+        title=clean_text(music.get("title")).strip()[:MAX_TITLE_CHARS] or None,
+        author=clean_text(music.get("authorName")).strip()[:MAX_NAME_CHARS] or None,
+        is_original=is_original if isinstance(is_original, bool) else None,
+        duration_s=read_amount(music.get("duration"), MAX_DURATION_S),
+        n_videos=_first_number(stats, "videoCount"),
+    )
+
+
+def without_names(sound: SoundFacts | None) -> SoundFacts | None:
+    """Return a sound without the name of the person whose own it is.
+
+    An original sound is called after its author: "original sound - somebody".
+    """
+    if sound is None or sound.is_original is False:
+        return sound
+    if sound.is_original is None and not OWN_TITLE.search(sound.title or ""):
+        return sound
+    return replace(sound, title=None, author=None)
+
+
+def count_mentions(caption: str) -> int:
+    """Count the accounts that a caption names; one whose name an export left out counts."""
+    return len(MENTION.findall(caption)) if "@" in caption else 0
+
+
+def read_number(value: object) -> int | None:
+    """Return a whole number that may be written as a text, None if it is none or cannot be."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        return None
+    return int(value) if NUMBER.fullmatch(str(value)) else None
+
+
+def read_code(value: object) -> str | None:
+    """Return the code of a language or a country, None if it is none; "un" is unknown."""
+    code = value.strip() if isinstance(value, str) else ""
+    return code if CODE.fullmatch(code) and code != "un" else None
 
 
 def child(raw: Json, name: str) -> Json:
@@ -239,6 +319,52 @@ def _read_count(raw: Json) -> tuple[str, ViewCount | None]:
                 continue
     text = next((str(value) for value in given if value is not None), "")
     return clean_text(text)[:100], None
+
+
+def _read_reactions(raw: Json) -> Reactions | None:
+    stats = raw.get("statsV2"), raw.get("stats")
+    found = Reactions(
+        n_likes=_first_number(stats, "diggCount"),
+        n_comments=_first_number(stats, "commentCount"),
+        n_shares=_first_number(stats, "shareCount"),
+        n_saves=_first_number(stats, "collectCount"),
+    )
+    return None if found == Reactions() else found
+
+
+def _read_traits(raw: Json, caption: str) -> Traits | None:
+    named = raw.get("textExtra")
+    is_paid = any(raw.get(mark) is True for mark in ("isSponsored", "isPaidPartnership"))
+    found = Traits(
+        language=read_code(raw.get("textLanguage")),
+        region=read_code(raw.get("locationCreated")),
+        is_ad=True if is_paid else False if raw.get("isAd") is False else None,
+        is_duet=_is_made_from(raw, "duetInfo", "duetFromId"),
+        is_stitch=_is_made_from(raw, "stitchInfo", "stitchFromId"),
+        n_mentions=(
+            sum(isinstance(e, Mapping) and bool(e.get("userUniqueId")) for e in named)
+            if isinstance(named, list)
+            else count_mentions(caption)
+        ),
+    )
+    return None if found == Traits() else found
+
+
+def _is_made_from(raw: Json, part: str, name: str) -> bool | None:
+    """Say whether a post is made from another's; None where the item has no such part."""
+    other = child(raw, part).get(name)
+    return None if other is None else str(other) not in ("", "0")
+
+
+def _first_number(stats: Iterable[object], *names: str) -> int | None:
+    """Return the first count of some names that can be read, in one after another of some parts."""
+    for part in stats:
+        if not isinstance(part, Mapping):
+            continue
+        for name in names:
+            if (number := read_number(part.get(name))) is not None:
+                return number
+    return None
 
 
 def _read_hashtags(raw: Json, caption: str) -> tuple[str, ...]:

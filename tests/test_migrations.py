@@ -31,16 +31,16 @@ from tests.postgres_server import PostgresServer, start_server
 
 # Altering a column makes SQLite build the table anew and drop the old one with its children.
 NEXT = '''
-"""Let captions be missing. Revises: 0004"""
+"""Let captions be missing. Revises: 0005"""
 import sqlalchemy as sa
 from alembic import context, op
 
-revision, down_revision = "9999", "0004"
+revision, down_revision = "9999", "0005"
 branch_labels = depends_on = None
 
 
 def change(nullable):
-    views = context.script.get_revision("0004").module.VIEWS
+    views = context.script.get_revision("0005").module.VIEWS
     op.drop_views(views)
     with op.batch_alter_table("video") as batch:
         batch.alter_column("caption", existing_type=sa.Text(), nullable=nullable)
@@ -56,7 +56,7 @@ def downgrade():
 '''
 
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 DROPPED = {
     "feature_set": ("dim", "retired_at"),
     "run": ("retry_of_id",),
@@ -388,13 +388,34 @@ def test_a_full_catalog_loses_no_row_to_0004_and_back(url):
             name: [without_dropped(name, row) for row in rows] for name, rows in before.items()
         }
         assert searched(url) == 1
-        assert session.check(url) == []
         assert session.downgrade(url, "0003") == "0003"
         emptied = {name: dict.fromkeys(columns) for name, columns in DROPPED.items()}
         assert contents(url) == {
             name: [row | emptied.get(name, {}) for row in rows] for name, rows in before.items()
         }
         assert searched(url) == 1
+
+
+def test_a_full_catalog_loses_no_row_to_0005_and_back(url):
+    session.upgrade(url, "0004")
+    fill(url)
+    before = contents(url)
+    for _twice in range(2):
+        assert session.upgrade(url, "0005") == "0005"
+        after = contents(url)
+        assert {name: [len(rows) for rows in (after[name], before[name])] for name in before} == {
+            name: [2, 2] for name in before
+        }
+        for name, rows in before.items():
+            assert [known(row, old) for row, old in zip(after[name], rows, strict=True)] == rows
+        assert all(row["sound_id"] is None for row in after["video"])
+        assert session.check(url) == []
+        assert session.downgrade(url, "0004") == "0004"
+        assert contents(url) == before
+
+
+def known(row: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name in old}
 
 
 def test_a_revision_imports_none_of_our_code():

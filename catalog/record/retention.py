@@ -1,7 +1,7 @@
 """Remove a video or an author for good, and leave a tombstone so that nobody stores it again."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, or_, select, text, update
@@ -11,6 +11,7 @@ from catalog.errors import Busy
 from catalog.read.search import forget_deleted
 from catalog.schema.tables import (
     Account,
+    AccountObservation,
     DatasetSplit,
     Event,
     Feature,
@@ -18,6 +19,8 @@ from catalog.schema.tables import (
     ModelVersion,
     Prediction,
     RejectedRow,
+    Sound,
+    SoundObservation,
     SplitMember,
     Tombstone,
     Video,
@@ -73,6 +76,7 @@ class Purged:
     """What was removed. splits, models: frozen before, they have seen what is now gone."""
 
     n_videos: int
+    n_accounts: int
     n_observations: int
     n_features: int
     n_media: int
@@ -134,12 +138,12 @@ def purge(
     purged = _delete(session, videos)
     if purged.n_features:
         forget_deleted(session)
-    session.execute(
-        delete(Account).where(Account.platform == platform, Account.author_key.in_(author_keys))
-    )
+    purged = replace(purged, n_accounts=_delete_accounts(session, platform, author_keys))
+    _delete_lone_sounds(session)
     detail = {
         "reason": reason,
         "n_videos": purged.n_videos,
+        "n_accounts": purged.n_accounts,
         "splits": list(purged.splits),
         "models": list(purged.models),
     }
@@ -243,12 +247,41 @@ def _delete(session: Session, videos: Mapping[int, str]) -> Purged:
             session.execute(delete(entity).where(condition))
     return Purged(
         n_videos=n.get("videos", 0),
+        n_accounts=0,
         n_observations=n.get("observations", 0),
         n_features=n.get("features", 0),
         n_media=n.get("media", 0),
         n_predictions=n.get("predictions", 0),
         splits=tuple(sorted(splits)),
         models=tuple(sorted(models)),
+    )
+
+
+def _delete_accounts(session: Session, platform: str, author_keys: Collection[str]) -> int:
+    """Delete accounts with all that was seen of them; return how many there were."""
+    theirs = Account.platform == platform, Account.author_key.in_(author_keys)
+    ids = session.scalars(select(Account.id).where(*theirs)).all()
+    session.execute(delete(AccountObservation).where(AccountObservation.account_id.in_(ids)))
+    session.execute(delete(Account).where(*theirs))
+    return len(ids)
+
+
+def _delete_lone_sounds(session: Session) -> None:
+    """Delete original sounds that no video of the catalog has: by its id the author can be found.
+
+    One that is on the list to collect stays.
+    """
+    lone = (
+        select(Sound.id)
+        .where(Sound.is_original.is_not(False), Sound.wanted_at.is_(None))
+        .where(~select(Video.id).where(Video.sound_id == Sound.id).exists())
+    )
+    session.execute(
+        delete(SoundObservation).where(SoundObservation.sound_id.in_(lone)),
+        execution_options={"synchronize_session": False},
+    )
+    session.execute(
+        delete(Sound).where(Sound.id.in_(lone)), execution_options={"synchronize_session": False}
     )
 
 

@@ -5,13 +5,25 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, case, func, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from catalog.errors import BadValue, NotFound
-from catalog.facts import ObservationFacts, RejectedFacts, SightingCounts, VideoFacts
+from catalog.facts import (
+    ObservationFacts,
+    Reactions,
+    RejectedFacts,
+    SightingCounts,
+    Traits,
+)
+from catalog.record.accounts import (
+    Sightings,
+    add_account_observations,
+    add_sound_observations,
+    ensure_accounts,
+    ensure_sounds,
+)
 from catalog.schema.tables import (
-    Account,
     Hashtag,
     MediaFile,
     RejectedRow,
@@ -22,10 +34,21 @@ from catalog.schema.tables import (
     VideoHashtag,
     ViewObservation,
 )
-from catalog.schema.types import among, bulk, chunks, insert_into, plain_json, utc_now
+from catalog.schema.types import (
+    Insert,
+    among,
+    bulk,
+    chunks,
+    insert_into,
+    plain_json,
+    table_of,
+    utc_now,
+)
 from catalog.work.claims import MediaDone
 
-Sightings = Sequence[tuple[VideoFacts, ObservationFacts]]
+TRAITS = tuple(Traits.__dataclass_fields__)
+REACTIONS = tuple(Reactions.__dataclass_fields__)
+NO_TRAITS, NO_REACTIONS = Traits(), Reactions()
 
 
 class _Newest(NamedTuple):
@@ -52,6 +75,7 @@ def add_observations(
         ids[video.tiktok_id] for video, seen in batch if repeat_after or not seen.is_time_stated
     }
     before = _newest_of(session, may_repeat)
+    has_reactions = any(seen.reactions for _, seen in batch)
     rows: dict[tuple[int, Any], dict[str, Any]] = {}
     for video, seen in batch:
         video_id = ids[video.tiktok_id]
@@ -69,6 +93,9 @@ def add_observations(
             "source": seen.source,
             "run_id": run_id,
         }
+        if has_reactions:
+            reactions = seen.reactions or NO_REACTIONS
+            row |= {name: getattr(reactions, name) for name in REACTIONS}
         # The first of one moment counts, in one batch as over many.
         rows.setdefault((video_id, seen.observed_at), row)
     if not rows:
@@ -78,6 +105,8 @@ def add_observations(
     )
     ordered = [rows[key] for key in sorted(rows)]
     n_added = bulk(session, statement, ordered)
+    if has_reactions and n_added < len(ordered):
+        _fill_reactions(session, ordered)
     newest = (
         select(ViewObservation.id)
         .where(ViewObservation.video_id == Video.id)
@@ -93,6 +122,34 @@ def add_observations(
         .execution_options(synchronize_session=False)
     )
     return n_added
+
+
+def _fill_reactions(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Let observations that said nothing of likes and the like say it; what is known stays.
+
+    An export that was taken before these were kept may so be taken again.
+    """
+    observed = table_of(ViewObservation).c
+    given = [row for row in rows if any(row[name] is not None for name in REACTIONS)]
+    if not given:
+        return
+    session.connection().execute(
+        update(table_of(ViewObservation))
+        .where(
+            observed.video_id == bindparam("of_video"),
+            observed.observed_at == bindparam("at"),
+            *(observed[name].is_(None) for name in REACTIONS),
+        )
+        .values({name: bindparam(f"new_{name}") for name in REACTIONS}),
+        [
+            {
+                "of_video": row["video_id"],
+                "at": row["observed_at"],
+                **{f"new_{name}": row[name] for name in REACTIONS},
+            }
+            for row in given
+        ],
+    )
 
 
 def _is_same_count(newest: _Newest, seen: ObservationFacts) -> bool:
@@ -209,7 +266,7 @@ def _store_batch(
         batch = [(video, seen) for video, seen in batch if video.tiktok_id in known]
     if not batch:
         return SightingCounts(0, 0, 0, n_tombstoned, n_unknown)
-    ids = _upsert_videos(session, platform, batch)
+    ids = _upsert_videos(session, platform, batch, run_id)
     _bring_back(session, batch, ids)
     _link_hashtags(session, batch, ids, listing)
     new_observations = add_observations(session, batch, ids, run_id, repeat_after)
@@ -243,15 +300,23 @@ def _video_ids(session: Session, platform: str, tiktok_ids: Iterable[str]) -> di
     return dict(session.execute(wanted).all())
 
 
-def _upsert_videos(session: Session, platform: str, batch: Sightings) -> dict[str, int]:
+def _upsert_videos(
+    session: Session, platform: str, batch: Sightings, run_id: int | None
+) -> dict[str, int]:
+    """Store the videos with their accounts and sounds; return their ids by those of the site."""
     handles = {v.author_key: v.handle for v, _ in batch if v.author_key}
-    accounts = _ensure_accounts(session, platform, handles)
+    accounts = ensure_accounts(session, platform, handles)
+    heard = {v.sound.platform_id: v.sound for v, _ in batch if v.sound}
+    sounds = ensure_sounds(session, platform, heard)
+    # Most files say nothing of these, and a column more is a tenth of a row's time.
+    has_more = any(v.sound or v.traits for v, _ in batch)
     rows: dict[str, dict[str, Any]] = {}
+    derived: set[str] = set()
     for video, seen in batch:
         if not video.tiktok_id:
             raise BadValue(f"a video without an id: {video.url!r}")
         before = rows.get(video.tiktok_id, {})
-        facts = {
+        facts: dict[str, Any] = {
             "tiktok_id": video.tiktok_id,
             "platform": platform,
             "url": video.url,
@@ -263,33 +328,53 @@ def _upsert_videos(session: Session, platform: str, batch: Sightings) -> dict[st
             "height_px": video.height_px,
             "first_seen_at": min(seen.observed_at, before.get("first_seen_at", seen.observed_at)),
         }
+        if has_more:
+            traits = video.traits or NO_TRAITS
+            facts |= {name: getattr(traits, name) for name in TRAITS}
+            facts["sound_id"] = sounds[video.sound.platform_id] if video.sound else None
+        if video.posted_at is not None and not video.is_posted_at_stated:
+            if before.get("posted_at") is None:
+                derived.add(video.tiktok_id)
+            else:
+                facts["posted_at"] = None
+        elif video.posted_at is not None:
+            derived.discard(video.tiktok_id)
         rows[video.tiktok_id] = before | {
             name: fact for name, fact in facts.items() if fact is not None or name not in before
         }
-    statement = insert_into(session, Video)
-    new = statement.excluded
     # Rows in the order of their key: two writers then wait for, and never deadlock, each other.
-    bulk(
-        session,
-        statement.on_conflict_do_update(
-            index_elements=["tiktok_id", "platform"],
-            set_={
-                "url": case((new.url != "", new.url), else_=Video.url),
-                "caption": case((_says_more(new.caption), new.caption), else_=Video.caption),
-                "account_id": func.coalesce(new.account_id, Video.account_id),
-                "posted_at": func.coalesce(new.posted_at, Video.posted_at),
-                "duration_s": func.coalesce(new.duration_s, Video.duration_s),
-                "width_px": func.coalesce(new.width_px, Video.width_px),
-                "height_px": func.coalesce(new.height_px, Video.height_px),
-                "first_seen_at": case(
-                    (new.first_seen_at < Video.first_seen_at, new.first_seen_at),
-                    else_=Video.first_seen_at,
-                ),
-            },
-        ),
-        [rows[tiktok_id] for tiktok_id in sorted(rows)],
-    )
+    in_order = sorted(rows)
+    for is_derived in (False, True):
+        part = [rows[name] for name in in_order if (name in derived) == is_derived]
+        bulk(session, _upsert(session, is_derived=is_derived, has_more=has_more), part)
+    add_account_observations(session, batch, accounts, run_id)
+    add_sound_observations(session, batch, sounds, run_id)
     return _video_ids(session, platform, rows)
+
+
+def _upsert(session: Session, *, is_derived: bool, has_more: bool) -> Insert:
+    """Return the statement that adds a video, or what is new of it; None never erases anything.
+
+    is_derived: the posting times are only derived, and give way to what is there.
+    """
+    statement = insert_into(session, Video)
+    new, old = statement.excluded, table_of(Video).c
+    kept = ["account_id", "duration_s", "width_px", "height_px"]
+    kept += ["sound_id", *TRAITS] if has_more else []
+    times = (old.posted_at, new.posted_at) if is_derived else (new.posted_at, old.posted_at)
+    return statement.on_conflict_do_update(
+        index_elements=["tiktok_id", "platform"],
+        set_={
+            "url": case((new.url != "", new.url), else_=Video.url),
+            "caption": case((_says_more(new.caption), new.caption), else_=Video.caption),
+            "posted_at": func.coalesce(*times),
+            "first_seen_at": case(
+                (new.first_seen_at < Video.first_seen_at, new.first_seen_at),
+                else_=Video.first_seen_at,
+            ),
+            **{name: func.coalesce(new[name], old[name]) for name in kept},
+        },
+    )
 
 
 def _says_more(caption: ColumnElement[str]) -> ColumnElement[bool]:
@@ -314,32 +399,6 @@ def _bring_back(session: Session, batch: Sightings, ids: Mapping[str, int]) -> N
         values = {"gone_at": None, "gone_reason": None}
         is_back = update(Video).where(among(session, Video.id, back)).values(values)
         session.execute(is_back.execution_options(synchronize_session=False))
-
-
-def _ensure_accounts(
-    session: Session, platform: str, handles: Mapping[str, str | None]
-) -> dict[str, int]:
-    if not handles:
-        return {}
-    rows = [
-        {"author_key": key, "platform": platform, "handle": handle}
-        for key, handle in sorted(handles.items())
-    ]
-    statement = insert_into(session, Account)
-    handle = statement.excluded.handle
-    bulk(
-        session,
-        statement.on_conflict_do_update(
-            index_elements=["author_key", "platform"],
-            set_={"handle": handle},
-            where=handle.is_not(None) & handle.is_distinct_from(Account.handle),
-        ),
-        rows,
-    )
-    wanted = select(Account.author_key, Account.id).where(
-        among(session, Account.author_key, handles), Account.platform == platform
-    )
-    return dict(session.execute(wanted).all())
 
 
 def _link_hashtags(

@@ -22,6 +22,8 @@ FINITE = ">= 0 AND {0} < 1e12"
 # The claim query repeats these words literally, or SQLite cannot use the partial index.
 OPEN = "status IN ('pending', 'failed', 'leased')"
 HELD = "status = 'leased'"
+GIVEN = "sound_id IS NOT NULL"
+WANTED = "wanted_at IS NOT NULL"
 SLOT_HELD = "status IN ('running', 'ok', 'partial')"
 
 
@@ -54,6 +56,19 @@ def _finite(column: str) -> CheckConstraint:
 def _part(name: str, *words: str) -> CheckConstraint:
     listed = ", ".join(f"'{word}'" for word in words)
     return CheckConstraint(f"{name} IN ({listed})", name=f"{name}_known")
+
+
+def _counted(*columns: str) -> tuple[CheckConstraint, ...]:
+    return tuple(CheckConstraint(f"{name} >= 0", name=f"{name}_counted") for name in columns)
+
+
+def _seen_by() -> CheckConstraint:
+    return _part("source", "xhr", "hydration", "dom", "import")
+
+
+def _wanted_index(table: str) -> Index:
+    where = text(WANTED)
+    return Index(f"ix_{table}_wanted", "id", sqlite_where=where, postgresql_where=where)
 
 
 class Topic(Base):
@@ -91,13 +106,79 @@ class Account(Base):
     """An author, by default known only by a keyed hash, for splits that keep authors apart."""
 
     __tablename__ = "account"
-    __table_args__ = (UniqueConstraint("author_key", "platform"),)
+    __table_args__ = (UniqueConstraint("author_key", "platform"), _wanted_index("account"))
     id: Mapped[int] = mapped_column(primary_key=True)
     platform: Mapped[str] = mapped_column(String(40))
     author_key: Mapped[str] = mapped_column(String(100))
     handle: Mapped[str | None] = mapped_column(
-        String(100), comment="only where scrape.keep_handles is set"
+        String(100), comment="only where scrape.keep_handles is set, or the account is wanted"
     )
+    wanted_at: Mapped[datetime | None] = mapped_column(comment="put on the list to collect")
+    listed_at: Mapped[datetime | None] = mapped_column(comment="last complete listing of its page")
+
+
+class AccountObservation(Base):
+    """What was shown of an account, and when; NULL: not said. Rows are only ever added."""
+
+    __tablename__ = "account_observation"
+    __table_args__ = (
+        UniqueConstraint("account_id", "observed_at"),
+        *_counted("n_followers", "n_following", "n_likes", "n_posts", "bio_chars"),
+        _seen_by(),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    observed_at: Mapped[datetime]
+    n_followers: Mapped[int | None] = mapped_column(comment="sites round from 10,000 on")
+    n_following: Mapped[int | None]
+    n_likes: Mapped[int | None] = mapped_column(comment="received over all posts")
+    n_posts: Mapped[int | None]
+    is_verified: Mapped[bool | None]
+    bio_chars: Mapped[int | None] = mapped_column(comment="length of its own words, not kept")
+    region: Mapped[str | None] = mapped_column(String(20))
+    source: Mapped[str] = mapped_column(String(20))
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
+
+
+class Sound(Base):
+    """The music or the original sound of videos."""
+
+    __tablename__ = "sound"
+    __table_args__ = (
+        UniqueConstraint("platform_id", "platform"),
+        CheckConstraint("length(platform_id) > 0", name="platform_id_given"),
+        _wanted_index("sound"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    platform: Mapped[str] = mapped_column(String(40))
+    platform_id: Mapped[str] = mapped_column(String(64))
+    title: Mapped[str | None] = mapped_column(
+        String(300), comment="of an original sound only where scrape.keep_handles is set"
+    )
+    author: Mapped[str | None] = mapped_column(
+        String(200), comment="of a published piece; of an original sound nobody"
+    )
+    is_original: Mapped[bool | None]
+    duration_s: Mapped[float | None]
+    wanted_at: Mapped[datetime | None] = mapped_column(comment="put on the list to collect")
+    listed_at: Mapped[datetime | None] = mapped_column(comment="last complete listing of its page")
+
+
+class SoundObservation(Base):
+    """How many videos used a sound, and when that was shown; rows are only ever added."""
+
+    __tablename__ = "sound_observation"
+    __table_args__ = (
+        UniqueConstraint("sound_id", "observed_at"),
+        *_counted("n_videos"),
+        _seen_by(),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sound_id: Mapped[int] = mapped_column(ForeignKey("sound.id"))
+    observed_at: Mapped[datetime]
+    n_videos: Mapped[int]
+    source: Mapped[str] = mapped_column(String(20))
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
 
 
 class Video(Base):
@@ -108,6 +189,13 @@ class Video(Base):
     __table_args__ = (
         UniqueConstraint("tiktok_id", "platform"),
         CheckConstraint("length(tiktok_id) > 0", name="tiktok_id_given"),
+        *_counted("n_mentions"),
+        Index(
+            "ix_video_sound_id",
+            "sound_id",
+            sqlite_where=text(GIVEN),
+            postgresql_where=text(GIVEN),
+        ),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     tiktok_id: Mapped[str] = mapped_column(String(40))
@@ -126,6 +214,14 @@ class Video(Base):
     )
     gone_at: Mapped[datetime | None]
     gone_reason: Mapped[str | None]
+    sound_id: Mapped[int | None] = mapped_column(ForeignKey("sound.id"))
+    language: Mapped[str | None] = mapped_column(String(20), comment="of the caption")
+    region: Mapped[str | None] = mapped_column(String(20), comment="where it was posted")
+    is_ad: Mapped[bool | None] = mapped_column(comment="declared advertising or paid partnership")
+    is_duet: Mapped[bool | None]
+    is_stitch: Mapped[bool | None]
+    n_mentions: Mapped[int | None] = mapped_column(comment="accounts named in the caption")
+    wanted_at: Mapped[datetime | None] = mapped_column(comment="put on the list to collect")
 
 
 class VideoHashtag(Base):
@@ -150,7 +246,8 @@ class ViewObservation(Base):
         _finite("views_k"),
         _finite("step_k"),
         CheckConstraint("(views_k IS NULL) = (step_k IS NULL)", name="count_with_step"),
-        _part("source", "xhr", "hydration", "dom", "import"),
+        *_counted("n_likes", "n_comments", "n_shares", "n_saves"),
+        _seen_by(),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     video_id: Mapped[int] = mapped_column(ForeignKey("video.id"))
@@ -160,6 +257,10 @@ class ViewObservation(Base):
     step_k: Mapped[float | None] = mapped_column(comment="resolution shown; 0: exact")
     source: Mapped[str] = mapped_column(String(20))
     run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
+    n_likes: Mapped[int | None] = mapped_column(comment="an outcome, as all of these: no feature")
+    n_comments: Mapped[int | None]
+    n_shares: Mapped[int | None]
+    n_saves: Mapped[int | None]
 
 
 class MediaFile(Base):

@@ -13,7 +13,7 @@ from catalog.schema.session import Catalog
 from catalog.work.runs import Outcome, RunInProgress, record_run
 from scraper.browser import Browser, open_browser
 from scraper.errors import ScrapeError
-from scraper.items import Sighting
+from scraper.items import Sighting, without_names
 from scraper.politeness import Site
 from scraper.pseudonyms import author_key
 from scraper.settings import BrowserConfig
@@ -130,7 +130,7 @@ def facts_of(
         handle=sighting.handle if keep_handles else None,
         is_posted_at_stated=sighting.is_posted_at_stated,
         account=sighting.account,
-        sound=sighting.sound,
+        sound=sighting.sound if keep_handles else without_names(sighting.sound),
         traits=sighting.traits,
     )
     observation = ObservationFacts(

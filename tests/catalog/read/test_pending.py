@@ -50,7 +50,7 @@ LATER = T0 + timedelta(days=1)
 
 def stale(catalog, **options):
     with catalog.read() as session:
-        return videos_to_refresh(session, observed_before=LATER, **options)
+        return videos_to_refresh(session, observed_before=LATER, **({"unseen": False} | options))
 
 
 def test_a_video_is_stale_until_it_is_seen_again(catalog):

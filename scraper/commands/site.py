@@ -127,7 +127,7 @@ def run_scrape(
     with progress("scrape", quiet=quiet) as bar:
         return step(
             app.catalog,
-            _site(app),
+            open_site(app),
             app.settings.of(BrowserConfig),
             request,
             salt=author_salt(app),
@@ -148,7 +148,7 @@ def run_refresh(
     with progress("refresh", quiet=quiet) as bar:
         return step(
             app.catalog,
-            _site(app),
+            open_site(app),
             app.settings.of(BrowserConfig),
             request,
             salt=author_salt(app),
@@ -169,7 +169,7 @@ def run_fetch(
     with progress("fetch", quiet=quiet) as bar:
         return step(
             app.catalog,
-            _site(app),
+            open_site(app),
             app.settings.of(BrowserConfig),
             data=app.settings.data_folder,
             limits=app.settings.of(FetchConfig),
@@ -216,7 +216,11 @@ def _window(since: datetime | None, until: datetime | None) -> "Window":
     return Window(None if since is None else since.replace(tzinfo=UTC), end)
 
 
-def _site(app: App) -> "Site":
+def open_site(app: App) -> "Site":
+    """Open the site of the settings, and say what is to be known of a live one.
+
+    Raises LiveSiteRefused.
+    """
     from scraper.politeness import Site
     from scraper.settings import SiteConfig
 

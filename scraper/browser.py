@@ -31,6 +31,7 @@ from scraper.items import MAX_BODY_CHARS, Sighting
 from scraper.listing import Listing, ListingBuilder, StopReason, Window
 from scraper.page import (
     ListingPage,
+    PageFacts,
     VideoPage,
     check_bare,
     check_look,
@@ -87,12 +88,14 @@ class Browser(Protocol):
         limit: int,
         window: Window,
         keep: Callable[[Sequence[Sighting]], object],
+        keep_about: Callable[[PageFacts], object],
         on_progress: Callable[[int], object],
     ) -> Listing:
         """List up to `limit` videos of a hashtag, an account or a sound.
 
         keep gets each video once, as soon as it is known, so that a listing that is never finished
-        is not lost; on_progress gets how many there are so far.
+        is not lost; keep_about, before it, what the page says of its account or sound, if it does;
+        on_progress gets how many videos there are so far.
         """
 
     def open_video(self, tiktok_id: str) -> VideoPage:
@@ -152,6 +155,7 @@ class _Chromium:
         limit: int,
         window: Window,
         keep: Callable[[Sequence[Sighting]], object],
+        keep_about: Callable[[PageFacts], object],
         on_progress: Callable[[int], object],
     ) -> Listing:
         """Scroll until enough videos, the end, a standstill or the time limit.
@@ -164,6 +168,8 @@ class _Chromium:
         driver = self._visit(self._site.listing_url(page.kind, page.name), page.where)
 
         def take(*, is_last: bool = False) -> None:
+            if (about := builder.take_about()) is not None:
+                keep_about(about)
             found = builder.take(observed_at=datetime.now(UTC), is_last=is_last)
             if found:
                 keep(found)

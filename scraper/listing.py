@@ -89,7 +89,8 @@ class ListingBuilder:
     """
 
     def __init__(self, page: ListingPage, limit: int, window: Window = ALL) -> None:
-        self.about: PageFacts | None = None
+        self._about: PageFacts | None = None
+        self._is_about_taken = False
         self._page = page
         self._limit = limit
         self._window = window
@@ -137,7 +138,7 @@ class ListingBuilder:
         if look.hydration:
             scope = _scope(look)
             about = read_scope_facts(scope, self._page, observed_at=observed_at)
-            self.about = self.about or about
+            self._about = self._about or about
             self._add_items(read_hydrated_items(scope, observed_at=observed_at))
         for body in look.bodies:
             if any(path in body.url for path in DETAILS):
@@ -146,6 +147,13 @@ class ListingBuilder:
                 items = read_item_list(body, observed_at=observed_at)
                 self._add_items(items)
                 self._is_at_end = not items.has_more
+
+    def take_about(self) -> PageFacts | None:
+        """Return what the page says of its account or sound, the first time that it is known."""
+        if self._is_about_taken:
+            return None
+        self._is_about_taken = self._about is not None
+        return self._about
 
     def take(self, *, observed_at: datetime, is_last: bool = False) -> tuple[Sighting, ...]:
         """Return what has become ready since the last time, in page order, each video once.
@@ -179,7 +187,7 @@ class ListingBuilder:
         kept = tuple(self._ready[key] for key in self._in_page_order() if key in self._ready)
         rejected = Counter(self._rejected.values()) + self._nameless
         rejected["no_count"] += sum(card.views_text is None for card in self._lone_cards())
-        return Listing(kept, +rejected, stop_reason, self._sources, error, self.about)
+        return Listing(kept, +rejected, stop_reason, self._sources, error, self._about)
 
     def _in_page_order(self) -> list[str]:
         return [*self._by_id, *(card.tiktok_id for card in self._lone_cards())]
@@ -195,7 +203,7 @@ class ListingBuilder:
         kind = next(kind for path, kind in DETAILS.items() if path in body.url)
         if kind == self._page.kind:
             about = read_detail(answer, self._page, source="xhr", observed_at=observed_at)
-            self.about = self.about or about
+            self._about = self._about or about
 
     def _add_items(self, items: ItemList) -> None:
         for sighting in items.sightings:

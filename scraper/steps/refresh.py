@@ -224,6 +224,7 @@ class _Refresh:
             limit=LISTING_LIMIT,
             window=ALL,
             keep=self._store,
+            keep_about=lambda _about: None,
             on_progress=lambda n: self.progress.note(f"{n} videos"),
         )
         self.found["hashtags"] += 1

@@ -282,10 +282,9 @@ class _Scrape:
             limit=self.request.limit,
             window=self.request.window,
             keep=keep,
+            keep_about=lambda about: self._store_about(unit, about),
             on_progress=lambda n: self.progress.note(f"{n} videos"),
         )
-        if listing.about is not None:
-            self._store_about(unit, listing.about)
         stop = listing.stop_reason
         self.rejected.update(listing.rejected)
         self.sources.update(listing.sources)

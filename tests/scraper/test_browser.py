@@ -162,7 +162,9 @@ def ignore(_n):
 def list_all(browser, name, limit=1_000):
     """List a hashtag, or any page that is given as one."""
     page = ListingPage("hashtag", name) if isinstance(name, str) else name
-    return browser.list_page(page, limit=limit, window=ALL, keep=ignore, on_progress=ignore)
+    return browser.list_page(
+        page, limit=limit, window=ALL, keep=ignore, keep_about=ignore, on_progress=ignore
+    )
 
 
 @pytest.mark.chromium
@@ -175,6 +177,7 @@ def test_lists_every_video_of_a_hashtag_with_its_count(live, shared_browser, nam
         limit=1_000,
         window=ALL,
         keep=kept.extend,
+        keep_about=ignore,
         on_progress=progress.append,
     )
     videos = live.content.by_tag[name]
@@ -232,7 +235,15 @@ def busiest(live):
 def test_lists_every_video_of_an_account_with_what_its_page_counts(live, shared_browser):
     account = busiest(live)
     videos = live.content.by_handle[account.handle]
-    listing = list_all(shared_browser, ListingPage("account", account.handle))
+    kept = []  # what the page says of its account comes before the first video
+    listing = shared_browser.list_page(
+        ListingPage("account", account.handle),
+        limit=1_000,
+        window=ALL,
+        keep=kept.extend,
+        keep_about=kept.append,
+        on_progress=ignore,
+    )
     assert [s.tiktok_id for s in listing.sightings] == [v.tiktok_id for v in videos]
     assert (listing.stop_reason, dict(listing.rejected)) == ("end", {})
     # Its cards always show counts, which are the JSON's.
@@ -240,7 +251,7 @@ def test_lists_every_video_of_an_account_with_what_its_page_counts(live, shared_
     assert [s.display_text for s in listing.sightings] == [show_count(v.views) for v in videos]
     assert {s.handle for s in listing.sightings} == {account.handle}
     about = listing.about
-    assert about.source == "hydration"
+    assert (about, "hydration") == (kept[0], about.source)
     assert about.account.n_followers == round_count(account.followers)
     assert about.account.n_following == account.following
     assert about.account.n_posts == len(videos)
@@ -276,6 +287,7 @@ def test_an_account_is_left_where_what_follows_is_too_old(live, shared_browser):
         limit=1_000,
         window=window,
         keep=ignore,
+        keep_about=ignore,
         on_progress=ignore,
     )
     assert listing.stop_reason == "since"
@@ -400,6 +412,7 @@ def test_each_refusal_is_known_by_its_mark(shared_browser, faulty, fault, mark, 
             limit=1_000,
             window=ALL,
             keep=kept.extend,
+            keep_about=ignore,
             on_progress=ignore,
         )
         error = listing.error

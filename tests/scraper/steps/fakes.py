@@ -37,10 +37,12 @@ class FakeBrowser:
         self.is_lost = False
         self.windows = []
 
-    def list_page(self, page, *, limit, window, keep, on_progress):
+    def list_page(self, page, *, limit, window, keep, keep_about, on_progress):
         self.windows.append(window)
         on_progress(limit)
         found = self._answer(f"@{page.name}" if page.kind == "account" else page.name)
+        if getattr(found, "about", None) is not None:
+            keep_about(found.about)
         if found.sightings:
             keep(found.sightings)
         if isinstance(found, Cut):

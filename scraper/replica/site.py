@@ -157,7 +157,7 @@ class ReplicaSite:
         if match := LISTING_PATH.fullmatch(request.path):
             return "listing", self._listed_subject(match[1], request), None
         if match := ACCOUNT_PATH.fullmatch(request.path):
-            return "page", f"@{match[1]}", None
+            return "page", f"@{match[1].lower()}", None
         if match := SOUND_PATH.fullmatch(request.path):
             return "page", f"sound:{match[1]}", None
         if SOUND_DETAIL_PATH.fullmatch(request.path):
@@ -242,7 +242,7 @@ class ReplicaSite:
         return page_reply(page, cookies)
 
     def _account(self, request: Request, match: re.Match[str]) -> Reply:
-        account = self._by_handle.get(match[1])
+        account = self._by_handle.get(match[1].lower())
         detail: items.Json = {"statusCode": items.NO_SUCH_ACCOUNT, "statusMsg": ""}
         if account is not None:
             detail = self._user_detail(account, request.origin)

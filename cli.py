@@ -35,6 +35,7 @@ from model.errors import ModelError
 from scraper.errors import ScrapeError
 
 if TYPE_CHECKING:
+    from catalog.record.retention import Named
     from catalog.work.daemon import Stage
     from catalog.work.runs import Outcome
 
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 # two busy cores 17 times slower than one (measured); waiting passively costs nothing measurable.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-EXIT_INTERRUPTED = 130
+EXIT_PARTIAL, EXIT_INTERRUPTED = 4, 130
 PACKAGE_ERRORS = (CatalogError, FeatureError, ModelError, ScrapeError)
 
 
@@ -200,10 +201,10 @@ def demo(app: App, per_topic: int, as_json: bool, dry_run: bool) -> None:
 
 
 @main.command()
-@click.option("--video", "videos", multiple=True, metavar="ID", help="This video; repeatable.")
-@click.option("--author", "authors", multiple=True, metavar="NAME", help="All of this author's.")
+@click.option("--video", "videos", multiple=True, metavar="ID|URL", help="This one; repeatable.")
+@click.option("--author", "authors", multiple=True, metavar="NAME|URL", help="All of theirs.")
 @click.option("--author-key", "keys", multiple=True, help="The same, by the key in the catalog.")
-@click.option("--platform", default="tiktok", show_default=True, help="Whose ids and names.")
+@click.option("--platform", help="Whose ids and names; default: what an address says, or tiktok.")
 @click.option("--reason", default="asked for", show_default=True, help="Kept with the tombstone.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @json_option
@@ -214,7 +215,7 @@ def purge(
     videos: tuple[str, ...],
     authors: tuple[str, ...],
     keys: tuple[str, ...],
-    platform: str,
+    platform: str | None,
     reason: str,
     force: bool,
     as_json: bool,
@@ -222,34 +223,76 @@ def purge(
 ) -> None:
     """Delete videos with everything made from them, and never store them again.
 
-    Rows, media files and features go; a tombstone with the id stays, so that no scrape or import
-    brings them back. Without an option it finishes what an interrupted purge has left.
+    Rows, media files and features go, and of an author all that was seen of the account; a
+    tombstone stays, so that no scrape or import brings them back, also of what was not there. When
+    nothing of what is named is in the catalog the exit code is 1, when some of it is not, 4.
+    Without an option it finishes what an interrupted purge has left.
     """
-    from dataclasses import asdict
-
     from catalog.record import retention
+
+    named = _named(app, videos, authors, keys, platform, makes_key=not dry_run)
+    with app.catalog.read() as session:
+        found = [retention.find_to_purge(session, part) for part in named]
+    n_accounts = sum(part.n_accounts for part in found)
+    payload: dict[str, Any] = {
+        "videos": sorted(name for part in found for name in part.videos.values()),
+        "not_found": [line for part in found for line in part.missing],
+    }
+    for line in payload["not_found"]:
+        click.echo(f"viewcast: {line}", err=True)
+    if dry_run:
+        n = {"n_videos": len(payload["videos"]), "n_accounts": n_accounts}
+        emit({"dry_run": True, **n, **payload}, as_json=as_json)
+    else:
+        if not force and (payload["videos"] or n_accounts):
+            words = f"Delete {len(payload['videos'])} videos and {n_accounts} accounts for good?"
+            click.confirm(words, abort=True, err=True)
+        with app.catalog.write() as session:
+            done = [retention.purge(session, part, reason=reason) for part in named]
+        del payload["videos"]
+        payload = {**retention.sum_up(done), **payload, "n_cleaned": _clean_purged_files(app)}
+        emit(payload, as_json=as_json)
+    if payload["not_found"]:
+        is_nothing = not n_accounts and not any(part.videos for part in found)
+        raise click.exceptions.Exit(1 if is_nothing else EXIT_PARTIAL)
+
+
+def _named(
+    app: App,
+    videos: tuple[str, ...],
+    authors: tuple[str, ...],
+    keys: tuple[str, ...],
+    platform: str | None,
+    *,
+    makes_key: bool,
+) -> "list[Named]":
+    """Read what a purge names, by platform."""
+    from catalog.record.retention import Named
+    from scraper.addresses import read_account_name, read_video
     from scraper.pseudonyms import SALT_FILE, author_key, load_salt
 
+    parts: dict[str, Named] = {}
+
+    def of(name: str) -> Named:
+        return parts.setdefault(name, Named(name, {}, {}))
+
+    try:
+        for text in videos:
+            address = read_video(text, platform)
+            of(address.platform).tiktok_ids[address.name] = text
+        names = {text: read_account_name(text) for text in authors}
+    except ScrapeError as error:
+        raise click.UsageError(str(error)) from error
     settings = app.settings
     # Without a key nobody's videos can be found; one is made only for the tombstone.
     has_salt = bool(settings.author_salt) or (settings.data_folder / SALT_FILE).exists()
-    if authors and (has_salt or not dry_run):
+    if names and (has_salt or makes_key):
         salt = load_salt(settings.data_folder, settings.author_salt.get_secret_value())
-        keys += tuple(author_key(name.lstrip("@"), salt) for name in authors)
-    wanted: dict[str, Any] = {"platform": platform, "tiktok_ids": videos, "author_keys": keys}
-    with app.catalog.read() as session:
-        found = sorted(retention.videos_to_purge(session, **wanted).values())
-    if dry_run:
-        emit({"dry_run": True, "n_videos": len(found), "videos": found}, as_json=as_json)
-        return
-    if not force and (videos or keys):
-        click.confirm(f"Delete {len(found)} videos for good?", abort=True, err=True)
-    payload: dict[str, Any] = {}
-    if videos or keys:
-        with app.catalog.write() as session:
-            payload = asdict(retention.purge(session, **wanted, reason=reason))
-    payload["n_cleaned"] = _clean_purged_files(app)
-    emit(payload, as_json=as_json)
+        for text, name in names.items():
+            of(platform or "tiktok").author_keys[author_key(name, salt)] = text
+    for key in keys:
+        of(platform or "tiktok").author_keys[key] = key
+    return list(parts.values())
 
 
 def _clean_purged_files(app: App) -> int:

@@ -84,6 +84,29 @@ def tiktok_video(tiktok_id: str) -> Address:
     return Address("video", tiktok_id, url=f"https://www.tiktok.com/@/video/{tiktok_id}")
 
 
+def read_video(text: str, platform: str | None = None) -> Address:
+    """Read a video's address, or its id on a platform (None: tiktok). Raises RowRefused.
+
+    A photo post's address gives its id all the same.
+    """
+    plain = text.strip()
+    if re.search(r"[/.]", plain) is None:
+        return Address("video", read_id(plain, platform or TIKTOK), platform or TIKTOK)
+    try:
+        found = parse_address(plain)
+    except RowRefused as refusal:
+        if refusal.reason != "photo" or refusal.tiktok_id is None:
+            raise
+        return tiktok_video(refusal.tiktok_id)
+    if found.kind == "short":
+        words = f"{shown(plain)} is a short link: open it, and give the address that it leads to"
+        raise RowRefused("short_link", words)
+    if found.kind != "video":
+        words = f"{shown(plain)} is no video's address but that of: {found.kind}"
+        raise RowRefused("unknown_address", words)
+    return found
+
+
 def read_account_name(text: str) -> str:
     """Read an account's name, with or without '@', or its address. Raises RowRefused."""
     plain = text.strip()

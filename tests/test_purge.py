@@ -12,7 +12,7 @@ from catalog.schema.session import open_catalog, upgrade
 from catalog.work.claims import MediaDone
 from cli import main
 from scraper.pseudonyms import author_key, load_salt
-from tests.catalog.factories import SHA, seen, video_facts
+from tests.catalog.factories import SHA, named, seen, video_facts
 
 FIRST, SECOND = "7300000000000000001", "7300000000000000002"
 
@@ -81,7 +81,7 @@ def test_without_an_option_it_finishes_an_interrupted_purge(data: Path) -> None:
     catalog = open_catalog(f"sqlite:///{data / 'catalog.db'}")
 
     with catalog.write() as session:
-        purge(session, platform="tiktok", tiktok_ids=[FIRST], author_keys=[], reason="asked for")
+        purge(session, named([FIRST]), reason="asked for")
     catalog.close()
     assert (data / "media" / f"{FIRST}.mp4").exists()
 
@@ -89,3 +89,76 @@ def test_without_an_option_it_finishes_an_interrupted_purge(data: Path) -> None:
     assert json.loads(result.stdout)["n_cleaned"] == 1
     assert not (data / "media" / f"{FIRST}.mp4").exists()
     assert json.loads(viewcast(data, "purge", "--json").stdout)["n_cleaned"] == 0
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"https://www.tiktok.com/@somebody/video/{FIRST}",
+        f"https://www.tiktok.com/@/video/{FIRST}?lang=en",
+        f"m.tiktok.com/v/{FIRST}.html",
+        f"https://www.tiktokv.com/share/video/{FIRST}/",
+        f"https://www.tiktok.com/@somebody/photo/{FIRST}",
+        FIRST,
+    ],
+)
+def test_a_video_is_named_by_its_address(data: Path, address: str) -> None:
+    result = viewcast(data, "purge", "--force", "--video", address, "--json")
+    assert (result.exit_code, json.loads(result.stdout)["n_videos"]) == (0, 1)
+    assert videos(data) == [SECOND]
+
+
+def test_an_author_is_named_by_the_address_of_the_page(data: Path) -> None:
+    address = "https://www.tiktok.com/@bea?lang=de"
+    assert viewcast(data, "purge", "--force", "--author", address).exit_code == 0
+    assert videos(data) == [FIRST]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--video", "7300000000000000009"), "no such video of tiktok"),
+        (("--author", "nobodyknown"), "no such author of tiktok"),
+        (("--author-key", "0" * 32), "no such author of tiktok"),
+        (("--video", FIRST, "--platform", "x"), "tiktok has one: say --platform"),
+        (("--video", "https://youtu.be/inVenTed001"), "no such video of youtube"),
+    ],
+)
+@pytest.mark.parametrize("is_dry", [False, True])
+def test_nobody_believes_that_it_is_done_when_nothing_matched(
+    data: Path, words: tuple[str, ...], said: str, *, is_dry: bool
+) -> None:
+    result = viewcast(data, "purge", "--dry-run" if is_dry else "--force", *words)
+    assert (result.exit_code, said in result.stderr) == (1, True)
+    assert videos(data) == [FIRST, SECOND]
+
+
+def test_what_was_not_there_is_never_stored_but_for_an_id_of_elsewhere(data: Path) -> None:
+    viewcast(data, "purge", "--force", "--video", "7300000000000000009")
+    viewcast(data, "purge", "--force", "--video", FIRST, "--platform", "x")
+    shown = viewcast(data, "sql", "select platform, key from tombstone", "--json")
+    assert json.loads(shown.stdout)["rows"] == [
+        {"platform": "tiktok", "key": "7300000000000000009"}
+    ]
+
+
+def test_some_that_matched_and_some_that_did_not_is_a_part(data: Path) -> None:
+    words = ("--video", FIRST, "--author", "nobodyknown")
+    result = viewcast(data, "purge", "--force", *words, "--json")
+    payload = json.loads(result.stdout)
+    assert (result.exit_code, payload["n_videos"], len(payload["not_found"])) == (4, 1, 1)
+    assert "nobodyknown" in payload["not_found"][0]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("https://vm.tiktok.com/ZMinvented/", "short link"),
+        ("https://www.tiktok.com/@somebody", "that of: account"),
+        ("https://example.org/x", "no address that is known"),
+        ("73", "no video id"),
+    ],
+)
+def test_what_names_no_video_is_refused_with_what_would(data: Path, word: str, said: str) -> None:
+    result = viewcast(data, "purge", "--force", "--video", word)
+    assert (result.exit_code, said in result.stderr) == (2, True)

@@ -143,19 +143,23 @@ def _replacing(output: Path) -> Iterator[TextIO]:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["csv", "jsonl", "pairs"]),
+    type=click.Choice(["csv", "jsonl", "pairs", "facts"]),
     default="csv",
     show_default=True,
-    help='pairs: the paper\'s [{"id", "views_k"}].',
+    help='pairs: the paper\'s [{"id", "views_k"}]; facts: all that was seen, for another catalog.',
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A file; default: stdout.")
-@click.option("--keep-mentions", is_flag=True, help="Leave the @names in captions as they are.")
+@click.option("--keep-mentions", is_flag=True, help="Leave @names in captions, and handles.")
 @json_option
 @pass_app
 def export(
     app: App, format_: "Format", output: Path | None, keep_mentions: bool, as_json: bool
 ) -> None:
-    """Write every video with its newest count as CSV, JSON lines or the paper's pairs."""
+    """Write every video with its newest count as CSV, JSON lines or the paper's pairs.
+
+    With --format facts: every observation of every video, account and sound, so that `import`
+    makes the same catalog of it elsewhere.
+    """
     from catalog.read.exports import export_videos
 
     if as_json and output is None:

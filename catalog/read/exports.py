@@ -11,12 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from catalog.read.pending import SITE_PLATFORM
-from catalog.read.posts import by_video_id, hashtags_of
+from catalog.read.posts import Page, by_video_id, hashtags_of
+from catalog.record.facts_file import write_facts
 from catalog.record.sightings import NO_NAME
-from catalog.schema.tables import Account, Video, ViewObservation
+from catalog.schema.tables import Account, Sound, Video, ViewObservation
 from catalog.schema.types import chunks
 
-Format = Literal["csv", "jsonl", "pairs"]
+Format = Literal["csv", "jsonl", "pairs", "facts"]
 MENTION = re.compile(r"@[\w.-]{1,64}")
 # A spreadsheet takes a cell that begins so for a formula, and runs it.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -37,6 +38,17 @@ COLUMNS = (
     "step_k",
     "source",
     "gone_at",
+    "sound_id",
+    "language",
+    "region",
+    "is_ad",
+    "is_duet",
+    "is_stitch",
+    "n_mentions",
+    "n_likes",
+    "n_comments",
+    "n_shares",
+    "n_saves",
 )
 
 
@@ -46,15 +58,22 @@ def export_videos(
     """Write every video with its newest readable count; return how many there were.
 
     csv and jsonl have the columns of COLUMNS; `pairs` is the paper's own [{"id", "views_k"}], of
-    videos whose count is known, with the platform where it is another site's. @names in captions
-    become "@…" unless keep_mentions. In CSV a text that a spreadsheet would run as a formula gets
-    a "'" in front.
+    videos whose count is known, with the platform where it is another site's; `facts` is everything
+    that was seen, for another catalog (see catalog/record/facts_file.py). @names in captions become
+    "@…" and handles are left out unless keep_mentions. In CSV a text that a spreadsheet would run
+    as a formula gets a "'" in front.
     """
+    if format == "facts":
+        return write_facts(session, out, redact=None if keep_mentions else _without_names)
     return WRITERS[format](_rows(session, keep_mentions), out)
 
 
+def _without_names(caption: str) -> str:
+    return MENTION.sub(NO_NAME, caption)
+
+
 def _rows(session: Session, keep_mentions: bool) -> Iterator[dict[str, Any]]:
-    page = (
+    page: Page = (
         select(
             Video.id,
             Video.tiktok_id,
@@ -72,14 +91,26 @@ def _rows(session: Session, keep_mentions: bool) -> Iterator[dict[str, Any]]:
             ViewObservation.step_k,
             ViewObservation.source,
             Video.gone_at,
+            Sound.platform_id,
+            Video.language,
+            Video.region,
+            Video.is_ad,
+            Video.is_duet,
+            Video.is_stitch,
+            Video.n_mentions,
+            ViewObservation.n_likes,
+            ViewObservation.n_comments,
+            ViewObservation.n_shares,
+            ViewObservation.n_saves,
         )
         .outerjoin(Account, Account.id == Video.account_id)
+        .outerjoin(Sound, Sound.id == Video.sound_id)
         .outerjoin(ViewObservation, ViewObservation.id == Video.latest_observation_id)
     )
     for batch in chunks(by_video_id(session, page)):
         hashtags = hashtags_of(session, [row[0] for row in batch])
         for video_id, tiktok_id, platform, url, caption, *rest in batch:
-            shown = caption if keep_mentions else MENTION.sub(NO_NAME, caption)
+            shown = caption if keep_mentions else _without_names(caption)
             tags = " ".join(f"#{name}" for name in hashtags.get(video_id, ()))
             yield dict(zip(COLUMNS, (tiktok_id, platform, url, shown, tags, *rest), strict=True))
 
@@ -119,7 +150,7 @@ def _write_pairs(rows: Iterator[dict[str, Any]], out: TextIO) -> int:
     return n_rows
 
 
-WRITERS: dict[Format, Callable[[Iterator[dict[str, Any]], TextIO], int]] = {
+WRITERS: dict[str, Callable[[Iterator[dict[str, Any]], TextIO], int]] = {
     "csv": _write_csv,
     "jsonl": _write_jsonl,
     "pairs": _write_pairs,

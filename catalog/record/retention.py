@@ -94,51 +94,102 @@ class FilesLeft:
     shards: tuple[str, ...]
 
 
-def videos_to_purge(
-    session: Session, *, platform: str, tiktok_ids: Collection[str], author_keys: Collection[str]
-) -> dict[int, str]:
+@dataclass(frozen=True)
+class Named:
+    """What is to go of one platform: ids and authors' keys, each with what was typed for it."""
+
+    platform: str
+    tiktok_ids: dict[str, str]
+    author_keys: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What of it is in the catalog: videos by their key, and one line for each name that is not."""
+
+    videos: dict[int, str]
+    n_accounts: int
+    missing: tuple[str, ...]
+
+
+def find_to_purge(session: Session, named: Named) -> Found:
+    """Look up what is named, and say of the rest where it is instead."""
+    videos = _videos_of(session, named)
+    accounts = set(
+        session.scalars(
+            select(Account.author_key).where(
+                Account.platform == named.platform, Account.author_key.in_(named.author_keys)
+            )
+        )
+    )
+    lost = named.tiktok_ids.keys() - set(videos.values())
+    elsewhere = _elsewhere(session, lost)
+    missing = [
+        f"{typed}: no such video of {named.platform} is in the catalog"
+        + (f"; {' and '.join(others)} has one: say --platform" if others else "")
+        for tiktok_id, typed in named.tiktok_ids.items()
+        if tiktok_id in lost
+        for others in [elsewhere.get(tiktok_id)]
+    ]
+    missing += [
+        f"{typed}: no such author of {named.platform} is in the catalog, so nothing of theirs is"
+        for key, typed in named.author_keys.items()
+        if key not in accounts
+    ]
+    return Found(videos, len(accounts), tuple(missing))
+
+
+def _videos_of(session: Session, named: Named) -> dict[int, str]:
     """Return the videos named and those of the authors, as far as they are in the catalog."""
     wanted = (
         select(Video.id, Video.tiktok_id)
         .outerjoin(Account, Account.id == Video.account_id)
         .where(
-            Video.platform == platform,
-            or_(Video.tiktok_id.in_(tiktok_ids), Account.author_key.in_(author_keys)),
+            Video.platform == named.platform,
+            or_(Video.tiktok_id.in_(named.tiktok_ids), Account.author_key.in_(named.author_keys)),
         )
     )
     return dict(session.execute(wanted).all())
 
 
-def purge(
-    session: Session,
-    *,
-    platform: str,
-    tiktok_ids: Collection[str],
-    author_keys: Collection[str],
-    reason: str,
-) -> Purged:
+def _elsewhere(session: Session, tiktok_ids: Collection[str]) -> dict[str, list[str]]:
+    """Return the platforms that have a video of each id."""
+    found: dict[str, list[str]] = {}
+    rows = session.execute(
+        select(Video.tiktok_id, Video.platform)
+        .where(Video.tiktok_id.in_(tiktok_ids))
+        .order_by(Video.platform)
+    )
+    for tiktok_id, platform in rows:
+        found.setdefault(tiktok_id, []).append(platform)
+    return found
+
+
+def purge(session: Session, named: Named, *, reason: str) -> Purged:
     """Delete all rows of these videos and authors, and note which files are to be cleaned.
 
-    What is named but not in the catalog gets its tombstone all the same. Aggregates of past runs
-    stay. Raises Busy while a run holds a lease on one of the videos.
+    What is named but not in the catalog gets its tombstone all the same, but for an id that only
+    another platform has. Aggregates of past runs stay. Raises Busy while a run holds a lease on one
+    of the videos.
     """
     if session.get_bind().dialect.name == "sqlite":
         # Else the deleted text stays readable in the file until its page is used again.
         session.execute(text("PRAGMA secure_delete = ON"))
-    videos = videos_to_purge(
-        session, platform=platform, tiktok_ids=tiktok_ids, author_keys=author_keys
-    )
+    platform = named.platform
+    videos = _videos_of(session, named)
     _refuse_if_held(session, videos)
     files = _files_of(session, videos)
     buried: dict[tuple[str, str], dict[str, list[str]] | None]
-    buried = {("video", tiktok_id): None for tiktok_id in tiktok_ids}
-    buried |= {("author", key): None for key in author_keys}
+    lost = named.tiktok_ids.keys() - set(videos.values())
+    misnamed = _elsewhere(session, lost).keys()
+    buried = {("video", name): None for name in named.tiktok_ids if name not in misnamed}
+    buried |= {("author", key): None for key in named.author_keys}
     buried |= {("video", tiktok_id): files.get(video_id) for video_id, tiktok_id in videos.items()}
     _bury(session, platform, buried, reason)
     purged = _delete(session, videos)
     if purged.n_features:
         forget_deleted(session)
-    purged = replace(purged, n_accounts=_delete_accounts(session, platform, author_keys))
+    purged = replace(purged, n_accounts=_delete_accounts(session, platform, named.author_keys))
     _delete_lone_sounds(session)
     detail = {
         "reason": reason,
@@ -150,6 +201,18 @@ def purge(
     event = {"at": utc_now(), "run_id": None, "level": "warning", "code": "purged"}
     session.execute(insert_into(session, Event), [event | {"subject": "", "detail": detail}])
     return purged
+
+
+def sum_up(purged: Sequence[Purged]) -> dict[str, Any]:
+    """Add up what was removed of several platforms."""
+    total: dict[str, Any] = {
+        name: sum(getattr(part, name) for part in purged)
+        for name in Purged.__dataclass_fields__
+        if name.startswith("n_")
+    }
+    for name in ("splits", "models"):
+        total[name] = sorted({entry for part in purged for entry in getattr(part, name)})
+    return total
 
 
 def files_left(session: Session) -> list[FilesLeft]:

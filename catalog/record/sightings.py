@@ -107,6 +107,12 @@ def add_observations(
     n_added = bulk(session, statement, ordered)
     if has_reactions and n_added < len(ordered):
         _fill_reactions(session, ordered)
+    point_to_newest(session, set(ids.values()))
+    return n_added
+
+
+def point_to_newest(session: Session, video_ids: set[int]) -> None:
+    """Let videos know their newest readable observation; the newest of all while none is."""
     newest = (
         select(ViewObservation.id)
         .where(ViewObservation.video_id == Video.id)
@@ -117,11 +123,10 @@ def add_observations(
     )
     session.execute(
         update(Video)
-        .where(among(session, Video.id, set(ids.values())))
+        .where(among(session, Video.id, video_ids))
         .values(latest_observation_id=newest)
         .execution_options(synchronize_session=False)
     )
-    return n_added
 
 
 def _fill_reactions(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -259,7 +264,7 @@ def _store_batch(
     n_given = len(batch)
     batch = _without_tombstones(session, platform, batch)
     n_tombstoned = n_given - len(batch)
-    known = _video_ids(session, platform, [video.tiktok_id for video, _ in batch])
+    known = ids_of_videos(session, platform, [video.tiktok_id for video, _ in batch])
     n_unknown = 0
     if known_only:
         n_unknown = sum(video.tiktok_id not in known for video, _ in batch)
@@ -293,7 +298,7 @@ def _without_tombstones(session: Session, platform: str, batch: Sightings) -> Si
     ]
 
 
-def _video_ids(session: Session, platform: str, tiktok_ids: Iterable[str]) -> dict[str, int]:
+def ids_of_videos(session: Session, platform: str, tiktok_ids: Iterable[str]) -> dict[str, int]:
     wanted = select(Video.tiktok_id, Video.id).where(
         among(session, Video.tiktok_id, set(tiktok_ids)), Video.platform == platform
     )
@@ -349,7 +354,7 @@ def _upsert_videos(
         bulk(session, _upsert(session, is_derived=is_derived, has_more=has_more), part)
     add_account_observations(session, batch, accounts, run_id)
     add_sound_observations(session, batch, sounds, run_id)
-    return _video_ids(session, platform, rows)
+    return ids_of_videos(session, platform, rows)
 
 
 def _upsert(session: Session, *, is_derived: bool, has_more: bool) -> Insert:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -72,19 +72,26 @@ def bulk(session: Session, statement: Insert, rows: Sequence[Mapping[str, Any]])
         return 0
     session.flush()
     dialect = session.get_bind().dialect
-    # Names in place of positions, so that a row is its own set of parameters.
-    plain = sqlite.dialect(paramstyle="named") if dialect.name == "sqlite" else dialect
+    is_sqlite = dialect.name == "sqlite"
+    # By position where the driver can: it is quicker to bind than by name.
+    plain = sqlite.dialect(paramstyle="qmark") if is_sqlite else dialect
     compiled = statement.compile(dialect=plain, column_keys=list(rows[0]))
-    constants = {name: value for name, value in compiled.params.items() if name not in rows[0]}
-    ready = [{**constants, **row} for row in rows]
-    for name in rows[0]:
+    names = list(compiled.positiontup or ()) if is_sqlite else list(compiled.params)
+    columns: list[Iterable[Any]] = []
+    for name in names:
+        if name not in rows[0]:
+            columns.append(repeat(compiled.params[name], len(rows)))
+            continue
+        values = [row[name] for row in rows]
         change = statement.table.c[name].type.dialect_impl(dialect).bind_processor(dialect)
         if change is not None:
             # Many rows of a batch share a moment, and turning one into text is slow.
-            changed = {value: change(value) for value in {row[name] for row in rows}}
-            for row in ready:
-                row[name] = changed[row[name]]
-    return session.connection().exec_driver_sql(str(compiled), ready).rowcount
+            changed = {value: change(value) for value in {*values}}
+            values = [changed[value] for value in values]
+        columns.append(values)
+    ready: Any = zip(*columns, strict=True)
+    given = list(ready) if is_sqlite else [dict(zip(names, row, strict=True)) for row in ready]
+    return session.connection().exec_driver_sql(str(compiled), given).rowcount
 
 
 def chunks(items: Iterable[T]) -> Iterator[list[T]]:

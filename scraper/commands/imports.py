@@ -1,8 +1,10 @@
 """The command that takes what others collected: import."""
 
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from scraper.importers.video import Format
     from scraper.steps.import_ import ImportResult
 
+# Of columns that nobody reads.
+N_NAMED = 30
 FORMATS = ("ytdlp", "web", "actor", "table", "research", "pairs", "app")
 
 
@@ -30,6 +34,20 @@ FORMATS = ("ytdlp", "web", "actor", "table", "research", "pairs", "app")
     help="A table's column, such as views=plays; repeatable.",
 )
 @click.option("--locale", help="Of displayed counts such as '1,2 Mio.': de. Default: English.")
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="COLUMN",
+    help="A table's column to leave aside; repeatable.",
+)
+@click.option("--timezone", metavar="NAME", help="Of times without one: Asia/Tokyo. Default: UTC.")
+@click.option("--date-format", metavar="FORM", help="Of times in a form of their own: %d/%m/%Y.")
+@click.option("--encoding", metavar="NAME", help="Of separated text: windows-1252. Default: UTF-8.")
+@click.option(
+    "--keep-round-ids",
+    is_flag=True,
+    help="Take ids of tiktok's that end in 0000, or look otherwise as if they had been rounded.",
+)
 @click.option(
     "--observed-at",
     type=click.DateTime(),
@@ -51,6 +69,11 @@ def import_(
     platform: str | None,
     columns: tuple[str, ...],
     locale: str | None,
+    ignore: tuple[str, ...],
+    timezone: str | None,
+    date_format: str | None,
+    encoding: str | None,
+    keep_round_ids: bool,
     observed_at: datetime | None,
     media: Path | None,
     no_media: bool,
@@ -60,7 +83,8 @@ def import_(
     """Take the videos, counts and files of an export: yt-dlp, Zeeschuimer, Apify, CSV, Parquet, …
 
     PATH is a file, or a folder of yt-dlp's ID.mp4 and ID.info.json. What it is is found out. A
-    second import of the same adds nothing; a later export adds observations.
+    second import of the same adds nothing; a later export adds observations. What became of each
+    column or key is said, and kept with the run.
     """
     from catalog.console import progress
     from scraper.importers.video import ImportOptions
@@ -74,6 +98,11 @@ def import_(
         locale=locale,
         observed_at=None if observed_at is None else observed_at.replace(tzinfo=UTC),
         media=media,
+        timezone=_zone(timezone),
+        date_format=date_format,
+        encoding=encoding,
+        ignore=ignore,
+        keep_round_ids=keep_round_ids,
     )
     with progress("import", quiet=as_json) as bar:
         result = import_path(
@@ -91,7 +120,12 @@ def import_(
         )
     if not as_json and result.sample:
         click.echo(_rejected_table(result), err=True)
-    counts = {name: value for name, value in result.counts().items() if as_json or name != "sample"}
+    if not as_json:
+        click.echo(_report_text(result.report))
+    in_tables = ("sample", "report")
+    counts = {
+        name: value for name, value in result.counts().items() if as_json or name not in in_tables
+    }
     if result.outcome is None:
         emit({"dry_run": True, **counts}, as_json=as_json)
     else:
@@ -103,6 +137,32 @@ def _column(text: str) -> tuple[str, str]:
     if not (mark and field and column):
         raise click.UsageError(f"--column {text!r}: expected FIELD=COLUMN, such as views=plays")
     return field, column
+
+
+def _zone(name: str | None) -> tzinfo:
+    try:
+        return UTC if name is None else ZoneInfo(name)
+    except (ValueError, OSError, KeyError) as error:
+        raise click.UsageError(f"--timezone {name!r}: expected the like of Asia/Tokyo") from error
+
+
+def _report_text(report: Mapping[str, Any]) -> str:
+    """Lay out what became of each column or key."""
+    rows: list[list[Any]] = []
+    for row in report["fields"]:
+        n_bad = row["n_unreadable"] + row["n_contradicting"]
+        example = f"line {row['example_line']}: {row['example']}" if row["example"] else ""
+        said = [row["field"], row["from"], row["n_read"], row["n_empty"], n_bad, example]
+        rows.append(said)
+    columns = ["field", "from", "read", "empty", "unusable", "such as"]
+    lines = [table(columns, rows, title=f"{report['n_taken']} rows read")] if rows else []
+    for what, names in (("left aside", report["left_aside"]), ("ignored", report["ignored"])):
+        if names:
+            more = len(names) - N_NAMED
+            some = ", ".join(names[:N_NAMED])
+            rest = f" and {more} more (--json has all)" if more > 0 else ""
+            lines.append(f"{what}: {some}{rest}")
+    return "\n".join([*lines, *(f"note: {note}" for note in report["notes"])])
 
 
 def _rejected_table(result: "ImportResult") -> str:

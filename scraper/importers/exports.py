@@ -165,7 +165,9 @@ def read_web(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
     with naming(tiktok_id):
         stated = read_moment(_noted("timestamp_collected", row, tag), "timestamp_collected")
         found = read_item(
-            {**item, "id": tiktok_id}, source="import", observed_at=source.observed_at(stated)[0]
+            item if raw_id == tiktok_id else {**item, "id": tiktok_id},
+            source="import",
+            observed_at=source.observed_at(stated)[0],
         )
         if isinstance(found, Rejected):
             raise RowRefused(found.reason, WHY.get(found.reason, found.reason), tiktok_id)
@@ -183,8 +185,16 @@ def read_web(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
             observed_at=stated,
         )
         # The site's own reader knows its items best; only the times may come from elsewhere.
-        posted_at = made.sighting.posted_at
-        return replace(made, sighting=replace(found, posted_at=posted_at))
+        times = made.sighting
+        source.report.taken(line, [])
+        return replace(
+            made,
+            sighting=replace(
+                found,
+                posted_at=times.posted_at,
+                is_posted_at_stated=times.is_posted_at_stated,
+            ),
+        )
 
 
 def _entries(entries: Iterable[object], key: str) -> list[object]:

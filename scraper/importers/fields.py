@@ -2,7 +2,8 @@
 
 import math
 import re
-from datetime import UTC, date, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, tzinfo
 from functools import lru_cache
 
 from catalog.files import clean_text
@@ -13,7 +14,18 @@ from scraper.items import FIRST_SECOND, HANDLE, N_CACHED, check_id
 TIKTOK = "tiktok"
 PLATFORM = re.compile(r"[a-z0-9_]{1,40}")
 OTHER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-URL_ID = re.compile(r"tiktokv?\.com/(?:[^/?#\s]*/)?(video|photo|v)/([0-9]{15,20})(?![0-9])")
+URL_ID = re.compile(
+    r"tiktokv?\.com/(?:[^/?#\s]*/)?(video|photo|v|embed(?:/v[0-9])?|player/v[0-9])/"
+    r"([0-9]{15,20})(?![0-9])"
+)
+SHORT_LINK = re.compile(r"//(?:v[mt]\.tiktok\.com|(?:www\.)?tiktok\.com/t)/")
+YOUTUBE_ID = re.compile(
+    r"(?:youtu\.be/|youtube(?:-nocookie)?\.com/(?:(?:shorts|embed|live|v)/|watch\?(?:[^#\s]*&)?v=))"
+    r"([\w-]{11})(?![\w-])",
+    re.ASCII,
+)
+# A spreadsheet keeps 15 digits: of an id that it rounded, the last four of 19 are zeros.
+ROUNDED_TAIL = "0000"
 # What a spreadsheet makes of a long number: its last digits are gone for ever.
 ROUNDED_ID = re.compile(r"[0-9]+(?:[.,][0-9]*)?[eE]\+?[0-9]{1,3}|[0-9]{15,20}\.0*")
 DIGITS = re.compile(r"[0-9]{1,15}")
@@ -23,8 +35,11 @@ OTHER_FORM = re.compile(r"[0-9](?:[.,\s][0-9]|.*[^\W\d_])")
 THOUSANDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
 THOUSANDS_MARK = "views_k="
 EPOCH = re.compile(r"[0-9]{9,13}(?:\.[0-9]{1,9})?")
+DAY = re.compile(r"[0-9]{4}(?:-[0-9]{2}-[0-9]{2}|[0-9]{4})")
+DAY_NUMBER = re.compile(r"20[0-9]{2}[01][0-9][0-3][0-9]")
+HOUR_OF_FORMAT = re.compile(r"%-?[HIXcsT]")
 NEVER_BEFORE = datetime(2005, 1, 1, tzinfo=UTC)
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-"})
+MISSING = frozenset({"", "na", "n/a", "nan", "nat", "<na>", "#n/a", "\\n", "null", "none", "-"})
 MAX_HANDLE_CHARS = 100
 MAX_URL_CHARS = 2_000
 
@@ -57,16 +72,20 @@ def read_id(value: object, platform: str, *, exact_int: bool = False) -> str:
         raise RowRefused("bad_id", f"id {value!r} is a float: its last digits are lost; keep text")
     if isinstance(value, int) and not isinstance(value, bool):
         # A program that keeps numbers as floats (JavaScript, a spreadsheet) makes of a long id
-        # the nearest multiple of 1024: another video's id, or nobody's.
-        if not exact_int and 2**53 <= value < 2**63 and value % 1024 == 0:
+        # the nearest multiple of 1024: another video's id, or nobody's. Of 10,102 of tiktok's ids
+        # none is one; other sites' ids end in a number that is mostly 0.
+        if not exact_int and platform == TIKTOK and _is_rounded(value):
             raise RowRefused(
                 "bad_id", f"id {shown(value)} is a number and was rounded; ids must be text"
             )
-        value = str(value) if 0 <= value < 2**63 else shown(value)
-    if not isinstance(value, str) or is_missing(value):
+        value = str(value) if 0 <= value < 2**64 else shown(value)
+    if is_missing(value):
+        raise RowRefused("bad_id", "the row has no id")
+    if not isinstance(value, str):
         raise RowRefused("bad_id", f"id {shown(value)}: expected e.g. '7571863205253778710'")
     plain = value.strip()
-    if ROUNDED_ID.fullmatch(plain):
+    # Digits around an "e" may be the id of another site.
+    if ROUNDED_ID.fullmatch(plain) and (platform == TIKTOK or not plain.isalnum()):
         raise RowRefused(
             "bad_id",
             f"id {shown(plain)}: a spreadsheet or program made a number of it and its last digits "
@@ -79,15 +98,47 @@ def read_id(value: object, platform: str, *, exact_int: bool = False) -> str:
     return _check_tiktok_id(plain)
 
 
-def read_id_or_url(value: object, url: object, platform: str, *, exact_int: bool = False) -> str:
-    """Return an id as text; where there is none, the one that TikTok's address names.
+def _is_rounded(n: int) -> bool:
+    return 2**53 <= n < 2**63 and n % 1024 == 0
 
-    Refuses an address that names another video, or a photo post.
+
+def rounding_of(value: object) -> str | None:
+    """Say by which sign a program has rounded an id of tiktok's, None if there is none.
+
+    Of 10,102 real ids two end in 0000 and none is a multiple of 1024.
     """
-    tiktok_id = None if is_missing(value) else read_id(value, platform, exact_int=exact_int)
+    text = str(value) if isinstance(value, int) else value.strip() if isinstance(value, str) else ""
+    if len(text) != 19 or text[-1] not in "02468" or not text.isdecimal():
+        return None
+    if text.endswith(ROUNDED_TAIL):
+        return f"ends in {ROUNDED_TAIL}, as where a spreadsheet kept 15 digits"
+    if int(text) % 1024 == 0:
+        return "is a multiple of 1024, as where a program kept it as a floating-point number"
+    return None
+
+
+def read_id_or_url(value: object, url: object, platform: str, *, exact_int: bool = False) -> str:
+    """Return an id as text; where there is none, the one that the address names.
+
+    Refuses an address of tiktok's that names another video, or a photo post.
+    """
+    known = None if is_missing(value) else read_id(value, platform, exact_int=exact_int)
     if platform == TIKTOK and url is not None:
-        tiktok_id = check_url_id(url, tiktok_id)
-    return read_id(value, platform) if tiktok_id is None else tiktok_id
+        known = check_url_id(url, known)
+    elif known is None and isinstance(url, str) and (match := YOUTUBE_ID.search(url)):
+        known = match[1]
+    if known is None and not is_missing(url):
+        raise RowRefused("bad_id", f"no id in {shown(url)}: {_why_no_id(url, platform)}")
+    return read_id(value, platform) if known is None else known
+
+
+def _why_no_id(url: object, platform: str) -> str:
+    address = url if isinstance(url, str) else ""
+    if SHORT_LINK.search(address):
+        return "it is a short link, which must be resolved first"
+    if platform == TIKTOK and YOUTUBE_ID.search(address):
+        return "it is of another site: say --platform youtube"
+    return "it is no address of a video that we know"
 
 
 def check_url_id(url: object, tiktok_id: str | None) -> str | None:
@@ -107,15 +158,17 @@ def posted_by_id(tiktok_id: str) -> datetime:
     return datetime.fromtimestamp(int(tiktok_id) >> 32, UTC)
 
 
-def read_views(views: object, views_k: object, *, locale: str | None) -> tuple[str, ViewCount]:
+def read_views(
+    views: object, views_k: object, *, locale: str | None, exact: bool = False
+) -> tuple[str, ViewCount]:
     """Return the count: the displayed one, which says how exact it is, else the thousands.
 
-    Refuses a row in which the two contradict each other.
+    exact: as in read_count. Refuses a row in which the two contradict each other.
     """
     if is_missing(views) or (isinstance(views, str) and views.startswith(THOUSANDS_MARK)):
         # The second is what an export has of a count that came as thousands.
         return read_thousands(views_k)
-    text, count = read_count(views, exact=False, locale=locale)
+    text, count = read_count(views, exact=exact, locale=locale)
     if is_missing(views_k):
         return text, count
     _, thousands = read_thousands(views_k)
@@ -167,24 +220,37 @@ def read_thousands(value: object) -> tuple[str, ViewCount]:
     return f"{THOUSANDS_MARK}{value}", ViewCount(float(number), 0.0)
 
 
-def read_moment(value: object, what: str) -> datetime | None:
+@dataclass(frozen=True)
+class TimeForm:
+    """How a file writes times, where that cannot be seen: strptime's form, and the zone."""
+
+    date_format: str | None = None
+    zone: tzinfo = UTC
+
+
+USUAL_TIMES = TimeForm()
+
+
+def read_moment(value: object, what: str, form: TimeForm = USUAL_TIMES) -> datetime | None:
     """Return a moment from epoch seconds or milliseconds, ISO 8601, or a table's own type.
 
-    None if there is none. A time without a zone is UTC, as the tools that write it do mean it.
+    None if there is none. A time without a zone is UTC unless the form says another, as the tools
+    that write it do mean it. Raises RowRefused.
     """
     if is_missing(value):
         return None
     moment: datetime | None = None
     try:
         if isinstance(value, str):
-            moment = _moment_of_text(value.strip()) if len(value) <= 40 else None
+            moment = _moment_of_text(value.strip(), form) if len(value) <= 40 else None
         elif isinstance(value, datetime):
             moment = value
         elif isinstance(value, date):
-            moment = datetime(value.year, value.month, value.day, tzinfo=UTC)
+            moment = datetime(value.year, value.month, value.day, tzinfo=form.zone)
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            moment = _epoch(value)
-        moment = None if moment is None else _to_utc(moment)
+            is_day = isinstance(value, int) and DAY_NUMBER.fullmatch(str(value))
+            moment = datetime.fromisoformat(str(value)) if is_day else _epoch(value)
+        moment = None if moment is None else _to_utc(moment, form.zone)
     except (ValueError, OverflowError):
         moment = None
     if moment is None or moment < NEVER_BEFORE:
@@ -192,6 +258,19 @@ def read_moment(value: object, what: str) -> datetime | None:
             "bad_time", f"{what} {shown(value)}: expected e.g. 1608214517 or '2020-12-17T14:15:17Z'"
         )
     return moment
+
+
+def is_day_only(value: object, form: TimeForm = USUAL_TIMES) -> bool:
+    """Say whether a time that can be read has a day and no hour."""
+    if isinstance(value, str):
+        if len(value) > 12 and form.date_format is None:
+            return False
+        if DAY.fullmatch(value.strip()):
+            return True
+        return form.date_format is not None and not HOUR_OF_FORMAT.search(form.date_format)
+    if isinstance(value, int):
+        return DAY_NUMBER.fullmatch(str(value)) is not None
+    return isinstance(value, date) and not isinstance(value, datetime)
 
 
 def read_handle(value: object, platform: str) -> str | None:
@@ -230,7 +309,12 @@ def _count_of_text(text: str, exact: bool, locale: str | None) -> ViewCount:
 
 
 @lru_cache(maxsize=N_CACHED)
-def _moment_of_text(text: str) -> datetime | None:
+def _moment_of_text(text: str, form: TimeForm) -> datetime | None:
+    if form.date_format is not None:
+        try:
+            return datetime.strptime(text, form.date_format)  # noqa: DTZ007 (the zone follows)
+        except ValueError:
+            pass  # one of the forms that can be seen
     return _epoch(float(text)) if EPOCH.fullmatch(text) else datetime.fromisoformat(text)
 
 
@@ -242,10 +326,12 @@ def _epoch(number: float) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC) if FIRST_SECOND // 2 < seconds < 2**33 else None
 
 
-def _to_utc(moment: datetime) -> datetime:
+def _to_utc(moment: datetime, zone: tzinfo) -> datetime:
     if moment.tzinfo is UTC:
         return moment
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    return moment.astimezone(UTC)
 
 
 @lru_cache(maxsize=N_CACHED)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from scraper.errors import RowRefused, shown
-from scraper.items import Json, refuse_constant
+from scraper.items import Json
 
 MAX_ROW_BYTES = 8 * 1024 * 1024
 READ_BYTES = 256 * 1024
@@ -101,9 +101,12 @@ def is_lines(head: bytes) -> bool:
 
 
 def parse_row(raw: bytes) -> Json:
-    """Parse one row. Raises RowRefused for all that is not a JSON object."""
+    """Parse one row. Raises RowRefused for all that is not a JSON object.
+
+    NaN and Infinity, which Python writes for a table's gaps, are null.
+    """
     try:
-        found = json.loads(raw.decode("utf-8"), parse_constant=refuse_constant)
+        found = json.loads(raw.decode("utf-8"), parse_constant=lambda _: None)
     except UnicodeDecodeError as error:
         raise RowRefused("bad_encoding", f"not UTF-8: {error}") from error
     except RecursionError as error:

@@ -115,10 +115,11 @@ def sniff(path: Path, options: ImportOptions | None = None) -> Format:
         return "table"
     if path.name.endswith(INFO):
         return "ytdlp"
-    if is_json(path) and not options.columns and (found := _format_of_rows(path, options)):
+    is_table = bool(options.columns or options.ignore or options.encoding)
+    if is_json(path) and not is_table and (found := _format_of_rows(path, options)):
         return found
     try:
-        find_columns(header_of(path), options.columns)
+        find_columns(header_of(path, options.encoding), options.columns, options.ignore)
     except BadColumns as error:
         what = "no videos that we know" if is_json(path) else "neither JSON nor a table we know"
         raise UnknownFormat(
@@ -192,6 +193,12 @@ def _check_options(options: ImportOptions) -> None:
         read_platform(None, options.platform)
     except RowRefused as error:
         raise BadOption(error.detail) from error
+    if options.encoding is not None and not _is_encoding(options.encoding):
+        raise BadOption(f"there is no encoding {options.encoding!r}: the like of windows-1252")
+    if options.date_format is not None and not _is_date_format(options.date_format):
+        raise BadOption(
+            f"{options.date_format!r} is no form of a date: the like of '%d/%m/%Y %H:%M'"
+        )
     when = options.observed_at
     if when is not None and when.tzinfo is None:
         raise BadOption(f"{when} has no time zone: nobody knows when that was")
@@ -199,10 +206,33 @@ def _check_options(options: ImportOptions) -> None:
         raise BadOption(f"no count can have been taken on {when:%Y-%m-%d}, in the future")
 
 
+def _is_encoding(name: str) -> bool:
+    try:
+        return "a".encode(name).decode(name) == "a"
+    except (LookupError, ValueError):
+        return False
+
+
+def _is_date_format(form: str) -> bool:
+    try:
+        written = datetime(2021, 10, 25, 13, 45, 59, tzinfo=UTC).strftime(form)
+        read = datetime.strptime(written, form)  # noqa: DTZ007 (only its day is looked at)
+        return read.date().isoformat() == "2021-10-25"
+    except ValueError:
+        return False
+
+
 def _check_against_format(options: ImportOptions) -> None:
     """Refuse what would be ignored in silence."""
-    if options.columns and options.format != "table":
-        raise BadOption(f"only tables have columns to name, and this is read as {options.format}")
+    for name, value in (
+        ("columns to name", options.columns),
+        ("columns to ignore", options.ignore),
+        ("an encoding to state", options.encoding),
+    ):
+        if value and options.format != "table":
+            raise BadOption(f"only tables have {name}, and this is read as {options.format}")
+    if options.date_format is not None and options.format == "web":
+        raise BadOption("the site's own items have their times in seconds: there is no date format")
     is_tiktok = read_platform(None, options.platform) == TIKTOK
     if not is_tiktok and options.format in TIKTOK_ONLY:
         raise BadOption(
@@ -229,7 +259,7 @@ def _json_rows(
         try:
             if row.refusal is not None:
                 raise row.refusal
-            yield read(parse_row(row.raw), row.line, source)
+            yield read(options.report.watched(parse_row(row.raw)), row.line, source)
         except RowRefused as refusal:
             yield rejected(row.line, row.raw, refusal)
 

@@ -1,24 +1,38 @@
 """Read tables of any origin – CSV, TSV, Parquet, JSON objects – by the names of the columns."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from scraper.errors import BadColumns, RowRefused, UnknownFormat
-from scraper.importers.columns import find_columns
-from scraper.importers.fields import read_id_or_url, read_moment, read_platform, read_views
+from scraper.counts import ViewCount
+from scraper.errors import BadColumns, RowRefused, UnknownFormat, shown
+from scraper.importers.columns import find_columns, find_spread, plain_name
+from scraper.importers.facts import GROUPS, grouped, read_flag
+from scraper.importers.fields import (
+    TIKTOK,
+    is_missing,
+    read_handle,
+    read_id_or_url,
+    read_moment,
+    read_platform,
+    read_views,
+    rounding_of,
+)
 from scraper.importers.json_rows import is_json, parse_row, read_rows
+from scraper.importers.report import FieldCount, ImportReport
 from scraper.importers.table_files import (
     PARQUET_MARK,
     TableRow,
+    encoding_of,
     parquet_header,
     parquet_rows,
     separated_header,
     separated_rows,
 )
+from scraper.importers.table_head import Head, check_head
 from scraper.importers.video import (
     ImportedFile,
     ImportedVideo,
@@ -28,17 +42,15 @@ from scraper.importers.video import (
     naming,
     rejected,
 )
-from scraper.items import Json, find_hashtags, plain_hashtags
+from scraper.items import Json, plain_hashtags
 
-# How many rows tell what the columns are, and whether a program has rounded the ids.
+# How many rows tell what the columns are, and what is wrong with one of them as a whole.
 N_LOOKED_AT = 200
 MAX_NAMES = 1_000
-# A spreadsheet keeps 15 digits: of ids that it rounded, the last four of 19 are zeros.
-ROUNDED_TAIL = "0000"
-MAX_ROUNDED = 0.1
 NOWHERE = -1
 KINDS = ("ad", "photo", "private")
-TRUE = frozenset({"true", "1", "yes", "t"})
+GROUPED = frozenset(name for _, _, facts in GROUPS for name in facts)
+NOTHING: dict[str, Any] = {}
 # What people bring for a table that is none yet.
 NO_TABLES = {
     b"\x1f\x8b": "compressed (gzip): unpack it first",
@@ -59,7 +71,7 @@ def is_parquet(path: Path) -> bool:
         return file.read(4) == PARQUET_MARK
 
 
-def header_of(path: Path) -> list[str]:
+def header_of(path: Path, encoding: str | None = None) -> list[str]:
     """Return the names of a table's columns. Raises UnknownFormat for what is no text."""
     if is_parquet(path):
         return parquet_header(path)
@@ -70,24 +82,37 @@ def header_of(path: Path) -> list[str]:
             raise UnknownFormat(f"{path.name} is {what}")
     if not head:
         raise UnknownFormat(f"{path.name} is empty")
-    return _object_header(path) if is_json(path) else separated_header(path)
+    return _object_header(path) if is_json(path) else separated_header(path, encoding)
 
 
 def read_table(path: Path, options: ImportOptions) -> Iterator[ImportedVideo | RejectedLine]:
     """Read a table row by row. Raises BadColumns before the first."""
-    header = header_of(path)
+    header = header_of(path, options.encoding)
     try:
-        columns = find_columns(header, options.columns)
+        columns = find_columns(header, options.columns, options.ignore)
+        spread = find_spread(header, columns, options.ignore)
     except BadColumns as error:
         raise BadColumns(f"{path.name}: {error}") from error
-    is_exact = is_parquet(path)
+    report, is_exact = options.report, is_parquet(path)
+    used = {*columns.values(), *(n for places in spread.values() for n in places)}
     if is_exact:
-        rows = parquet_rows(path, columns.get("id"), {*columns.values()})
+        rows = parquet_rows(path, columns.get("id"), used)
+    elif is_json(path):
+        rows = _object_rows(path, header, report)
     else:
-        rows = _object_rows(path, header) if is_json(path) else separated_rows(path)
+        rows = separated_rows(path, options.encoding)
+        report.encoding = encoding_of(path, options.encoding)[0]
     head = list(islice(rows, N_LOOKED_AT))
-    _check_ids(path, head, columns.get("id"))
-    read = TableReader(columns, ImportedFile.of(path, options), exact_int=is_exact).read
+    try:
+        check_head(Head(header, columns, [row.cells for row in head if row.cells], options))
+    except BadColumns as error:
+        raise BadColumns(f"{path.name}: {error}") from error
+    is_ignored = {plain_name(name) for name in options.ignore}
+    unread = [name for n, name in enumerate(header) if n not in used]
+    report.ignore(name for name in unread if plain_name(name) in is_ignored)
+    report.leave(name for name in unread if plain_name(name) not in is_ignored)
+    source = ImportedFile.of(path, options)
+    read = TableReader(header, columns, spread, source, exact_int=is_exact).read
     for line, cells, raw, refusal in chain(head, rows):
         try:
             if refusal is not None:
@@ -102,12 +127,24 @@ class TableReader:
     """Read the cells of a row, whose columns are known."""
 
     def __init__(
-        self, columns: Mapping[str, int], source: ImportedFile, *, exact_int: bool = True
+        self,
+        header: Sequence[str],
+        columns: Mapping[str, int],
+        spread: Mapping[str, Sequence[int]],
+        source: ImportedFile,
+        *,
+        exact_int: bool = True,
     ) -> None:
         """Know where each field is. exact_int: whole numbers never went through a float."""
-        self._source = source
-        self._locale, self._platform = source.options.locale, source.options.platform
-        self._exact_int = exact_int
+        self._source, self._report = source, source.report
+        options = source.options
+        self._locale, self._platform = options.locale, options.platform
+        self._exact_int, self._keeps_round_ids = exact_int, options.keep_round_ids
+        self._form = options.time_form
+        counts = {name: self._report.field(name, header[n]) for name, n in columns.items()}
+        for name, places in spread.items():
+            printed = f"{header[places[0]]} … ({len(places)} columns)"
+            counts[name] = self._report.field(name, printed)
 
         def place(name: str) -> int:
             return columns.get(name, NOWHERE)
@@ -115,62 +152,112 @@ class TableReader:
         self._id, self._url, self._site = place("id"), place("url"), place("platform")
         self._views, self._views_k = place("views"), place("views_k")
         self._posted, self._when = place("posted_at"), place("observed_at")
-        self._tags, self._caption, self._author = map(place, ("hashtags", "caption", "author"))
-        self._length = place("duration_s")
-        self._width, self._height = place("width_px"), place("height_px")
-        self._kinds = [(name, columns[name]) for name in KINDS if name in columns]
+        self._author, self._step = place("author"), place("step_k")
+        # Whose cells are only counted here: they are read in ways of their own, or refuse the row.
+        self._counted = [
+            (columns[name], counts[name])
+            for name in ("id", "url", "platform", "views", "views_k", "observed_at")
+            if name in columns
+        ]
+        self._author_count, self._posted_count = counts.get("author"), counts.get("posted_at")
+        self._kinds = [(name, columns[name], counts[name]) for name in KINDS if name in columns]
+        known = source.readers
+        self._fields = [
+            (name, n, known[name], counts[name]) for name, n in columns.items() if name in known
+        ]
+        self._spread = [(name, places, counts[name]) for name, places in spread.items()]
+        self._is_grouped = any(name in columns or name in spread for name in GROUPED)
 
     def read(self, given: Sequence[object], line: int) -> ImportedVideo:
-        """Return the row's video. Raises RowRefused."""
+        """Return the row's video, and count its cells. Raises RowRefused."""
         cells = [*given, None]  # at NOWHERE, what a column that is not there holds
         platform = read_platform(cells[self._site], self._platform)
+        raw_id = _without_guard(cells[self._id])
+        if platform == TIKTOK and not self._keeps_round_ids and (sign := rounding_of(raw_id)):
+            raise RowRefused(
+                "bad_id",
+                f"id {shown(raw_id)} {sign}, and its last digits are lost; export the column as "
+                "text, or say --keep-round-ids if it is whole",
+            )
         tiktok_id = read_id_or_url(
-            _without_guard(cells[self._id]),
-            cells[self._url],
-            platform,
-            exact_int=self._exact_int,
+            raw_id, cells[self._url], platform, exact_int=self._exact_int or self._keeps_round_ids
         )
-        for reason, column in self._kinds:
-            if str(cells[column]).strip().lower() in TRUE:
+        missed: list[tuple[FieldCount, object]] = []
+        for reason, column, count in self._kinds:
+            flag = read_flag(cells[column])
+            if flag:
                 raise RowRefused(reason, f"the row says that it is {reason}", tiktok_id)
-        views, views_k = cells[self._views], cells[self._views_k]
-        tags = cells[self._tags]
+            if flag is None:
+                missed.append((count, cells[column]))
         with naming(tiktok_id):
-            return make_video(
+            values = self._values(cells, missed)
+            posted_at, is_stated = self._source.posted_at(cells[self._posted], "posted_at")
+            if posted_at is None and self._posted_count is not None:
+                missed.append((self._posted_count, cells[self._posted]))
+            author = cells[self._author]
+            if self._author_count is not None and read_handle(author, platform) is None:
+                missed.append((self._author_count, author))
+            video = make_video(
                 self._source,
                 line,
                 tiktok_id=tiktok_id,
                 platform=platform,
-                count=read_views(views, views_k, locale=self._locale),
+                count=self._count(cells, platform, values),
                 url=cells[self._url],
-                handle=cells[self._author],
-                caption=_without_mark(cells[self._caption]),
-                hashtags=read_tags(tags) if tags else (),
-                posted_at=read_moment(cells[self._posted], "posted_at"),
-                observed_at=read_moment(cells[self._when], "observed_at"),
-                duration_s=cells[self._length],
-                width_px=cells[self._width],
-                height_px=cells[self._height],
+                handle=author,
+                caption=_without_mark(values.get("caption")),
+                hashtags=values.get("hashtags", ()),
+                posted_at=posted_at,
+                is_posted_at_stated=is_stated,
+                observed_at=read_moment(cells[self._when], "observed_at", self._form),
+                duration_s=values.get("duration_s", values.get("duration_ms")),
+                width_px=values.get("width_px"),
+                height_px=values.get("height_px"),
+                author_key=values.get("author_key"),
+                **(grouped(values) if self._is_grouped else NOTHING),
             )
+        for column, count in self._counted:
+            if is_missing(cells[column]):
+                count.n_empty += 1
+        self._report.taken(line, missed)
+        return video
 
+    def _values(
+        self, cells: Sequence[object], missed: list[tuple[FieldCount, object]]
+    ) -> dict[str, Any]:
+        """Return what can be read of the fields of little weight, and note what cannot."""
+        values: dict[str, Any] = {}
+        for name, column, read, count in self._fields:
+            cell = cells[column]
+            value = None if cell is None or cell == "" else read(cell)
+            if value is None:
+                missed.append((count, cell))
+            else:
+                values[name] = value
+        for name, places, count in self._spread:
+            entries = [cell for n in places if not is_missing(cell := cells[n])]
+            if name == "mentions":
+                values[name] = len(entries)
+            elif tags := plain_hashtags(entries):
+                values[name] = tags
+            else:
+                missed.append((count, None))
+        return values
 
-def read_tags(cell: object) -> tuple[str, ...]:
-    """Return the hashtags of a cell: a list, a list as JSON, or words with whatever between."""
-    if isinstance(cell, str):
-        text = cell.strip()
-        if text.startswith("["):
-            try:
-                cell = json.loads(text)
-            except (ValueError, RecursionError):
-                cell = None
-        else:
-            return plain_hashtags(re.split(r"[\s,;|#]+", text)) if text else ()
-        if cell is None:
-            return plain_hashtags(re.findall(r"[^\s,;|#\[\]'\"]+", text))
-    if not isinstance(cell, list):
-        return ()
-    names = [tag.get("name", tag.get("title")) if isinstance(tag, dict) else tag for tag in cell]
-    return plain_hashtags(names) or find_hashtags(" ".join(str(name) for name in names)[:1_000])
+    def _count(
+        self, cells: Sequence[object], platform: str, values: Mapping[str, Any]
+    ) -> tuple[str, ViewCount]:
+        # Only tiktok's own numbers are known to be rounded.
+        text, count = read_views(
+            cells[self._views],
+            cells[self._views_k],
+            locale=self._locale,
+            exact=platform != TIKTOK,
+        )
+        if self._step != NOWHERE and "step_k" in values:
+            # An export of ours knows how exactly its count was shown.
+            count = replace(count, step_k=values["step_k"])
+        return text, count
 
 
 def _without_mark(caption: object) -> object:
@@ -188,27 +275,6 @@ def _without_guard(raw_id: object) -> object:
     return match[1] if match else raw_id
 
 
-def _check_ids(path: Path, head: Sequence[TableRow], column: int | None) -> None:
-    if column is None:
-        return
-    ids = [str(row.cells[column]).strip() for row in head if row.cells]
-    long = [text for text in ids if len(text) in (18, 19) and text.isdecimal()]
-    signs = {
-        f"end in {ROUNDED_TAIL}: a spreadsheet kept 15 digits": [
-            text for text in long if text.endswith(ROUNDED_TAIL)
-        ],
-        "are multiples of 1024: a program kept them as floating-point numbers": [
-            text for text in long if int(text) % 1024 == 0
-        ],
-    }
-    for sign, rounded in signs.items():
-        if len(rounded) >= 3 and len(rounded) > MAX_ROUNDED * len(long):
-            raise BadColumns(
-                f"{path.name}: {len(rounded)} of its first {len(long)} ids {sign} of each; "
-                "export the column as text"
-            )
-
-
 def _object_header(path: Path) -> list[str]:
     """Return the names of the columns: the keys of the first rows, each once, in order."""
     names: dict[str, None] = {}
@@ -221,8 +287,9 @@ def _object_header(path: Path) -> list[str]:
     return list(names)[:MAX_NAMES]
 
 
-def _object_rows(path: Path, header: Sequence[str]) -> Iterator[TableRow]:
+def _object_rows(path: Path, header: Sequence[str], report: ImportReport) -> Iterator[TableRow]:
     """Yield the rows; a key that one does not have is an empty cell."""
+    known = set(header)
     for row in read_rows(path):
         try:
             if row.refusal is not None:
@@ -231,6 +298,8 @@ def _object_rows(path: Path, header: Sequence[str]) -> Iterator[TableRow]:
         except RowRefused as refusal:
             yield TableRow(row.line, (), row.raw.decode("utf-8", "replace"), refusal)
         else:
+            if not known.issuperset(found):
+                report.leave(name for name in found if name not in known)
             yield TableRow(row.line, [found.get(name) for name in header], "", None)
 
 

@@ -30,19 +30,19 @@ class TableRow(NamedTuple):
     refusal: RowRefused | None
 
 
-def separated_header(path: Path) -> list[str]:
-    """Return the names of the columns."""
-    with _opened_text(path) as (_, header, _, _):
+def separated_header(path: Path, encoding: str | None = None) -> list[str]:
+    """Return the names of the columns. encoding: what the person says that it is."""
+    with _opened_text(path, encoding) as (_, header, _, _):
         return header
 
 
-def separated_rows(path: Path) -> Iterator[TableRow]:
+def separated_rows(path: Path, encoding: str | None = None) -> Iterator[TableRow]:
     """Yield the rows below the header.
 
     A row that cannot be cut into as many cells as the header has is refused, and reading goes on
     with the line after its first: a quote that is never closed takes no other row with it.
     """
-    with _opened_text(path) as (file, header, delimiter, n_lines):
+    with _opened_text(path, encoding) as (file, header, delimiter, n_lines):
         lines = _Lines(file, n_lines)
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         n_columns = len(header)
@@ -86,7 +86,7 @@ class _Lines:
         if not line:
             raise StopIteration
         if not line.isascii() and NOT_DECODED.search(line):
-            self.damage = RowRefused("bad_encoding", "not UTF-8: save the table as UTF-8")
+            self.damage = RowRefused("bad_encoding", _not_decoded(self._file.encoding))
         if len(line) >= MAX_ROW_CHARS:
             self._skip_line(line)
             line = line[:200].replace('"', "")
@@ -111,9 +111,9 @@ class _Lines:
 
 
 @contextmanager
-def _opened_text(path: Path) -> Iterator[tuple[TextIO, list[str], str, int]]:
+def _opened_text(path: Path, said: str | None) -> Iterator[tuple[TextIO, list[str], str, int]]:
     """Open a table behind its header: (file, header, delimiter, lines read)."""
-    encoding, errors = _encoding(path)
+    encoding, errors = encoding_of(path, said)
     with path.open(encoding=encoding, errors=errors, newline="") as file:
         n_lines, first, delimiter = 0, "", None
         while not first.strip() and (first := file.readline(HEAD_BYTES)):
@@ -140,7 +140,10 @@ def _fit(first: str, delimiter: str) -> tuple[int, int]:
     return n_known(cells), len(cells)
 
 
-def _encoding(path: Path) -> tuple[str, str]:
+def encoding_of(path: Path, said: str | None = None) -> tuple[str, str]:
+    """Return a table's encoding and what becomes of bytes that are none in it."""
+    if said is not None:
+        return said, "replace" if "16" in said or "32" in said else "surrogateescape"
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -150,6 +153,12 @@ def _encoding(path: Path) -> tuple[str, str]:
         if part and part.count(0) > 0.8 * len(part):
             return name, "replace"
     return "utf-8-sig", "surrogateescape"
+
+
+def _not_decoded(encoding: str) -> str:
+    if encoding.startswith("utf-8"):
+        return "not UTF-8: say which it is, such as --encoding windows-1252, or save it as UTF-8"
+    return f"not {encoding}: another --encoding?"
 
 
 def _wrong_width(n_cells: int, n_columns: int) -> RowRefused:
@@ -212,6 +221,10 @@ def _values(column: Any) -> list[object]:
     if pyarrow.types.is_timestamp(kind) and kind.unit == "ns":
         # Python counts microseconds.
         column = column.cast(pyarrow.timestamp("us", kind.tz), safe=False)
+    elif pyarrow.types.is_duration(kind) and kind.unit == "ns":
+        column = column.cast(pyarrow.duration("us"), safe=False)
+    elif pyarrow.types.is_time64(kind) and kind.unit == "ns":
+        column = column.cast(pyarrow.time64("us"), safe=False)
     try:
         values: list[object] = column.to_pylist()
     except (pyarrow.ArrowException, ValueError, OverflowError):

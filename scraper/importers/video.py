@@ -1,18 +1,23 @@
 """What an import reads and makes: its options, a row's video, a refused row, a format's mapping."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits
 from catalog.files import clean_text
 from scraper.counts import ViewCount
 from scraper.errors import RowRefused, printable
+from scraper.importers.facts import Reader, grouped, readers
 from scraper.importers.fields import (
     TIKTOK,
+    TimeForm,
+    is_day_only,
     is_missing,
     posted_by_id,
     read_count,
@@ -22,6 +27,7 @@ from scraper.importers.fields import (
     read_url,
     read_views,
 )
+from scraper.importers.report import FieldCount, ImportReport
 from scraper.items import (
     MAX_CAPTION_CHARS,
     MAX_DURATION_S,
@@ -44,6 +50,8 @@ SKIPPED_REASONS = frozenset(
 )
 # Clocks differ, and a time without its zone may be another day's.
 SLACK = timedelta(days=1)
+# No post is older than its upload, whose second is in the id; some times are given in minutes.
+BEFORE_UPLOAD = timedelta(minutes=5)
 
 # Keys that lead to a field: "views", or "stats.views" for one inside of an object. The first that
 # has a value counts.
@@ -57,7 +65,10 @@ class ImportOptions:
     format: None to find out. platform: None is what the rows say, else tiktok. columns: our
     name of a field -> the table's column. locale: of displayed counts, None is English.
     observed_at: when the counts were taken, for rows that do not say. media: a folder with
-    ID.mp4 files, at any depth.
+    ID.mp4 files, at any depth. timezone: of times without one. date_format: strptime's, of times in
+    another form than ISO 8601 and seconds. encoding: of separated text. ignore: columns of a table
+    to leave aside. keep_round_ids: take ids of tiktok's that look as if a program had rounded them.
+    report: where is counted what was read.
     """
 
     format: Format | None = None
@@ -66,6 +77,17 @@ class ImportOptions:
     locale: str | None = None
     observed_at: datetime | None = None
     media: Path | None = None
+    timezone: tzinfo = UTC
+    date_format: str | None = None
+    encoding: str | None = None
+    ignore: tuple[str, ...] = ()
+    keep_round_ids: bool = False
+    report: ImportReport = field(default_factory=ImportReport, compare=False, repr=False)
+
+    @property
+    def time_form(self) -> TimeForm:
+        """How times are written."""
+        return TimeForm(self.date_format, self.timezone)
 
 
 @dataclass(frozen=True)
@@ -89,6 +111,28 @@ class ImportedFile:
         if self.options.observed_at is not None:
             return self.options.observed_at, True
         return self.written_at, False
+
+    @property
+    def report(self) -> ImportReport:
+        """Where is counted what was read."""
+        return self.options.report
+
+    @property
+    def readers(self) -> Mapping[str, Reader]:
+        """How the value of each field is read."""
+        return readers(self.options.locale)
+
+    def posted_at(self, value: object, what: str) -> tuple[datetime | None, bool]:
+        """Return a post's time and whether the row states it; a bare day is weak.
+
+        One that cannot be read is none: an id of tiktok's tells it as well.
+        """
+        form = self.options.time_form
+        try:
+            moment = read_moment(value, what, form)
+        except RowRefused:
+            return None, False
+        return moment, moment is not None and not is_day_only(value, form)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +198,8 @@ class FieldMap:
     the same video ("same"), may also stand in for a missing id ("enough"), or is not looked at.
     exact: counts are true numbers, not rounded as the site's. views_k: only where counts may be
     given in thousands and as displayed. observed_as: what to call that time in a refusal.
-    duration_per_s: 1000 for milliseconds.
+    duration_per_s: 1000 for milliseconds. more: the paths of further fields, by the names of
+    `facts.readers`.
     """
 
     id: Paths
@@ -175,6 +220,7 @@ class FieldMap:
     width: Paths = ()
     height: Paths = ()
     refusals: tuple[Refusal, ...] = ()
+    more: Mapping[str, Paths] = field(default_factory=dict)
 
     def read(
         self,
@@ -194,34 +240,103 @@ class FieldMap:
             for refusal in self.refusals:
                 if refusal.applies(row):
                     raise RowRefused(refusal.reason, refusal.words)
-            length = read_amount(find(row, self.duration), MAX_DURATION_S * self.duration_per_s)
-            return make_video(
+            missed: list[tuple[FieldCount, object]] = []
+            posted, is_stated = source.posted_at(find(row, self.posted_at), self.posted_at[0])
+            handle = find(row, self.handle)
+            unread = set()
+            if posted is None:
+                unread.add("posted_at")
+            if read_handle(handle, platform) is None:
+                unread.add("author")
+            tags = plain_hashtags(self.hashtags(row))
+            values = self._values(row, source, missed, unread)
+            video = make_video(
                 source,
                 line,
                 tiktok_id=tiktok_id,
                 platform=platform,
-                count=self._count(row, source, has_media=media is not None),
+                count=self._count(row, source, platform, has_media=media is not None),
                 url=url,
-                handle=find(row, self.handle),
-                caption=find(row, self.caption),
-                hashtags=plain_hashtags(self.hashtags(row)),
-                posted_at=read_moment(find(row, self.posted_at), self.posted_at[0]),
-                observed_at=read_moment(find(row, self.observed_at), self.observed_as),
-                duration_s=None if length is None else length / self.duration_per_s,
-                width_px=find(row, self.width),
-                height_px=find(row, self.height),
+                handle=handle,
+                caption=values.get("caption"),
+                hashtags=tags,
+                posted_at=posted,
+                is_posted_at_stated=is_stated,
+                observed_at=read_moment(
+                    find(row, self.observed_at), self.observed_as, source.options.time_form
+                ),
+                duration_s=values.get("duration_s", values.get("duration_ms")),
+                width_px=values.get("width_px"),
+                height_px=values.get("height_px"),
                 media=media,
+                author_key=values.get("author_key"),
+                **grouped(values),
             )
+        source.report.taken(line, missed)
+        return video
+
+    @cached_property
+    def places(self) -> dict[str, tuple[Paths, str]]:
+        """Where each field is, by our names: its paths, and the same as they are printed."""
+        duration = "duration_ms" if self.duration_per_s == 1_000 else "duration_s"
+        found = {
+            "id": self.id,
+            "url": self.url,
+            "views": self.views,
+            "views_k": self.views_k,
+            "posted_at": self.posted_at,
+            "observed_at": self.observed_at,
+            "author": self.handle,
+            "caption": self.caption,
+            duration: self.duration,
+            "width_px": self.width,
+            "height_px": self.height,
+            **self.more,
+        }
+        return {name: (paths, " / ".join(paths)) for name, paths in found.items() if paths}
+
+    def _values(
+        self,
+        row: Json,
+        source: ImportedFile,
+        missed: list[tuple[FieldCount, object]],
+        unread: Collection[str],
+    ) -> dict[str, Any]:
+        """Return what can be read of the fields of little weight, and note what cannot.
+
+        unread: the others that could not be read. A field that no row has had is not counted.
+        """
+        values: dict[str, Any] = {}
+        report, known = source.report, source.readers
+        for name, (paths, printed) in self.places.items():
+            raw = find(row, paths)
+            is_there = not is_missing(raw)
+            if not is_there and name not in report.fields:
+                continue
+            count, read = report.field(name, printed), known.get(name)
+            if read is None:
+                is_read = is_there and name not in unread
+            else:
+                value = read(raw) if is_there else None
+                is_read = value is not None
+                if is_read:
+                    values[name] = value
+            if not is_read:
+                missed.append((count, raw))
+        return values
 
     def _count(
-        self, row: Json, source: ImportedFile, *, has_media: bool
+        self, row: Json, source: ImportedFile, platform: str, *, has_media: bool
     ) -> tuple[str, ViewCount | None]:
         views = find(row, self.views)
+        # Only tiktok's own counts are known to be rounded.
+        exact = self.exact or platform != TIKTOK
         if self.views_k:
-            return read_views(views, find(row, self.views_k), locale=source.options.locale)
+            thousands = find(row, self.views_k)
+            return read_views(views, thousands, locale=source.options.locale, exact=exact)
         if has_media and is_missing(views):
             return "", None
-        return read_count(views, exact=self.exact)
+        return read_count(views, exact=exact)
 
 
 def find(row: Json, paths: Paths) -> Any:
@@ -256,22 +371,36 @@ def make_video(
     caption: object = None,
     hashtags: tuple[str, ...] = (),
     posted_at: datetime | None = None,
+    is_posted_at_stated: bool = True,
     observed_at: datetime | None = None,
     duration_s: object = None,
     width_px: object = None,
     height_px: object = None,
     media: Path | None = None,
+    author_key: str | None = None,
+    account: AccountFacts | None = None,
+    sound: SoundFacts | None = None,
+    traits: Traits | None = None,
+    reactions: Reactions | None = None,
 ) -> ImportedVideo:
     """Return the video; where the row does not say when it was posted, a TikTok id does.
 
     Fields of type object are the row's own values; one that cannot be is as if not given.
+    is_posted_at_stated: False for a bare day.
     Refuses a count that was taken before the video was posted, or later than now.
     """
     words = clean_text(caption)[:MAX_CAPTION_CHARS]
-    if posted_at is None and platform == TIKTOK:
-        posted_at = posted_by_id(tiktok_id)
+    stated = posted_at
+    is_posted_at_stated &= posted_at is not None
+    contradicts = False
+    if platform == TIKTOK:
+        posted_at, is_posted_at_stated, contradicts = _posted(
+            source, posted_by_id(tiktok_id), posted_at, is_stated=is_posted_at_stated
+        )
     seen_at, is_stated = source.observed_at(observed_at)
     _check_times(source, tiktok_id, posted_at, seen_at, is_stated=is_stated)
+    if contradicts:
+        source.report.field("posted_at", "posted_at").contradicting(line, str(stated))
     display_text, views = count
     sighting = Sighting(
         tiktok_id=tiktok_id,
@@ -287,6 +416,12 @@ def make_video(
         step_k=views.step_k if views else None,
         source="import",
         observed_at=seen_at,
+        is_posted_at_stated=is_posted_at_stated,
+        author_key=author_key,
+        account=account,
+        sound=sound,
+        traits=traits,
+        reactions=reactions,
     )
     return ImportedVideo(
         sighting=sighting,
@@ -297,6 +432,27 @@ def make_video(
         is_time_stated=is_stated,
         media=media,
     )
+
+
+def _posted(
+    source: ImportedFile, uploaded: datetime, posted_at: datetime | None, *, is_stated: bool
+) -> tuple[datetime, bool, bool]:
+    """Return when a video of tiktok's was posted, whether that is stated, and if it cannot be.
+
+    A post may be later than its upload, as scheduled ones are, and never earlier; the upload is
+    then taken.
+    """
+    if posted_at is None:
+        return uploaded, False, False
+    offset = posted_at - uploaded
+    if not is_stated:
+        # A bare day, of whatever zone: the upload is the better moment in it.
+        is_later = offset > SLACK
+        return posted_at if is_later else uploaded, False, offset < -2 * SLACK
+    source.report.offsets.add(offset)
+    if offset < -BEFORE_UPLOAD or (source.report.is_shifted and offset > BEFORE_UPLOAD):
+        return uploaded, False, True
+    return posted_at, True, False
 
 
 def _check_times(

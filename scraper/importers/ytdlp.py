@@ -132,7 +132,8 @@ def _read_file(
         if true_path.stat().st_size > MAX_ROW_BYTES:
             raise RowRefused("too_large", f"{shown(name)} has more than {MAX_ROW_BYTES:,} bytes")
         raw = true_path.read_bytes()
-        return read_info(parse_row(raw), line, ImportedFile.of(true_path, options), media)
+        row = options.report.watched(parse_row(raw))
+        return read_info(row, line, ImportedFile.of(true_path, options), media)
     except RowRefused as refusal:
         named = RowRefused(refusal.reason, f"{name}: {refusal.detail}", refusal.tiktok_id)
         return rejected(line, raw or os.fsencode(name), named, name)

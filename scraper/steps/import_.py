@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from catalog.console import Progress
 from catalog.errors import NotFound
@@ -22,6 +23,7 @@ from scraper.errors import BadMedia, DownloadFailed, NoSpace, printable
 from scraper.importers.fields import TIKTOK
 from scraper.importers.media import BroughtMedia, bring_media, imported_media_path
 from scraper.importers.reading import read_path, sniff
+from scraper.importers.report import ImportReport
 from scraper.importers.video import Format, ImportedVideo, ImportOptions, RejectedLine
 from scraper.media import check_media
 from scraper.settings import FetchConfig
@@ -44,7 +46,7 @@ class ImportResult:
 
     outcome, n_new_videos, n_known_videos, n_observations: None in a dry run, which writes and
     asks nothing. rejected: rows by reason. media_failed: files by reason. sample: the first of
-    both, failures before skips.
+    both, failures before skips. report: what was done with each column or key.
     """
 
     outcome: Outcome | None
@@ -58,6 +60,7 @@ class ImportResult:
     rejected: dict[str, int]
     media_failed: dict[str, int]
     sample: tuple[RejectedLine, ...]
+    report: Mapping[str, Any]
 
     def counts(self) -> dict[str, object]:
         """Everything but the outcome, to print."""
@@ -94,7 +97,9 @@ class Tally:
             name = printable(row.media.name) if row.media else ""
             self._failed.append(RejectedLine(row.line, tiktok_id, code, message, "", name))
 
-    def result(self, found: Format, outcome: Outcome | None) -> ImportResult:
+    def result(
+        self, found: Format, outcome: Outcome | None, report: Mapping[str, Any]
+    ) -> ImportResult:
         """Sum up; outcome is None where nothing was written."""
 
         def stored(name: str) -> int | None:
@@ -112,6 +117,7 @@ class Tally:
             rejected=dict(self.rejected),
             media_failed=dict(self.media_failed),
             sample=tuple([*self._failed, *self._skipped][:N_SHOWN]),
+            report=report,
         )
 
 
@@ -153,15 +159,15 @@ def import_path(
     with_media: also bring the mp4 files, each checked like a download. dry_run: read and check
     everything, write nothing.
     """
-    options = replace(options, format=options.format or sniff(path, options))
+    options = replace(options, format=options.format or sniff(path, options), report=ImportReport())
     assert options.format is not None
     batches = _batches(read_path(path, options), with_media=with_media)
     tally = Tally()
     if dry_run:
         _try(batches, tally, progress)
-        return tally.result(options.format, None)
+        return tally.result(options.format, None, options.report.as_dict())
     name = printable(path.resolve().name)
-    params = {"path": name, "format": options.format, "with_media": with_media}
+    params = {"path": name, **_settings(options), "with_media": with_media}
     with record_run(catalog, "import", params=params, budget=NO_BUDGET) as run:
         for batch in batches:
             media = _bring(batch, data / MEDIA_FOLDER, limits or FetchConfig())
@@ -171,7 +177,26 @@ def import_path(
             progress.note(f"{tally.counts['new']} new videos")
         if not tally.counts["rows"]:
             run.failed(name, "empty", f"{name} has no row at all")
-    return tally.result(options.format, run.outcome)
+        run.note(name, "columns", options.report.as_dict())
+    return tally.result(options.format, run.outcome, options.report.as_dict())
+
+
+def _settings(options: ImportOptions) -> dict[str, object]:
+    """Return all with which the import can be repeated."""
+    when = options.observed_at
+    return {
+        "format": options.format,
+        "platform": options.platform,
+        "columns": dict(options.columns),
+        "ignore": list(options.ignore),
+        "locale": options.locale,
+        "timezone": str(options.timezone),
+        "date_format": options.date_format,
+        "encoding": options.encoding,
+        "observed_at": None if when is None else when.isoformat(),
+        "keep_round_ids": options.keep_round_ids,
+        "media": None if options.media is None else printable(options.media.name),
+    }
 
 
 def _batches(rows: Iterator[ImportedVideo | RejectedLine], *, with_media: bool) -> Iterator[_Batch]:

@@ -1,6 +1,6 @@
 """Rows for catalog tests, made the way the steps make them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
@@ -8,6 +8,7 @@ from sqlalchemy import select
 from catalog.facts import Member, ObservationFacts, VideoFacts
 from catalog.read.pending import videos_to_split
 from catalog.record.lineage import add_model_version, ensure_feature_set, freeze_split
+from catalog.record.retention import Named
 from catalog.record.sightings import store_sightings
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Video
@@ -46,6 +47,11 @@ def seen(views_k: float | None = 30.0, *, at: datetime = T0, source: str = "xhr"
     step_k = None if views_k is None else 0.1
     text = "??" if views_k is None else f"{views_k}K"
     return ObservationFacts(at, text, views_k, step_k, source)
+
+
+def named(ids: Collection[str] = (), authors: Collection[str] = (), platform: str = "tiktok"):
+    """What a purge names, each as it was typed."""
+    return Named(platform, {name: name for name in ids}, {key: key for key in authors})
 
 
 def add_videos(catalog: Catalog, n: int, *, first: int = 1) -> list[int]:

@@ -25,7 +25,7 @@ from catalog.schema.session import (
     upgrade,
 )
 from catalog.work.claims import FeatureDone, claim_features, enrol_features, finish_feature
-from tests.catalog.factories import SHA, add_feature_set, add_media, add_videos
+from tests.catalog.factories import SHA, add_feature_set, add_media, add_videos, named
 from tests.fresh_catalog import ask
 
 SAID = [
@@ -183,7 +183,7 @@ def test_a_purged_video_s_words_are_gone(catalog, four):
     assert find(catalog, secret) == [four[0]]
     with catalog.write() as session:
         tiktok_ids = ["7300000000000000001"]
-        purge(session, platform="tiktok", tiktok_ids=tiktok_ids, author_keys=[], reason="asked")
+        purge(session, named(tiktok_ids), reason="asked")
     assert find(catalog, secret) == []
     assert find(catalog, "dog") == [four[1]]
     if path is not None:

@@ -7,11 +7,11 @@ from catalog.facts import PredictionFacts
 from catalog.record.lineage import store_predictions
 from catalog.record.retention import (
     files_left,
+    find_to_purge,
     mark_clean,
     move_rows,
     purge,
     rows_in_shard,
-    videos_to_purge,
 )
 from catalog.schema.tables import Base
 from catalog.work.claims import claim_media, enrol_media
@@ -24,6 +24,7 @@ from tests.catalog.factories import (
     add_model,
     add_split,
     add_videos,
+    named,
 )
 from tests.fresh_catalog import ask
 
@@ -37,13 +38,7 @@ OF_A_VIDEO = [
 
 def remove(catalog, *tiktok_ids, authors=()):
     with catalog.write() as session:
-        return purge(
-            session,
-            platform="tiktok",
-            tiktok_ids=tiktok_ids,
-            author_keys=authors,
-            reason="asked for",
-        )
+        return purge(session, named(tiktok_ids, authors), reason="asked for")
 
 
 def rows_of(catalog, video_id):
@@ -93,8 +88,9 @@ def test_all_rows_of_a_video_go_and_those_of_others_stay(catalog):
 def test_an_author_goes_with_all_videos(catalog):
     add_videos(catalog, 11)  # the author's key is the id's last digit: 1 and 11 are of one
     with catalog.read() as session:
-        found = videos_to_purge(session, platform="tiktok", tiktok_ids=[], author_keys=["author-1"])
-    assert sorted(found.values()) == [FIRST, "7300000000000000011"]
+        found = find_to_purge(session, named(authors=["author-1"]))
+    assert (found.n_accounts, found.missing) == (1, ())
+    assert sorted(found.videos.values()) == [FIRST, "7300000000000000011"]
     assert remove(catalog, authors=["author-1"]).n_videos == 2
     assert ask(catalog, "SELECT COUNT(*) FROM account WHERE author_key = 'author-1'") == [(0,)]
     kinds = ask(catalog, "SELECT kind, COUNT(*) FROM tombstone GROUP BY kind ORDER BY kind")

@@ -40,6 +40,7 @@ from tests.catalog.factories import (
     add_model,
     add_split,
     add_videos,
+    named,
     seen,
     video_facts,
 )
@@ -372,13 +373,7 @@ def test_a_purged_video_or_author_is_not_stored_again(catalog):
     hers = video_facts("7301234567890123458", author_key="author-b")
     store_all(catalog, (mine, seen()))
     with catalog.write() as session:
-        purge(
-            session,
-            platform="tiktok",
-            tiktok_ids=[ID],
-            author_keys=["author-b"],
-            reason="asked for",
-        )
+        purge(session, named([ID], ["author-b"]), reason="asked for")
     counts = store_all(catalog, (mine, seen()), (hers, seen()))
     assert (counts.tombstoned, counts.new_videos) == (2, 0)
     assert ask(catalog, "SELECT COUNT(*) FROM video") == [(0,)]

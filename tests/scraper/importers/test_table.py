@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from scraper.errors import BadColumns, ImportRefused, UnknownFormat
+from scraper.importers.facts import read_tags
 from scraper.importers.reading import read_path
-from scraper.importers.table import read_tags
 from scraper.importers.video import ImportOptions
 from tests.scraper.importers.rows import FIRST_ID, WRITTEN_AT, tiktok_id
 

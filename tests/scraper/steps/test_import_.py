@@ -14,6 +14,7 @@ from scraper.pseudonyms import author_key
 from scraper.settings import FetchConfig
 from scraper.steps import import_
 from scraper.steps.import_ import import_path
+from tests.catalog.factories import named
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.scraper.importers.rows import actor_item, info, make_clip, tiktok_id
 
@@ -203,7 +204,7 @@ def test_rows_are_stored_in_batches(catalog, folder, monkeypatch):
 def test_what_was_purged_does_not_come_back(catalog, folder):
     path = write(folder, [actor_item(), actor_item(1)])
     with catalog.write() as session:
-        purge(session, platform="tiktok", tiktok_ids=[tiktok_id()], author_keys=[], reason="asked")
+        purge(session, named([tiktok_id()]), reason="asked")
 
     result = bring(catalog, path)
 
@@ -291,7 +292,7 @@ def test_a_file_that_was_in_place_before_its_note_is_noted(catalog, packed, tmp_
 @pytest.mark.ffmpeg
 def test_no_file_comes_back_for_what_was_purged(catalog, packed, tmp_path):
     with catalog.write() as session:
-        purge(session, platform="tiktok", tiktok_ids=[tiktok_id()], author_keys=[], reason="asked")
+        purge(session, named([tiktok_id()]), reason="asked")
 
     result = bring(catalog, packed, data=tmp_path / "data")
 

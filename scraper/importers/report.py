@@ -1,0 +1,227 @@
+"""Count what an import does with each column or key: read, empty, unreadable, or left aside."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from scraper.errors import one_line, shown
+from scraper.importers.fields import is_missing
+
+MAX_NAMES = 200
+# The first rows of a JSON file are watched for keys that nobody reads, then one in so many.
+N_WATCHED, WATCH_EVERY = 200, 16
+MAX_WATCHED_DEPTH = 4
+# A time zone is at most so far from UTC; a stated time lies seconds behind its upload, or exactly
+# as many half hours off as nobody thought of its zone.
+MAX_ZONE = timedelta(hours=14)
+HALF_HOUR = timedelta(minutes=30)
+NEAR = timedelta(minutes=2)
+MIN_SHIFTED, MOST_SHIFTED = 3, 0.9
+ZONES = {-8.0: "America/Los_Angeles", -5.0: "America/New_York", 1.0: "Europe/Berlin"}
+ZONES |= {5.5: "Asia/Kolkata", 7.0: "Asia/Jakarta", 8.0: "Asia/Shanghai", 9.0: "Asia/Tokyo"}
+
+
+@dataclass(slots=True)
+class FieldCount:
+    """What became of one field's cells in the rows taken, beside those that were read.
+
+    source: its column, or the keys it is looked for under. contradicting: could be read, and
+    cannot be. example: the first cell that was not taken, with its line.
+    """
+
+    source: str
+    n_empty: int = 0
+    n_unreadable: int = 0
+    n_contradicting: int = 0
+    example: tuple[int, str] | None = None
+
+    def unreadable(self, line: int, cell: object) -> None:
+        """Count a cell that is there, and is nothing that the field can be."""
+        self.n_unreadable += 1
+        self.example = self.example or (line, one_line(shown(cell)))
+
+    def contradicting(self, line: int, cell: object) -> None:
+        """Count a cell that says what cannot be."""
+        self.n_contradicting += 1
+        self.example = self.example or (line, one_line(shown(cell)))
+
+
+class Offsets:
+    """By how many half hours the stated times of posts differ from the uploads in their ids."""
+
+    def __init__(self) -> None:
+        """Begin with no row."""
+        self.n = 0
+        self._by_half_hour = Counter[int]()
+
+    def add(self, offset: timedelta) -> None:
+        """Count one post: stated minus uploaded."""
+        self.n += 1
+        if -MAX_ZONE <= offset <= MAX_ZONE:
+            steps = round(offset / HALF_HOUR)
+            if abs(offset - steps * HALF_HOUR) <= NEAR:
+                self._by_half_hour[steps] += 1
+
+    def zone_error(self) -> str | None:
+        """Name the offset that nearly all posts have, as a forgotten time zone makes; else None.
+
+        Two offsets an hour apart are one zone and its summer time.
+        """
+        common = [steps for steps, _ in self._by_half_hour.most_common(2)]
+        if not common or self.n < MIN_SHIFTED:
+            return None
+        if len(common) == 2 and abs(common[0] - common[1]) != 2:
+            common.pop()
+        n_shifted = sum(self._by_half_hour[steps] for steps in common)
+        if common[0] == 0 or n_shifted < MOST_SHIFTED * self.n:
+            return None
+        hours = sorted(steps / 2 for steps in common)
+        zone = ZONES.get(hours[0], f"Etc/GMT{-hours[0]:+.0f}" if hours[0] % 1 == 0 else "its name")
+        said = " or ".join(map(_clock, hours))
+        return (
+            f"{n_shifted} of {self.n} stated times lie {said} h from the upload in the video's id, "
+            f"an error of the time zone: say --timezone, such as {zone}"
+        )
+
+
+class ImportReport:
+    """What an import did with every column or key that it met; its memory is bounded."""
+
+    def __init__(self) -> None:
+        """Begin with nothing read."""
+        self.n_taken = 0
+        self.fields: dict[str, FieldCount] = {}
+        self.offsets = Offsets()
+        self.encoding: str | None = None
+        # Set where the first rows show an error of the time zone: no stated time is then taken.
+        self.is_shifted = False
+        self._ignored: list[str] = []
+        self._left: dict[str, None] = {}
+        self._read: set[str] = set()
+        self._top: set[str] = set()
+        self._notes: list[str] = []
+        self._has_more_names = False
+        self._n_rows = 0
+
+    def field(self, name: str, source: str) -> FieldCount:
+        """Return the counts of one of our fields; source: its column or keys."""
+        count = self.fields.get(name)
+        if count is None:
+            # In the rows before, nobody had it.
+            count = self.fields[name] = FieldCount(source, n_empty=self.n_taken)
+        return count
+
+    def taken(self, line: int, missed: Iterable[tuple[FieldCount, object]]) -> None:
+        """Count a row that gave a video; missed: its cells that gave nothing, each of its field."""
+        self.n_taken += 1
+        for count, cell in missed:
+            if is_missing(cell) or cell in ([], {}, "[]"):
+                count.n_empty += 1
+            else:
+                count.unreadable(line, cell)
+
+    def ignore(self, names: Iterable[str]) -> None:
+        """Note columns that the person wants to be left aside."""
+        self._ignored += names
+
+    def leave(self, names: Iterable[str]) -> None:
+        """Note columns or keys that hold something and are read by nobody."""
+        for name in names:
+            if len(self._left) >= MAX_NAMES and name not in self._left:
+                self._has_more_names = True
+                return
+            self._left[one_line(name)] = None
+
+    def note(self, text: str) -> None:
+        """Say something of the file as a whole, once."""
+        if text not in self._notes:
+            self._notes.append(text)
+
+    def watched(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a row of JSON that notes which of its keys are read, or the row itself."""
+        self._n_rows += 1
+        is_looked_at = self._n_rows <= N_WATCHED or self._n_rows % WATCH_EVERY == 0
+        if not is_looked_at and self._top.issuperset(row):
+            return row
+        if len(self._top) < 10 * MAX_NAMES:
+            self._top.update(row)
+        return _Watched(row, "", self, MAX_WATCHED_DEPTH)
+
+    def met(self, name: str) -> None:
+        """Note that a key was asked for, whether or not the row has it."""
+        self._read.add(name)
+
+    def has(self, name: str) -> None:
+        """Note a key that a row has; if it is never asked for, it is left aside."""
+        if name not in self._left and name not in self._read:
+            self.leave([name])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it all as plain JSON."""
+        zone_error = self.offsets.zone_error()
+        if zone_error and self.is_shifted:
+            zone_error += "; the ids' times were taken instead"
+        left = {self._outermost(name): None for name in self._left if name not in self._read}
+        return {
+            "n_taken": self.n_taken,
+            "encoding": self.encoding,
+            "fields": [self._row(name, count) for name, count in self.fields.items()],
+            "left_aside": list(left),
+            "left_aside_capped": self._has_more_names,
+            "ignored": self._ignored,
+            "notes": [*self._notes, *([zone_error] if zone_error else [])],
+        }
+
+    def _outermost(self, name: str) -> str:
+        """Return the object that a key lies in where nobody looked into it, else the key."""
+        parts = name.split(".")
+        outer = (".".join(parts[:n]) for n in range(1, len(parts)))
+        return next((part for part in outer if self._top and part not in self._read), name)
+
+    def _row(self, name: str, count: FieldCount) -> dict[str, Any]:
+        n_not = count.n_empty + count.n_unreadable + count.n_contradicting
+        line, cell = count.example or (None, None)
+        return {
+            "field": name,
+            "from": count.source,
+            "n_read": self.n_taken - n_not,
+            "n_empty": count.n_empty,
+            "n_unreadable": count.n_unreadable,
+            "n_contradicting": count.n_contradicting,
+            "example_line": line,
+            "example": cell,
+        }
+
+
+class _Watched(dict[str, Any]):
+    """An object of JSON that notes which of its keys are asked for, and in the objects in it."""
+
+    def __init__(
+        self, row: Mapping[str, Any], prefix: str, report: ImportReport, depth: int
+    ) -> None:
+        super().__init__(row)
+        self._prefix, self._report = prefix, report
+        for name, value in row.items():
+            if isinstance(value, dict) and value and depth:
+                dict.__setitem__(self, name, _Watched(value, f"{prefix}{name}.", report, depth - 1))
+            elif value is not None and value not in ("", [], {}):
+                report.has(prefix + name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self._report.met(self._prefix + name)
+        return super().get(name, default)
+
+    def __getitem__(self, name: str) -> Any:
+        self._report.met(self._prefix + name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        self._report.met(f"{self._prefix}{name}")
+        return super().__contains__(name)
+
+
+def _clock(hours: float) -> str:
+    whole, part = divmod(abs(hours), 1)
+    return f"{'-' if hours < 0 else '+'}{whole:.0f}:{part * 60:02.0f}"

@@ -239,7 +239,8 @@ def open_site(app: App) -> "Site":
     "faults",
     multiple=True,
     metavar="TAG=NAME[:NUMBER]",
-    help="Let a hashtag misbehave, such as sports=captcha; repeatable; 'TAG=?' lists the names.",
+    help="Let a hashtag misbehave, such as sports=captcha, or @NAME or sound:ID; repeatable; "
+    "'TAG=?' lists the names.",
 )
 @click.option("--day", default=0.0, help="Days since the site's snapshot, when it starts.")
 @click.option("--days-per-s", default=0.0, help="Days that pass in a second; counts grow.")

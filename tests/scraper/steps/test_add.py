@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from catalog.record.retention import purge
+from catalog.record.retention import Named, purge
 from scraper.address_lists import AddressList, ListedText
 from scraper.errors import RowRefused
 from scraper.pseudonyms import author_key
@@ -109,7 +109,7 @@ def test_what_was_purged_is_told_and_does_not_come_back(catalog):
     add_all(catalog, *ALL)
     key = author_key("some.body", SALT)
     with catalog.write() as session:
-        purge(session, platform="tiktok", tiktok_ids=[ID], author_keys=[key], reason="asked")
+        purge(session, Named("tiktok", {ID: ID}, {key: "some.body"}), reason="asked")
 
     again = add_all(catalog, *ALL)
 

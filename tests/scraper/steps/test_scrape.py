@@ -7,7 +7,7 @@ import pytest
 from catalog.console import Silent
 from catalog.facts import AccountFacts, SoundFacts
 from catalog.record.accounts import want_accounts, want_sounds
-from catalog.record.retention import purge
+from catalog.record.retention import Named, purge
 from catalog.record.site_days import pages_today, pause_of, set_pause
 from scraper.errors import (
     Blocked,
@@ -346,7 +346,7 @@ def test_an_account_is_not_named_in_the_journal_or_the_pauses(catalog):
 def test_a_purged_account_is_not_visited(catalog):
     key = author_key("somebody", b"salt")
     with catalog.write() as session:
-        purge(session, platform="tiktok", tiktok_ids=[], author_keys=[key], reason="asked")
+        purge(session, Named("tiktok", {}, {key: "somebody"}), reason="asked")
 
     assert plan_scrape(catalog, ScrapeRequest(limit=1, sounds=[]), salt=b"salt") == []
     result = scrape_with(catalog, {}, accounts=["somebody"])

@@ -236,13 +236,16 @@ def check_code(code: object) -> None:
 def read_scope_facts(scope: Json, page: ListingPage, *, observed_at: datetime) -> PageFacts | None:
     """Read what a page's own data say of its account or sound; None where they say nothing.
 
-    Raises NoSuchAccount, NoSuchSound, PrivateAccount.
+    Raises Blocked, NoSuchAccount, NoSuchSound, PrivateAccount.
     """
     if page.kind == "hashtag":
         return None
     name = "webapp.user-detail" if page.kind == "account" else "webapp.music-detail"
     detail = child(scope, name)
-    check_code(detail.get("statusCode", 0))
+    code = detail.get("statusCode", 0)
+    if code == CAPTCHA_STATUS:
+        raise Blocked(f"{page.where} asks for a captcha (status {code})", mark="captcha")
+    check_code(code)
     return read_detail(detail, page, source="hydration", observed_at=observed_at)
 
 

@@ -22,7 +22,7 @@ from catalog.record.accounts import (
 )
 from catalog.record.sightings import add_topics, mark_listed, store_sightings
 from catalog.schema.session import Catalog
-from catalog.work.runs import Outcome, RunInProgress, record_run
+from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from scraper.browser import Browser, open_browser
 from scraper.errors import NoSuchAccount, NoSuchSound, PrivateAccount, ScrapeError
 from scraper.items import Sighting, without_names
@@ -35,6 +35,8 @@ from scraper.steps.pauses import OpenBrowser, Stop, Visits, browse, require_open
 
 # How a listing that saw all there was to see ends; after any other end it is tried again soon.
 COMPLETE = frozenset({"limit", "since", "end", "stalled"})
+# Of a list of accounts and sounds many may be gone, which says nothing of the others.
+LIST_BUDGET = FailureBudget(min_failures=20, max_fraction=0.5)
 # Two hashtags that list one video minutes apart, or a listing begun anew, say nothing new of it.
 REPEAT_AFTER = timedelta(hours=1)
 
@@ -144,7 +146,8 @@ def scrape(
     for name, moment in asdict(request.window).items():
         if moment is not None:
             params[name] = moment.isoformat()
-    with record_run(catalog, "scrape", params=params, parent_id=parent_id) as run:
+    budget = LIST_BUDGET if any(unit.page.kind != "hashtag" for unit in todo) else None
+    with record_run(catalog, "scrape", params=params, parent_id=parent_id, budget=budget) as run:
         run.expect(len(todo))
         progress.expect(len(todo))
         visits = Visits(catalog, site, run)

@@ -276,6 +276,59 @@ def test_lists_every_video_of_a_sound_with_how_many_use_it(live, shared_browser,
     assert {s.sound.platform_id for s in listing.sightings} == {name}
 
 
+@pytest.fixture
+def struck(live):
+    """Lets the busiest account or the most used sound misbehave, for one test."""
+    pages = []
+
+    def strike(kind, fault):
+        name = busiest(live).handle
+        if kind == "sound":
+            name = max(live.content.by_sound, key=lambda n: len(live.content.by_sound[n]))
+        page = ListingPage(kind, name)
+        subject = f"@{name}" if kind == "account" else f"sound:{name}"
+        pages.append(subject)
+        live.site.set_fault(subject, fault)
+        return page
+
+    yield strike
+    for subject in pages:
+        live.site.set_fault(subject, None)
+
+
+@pytest.mark.chromium
+@pytest.mark.parametrize("kind", ["account", "sound"])
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("empty_body:0", Blocked),
+        ("captcha:0", Blocked),
+        ("login_wall", Blocked),
+        ("forbidden", Blocked),
+        ("rate_limit:30,after=0", Blocked),
+        ("server_error", SiteFailed),
+        ("waf_wait", Blocked),
+        ("no_such_hashtag", (NoSuchAccount, NoSuchSound)),
+    ],
+)
+def test_a_page_of_an_account_or_a_sound_that_refuses_is_known_for_it(
+    shared_browser, struck, kind, fault, error
+):
+    with pytest.raises(error):
+        list_all(shared_browser, struck(kind, fault))
+
+
+@pytest.mark.chromium
+def test_an_accounts_page_is_read_from_what_there_is(live, shared_browser, struck):
+    videos = live.content.by_handle[busiest(live).handle]
+    for fault, source in (("dom_only", "dom"), ("hydration_only", "hydration")):
+        listing = list_all(shared_browser, struck("account", fault))
+        assert listing.sources == {source: len(videos)}
+        assert listing.about.account.n_posts == len(videos)
+    for sighting, video in zip(listing.sightings, videos, strict=True):
+        assert (sighting.tiktok_id, sighting.handle) == (video.tiktok_id, video.handle)
+
+
 @pytest.mark.chromium
 def test_an_account_is_left_where_what_follows_is_too_old(live, shared_browser):
     account = busiest(live)

@@ -392,6 +392,12 @@ def test_the_words_of_a_page_say_that_there_is_nothing(text, error):
     assert SOMEBODY.name not in str(told.value)
 
 
+def test_a_page_whose_own_data_ask_for_a_captcha_is_a_refusal():
+    with pytest.raises(Blocked) as told:
+        read_scope_facts({"webapp.music-detail": {"statusCode": 10000}}, TUNE, observed_at=AT)
+    assert told.value.mark == "captcha"
+
+
 def test_the_oldest_of_a_part_is_not_what_is_pinned():
     items = [
         item(id="7571863205253778710", createTime=1_600_000_000, isPinnedItem=True),

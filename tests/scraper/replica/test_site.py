@@ -277,6 +277,16 @@ def test_a_fault_may_strike_an_account_or_a_sound(site, ask):
         assert site.answer(asked).status == 200
 
 
+def test_a_saved_page_may_be_as_long_as_an_account(tmp_path):
+    one = ReplicaConfig(videos_per_tag=921, n_accounts=1, topics=("Sports",))
+    site = ReplicaSite(build_content(one), tmp_path)
+    account, private = site.content.accounts
+    page = site.saved_account_page(account.handle)
+    cards = re.findall(r'/video/([0-9]+)"><picture>', page)
+    assert len(set(cards)) == len(cards) == 921
+    assert 'user-post-item"' not in site.saved_account_page(private.handle)
+
+
 def test_a_saved_page_has_every_card_with_its_count(site):
     handle = max(site.content.by_handle, key=lambda h: len(site.content.by_handle[h]))
     page = site.saved_account_page(handle)

@@ -329,6 +329,16 @@ def test_what_is_gone_or_private_is_noted_and_left_alone_for_a_day(catalog, erro
     assert third.outcome.n_done == 2
 
 
+def test_a_list_half_of_which_is_gone_is_listed_to_its_end(catalog):
+    names = [f"somebody{n:02}" for n in range(24)]
+    answers = {f"@{name}": NoSuchAccount("gone") for name in names[:12]}
+    answers |= {f"@{name}": listing() for name in names[12:]}
+
+    result = scrape_with(catalog, answers, accounts=names)
+
+    assert (result.outcome.n_done, result.outcome.codes) == (12, {"no_such_account": 12})
+
+
 @pytest.mark.usefixtures("listed_wishes")
 def test_an_account_is_not_named_in_the_journal_or_the_pauses(catalog):
     refused = Blocked("the account's page shows a captcha", mark="captcha")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from scraper.capture import Body, PageLook
+from scraper.capture import PageLook
 from scraper.errors import PageChanged, ScrapeError
 from scraper.items import Rejected, Sighting, read_text_count
 from scraper.page import (
@@ -141,8 +141,11 @@ class ListingBuilder:
             self._about = self._about or about
             self._add_items(read_hydrated_items(scope, observed_at=observed_at))
         for body in look.bodies:
-            if any(path in body.url for path in DETAILS):
-                self._add_detail(body, observed_at)
+            if DETAILS[self._page.kind] in body.url:
+                about = read_detail(
+                    read_answer(body), self._page, source="xhr", observed_at=observed_at
+                )
+                self._about = self._about or about
             elif API[self._page.kind] in body.url:
                 items = read_item_list(body, observed_at=observed_at)
                 self._add_items(items)
@@ -197,13 +200,6 @@ class ListingBuilder:
         for tiktok_id, card in self._cards.items():
             if tiktok_id not in self._by_id and tiktok_id not in self._rejected:
                 yield card
-
-    def _add_detail(self, body: Body, observed_at: datetime) -> None:
-        answer = read_answer(body)
-        kind = next(kind for path, kind in DETAILS.items() if path in body.url)
-        if kind == self._page.kind:
-            about = read_detail(answer, self._page, source="xhr", observed_at=observed_at)
-            self._about = self._about or about
 
     def _add_items(self, items: ItemList) -> None:
         for sighting in items.sightings:

@@ -76,8 +76,11 @@ API: dict[PageKind, str] = {
     "account": "/api/post/",
     "sound": "/api/music/",
 }
-DETAILS = {"/api/challenge/detail/": "hashtag", "/api/user/detail/": "account"}
-DETAILS |= {"/api/music/detail/": "sound"}
+DETAILS: dict[PageKind, str] = {
+    "hashtag": "/api/challenge/detail/",
+    "account": "/api/user/detail/",
+    "sound": "/api/music/detail/",
+}
 # What a page says in place of its videos.
 WORDS: dict[str, type[ScrapeError]] = {
     "Couldn't find this hashtag": NoSuchHashtag,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from scraper.capture import read_look
-from scraper.errors import Blocked, NoSuchHashtag, PageChanged
+from scraper.errors import Blocked, NoSuchAccount, NoSuchHashtag, PageChanged
 from scraper.listing import ListingBuilder, Window
 from scraper.page import ListingPage
 from tests.scraper.test_items import item
@@ -228,3 +228,15 @@ def test_a_card_is_judged_by_its_id_until_its_json_comes():
 def test_replies_to_other_requests_of_a_page_are_not_its_listing():
     assert listed_in(Window(), look([1, 2]))[0] == []
     assert listed_in(Window(), posts(1, 2), page=CATS)[0] == []
+
+
+def test_what_a_page_asks_about_others_says_nothing_of_it():
+    detail = {
+        "url": "/api/user/detail/?uniqueId=other",
+        "status": 200,
+        "body": '{"statusCode": 10221}',
+    }
+    asked = read_look({"bodies": [detail]})
+    assert build(asked).n_ids == 0
+    with pytest.raises(NoSuchAccount):
+        listed_in(Window(), asked)

@@ -1,7 +1,7 @@
 """The step that adds: put videos, accounts and sounds on the list to collect."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -61,7 +61,7 @@ class AddResult:
 
 def add(
     catalog: Catalog,
-    lists: Iterable[AddressList],
+    lists: Sequence[AddressList],
     *,
     salt: bytes,
     resolve: Resolve,
@@ -79,7 +79,8 @@ def add(
             if address := work.read(source, entry):
                 work.n_new[address.kind] = work.n_new.get(address.kind, 0) + 1
         return work.result(None)
-    with record_run(catalog, "add", params={}, budget=NO_BUDGET) as run:
+    params = {"from": [found.source for found in lists if found.entries]}
+    with record_run(catalog, "add", params=params, budget=NO_BUDGET) as run:
         for batch in _batches(entries, BATCH):
             work.store(run, batch)
     return work.result(run.outcome)

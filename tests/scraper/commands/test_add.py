@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from catalog.schema.session import upgrade
 from cli import main
+from scraper.replica.content import ReplicaConfig
+from scraper.replica.messages import object_key
+from scraper.replica.server import Replica
 
 ID = "7571863205253778710"
 
@@ -16,7 +20,7 @@ def viewcast(data: Path, *words: str, given: str | None = None) -> Result:
     return CliRunner().invoke(main, ["--data", str(data), *words], input=given)
 
 
-def document(result: Result) -> dict[str, object]:
+def document(result: Result) -> dict[str, Any]:
     found = json.loads(result.stdout)
     assert isinstance(found, dict)
     return found
@@ -97,3 +101,21 @@ def test_what_was_added_is_what_scrape_and_refresh_would_visit(data: Path) -> No
 )
 def test_a_choice_that_cannot_be_is_a_usage_error(data: Path, words: tuple[str, ...]) -> None:
     assert viewcast(data, "scrape", *words, "--dry-run").exit_code == 2
+
+
+def test_a_short_link_of_the_site_is_followed_within_its_day(data: Path) -> None:
+    with Replica(ReplicaConfig(videos_per_tag=1), data / "clips") as site:
+        first, second = site.content.videos[:2]
+        links = [f"{site.url}/t/{object_key(v.tiktok_id)[1:]}/" for v in (first, second)]
+        settings = data / "viewcast.toml"
+        settings.write_text(f'[site]\nbase_url = "{site.url}"\ndaily_pages = 1\n')
+
+        result = viewcast(data, "--config", str(settings), "add", *links, "--json")
+
+    found = document(result)
+    assert (result.exit_code, found["n_videos"]) == (4, 1)
+    (refused,) = found["refused"]
+    assert (refused["line"], refused["reason"]) == (2, "short_link")
+    assert "1 pages of" in refused["detail"]
+    rows = document(viewcast(data, "sql", "select tiktok_id from video", "--json"))["rows"]
+    assert rows == [{"tiktok_id": first.tiktok_id}]

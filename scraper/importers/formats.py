@@ -14,5 +14,6 @@ Format = Literal[
     "instagram",
     "page",
     "har",
+    "facts",
 ]
 FORMATS: tuple[Format, ...] = get_args(Format)

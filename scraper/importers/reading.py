@@ -53,7 +53,7 @@ from scraper.importers.video import (
     rejected,
 )
 from scraper.importers.ytdlp import read_info, with_handle
-from scraper.items import Json
+from scraper.items import Json, child
 
 Row = ImportedVideo | RejectedLine
 _Count = tuple[str, float | None, float | None]  # (as shown, thousands, step)
@@ -105,6 +105,8 @@ def _is_ytdlp(row: Json) -> bool:
 
 
 MARKS: tuple[tuple[Format, Any], ...] = (
+    # The first line of `export --format facts`.
+    ("facts", lambda row: child(row, "form").get("name") == "viewcast facts"),
     ("har", lambda row: "startedDateTime" in row and "response" in row),
     ("youtube", _is_youtube),
     ("instagram", lambda row: "instagram" in str(row.get("source_platform"))),
@@ -130,7 +132,8 @@ MARKS: tuple[tuple[Format, Any], ...] = (
 def read_path(path: Path, options: ImportOptions) -> Iterator[Row]:
     """Give a file's videos and the rows it refuses, in order, one in memory at a time.
 
-    Raises UnknownFormat, BadColumns, BadOption, ExtraMissing, ImportRefused before the first row.
+    Not of `facts`, which are no rows of videos: the step hands these to the catalog. Raises
+    UnknownFormat, BadColumns, BadOption, ExtraMissing, ImportRefused before the first row.
     """
     require_readable(path)
     _check_options(options)

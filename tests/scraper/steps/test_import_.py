@@ -16,7 +16,7 @@ from scraper.settings import FetchConfig
 from scraper.steps import import_
 from scraper.steps.import_ import import_path
 from tests.catalog.factories import named
-from tests.fresh_catalog import ask, fresh_catalog
+from tests.fresh_catalog import ask, fresh_catalog, told
 from tests.scraper.importers.rows import actor_item, info, make_clip, tiktok_id
 
 DEFAULT = Path(__file__).resolve().parents[4] / "shared" / "data"
@@ -443,3 +443,49 @@ def test_an_export_keeps_the_author(catalog, folder, tmp_path, form):
     with fresh_catalog(tmp_path) as other:
         bring(other, folder / f"b.{form}")
         assert ask(other, keys)[0][0] == before
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A second catalog, which knows nothing."""
+    (tmp_path / "elsewhere").mkdir()
+    with fresh_catalog(tmp_path / "elsewhere") as opened:
+        yield opened
+
+
+def exported(catalog, path, **options):
+    with catalog.read() as session, path.open("w", encoding="utf-8") as out:
+        export_videos(session, out, "facts", **options)
+    return path
+
+
+def test_all_facts_of_a_catalog_come_over_into_another(catalog, elsewhere, folder, tmp_path):
+    bring(catalog, write(folder, [actor_item(n) for n in range(30)]))
+    bring(catalog, write(folder, [actor_item(n, playCount=10**6 + n) for n in range(20)], "b.json"))
+    path = exported(catalog, tmp_path / "facts.jsonl", keep_mentions=True)
+
+    planned = bring(elsewhere, path, dry_run=True)
+    first, second = bring(elsewhere, path), bring(elsewhere, path)
+
+    assert told(elsewhere) == told(catalog)
+    assert len(told(catalog)["view_observation"]) == 50
+    assert (planned.n_rows, planned.outcome) == (first.n_rows, None)
+    assert (first.n_new_videos, first.n_known_videos, first.n_observations) == (30, 0, 50)
+    assert (second.n_new_videos, second.n_known_videos, second.n_observations) == (0, 30, 0)
+    assert (first.outcome.status, second.outcome.status) == ("ok", "ok")
+
+
+def test_a_damaged_fact_costs_itself(catalog, elsewhere, folder, tmp_path):
+    bring(catalog, write(folder, [actor_item(n) for n in range(3)]))
+    path = exported(catalog, tmp_path / "facts.jsonl")
+    lines = path.read_text().splitlines()
+    damaged = next(n for n, line in enumerate(lines) if '"video"' in line)
+    lines[damaged] = lines[damaged].replace('"posted_at": "2', '"posted_at": "x2')
+    path.write_text("\n".join([*lines[:-1], lines[-1][:-20]]))
+
+    result = bring(elsewhere, path)
+
+    assert result.rejected == {"not_a_fact": 1, "not_json": 1}
+    assert (result.n_new_videos, result.outcome.status) == (1, "partial")
+    reasons = ask(elsewhere, "SELECT line, reason FROM rejected_row ORDER BY line")
+    assert reasons == [(damaged + 1, "not_a_fact"), (len(lines), "not_json")]

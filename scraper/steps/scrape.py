@@ -166,11 +166,12 @@ def scrape(
 
 
 def facts_of(
-    sighting: Sighting, salt: bytes, *, keep_handles: bool = False
+    sighting: Sighting, salt: bytes, *, keep_handles: bool = False, is_time_stated: bool = True
 ) -> tuple[VideoFacts, ObservationFacts]:
     """Give the video and the observation of a sighting, with the author as a keyed hash.
 
     keep_handles: the author's name beside it, where the owner of the catalog has said so.
+    is_time_stated: see ObservationFacts.
     """
     video = VideoFacts(
         tiktok_id=sighting.tiktok_id,
@@ -195,6 +196,7 @@ def facts_of(
         views_k=sighting.views_k,
         step_k=sighting.step_k,
         source=sighting.source,
+        is_time_stated=is_time_stated,
         reactions=sighting.reactions,
     )
     return video, observation

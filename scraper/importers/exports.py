@@ -114,7 +114,8 @@ RESEARCH = FieldMap(
         "comments": ("comment_count",),
         "shares": ("share_count",),
         "saves": ("favorites_count", "favourites_count"),
-        "region": ("region_code",),
+        # Where the account was registered, not where the video was posted.
+        "author_region": ("region_code",),
         "mentions": ("video_mention_list",),
     },
 )
@@ -209,7 +210,7 @@ PAIR = FieldMap(
         "verified": ("verified", "is_verified"),
         "bio": ("bio",),
         "bio_chars": ("bio_chars",),
-        "author_region": ("author_region",),
+        "author_region": ("author_region", "region_code"),
         "sound_id": ("sound_id", "music_id"),
         "sound_title": ("sound_title", "music_title"),
         "sound_author": ("sound_author", "music_author"),
@@ -221,7 +222,7 @@ PAIR = FieldMap(
         "shares": ("shares", "share_count"),
         "saves": ("saves", "save_count"),
         "language": ("language",),
-        "region": ("region", "region_code"),
+        "region": ("region",),
         "sponsored": ("sponsored",),
         "duet": ("duet",),
         "stitch": ("stitch",),

@@ -292,6 +292,9 @@ def _check_against_format(options: ImportOptions) -> None:
 def _rows(path: Path, options: ImportOptions) -> Iterator[Row]:
     if path.is_dir():
         return read_folder(path, options, lambda file: _file_of_folder(file, options))
+    if options.format == "facts":
+        # Told as tables, not as videos: the step takes it as a whole.
+        raise BadOption(f"{path.name} is no list of videos: import an export of facts by itself")
     if options.format == "table":
         return read_table(path, options)
     if options.format == "page":

@@ -461,8 +461,10 @@ def test_an_answer_of_the_research_api_gives_all_it_knows(files):
     found = video.sighting
     assert found.reactions == Reactions(1, 2, 3, 4)
     assert found.sound == SoundFacts("6900000000000000001")
-    assert found.traits == Traits(region="DE", n_mentions=1)
-    assert found.account is None  # a verified claim of science is no verified account
+    assert found.traits == Traits(n_mentions=1)
+    assert found.account == AccountFacts(
+        region="DE"
+    )  # a verified claim of science is no verified account
 
 
 def test_an_item_of_the_app_gives_all_it_knows(files):

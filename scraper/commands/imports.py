@@ -81,9 +81,9 @@ def import_(
 ) -> None:
     """Take the videos, counts and files of an export: yt-dlp, Zeeschuimer, Apify, CSV, Parquet, …
 
-    PATH is a file, or a folder of yt-dlp's ID.mp4 and ID.info.json. What it is is found out. A
-    second import of the same adds nothing; a later export adds observations. What became of each
-    column or key is said, and kept with the run.
+    PATH is a file, a saved page or a recorded visit (HAR), or a folder of such files and of the
+    videos' own. What it is is found out. A second import of the same adds nothing; a later export
+    adds observations. What became of each column or key is said, and kept with the run.
     """
     from catalog.console import progress
     from scraper.importers.video import ImportOptions

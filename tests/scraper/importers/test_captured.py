@@ -1,6 +1,5 @@
 import base64
 import json
-from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +10,7 @@ from scraper.importers.reading import read_path, sniff
 from scraper.importers.video import ImportOptions
 from scraper.replica.content import ReplicaConfig, build_content
 from scraper.replica.items import show_count
-from scraper.replica.pages import Shell, account_page
+from scraper.replica.site import ReplicaSite
 from tests.scraper.importers.rows import WRITTEN_AT, aweme, tiktok_id, web_item
 
 USER = {"user": {"uniqueId": "author0", "verified": True}, "stats": {"followerCount": 5}}
@@ -75,19 +74,23 @@ def test_a_card_of_the_pages_account_has_its_counts(files):
     assert other.sighting.account is None
 
 
-def test_a_profile_page_of_the_replica_gives_all_its_videos(files):
-    content = build_content(ReplicaConfig(videos_per_tag=40))
-    names = Counter(video.handle for video in content.videos)
-    handle = names.most_common(1)[0][0]
-    videos = [video for video in content.videos if video.handle == handle]
-    account = videos[0].account
-    shell = Shell("http://127.0.0.1:1", "x")
-    found, rejects = files.read("a.html", account_page(shell, account, videos))
+def test_a_saved_profile_page_of_the_replica_gives_all_its_videos(files, tmp_path):
+    one = ReplicaConfig(videos_per_tag=921, n_accounts=1, topics=("Sports",))
+    site = ReplicaSite(build_content(one), tmp_path / "replica", clock=lambda: 1_795_000_000.0)
+    handle = site.content.accounts[0].handle
+    html = site.saved_account_page(handle)
+    videos = {video.tiktok_id: video for video in site.content.by_handle[handle]}
+    found, rejects = files.read("a.html", html)
 
-    assert rejects == []
-    assert {v.sighting.tiktok_id: v.sighting.display_text for v in found} == {
-        video.tiktok_id: show_count(video.views) for video in videos
+    assert (len(found), rejects) == (921, [])
+    shown = {video.sighting.tiktok_id: video.sighting for video in found}
+    assert {n: seen.display_text for n, seen in shown.items()} == {
+        n: show_count(video.views) for n, video in videos.items()
     }
+    assert {seen.handle for seen in shown.values()} == {handle}
+    assert len({seen.account for seen in shown.values()}) == 1
+    assert found[0].sighting.account.n_followers > 0
+    assert found[0].sighting.caption == videos[found[0].sighting.tiktok_id].caption
 
 
 def test_a_tag_page_has_captions_and_cards_without_counts(files):

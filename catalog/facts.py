@@ -249,8 +249,16 @@ class HashtagTodo:
 
 
 @dataclass(frozen=True)
+class AccountTodo:
+    """An account to list: its keyed hash, and the name that its page is asked for with."""
+
+    author_key: str
+    handle: str
+
+
+@dataclass(frozen=True)
 class RefreshTodo:
-    """A video to look at again; observed_at is when that was last done."""
+    """A video to look at again; observed_at is when that was last done, None: never."""
 
     video_id: int
     tiktok_id: str

@@ -29,8 +29,16 @@ from scraper.chromium import Driver, default_profile_root, find_program, start_d
 from scraper.cookies import for_browser, own_cookies, read_cookies
 from scraper.errors import Blocked, BrowserFailed, PageChanged, PageTimeout, ScrapeError, SiteFailed
 from scraper.items import MAX_BODY_CHARS, Sighting
-from scraper.listing import Listing, ListingBuilder, StopReason
-from scraper.page import VideoPage, check_bare, check_look, check_status, read_video_page
+from scraper.listing import Listing, ListingBuilder, StopReason, Window
+from scraper.page import (
+    ListingPage,
+    PageFacts,
+    VideoPage,
+    check_bare,
+    check_look,
+    check_status,
+    read_video_page,
+)
 from scraper.politeness import Site
 from scraper.settings import BrowserConfig
 
@@ -76,18 +84,21 @@ class Browser(Protocol):
     def is_lost(self) -> bool:
         """Whether it is used up: then the next visit needs a new one."""
 
-    def list_hashtag(
+    def list_page(
         self,
-        name: str,
+        page: ListingPage,
         *,
         limit: int,
+        window: Window,
         keep: Callable[[Sequence[Sighting]], object],
+        keep_about: Callable[[PageFacts], object],
         on_progress: Callable[[int], object],
     ) -> Listing:
-        """List up to `limit` videos of a hashtag.
+        """List up to `limit` videos of a hashtag, an account or a sound.
 
         keep gets each video once, as soon as it is known, so that a listing that is never finished
-        is not lost; on_progress gets how many there are so far.
+        is not lost; keep_about, before it, what the page says of its account or sound, if it does;
+        on_progress gets how many videos there are so far.
         """
 
     def open_video(self, tiktok_id: str) -> VideoPage:
@@ -143,23 +154,28 @@ class _Chromium:
         self._driver = None
         self._stack.close()
 
-    def list_hashtag(
+    def list_page(
         self,
-        name: str,
+        page: ListingPage,
         *,
         limit: int,
+        window: Window,
         keep: Callable[[Sequence[Sighting]], object],
+        keep_about: Callable[[PageFacts], object],
         on_progress: Callable[[int], object],
     ) -> Listing:
         """Scroll until enough videos, the end, a standstill or the time limit.
 
-        Raises Blocked, NoSuchHashtag, NotAllowed, PageChanged, SiteFailed, BrowserFailed. What goes
-        wrong after the first videos is a stop reason instead, since these are kept.
+        Raises Blocked, NoSuchHashtag, NoSuchAccount, NoSuchSound, PrivateAccount, NotAllowed,
+        PageChanged, SiteFailed, BrowserFailed. What goes wrong after the first videos is a stop
+        reason instead, since these are kept.
         """
-        builder = ListingBuilder(limit)
-        driver = self._visit(self._site.tag_url(name), f"the page of #{name}")
+        builder = ListingBuilder(page, limit, window)
+        driver = self._visit(self._site.listing_url(page.kind, page.name), page.where)
 
         def take(*, is_last: bool = False) -> None:
+            if (about := builder.take_about()) is not None:
+                keep_about(about)
             found = builder.take(observed_at=datetime.now(UTC), is_last=is_last)
             if found:
                 keep(found)
@@ -170,11 +186,11 @@ class _Chromium:
         try:
             with self._using("listing"):
                 eyes = Eyes(driver, self._key, self._config.look_s)
-                stop = scroll(eyes, builder, name, self._config, take, self._site)
+                stop = scroll(eyes, builder, page, self._config, take, self._site)
         except (Blocked, PageChanged, SiteFailed, BrowserFailed) as broken:
             if not builder.n_sightings:
                 raise
-            log.warning("#%s: after %d videos: %s", name, builder.n_sightings, broken)
+            log.warning("%s: after %d videos: %s", page.where, builder.n_sightings, broken)
             stop, error = _stop_of(broken), broken
         take(is_last=True)
         return builder.finish(stop, observed_at=datetime.now(UTC), error=error)
@@ -208,15 +224,16 @@ class _Chromium:
             self.start()
         self._n_pages += 1
         driver = self._open()
-        with self._using(f"opening {url}"):
+        with self._using(f"opening {where}"):
             drain_log(driver)
             driver.get(url)
             here = driver.current_url
             status = driver.execute_script(VISIT)
         if not self._site.is_own_url(here):
-            raise Blocked(f"{url} led to {here[:200]}", mark="elsewhere")
+            host = urlsplit(here).netloc or here[:40]
+            raise Blocked(f"{where} led to another site, {host[:200]}", mark="elsewhere")
         if urlsplit(here).path.startswith("/login"):
-            raise Blocked(f"{url} led to a sign-in page", mark="login")
+            raise Blocked(f"{where} led to a sign-in page", mark="login")
         if isinstance(status, int) and status >= 400:
             with self._using(f"reading the headers of {where}"):
                 retry_after = document_header(drain_log(driver), "retry-after")
@@ -399,14 +416,14 @@ class Eyes:
 def scroll(
     eyes: Eyes,
     builder: ListingBuilder,
-    name: str,
+    page: ListingPage,
     config: BrowserConfig,
     take: Callable[[], None],
     site: Site,
 ) -> StopReason:
     """Add look after look to a listing; `take` is called after each. Returns why it is over.
 
-    Raises Blocked, NoSuchHashtag, PageChanged, SiteFailed, BrowserFailed.
+    Raises what `list_page` raises.
     """
     deadline_s = time.monotonic() + config.listing_s
     n_stalls = 0
@@ -414,13 +431,13 @@ def scroll(
         n_before, look = builder.n_ids, eyes.look()
         # The replies first: they tell a refusal from a fault, where the page says the same.
         builder.add(look, observed_at=datetime.now(UTC))
-        check_look(look, name)
+        check_look(look, page)
         take()
         n_stalls = n_stalls + 1 if builder.n_ids == n_before else 0
         if (stop := builder.stop_reason) is not None:
             return stop
         if n_stalls >= MAX_STALLS:
-            _check_stall(look, name, has_videos=builder.n_ids > 0)
+            _check_stall(look, page, has_videos=builder.n_ids > 0)
             return "stalled"
         if time.monotonic() > deadline_s:
             return "timeout"
@@ -428,14 +445,14 @@ def scroll(
         eyes.scroll(nudge=n_stalls > 0)
 
 
-def _check_stall(look: PageLook, name: str, *, has_videos: bool) -> None:
+def _check_stall(look: PageLook, page: ListingPage, *, has_videos: bool) -> None:
     """Raise where the page says why nothing comes any more."""
     if look.asks_login:
-        raise Blocked(f"the page of #{name} wants us to sign in", mark="login")
+        raise Blocked(f"{page.where} wants us to sign in", mark="login")
     if look.n_pending > 0:
-        raise SiteFailed(f"the listing of #{name} does not answer any more")
+        raise SiteFailed(f"{page.where} does not answer any more")
     if not has_videos:
-        check_bare(look, name)
+        check_bare(look, page)
 
 
 def _undisturbed(

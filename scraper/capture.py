@@ -1,4 +1,4 @@
-"""The two scripts that run inside a hashtag's page, and what they bring back.
+"""The two scripts that run inside a page that lists videos, and what they bring back.
 
 Everything that comes back is under the page's control: it is read as text, never run or followed.
 """
@@ -20,7 +20,7 @@ HOOK = """
     nGone += kept.splice(0, Math.max(0, nKnown - nGone)).length;
     return {bodies: kept.slice(), nPending};
   };
-  const wanted = /\\/api\\/challenge\\/(item_list|detail)\\//;
+  const wanted = /\\/api\\/((challenge|post|music)\\/item_list|(challenge|user|music)\\/detail)\\//;
   const keep = (url, status, body, retry) => {
     if (kept.length < 200 && body.length <= 8388608) kept.push({url, status, body, retry});
   };
@@ -59,7 +59,8 @@ HOOK = """
 LOOK = """
 const [key, waitMs, nSeen, page, nKnown, done] = arguments;
 const marked = (root, name) => root.querySelector('[data-e2e="' + name + '"]');
-const boxes = () => document.querySelectorAll('[data-e2e="challenge-item"]');
+const boxes = () => document.querySelectorAll(
+  '[data-e2e="challenge-item"], [data-e2e="user-post-item"], [data-e2e="music-item"]');
 const deadline = performance.now() + waitMs;
 let kept = [], nPending = 0;
 const drain = () => {
@@ -77,7 +78,7 @@ const read = () => {
     const link = box.querySelector('a[href*="/video/"], a[href*="/photo/"]');
     const views = marked(box, 'video-views');
     const title = (box.parentElement || box)
-      .querySelector('[data-e2e="challenge-item-desc"] a[title]');
+      .querySelector('[data-e2e$="-item-desc"] a[title]');
     return {
       href: link ? plain(link.getAttribute('href'), 500) : '',
       views: views ? plain(views.textContent, 100) : null,
@@ -108,7 +109,7 @@ const look = () => {
   const now = performance.now();
   const isListed = kept.some((body) => body.url.includes('/item_list/'));
   if (isListed || boxes().length > nSeen) { setTimeout(read, 60); return; }
-  // The hashtag's detail comes first, and its listing at once after it, or never.
+  // The page's detail comes first, and its listing at once after it, or never.
   if (kept.length) soon = Math.min(soon, now + 500);
   if (now >= soon) read();
   else setTimeout(look, 20);

@@ -7,6 +7,9 @@ ScrapeError
 ├── SiteFailed         the site answers with a failure of its own
 ├── Blocked            a captcha, a login wall or a refusal: we stop, we do not get around it
 ├── NoSuchHashtag      the site does not know the hashtag
+├── NoSuchAccount      the site does not know the account, or not any more
+├── NoSuchSound        the site does not know the sound, or not any more
+├── PrivateAccount     an account whose videos are for those that it has let in
 ├── NotAllowed         robots.txt forbids the address
 │   └── RobotsUnread   robots.txt could not be read: nothing at all is visited
 ├── LiveSiteRefused    a site that is not on this machine, without leave in the settings (exit 3)
@@ -107,6 +110,18 @@ class Blocked(ScrapeError, code="blocked"):
 
 class NoSuchHashtag(ScrapeError, code="no_such_hashtag", permanent=True):
     """Name the hashtag that the site does not have."""
+
+
+class NoSuchAccount(ScrapeError, code="no_such_account", permanent=True):
+    """Say with which status or words; who it was is not written down."""
+
+
+class NoSuchSound(ScrapeError, code="no_such_sound", permanent=True):
+    """Name the sound that the site does not have."""
+
+
+class PrivateAccount(ScrapeError, code="private_account"):
+    """Say with which status or words an account keeps its videos to some."""
 
 
 class NotAllowed(ScrapeError, code="not_allowed"):

@@ -1,38 +1,66 @@
-"""Put together what successive looks at a hashtag's page show, each video once."""
+"""Put together what successive looks at a page that lists videos show, each video once."""
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 from scraper.capture import PageLook
 from scraper.errors import PageChanged, ScrapeError
 from scraper.items import Rejected, Sighting, read_text_count
 from scraper.page import (
+    API,
+    DETAILS,
     CardFacts,
     ItemList,
+    ListingPage,
+    PageFacts,
     card_sighting,
     read_answer,
+    read_cards,
+    read_detail,
     read_hydrated_items,
     read_item_list,
     read_scope,
-    read_tag_cards,
+    read_scope_facts,
 )
 
-# limit: as many as were wanted; end: the site has no more; stalled: nothing came any more;
-# timeout: the time for one hashtag is over; blocked, broken, crashed: refused, not readable any
-# more, or the browser lost, after the first videos.
-StopReason = Literal["limit", "end", "stalled", "timeout", "blocked", "broken", "crashed"]
+# limit: as many as were wanted; since: what follows is older than was wanted; end: the site has no
+# more; stalled: nothing came any more; timeout: the time for one page is over; blocked, broken,
+# crashed: refused, not readable any more, or the browser lost, after the first videos.
+StopReason = Literal["limit", "since", "end", "stalled", "timeout", "blocked", "broken", "crashed"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which posting times are wanted: from `since` on and before `until`; None: no bound."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def reason_to_leave(self, tiktok_id: str, posted_at: datetime | None) -> str | None:
+        """Say why a video is left aside, or None; an id tells the time where nobody did."""
+        if self.since is None and self.until is None:
+            return None
+        moment = posted_at or datetime.fromtimestamp(int(tiktok_id) >> 32, UTC)
+        if self.since is not None and moment < self.since:
+            return "before_since"
+        return "after_until" if self.until is not None and moment >= self.until else None
+
+
+ALL = Window()
+OUTSIDE = frozenset({"before_since", "after_until"})
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A hashtag's videos in page order.
+    """The videos of a page in its order.
 
-    rejected: what is no public video, by reason. sources: sightings by where they were read, and
-    under "card_disagrees" how often a card contradicted the JSON beside it. error: what ended a
-    listing that was blocked, broken or crashed.
+    rejected: what is no public video, or not of the time wanted, by reason. sources: sightings by
+    where they were read, and under "card_disagrees" how often a card contradicted the JSON beside
+    it. error: what ended a listing that was blocked, broken or crashed. about: what the page said
+    of its account or sound.
     """
 
     sightings: tuple[Sighting, ...]
@@ -40,6 +68,7 @@ class Listing:
     stop_reason: StopReason
     sources: Counter[str]
     error: ScrapeError | None = None
+    about: PageFacts | None = None
 
     def summary(self) -> dict[str, object]:
         """Tell in short how it went, for a journal."""
@@ -53,14 +82,18 @@ class Listing:
 
 
 class ListingBuilder:
-    """The listing of one hashtag as it grows; JSON counts before cards, cards before nothing.
+    """The listing of one page as it grows; JSON counts before cards, cards before nothing.
 
     What a look brings is ready when both the JSON and the card of a video are there. A half that
     is alone waits for one more look, and is then all that there is.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, page: ListingPage, limit: int, window: Window = ALL) -> None:
+        self._about: PageFacts | None = None
+        self._is_about_taken = False
+        self._page = page
         self._limit = limit
+        self._window = window
         self._by_id: dict[str, Sighting] = {}
         self._rejected: dict[str, str] = {}
         self._nameless: Counter[str] = Counter()
@@ -68,7 +101,7 @@ class ListingBuilder:
         self._ready: dict[str, Sighting] = {}
         self._waiting: set[str] = set()
         self._sources: Counter[str] = Counter()
-        self._is_at_end = False
+        self._is_at_end = self._is_past = False
 
     @property
     def n_sightings(self) -> int:
@@ -86,25 +119,44 @@ class ListingBuilder:
         # Only where no JSON comes at all are the cards what the limit is about.
         if (len(self._by_id) or self.n_sightings) >= self._limit:
             return "limit"
+        if self._is_past:
+            return "since"
         return "end" if self._is_at_end else None
 
     def add(self, look: PageLook, *, observed_at: datetime) -> None:
         """Take in one look. Raises what the site's replies say, see `read_answer`."""
-        facts, rejected = read_tag_cards(look.cards)
-        self._cards.update((card.tiktok_id, card) for card in facts)
+        facts, rejected = read_cards(look.cards)
+        for card in facts:
+            self._cards[card.tiktok_id] = card
+            reason = self._window.reason_to_leave(card.tiktok_id, None)
+            if reason is not None and card.tiktok_id not in self._by_id:
+                self._rejected.setdefault(card.tiktok_id, reason)
         for entry in rejected:
             # A card without a link is one that is being drawn; the next look shows it again.
             if entry.tiktok_id is not None:
                 self._rejected.setdefault(entry.tiktok_id, entry.reason)
         if look.hydration:
-            self._add_items(read_hydrated_items(_scope(look), observed_at=observed_at))
+            scope = _scope(look)
+            about = read_scope_facts(scope, self._page, observed_at=observed_at)
+            self._about = self._about or about
+            self._add_items(read_hydrated_items(scope, observed_at=observed_at))
         for body in look.bodies:
-            if "/item_list/" not in body.url:
-                read_answer(body)
-                continue
-            items = read_item_list(body, observed_at=observed_at)
-            self._add_items(items)
-            self._is_at_end = not items.has_more
+            if DETAILS[self._page.kind] in body.url:
+                about = read_detail(
+                    read_answer(body), self._page, source="xhr", observed_at=observed_at
+                )
+                self._about = self._about or about
+            elif API[self._page.kind] in body.url:
+                items = read_item_list(body, observed_at=observed_at)
+                self._add_items(items)
+                self._is_at_end = not items.has_more
+
+    def take_about(self) -> PageFacts | None:
+        """Return what the page says of its account or sound, the first time that it is known."""
+        if self._is_about_taken:
+            return None
+        self._is_about_taken = self._about is not None
+        return self._about
 
     def take(self, *, observed_at: datetime, is_last: bool = False) -> tuple[Sighting, ...]:
         """Return what has become ready since the last time, in page order, each video once.
@@ -138,7 +190,7 @@ class ListingBuilder:
         kept = tuple(self._ready[key] for key in self._in_page_order() if key in self._ready)
         rejected = Counter(self._rejected.values()) + self._nameless
         rejected["no_count"] += sum(card.views_text is None for card in self._lone_cards())
-        return Listing(kept, +rejected, stop_reason, self._sources, error)
+        return Listing(kept, +rejected, stop_reason, self._sources, error, self._about)
 
     def _in_page_order(self) -> list[str]:
         return [*self._by_id, *(card.tiktok_id for card in self._lone_cards())]
@@ -151,7 +203,17 @@ class ListingBuilder:
 
     def _add_items(self, items: ItemList) -> None:
         for sighting in items.sightings:
+            reason = self._window.reason_to_leave(sighting.tiktok_id, sighting.posted_at)
+            if reason is not None:
+                self._rejected[sighting.tiktok_id] = reason
+                continue
+            if self._rejected.get(sighting.tiktok_id) in OUTSIDE:
+                # Its card was judged by its id alone.
+                del self._rejected[sighting.tiktok_id]
             self._by_id.setdefault(sighting.tiktok_id, sighting)
+        if self._page.kind == "account" and self._window.since and items.oldest_at:
+            # Newest first behind what is pinned: all that follows is older.
+            self._is_past = self._is_past or items.oldest_at < self._window.since
         for entry in items.rejected:
             if entry.tiktok_id is None:
                 self._nameless[entry.reason] += 1

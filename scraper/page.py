@@ -1,11 +1,15 @@
-"""Read pages and replies of the site: a listing, its cards, a video, or why there is none."""
+"""Read pages and replies of the site: a listing, its cards, a video, or why there is none.
+
+A listing is a hashtag's, an account's or a sound's page; what is read of its videos is the same.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NoReturn
+from typing import Literal, NoReturn
 
+from catalog.facts import AccountFacts, SoundFacts
 from catalog.files import clean_text
 from scraper.capture import Body, Card, PageLook
 from scraper.errors import (
@@ -13,8 +17,11 @@ from scraper.errors import (
     Blocked,
     BlockMark,
     NoMedia,
+    NoSuchAccount,
     NoSuchHashtag,
+    NoSuchSound,
     PageChanged,
+    PrivateAccount,
     PrivateVideo,
     RegionLocked,
     ScrapeError,
@@ -32,9 +39,14 @@ from scraper.items import (
     child,
     find_hashtags,
     load_json,
+    page_handle,
+    read_account,
     read_item,
+    read_sound,
     read_text_count,
 )
+
+PageKind = Literal["hashtag", "account", "sound"]
 
 HYDRATION = re.compile(
     r"<script\b[^>]*\bid=\"__UNIVERSAL_DATA_FOR_REHYDRATION__\"[^>]*>(.*?)</script>", re.DOTALL
@@ -51,13 +63,68 @@ BLOCKED_TITLES: dict[str, BlockMark] = {
     "Verify to continue": "captcha",
 }
 CAPTCHA_STATUS, NO_SUCH_HASHTAG = 10000, 10205
-NO_SUCH_ACCOUNT = 10221
+NO_SUCH_ACCOUNT, NO_SUCH_SOUND = 10221, 10218
 PRIVATE_POST, PRIVATE_ACCOUNT, REGION_LOCKED = 10216, 10222, 10231
 # Deleted, but also how the site answers an address that it has blocked; only the words tell.
 NOT_AVAILABLE = 10204
 DELETED_WORDS = ("doesn't exist", "not exist", "deleted", "removed")
 CARD_PATH = re.compile(r"/@([\w.-]*)/(video|photo)/([0-9]{15,20})/?(?:\?.*)?")
 ENDS = (False, 0, "0", None)
+# The part of the site's own address of requests for a kind of page, and of the page's own data.
+API: dict[PageKind, str] = {
+    "hashtag": "/api/challenge/",
+    "account": "/api/post/",
+    "sound": "/api/music/",
+}
+DETAILS: dict[PageKind, str] = {
+    "hashtag": "/api/challenge/detail/",
+    "account": "/api/user/detail/",
+    "sound": "/api/music/detail/",
+}
+# What a page says in place of its videos.
+WORDS: dict[str, type[ScrapeError]] = {
+    "Couldn't find this hashtag": NoSuchHashtag,
+    "Couldn't find this account": NoSuchAccount,
+    "Couldn't find this sound": NoSuchSound,
+    "This account is private": PrivateAccount,
+}
+STATUSES: dict[object, type[ScrapeError]] = {
+    NO_SUCH_HASHTAG: NoSuchHashtag,
+    NO_SUCH_ACCOUNT: NoSuchAccount,
+    NO_SUCH_SOUND: NoSuchSound,
+    PRIVATE_ACCOUNT: PrivateAccount,
+}
+REFUSED: dict[type[ScrapeError], str] = {
+    NoSuchHashtag: "the site has no such hashtag",
+    NoSuchAccount: "the site has no such account",
+    NoSuchSound: "the site has no such sound",
+    PrivateAccount: "the account is private",
+}
+
+
+@dataclass(frozen=True)
+class ListingPage:
+    """A page that lists videos; name: the hashtag, the account's name or the sound's id."""
+
+    kind: PageKind
+    name: str
+
+    @property
+    def where(self) -> str:
+        """The page in a message. An account is not named: messages are kept."""
+        if self.kind == "account":
+            return "the account's page"
+        return f"the page of {'#' if self.kind == 'hashtag' else 'sound '}{self.name}"
+
+
+@dataclass(frozen=True)
+class PageFacts:
+    """What a page says of the account or the sound that it is about."""
+
+    account: AccountFacts | None
+    sound: SoundFacts | None
+    source: Source
+    observed_at: datetime
 
 
 @dataclass(frozen=True)
@@ -81,11 +148,12 @@ class VideoPage:
 
 @dataclass(frozen=True)
 class ItemList:
-    """One part of a hashtag's listing."""
+    """One part of a listing; oldest_at: when the oldest of it was posted that is not pinned."""
 
     sightings: tuple[Sighting, ...]
     rejected: tuple[Rejected, ...]
     has_more: bool
+    oldest_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +213,7 @@ def read_hydration(html: str) -> Json:
 
 def read_answer(body: Body) -> Json:
     """Read a reply's JSON, and raise what its status says."""
-    where = "the listing" if "item_list" in body.url else "the hashtag's detail"
+    where = "the listing" if "item_list" in body.url else "the page's detail"
     check_status(body.status, where, body.retry_after)
     if not body.text.strip():
         raise Blocked(f"{where} came back empty", mark="empty")
@@ -155,11 +223,51 @@ def read_answer(body: Body) -> Json:
         raise Blocked(f"{where} asks for a proof that we are no program", mark="verify")
     if code == CAPTCHA_STATUS:
         raise Blocked(f"{where} asks for a captcha (status {code})", mark="captcha")
-    if code == NO_SUCH_HASHTAG:
-        raise NoSuchHashtag(f"the site has no such hashtag (status {code})")
+    check_code(code)
     if code not in (0, "0"):
         raise SiteFailed(f"{where} has status {_shown(code)} instead of 0")
     return answer
+
+
+def check_code(code: object) -> None:
+    """Raise what a status says of the hashtag, account or sound that was asked for."""
+    error = STATUSES.get(code) if isinstance(code, int) else None
+    if error is not None:
+        raise error(f"{REFUSED[error]} (status {code})")
+
+
+def read_scope_facts(scope: Json, page: ListingPage, *, observed_at: datetime) -> PageFacts | None:
+    """Read what a page's own data say of its account or sound; None where they say nothing.
+
+    Raises Blocked, NoSuchAccount, NoSuchSound, PrivateAccount.
+    """
+    if page.kind == "hashtag":
+        return None
+    name = "webapp.user-detail" if page.kind == "account" else "webapp.music-detail"
+    detail = child(scope, name)
+    code = detail.get("statusCode", 0)
+    if code == CAPTCHA_STATUS:
+        raise Blocked(f"{page.where} asks for a captcha (status {code})", mark="captcha")
+    check_code(code)
+    return read_detail(detail, page, source="hydration", observed_at=observed_at)
+
+
+def read_detail(
+    detail: Json, page: ListingPage, *, source: Source, observed_at: datetime
+) -> PageFacts | None:
+    """Read the object of an account or a sound; None where it is another's or says nothing."""
+    account, sound = None, None
+    if page.kind == "account":
+        info = child(detail, "userInfo")
+        user = child(info, "user")
+        if (page_handle(user) or "").casefold() == page.name.casefold():
+            account = read_account(user, info.get("statsV2"), info.get("stats"))
+    elif page.kind == "sound":
+        info = child(detail, "musicInfo")
+        music = child(info, "music")
+        if str(music.get("id")) == page.name:
+            sound = read_sound(music, info.get("statsV2"), info.get("stats"))
+    return PageFacts(account, sound, source, observed_at) if account or sound else None
 
 
 def read_video_page(html: str, tiktok_id: str, url: str, *, observed_at: datetime) -> VideoPage:
@@ -182,9 +290,12 @@ def read_video_page(html: str, tiktok_id: str, url: str, *, observed_at: datetim
     return VideoPage(tiktok_id, url, sighting, _read_play_urls(child(raw, "video")))
 
 
-def check_look(look: PageLook, name: str) -> None:
-    """Raise Blocked, SiteFailed or NoSuchHashtag if the page tells us so in place of a listing."""
-    where = f"the page of #{name}"
+def check_look(look: PageLook, page: ListingPage) -> None:
+    """Raise what the page tells us in place of a listing.
+
+    Raises Blocked, SiteFailed, NoSuchHashtag, NoSuchAccount, NoSuchSound, PrivateAccount.
+    """
+    where = page.where
     check_status(look.status, where)
     if look.has_captcha:
         raise Blocked(f"{where} shows a captcha", mark="captcha")
@@ -196,17 +307,18 @@ def check_look(look: PageLook, name: str) -> None:
     if mark is not None:
         raise Blocked(f"{where} is {look.title[:80]!r} ({mark})", mark=mark)
     text = look.text.replace("\u2019", "'")
-    if "Couldn't find this hashtag" in text:
-        raise NoSuchHashtag(f"the site has no hashtag {name!r}")
+    for words, error in WORDS.items():
+        if words in text:
+            raise error(f"{REFUSED[error]}: {where} says {words!r}")
     if "Something went wrong" in text or "Page not available" in text:
         raise SiteFailed(f"{where} says {text.strip()[:80]!r}")
 
 
-def check_bare(look: PageLook, name: str) -> NoReturn:
+def check_bare(look: PageLook, page: ListingPage) -> NoReturn:
     """Raise Blocked or PageChanged for a page that stays without videos and says nothing of it."""
     if not look.title.strip() and not look.text.strip():
-        raise Blocked(f"the page of #{name} has nothing in it", mark="empty")
-    raise PageChanged(f"the page of #{name} has neither videos nor a word why")
+        raise Blocked(f"{page.where} has nothing in it", mark="empty")
+    raise PageChanged(f"{page.where} has neither videos nor a word why")
 
 
 def read_hydrated_items(scope: Json, *, observed_at: datetime) -> ItemList:
@@ -227,7 +339,7 @@ def read_item_list(body: Body, *, observed_at: datetime) -> ItemList:
     return _read_items(found, "xhr", observed_at, has_more=more not in ENDS)
 
 
-def read_tag_cards(cards: Iterable[Card]) -> tuple[list[CardFacts], list[Rejected]]:
+def read_cards(cards: Iterable[Card]) -> tuple[list[CardFacts], list[Rejected]]:
     """Read the drawn cards: those that lead to a video, and the rest with the reason."""
     facts, rejected = [], []
     for card in cards:
@@ -275,10 +387,16 @@ def card_sighting(card: CardFacts, *, observed_at: datetime) -> Sighting | Rejec
 def _read_items(found: object, source: Source, at: datetime, *, has_more: bool) -> ItemList:
     items = found if isinstance(found, list) else []
     read = [read_item(raw, source=source, observed_at=at) for raw in items]
+    times = [
+        item.posted_at
+        for raw, item in zip(items, read, strict=True)
+        if isinstance(item, Sighting) and item.posted_at and not raw.get("isPinnedItem")
+    ]
     return ItemList(
         sightings=tuple(item for item in read if isinstance(item, Sighting)),
         rejected=tuple(item for item in read if isinstance(item, Rejected)),
         has_more=has_more,
+        oldest_at=min(times, default=None),
     )
 
 

@@ -3,6 +3,7 @@
 import ipaddress
 import logging
 import random
+import re
 import time
 from collections.abc import Callable
 from typing import Literal
@@ -97,9 +98,13 @@ class Site:
         low_s, high_s = PAUSES_S["page"]
         return NOTICE.format(host=self.host, low_s=low_s, high_s=high_s, pages=self.daily_pages)
 
-    def tag_url(self, name: str) -> str:
-        """Give a hashtag's page, in English whatever the visitor's country."""
-        return f"{self.base_url}/tag/{quote(name, safe='')}?lang=en"
+    def listing_url(self, kind: Literal["hashtag", "account", "sound"], name: str) -> str:
+        """Give a page that lists videos, in English whatever the visitor's country.
+
+        The site finds a sound by its id, whatever words stand before it.
+        """
+        start = {"hashtag": "tag/", "account": "@", "sound": "music/x-"}[kind]
+        return f"{self.base_url}/{start}{quote(name, safe='')}?lang=en"
 
     def video_url(self, tiktok_id: str) -> str:
         """Give a video's page. The site finds it without the author's handle. Raises BadId."""
@@ -174,7 +179,9 @@ class Site:
         if self._robots is None:
             self._robots = read_robots(self.base_url, self.proxy)
         if not self._robots.can_fetch(url, ROBOTS_AGENT):
-            raise NotAllowed(f"{self.base_url}/robots.txt forbids {url}")
+            # Messages are kept, and an account's address names it.
+            nameless = re.sub(r"/@[^/?]+", "/@…", url)
+            raise NotAllowed(f"{self.base_url}/robots.txt forbids {nameless}")
 
     def pause(self, occasion: Occasion) -> None:
         """Wait as long as the occasion asks for; not before the first visit of all.

@@ -84,9 +84,9 @@ class SiteConfig(SiteLimits):
 class ScrapeConfig:
     """What one scrape lists."""
 
-    limit: int = Field(default=60, ge=1, description="videos per hashtag")
+    limit: int = Field(default=60, ge=1, description="videos per page")
     fresh_for_h: float = Field(
-        default=20.0, ge=0, description="a hashtag listed more recently is left alone"
+        default=20.0, ge=0, description="a page listed more recently is left alone"
     )
     keep_handles: bool = Field(
         default=False, description="also store authors' names, not only their keyed hash"
@@ -124,7 +124,7 @@ class BrowserConfig:
     script_s: float = Field(default=15.0, gt=0, description="for one look at a page")
     command_s: float = Field(default=40.0, gt=0, description="for anything else")
     look_s: float = Field(default=5.0, gt=0, description="to wait for something new on a page")
-    listing_s: float = Field(default=600.0, gt=0, description="for one hashtag")
+    listing_s: float = Field(default=600.0, gt=0, description="for one page that lists")
     pages_per_session: int = Field(default=60, ge=1, description="then the browser is replaced")
     profile_root: Path | None = Field(
         default=None, description="folder of its profiles; empty: a temporary one of this user's"

@@ -48,10 +48,15 @@ def run(folder: Path, *arguments: str, exit_code: int = 0) -> dict[str, Any]:
 
 
 def start(folder: Path, *arguments: str) -> "subprocess.Popen[bytes]":
-    """Start a command; what it says goes to `said.txt` in the folder."""
+    """Start a command as a group of its own; what it says goes to `said.txt` in the folder."""
     with (folder / "said.txt").open("ab") as said:
         return subprocess.Popen(
-            command(folder, *arguments), cwd=folder, env=environment(), stdout=said, stderr=said
+            command(folder, *arguments),
+            cwd=folder,
+            env=environment(),
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
         )
 
 

@@ -1,10 +1,14 @@
 """kill -9 of `scrape` and `fetch` at random instants: in the end nothing is missing or twice.
 
+Pages of hashtags are one test, those of accounts and sounds another; files are the third.
+
 The instant is counted in what the site was asked, not in seconds: so on any
 machine the program is half-way then."""
 
 import hashlib
+import os
 import random
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -19,10 +23,12 @@ from tests.programs import SETTINGS, ask, count, run, start, wait_until
 
 pytestmark = [pytest.mark.chromium, pytest.mark.ffmpeg]
 
-SITE = ReplicaConfig(videos_per_tag=12, page_size=4, topics=("Sports", "Dance", "Autos", "Music"))
+SITE = ReplicaConfig(
+    videos_per_tag=12, n_accounts=5, page_size=4, topics=("Sports", "Dance", "Autos", "Music")
+)
 HASHTAGS = ("sports", "football", "dance", "autos", "cars", "music", "newmusic")
 SCRAPE = ("scrape", *(word for name in HASHTAGS for word in ("--hashtag", name)), "--limit", "50")
-N_SCRAPE_KILLS, N_FETCH_KILLS = 20, 6
+N_SCRAPE_KILLS, N_LISTED_KILLS, N_FETCH_KILLS = 20, 10, 6
 SEED = 20261123
 # Longer than it takes from one question to the next, so that the time between them is struck, too.
 PAUSE_S = 0.3
@@ -34,6 +40,15 @@ FACTS = (
     "SELECT tiktok_id, display_text, views_k, step_k, source FROM view_observation o"
     " JOIN video v ON v.id = o.video_id ORDER BY 1, 2",
     "SELECT name, listed_at IS NULL FROM hashtag ORDER BY 1",
+    "SELECT author_key, handle, wanted_at IS NULL, listed_at IS NULL FROM account ORDER BY 1",
+    "SELECT author_key, n_followers, n_following, n_likes, n_posts, is_verified, bio_chars,"
+    " o.region, source FROM account_observation o JOIN account a ON a.id = o.account_id"
+    " ORDER BY 1, 2, 9",
+    "SELECT platform_id, title, author, is_original, s.duration_s, tiktok_id,"
+    " s.wanted_at IS NULL, s.listed_at IS NULL FROM sound s"
+    " LEFT JOIN video v ON v.sound_id = s.id ORDER BY 1, 6",
+    "SELECT platform_id, n_videos, source FROM sound_observation o"
+    " JOIN sound s ON s.id = o.sound_id ORDER BY 1, 2",
     "SELECT tiktok_id, status, m.uri, sha256, n_bytes FROM media_file m"
     " JOIN video v ON v.id = m.video_id ORDER BY 1",
 )
@@ -83,7 +98,8 @@ def kill_at(n_asked: int, pause_s: float, site: Replica, folder: Path, *argument
     wait_until(lambda: len(site.requests) - n_before >= n_asked or program.poll() is not None)
     time.sleep(pause_s)
     was_running = program.poll() is None
-    program.kill()
+    # All of its group; its browser's is another, which a guard ends.
+    os.killpg(program.pid, signal.SIGKILL)
     program.wait()
     wait_until(lambda: living(str(folder.parent)) == [])  # the guard of its browser ends that
     return was_running
@@ -109,6 +125,45 @@ def test_a_scrape_killed_at_twenty_random_instants_ends_as_an_undisturbed_one(si
 
     assert n_hit >= N_SCRAPE_KILLS / 2
     assert facts(disturbed) == facts(calm)
+    assert count(disturbed, "run", "status = 'running'") == 0
+    assert count(disturbed, "run", "status = 'lost'") > 0
+    run(disturbed, "db", "check")
+
+
+def test_listings_of_accounts_and_sounds_killed_at_ten_random_instants_end_as_undisturbed_ones(
+    site, make_folder
+):
+    calm, disturbed = make_folder("calm"), make_folder("disturbed")
+    handles = [account.handle for account in site.content.accounts[:-1]]
+    sounds = [name for name, videos in site.content.by_sound.items() if len(videos) > 1]
+    assert len(handles) + len(sounds) > 7
+    for folder in (calm, disturbed):
+        addresses = [f"https://www.tiktok.com/music/some-words-{name}" for name in sounds]
+        added = run(folder, "add", *(f"@{name}" for name in handles), *addresses)
+        assert (added["n_accounts"], added["n_sounds"]) == (len(handles), len(sounds))
+    listing = ("scrape", "--limit", "50")
+    whole = questions_of(site, calm, *listing)
+    rng = random.Random(SEED)
+
+    n_hit = sum(
+        kill_at(rng.randrange(whole), rng.uniform(0, PAUSE_S), site, disturbed, *listing, "--again")
+        for _ in range(N_LISTED_KILLS)
+    )
+    run(disturbed, *listing)
+
+    assert n_hit >= N_LISTED_KILLS / 2
+    assert facts(disturbed) == facts(calm)
+    every = site.content.videos
+    assert count(calm, "video") == len(every)
+    assert count(calm, "video", "sound_id IS NULL") == 0
+    listed = "wanted_at IS NOT NULL AND listed_at IS NOT NULL"
+    assert (count(calm, "account", listed), count(calm, "sound", listed)) == (
+        len(handles),
+        len(sounds),
+    )
+    # What a page of its own says is stored once, however often it was looked at within the hour.
+    assert count(disturbed, "account_observation", "source = 'hydration'") == len(handles)
+    assert count(disturbed, "sound_observation") == len(sounds)
     assert count(disturbed, "run", "status = 'running'") == 0
     assert count(disturbed, "run", "status = 'lost'") > 0
     run(disturbed, "db", "check")

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, aliased
 from catalog.errors import NotFound
 from catalog.facts import (
     SITE_PLATFORM,
+    AccountTodo,
     Candidate,
     ClipRef,
     HashtagTodo,
@@ -26,12 +27,14 @@ from catalog.facts import (
 from catalog.read.posts import CANDIDATE, OBSERVED, Page, by_video_id, features_of
 from catalog.record.sightings import plain_hashtag
 from catalog.schema.tables import (
+    Account,
     Feature,
     Hashtag,
     MediaFile,
     ModelVersion,
     Prediction,
     Run,
+    Sound,
     SplitMember,
     Topic,
     TopicHashtag,
@@ -39,16 +42,23 @@ from catalog.schema.tables import (
     VideoHashtag,
     ViewObservation,
 )
-from catalog.schema.types import chunks
+from catalog.schema.types import among, chunks
 
 
 def videos_to_refresh(
-    session: Session, *, observed_before: datetime, after: int = 0, limit: int = 1_000
+    session: Session,
+    *,
+    observed_before: datetime,
+    unseen: bool,
+    after: int = 0,
+    limit: int = 1_000,
 ) -> list[RefreshTodo]:
     """Return videos that are not gone and were last observed before then, in the order of their id.
 
-    An observation counts whether its count was readable or not. after: begin behind this video id.
+    unseen: those that were never observed, which somebody put on the list; else the others. An
+    observation counts whether its count was readable or not. after: begin behind this video id.
     """
+    is_unseen = Video.latest_observation_id.is_(None)
     newest = (
         select(func.max(ViewObservation.observed_at))
         .where(ViewObservation.video_id == Video.id)
@@ -56,16 +66,21 @@ def videos_to_refresh(
     )
     page = (
         select(Video.id, Video.tiktok_id, newest)
-        .where(_is_stale(observed_before), Video.id > after)
+        .where(_is_stale(observed_before), is_unseen if unseen else ~is_unseen, Video.id > after)
         .order_by(Video.id)
         .limit(limit)
     )
     return [RefreshTodo(*row) for row in session.execute(page)]
 
 
-def count_to_refresh(session: Session, *, observed_before: datetime) -> int:
-    """Return how many videos `videos_to_refresh` has in all."""
+def count_to_refresh(
+    session: Session, *, observed_before: datetime, unseen: bool | None = None
+) -> int:
+    """Return how many videos `videos_to_refresh` has; unseen None: both kinds together."""
     counted = select(func.count()).select_from(Video).where(_is_stale(observed_before))
+    if unseen is not None:
+        is_unseen = Video.latest_observation_id.is_(None)
+        counted = counted.where(is_unseen if unseen else ~is_unseen)
     return session.execute(counted).scalar_one()
 
 
@@ -174,6 +189,55 @@ def hashtags_to_list(
     return [
         HashtagTodo(name, tuple(of_tag.get(name, ()))) for name in sorted(wanted.keys() - fresh)
     ]
+
+
+def accounts_to_list(
+    session: Session, *, named: Mapping[str, str] | None, listed_before: datetime | None
+) -> list[AccountTodo]:
+    """Return the accounts that are wanted, or those named, in the order of their names.
+
+    named: names by author_key, whether the catalog knows them or not. listed_before: leave out what
+    was completely listed at or after it; None: leave out nothing.
+    """
+    of_site = Account.platform == SITE_PLATFORM
+    found: dict[str, str | None]
+    if named is None:
+        rows = session.execute(
+            select(Account.author_key, Account.handle).where(
+                of_site, Account.wanted_at.is_not(None), Account.handle.is_not(None)
+            )
+        )
+        found = dict(rows.all())
+    else:
+        found = dict(named)
+    if listed_before is not None and found:
+        left_out = select(Account.author_key).where(
+            of_site,
+            Account.listed_at >= listed_before,
+            among(session, Account.author_key, found),
+        )
+        for key in session.scalars(left_out):
+            del found[key]
+    todo = [AccountTodo(key, handle) for key, handle in found.items() if handle]
+    return sorted(todo, key=lambda account: (account.handle, account.author_key))
+
+
+def sounds_to_list(
+    session: Session, *, named: Sequence[str] | None, listed_before: datetime | None
+) -> list[str]:
+    """Return the platform's ids of the sounds that are wanted, or of those named, in their order.
+
+    named: whether the catalog knows them or not. listed_before: as in `accounts_to_list`.
+    """
+    of_site = Sound.platform == SITE_PLATFORM
+    wanted = select(Sound.platform_id).where(of_site, Sound.wanted_at.is_not(None))
+    found = set(session.scalars(wanted) if named is None else named)
+    if listed_before is not None and found:
+        fresh = select(Sound.platform_id).where(
+            of_site, Sound.listed_at >= listed_before, among(session, Sound.platform_id, found)
+        )
+        found -= set(session.scalars(fresh))
+    return sorted(found)
 
 
 def videos_to_split(session: Session) -> Iterator[tuple[Candidate, Observed]]:

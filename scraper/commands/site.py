@@ -1,6 +1,6 @@
 """The commands that visit the site: scrape, refresh, fetch; and its replica."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,16 +10,24 @@ from catalog.console import DURATION, App, dry_run_option, emit, emit_outcome, j
 
 if TYPE_CHECKING:
     from catalog.work.runs import Outcome
+    from scraper.listing import Window
     from scraper.politeness import Site
     from scraper.settings import RefreshConfig
     from scraper.steps.refresh import RefreshResult
     from scraper.steps.scrape import ScrapeRequest, ScrapeResult
 
 
+DAY = click.DateTime(["%Y-%m-%d"])
+
+
 @click.command()
 @click.option("--topic", "topics", multiple=True, help="Only this topic's hashtags; repeatable.")
 @click.option("--hashtag", "hashtags", multiple=True, help="Only this hashtag; repeatable.")
-@click.option("--limit", type=click.IntRange(min=1), help="Videos per hashtag.")
+@click.option("--account", "accounts", multiple=True, help="Only this account, @NAME; repeatable.")
+@click.option("--sound", "sounds", multiple=True, help="Only this sound, by its id; repeatable.")
+@click.option("--limit", type=click.IntRange(min=1), help="Videos per page.")
+@click.option("--since", type=DAY, help="Only what was posted on this day (UTC) or later.")
+@click.option("--until", type=DAY, help="Only what was posted on this day (UTC) or earlier.")
 @click.option("--again", is_flag=True, help="Also what was listed, or refused us, just now.")
 @json_option
 @dry_run_option
@@ -28,12 +36,20 @@ def scrape(
     app: App,
     topics: tuple[str, ...],
     hashtags: tuple[str, ...],
+    accounts: tuple[str, ...],
+    sounds: tuple[str, ...],
     limit: int | None,
+    since: datetime | None,
+    until: datetime | None,
     again: bool,
     as_json: bool,
     dry_run: bool,
 ) -> None:
-    """List hashtag pages in a real browser and store each video with its displayed count."""
+    """List pages in a real browser and store each video with its displayed count.
+
+    Without a choice: every hashtag of the topics, and the accounts and sounds that `add` has put
+    on the list.
+    """
     from scraper.settings import ScrapeConfig
     from scraper.steps.scrape import ScrapeRequest, plan_scrape
 
@@ -42,12 +58,19 @@ def scrape(
         limit=settings.limit,
         topics=topics or None,
         hashtags=[name.lstrip("#").lower() for name in hashtags] or None,
+        accounts=[_named(text, "account") for text in accounts] or None,
+        sounds=[_named(text, "sound") for text in sounds] or None,
+        window=_window(since, until),
         fresh_for=None if again else timedelta(hours=settings.fresh_for_h),
         again=again,
     )
     if dry_run:
-        todo = [entry.name for entry in plan_scrape(app.catalog, request)]
-        emit({"dry_run": True, "hashtags": todo, "limit": request.limit}, as_json=as_json)
+        todo = plan_scrape(app.catalog, request, salt=known_salt(app))
+        names = {
+            f"{kind}s": [unit.page.name for unit in todo if unit.page.kind == kind]
+            for kind in ("hashtag", "account", "sound")
+        }
+        emit({"dry_run": True, **names, "limit": request.limit}, as_json=as_json)
         return
     result = run_scrape(app, request, quiet=as_json)
     emit_outcome(result.outcome, as_json=as_json, extra=result.counts())
@@ -72,7 +95,7 @@ def refresh(
     if dry_run:
         plan = plan_refresh(app.catalog, request)
         payload = {"hashtags": list(plan.hashtags), "n_videos": plan.n_videos}
-        emit({"dry_run": True, **payload}, as_json=as_json)
+        emit({"dry_run": True, **payload, "n_unseen": plan.n_unseen}, as_json=as_json)
         return
     result = run_refresh(app, request, quiet=as_json)
     emit_outcome(result.outcome, as_json=as_json, extra=result.counts())
@@ -106,7 +129,7 @@ def run_scrape(
     with progress("scrape", quiet=quiet) as bar:
         return step(
             app.catalog,
-            _site(app),
+            open_site(app),
             app.settings.of(BrowserConfig),
             request,
             salt=author_salt(app),
@@ -127,7 +150,7 @@ def run_refresh(
     with progress("refresh", quiet=quiet) as bar:
         return step(
             app.catalog,
-            _site(app),
+            open_site(app),
             app.settings.of(BrowserConfig),
             request,
             salt=author_salt(app),
@@ -148,7 +171,7 @@ def run_fetch(
     with progress("fetch", quiet=quiet) as bar:
         return step(
             app.catalog,
-            _site(app),
+            open_site(app),
             app.settings.of(BrowserConfig),
             data=app.settings.data_folder,
             limits=app.settings.of(FetchConfig),
@@ -167,7 +190,40 @@ def author_salt(app: App) -> bytes:
     return load_salt(settings.data_folder, settings.author_salt.get_secret_value())
 
 
-def _site(app: App) -> "Site":
+def known_salt(app: App) -> bytes:
+    """Return the key of the author hash where there is one already; a dry run makes none."""
+    from scraper.pseudonyms import SALT_FILE
+
+    has_salt = app.settings.author_salt or (app.settings.data_folder / SALT_FILE).exists()
+    return author_salt(app) if has_salt else b""
+
+
+def _named(text: str, kind: str) -> str:
+    """Read the name of an account or the id of a sound, which may be written as its address."""
+    from scraper.addresses import read_account_name, read_sound_id
+    from scraper.errors import RowRefused
+
+    try:
+        return read_account_name(text) if kind == "account" else read_sound_id(text)
+    except RowRefused as refused:
+        raise click.UsageError(f"--{kind} {text!r}: {refused.detail}") from refused
+
+
+def _window(since: datetime | None, until: datetime | None) -> "Window":
+    from scraper.listing import Window
+
+    if since is not None and until is not None and until < since:
+        raise click.UsageError("--until is before --since: nothing was posted then")
+    # The whole of the last day.
+    end = None if until is None else until.replace(tzinfo=UTC) + timedelta(days=1)
+    return Window(None if since is None else since.replace(tzinfo=UTC), end)
+
+
+def open_site(app: App) -> "Site":
+    """Open the site of the settings, and say what is to be known of a live one.
+
+    Raises LiveSiteRefused.
+    """
     from scraper.politeness import Site
     from scraper.settings import BrowserConfig, SiteConfig
 
@@ -195,7 +251,8 @@ def _announce(notice: str) -> None:
     "faults",
     multiple=True,
     metavar="TAG=NAME[:NUMBER]",
-    help="Let a hashtag misbehave, such as sports=captcha; repeatable; 'TAG=?' lists the names.",
+    help="Let a hashtag misbehave, such as sports=captcha, or @NAME or sound:ID; repeatable; "
+    "'TAG=?' lists the names.",
 )
 @click.option("--day", default=0.0, help="Days since the site's snapshot, when it starts.")
 @click.option("--days-per-s", default=0.0, help="Days that pass in a second; counts grow.")

@@ -22,6 +22,7 @@ from scraper.importers.columns import find_columns
 from scraper.importers.envelopes import unfold
 from scraper.importers.exports import (
     APP,
+    PARTS,
     RESEARCH,
     post_of,
     read_actor,
@@ -67,6 +68,7 @@ READERS: Mapping[Format, _Reader] = {
     "research": RESEARCH.read,
     "pairs": read_pair,
     "app": APP.read,
+    "parts": PARTS.read,
     "youtube": read_youtube,
     "instagram": read_instagram,
 }
@@ -111,6 +113,7 @@ MARKS: tuple[tuple[Format, Any], ...] = (
     ("youtube", _is_youtube),
     ("instagram", lambda row: "instagram" in str(row.get("source_platform"))),
     ("app", lambda row: "aweme_id" in row),
+    ("parts", lambda row: isinstance(row.get("video_metadata"), Mapping)),
     ("ytdlp", _is_ytdlp),
     ("actor", lambda row: bool(row.keys() & {"authorMeta", "videoMeta", "webVideoUrl"})),
     ("web", _is_web),

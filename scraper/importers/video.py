@@ -50,6 +50,7 @@ SITE_OF: Mapping[Format, str] = {
     "actor": TIKTOK,
     "research": TIKTOK,
     "app": TIKTOK,
+    "parts": TIKTOK,
     "youtube": "youtube",
     "instagram": "instagram",
 }

@@ -19,7 +19,6 @@ brightness and motion are properties of the whole picture, so they survive being
 All of it follows from a video's id: the same video has the same count on the same day, always.
 """
 
-import json
 import math
 import random
 import threading
@@ -27,10 +26,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import Literal, get_args
 
 from scraper.items import DEFAULT_TOPICS
+from scraper.replica.accounts import (
+    WORDS,
+    AccountStats,
+    ReplicaAccount,
+    ReplicaSound,
+    account_stats,
+    make_account,
+    own_sound,
+    published_sounds,
+    uses_of,
+)
 
 Sound = Literal["speech", "music", "noise", "silence", "none"]
 Pattern = Literal["stripes", "rings", "checks", "plasma", "dots", "gradient", "life", "fractal"]
@@ -69,13 +78,15 @@ LUMA_RANGE = (0.2, 0.8)
 MIN_VIEWS, MAX_VIEWS = 500, 30_000_000
 FIRST_POST = datetime(2026, 3, 1, tzinfo=UTC)
 LAST_POST = datetime(2026, 10, 31, tzinfo=UTC)
-# What names and captions are made of: nicknames, fillers, extras, captions by topic.
-WORDS = json.loads(Path(__file__).with_name("captions.json").read_text(encoding="utf-8"))
 # Measured on public series of counts: 1.8 % of the steps go down.
 FALL_RATE = 0.02
 # What a fall takes away: enough to be seen in a count that is rounded to a tenth of its unit.
 FALL_SHARE = (0.01, 0.03)
 VANISH_RATE = 0.04
+# How many of an account's videos stand first on its page, once it has enough to choose from.
+N_PINNED, PINS_FROM = 2, 4
+# How many videos use a published piece; the others have the sound that they were filmed with.
+PUBLISHED_SHARE = 0.4
 LAST_VANISHING_DAY = 30
 
 
@@ -93,14 +104,6 @@ class ReplicaConfig:
     page_size: int = 30
     media_lifetime_s: int = 48 * 3600
     topics: tuple[str, ...] = tuple(TOPICS)
-
-
-@dataclass(frozen=True)
-class ReplicaAccount:
-    account_id: str
-    handle: str
-    nickname: str
-    sec_uid: str
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ class ReplicaVideo:
     look: Look
     sound: Sound
     views: int
+    music: ReplicaSound
 
     @property
     def handle(self) -> str:
@@ -137,7 +141,10 @@ class ReplicaVideo:
 
 @dataclass(frozen=True)
 class Content:
-    """Everything on the site; videos are in the order in which a listing shows them."""
+    """Everything on the site; videos are in the order in which a listing shows them.
+
+    accounts: the last one is private.
+    """
 
     config: ReplicaConfig
     accounts: tuple[ReplicaAccount, ...]
@@ -150,17 +157,43 @@ class Content:
 
     @cached_property
     def by_handle(self) -> Mapping[str, tuple[ReplicaVideo, ...]]:
-        found: dict[str, tuple[ReplicaVideo, ...]] = {a.handle: () for a in self.accounts}
+        """An account's videos as its page shows them: the pinned ones, then the newest first."""
+        found: dict[str, list[ReplicaVideo]] = {a.handle: [] for a in self.accounts}
         for video in self.videos:
-            found[video.handle] += (video,)
+            found[video.handle].append(video)
+        return {handle: tuple(sorted(v, key=self._place)) for handle, v in found.items()}
+
+    @cached_property
+    def pinned(self) -> frozenset[str]:
+        """The ids of the videos that stand first on their accounts' pages."""
+        of_account: dict[str, list[ReplicaVideo]] = {}
+        for video in self.videos:
+            of_account.setdefault(video.handle, []).append(video)
+        chosen = (
+            sorted(videos, key=lambda v: (-v.views, v.tiktok_id))[:N_PINNED]
+            for videos in of_account.values()
+            if len(videos) >= PINS_FROM
+        )
+        return frozenset(video.tiktok_id for videos in chosen for video in videos)
+
+    @cached_property
+    def by_sound(self) -> Mapping[str, tuple[ReplicaVideo, ...]]:
+        found: dict[str, tuple[ReplicaVideo, ...]] = {}
+        for video in self.videos:
+            found[video.music.sound_id] = (*found.get(video.music.sound_id, ()), video)
         return found
+
+    def _place(self, video: ReplicaVideo) -> tuple[bool, float]:
+        return video.tiktok_id not in self.pinned, -video.created_at.timestamp()
 
 
 def build_content(config: ReplicaConfig) -> Content:
     """Make up the whole site; equal configs give equal content on every machine."""
-    accounts = tuple(_make_account(config.seed, i) for i in range(config.n_accounts))
+    accounts = tuple(make_account(config.seed, i) for i in range(config.n_accounts))
+    private = make_account(config.seed, config.n_accounts, is_private=True)
+    sounds = published_sounds(config.seed)
     videos = [
-        _make_video(config, accounts, topic, index)
+        _make_video(config, accounts, sounds, topic, index)
         for topic in config.topics
         for index in range(config.videos_per_tag)
     ]
@@ -170,7 +203,8 @@ def build_content(config: ReplicaConfig) -> Content:
     for video in shuffled:
         for name in video.hashtags:
             listed.setdefault(name, []).append(video)
-    return Content(config, accounts, shuffled, {name: tuple(v) for name, v in listed.items()})
+    by_tag = {name: tuple(v) for name, v in listed.items()}
+    return Content(config, (*accounts, private), shuffled, by_tag)
 
 
 def planted_log10_views(topic: str, look: Look, sound: Sound, created_at: datetime) -> float:
@@ -214,6 +248,19 @@ class Timeline:
         """Give an account's videos by its name in addresses; none if there is no such account."""
         return self._at_once(self._content.by_handle.get(account, ()))
 
+    def using(self, sound_id: str) -> tuple[ReplicaVideo, ...]:
+        """Give the videos with a sound, as its page shows them now."""
+        return self._at_once(self._content.by_sound.get(sound_id, ()))
+
+    def account_stats(self, account: ReplicaAccount) -> AccountStats:
+        """Give what an account's page counts now."""
+        n_posts = len(self.posted_by(account.handle))
+        return account_stats(account, self._days(), n_posts)
+
+    def uses(self, sound: ReplicaSound) -> int:
+        """Give how many videos have a sound now, those that are not listed included."""
+        return uses_of(sound, self._days(), len(self.using(sound.sound_id)))
+
     def _at_once(self, videos: Iterable[ReplicaVideo]) -> tuple[ReplicaVideo, ...]:
         day = self._days()
         if day <= 0:
@@ -240,21 +287,12 @@ def vanishing_day(video: ReplicaVideo) -> float | None:
     return rng.uniform(1, LAST_VANISHING_DAY) if rng.random() < VANISH_RATE else None
 
 
-def _make_account(seed: int, index: int) -> ReplicaAccount:
-    rng = random.Random(f"{seed}/account/{index}")
-    first, second = WORDS["nicknames"]
-    nickname = f"{rng.choice(first)} {rng.choice(second)}"
-    joint = rng.choice((".", "_", ""))
-    # The index makes it unique; the charset is the real one, [a-z0-9_.].
-    handle = nickname.lower().replace(" ", joint) + str(10 + index)
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
-    sec_uid = "MS4wLjABAAAA" + "".join(rng.choice(letters) for _ in range(64))
-    account_id = (1_600_000_000 + rng.randrange(100_000_000)) << 32 | rng.getrandbits(32)
-    return ReplicaAccount(str(account_id), handle, nickname, sec_uid)
-
-
 def _make_video(
-    config: ReplicaConfig, accounts: tuple[ReplicaAccount, ...], topic: str, index: int
+    config: ReplicaConfig,
+    accounts: tuple[ReplicaAccount, ...],
+    sounds: tuple[ReplicaSound, ...],
+    topic: str,
+    index: int,
 ) -> ReplicaVideo:
     # One generator per video, so that a longer list keeps the videos of a shorter one.
     rng = random.Random(f"{config.seed}/video/{topic}/{index}")
@@ -279,21 +317,35 @@ def _make_video(
     views = round(10 ** (planted_log10_views(topic, look, sound, created_at) + luck))
     hashtags = _choose_hashtags(rng, topic)
     account = rng.choice(accounts)
+    caption = _write_caption(rng, topic, hashtags, accounts)
+    duration_s = round(3 + 17 * rng.betavariate(1.1, 3.2), 1)
     return ReplicaVideo(
         tiktok_id=tiktok_id,
         account=account,
         topic=topic,
-        caption=_write_caption(rng, topic, hashtags, accounts),
+        caption=caption,
         hashtags=hashtags,
         created_at=created_at,
-        duration_s=round(3 + 17 * rng.betavariate(1.1, 3.2), 1),
+        duration_s=duration_s,
         width_px=width_px,
         height_px=height_px,
         rate_hz=rng.choice(FRAME_RATES_HZ),
         look=look,
         sound=sound,
         views=min(max(views, MIN_VIEWS), MAX_VIEWS),
+        music=_choose_music(tiktok_id, account, sounds, duration_s),
     )
+
+
+def _choose_music(
+    tiktok_id: str, account: ReplicaAccount, sounds: tuple[ReplicaSound, ...], duration_s: float
+) -> ReplicaSound:
+    # A generator of its own, so that all the rest of the video is as it was without music.
+    rng = random.Random(f"{tiktok_id}/music")
+    if rng.random() < PUBLISHED_SHARE:
+        # Few pieces are in fashion, and the others are hardly used.
+        return rng.choices(sounds, [1 / (i + 1) for i in range(len(sounds))])[0]
+    return own_sound(tiktok_id, account, duration_s)
 
 
 def _choose_hashtags(rng: random.Random, topic: str) -> tuple[str, ...]:

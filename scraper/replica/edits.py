@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from scraper.replica.content import ReplicaVideo
-from scraper.replica.items import Json, challenge
+from scraper.replica.items import Json
 from scraper.replica.messages import JSON, FileSlice, Reply, Request
 
 HYDRATION = re.compile(
@@ -22,27 +22,46 @@ Place = Literal["page", "detail", "listing", "video", "file"]
 
 
 @dataclass(frozen=True)
+class Feed:
+    """What a page lists, and the path and parameter by which its parts are asked for.
+
+    pinned: the ids of what stands first whatever its age; only an account's page has such.
+    """
+
+    path: str
+    query: Mapping[str, str]
+    videos: tuple[ReplicaVideo, ...]
+    pinned: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Visit(Request):
     """A request that concerns a hashtag: its page, detail or listing, or one of its videos.
 
-    A video's page and file belong to the video's first hashtag. `positions` has where each video
-    stands in the hashtag's whole list. `usual` is the site's own answer, `ask` that to any other
-    request.
+    In place of a hashtag there may be an account ("@NAME") or a sound ("sound:ID"). A video's page
+    and file belong to the video's first hashtag. `feed` is all that the page lists, and `start`
+    where in it the part of a listing begins. `usual` is the site's own answer, `ask` that to any
+    other request.
     """
 
     place: Place
     hashtag: str
     video: ReplicaVideo | None
     page_size: int
-    positions: Mapping[str, int]
+    feed: Feed
+    start: int
     usual: Callable[[], Reply]
     ask: Callable[[Request], Reply]
 
     @property
     def part(self) -> int:
         """Which part of the listing is asked for, from 0; 0 for everything else."""
-        cursor = self.query.get("cursor", "0") if self.place == "listing" else "0"
-        return int(cursor) // self.page_size if cursor.isascii() and cursor.isdigit() else 0
+        return self.start // self.page_size
+
+    @property
+    def positions(self) -> Mapping[str, int]:
+        """Where each video stands in the whole list."""
+        return {video.tiktok_id: i for i, video in enumerate(self.feed.videos)}
 
 
 # A fault answers in the site's place, or returns None to let the site answer.
@@ -67,15 +86,17 @@ def edit_struck(visit: Visit, edit: ItemEdit, raw: Mapping[str, str] | None = No
 def edit_items(visit: Visit, edit: ItemEdit, raw: Mapping[str, str] | None = None) -> Reply | None:
     """Edit every item, where it is listed and on its own page."""
 
+    positions = visit.positions
+
     def edit_list(answer: Json) -> None:
         for item in answer.get("itemList", []):
-            edit(item, visit.positions[item["id"]])
+            edit(item, positions[item["id"]])
 
     def edit_own(scope: Json) -> None:
         detail = scope["webapp.video-detail"]
         if visit.video is not None and "itemInfo" in detail:
             item = detail["itemInfo"]["itemStruct"]
-            edit(item, visit.positions[visit.video.tiktok_id])
+            edit(item, positions[visit.video.tiktok_id])
 
     if visit.place == "listing":
         return edit_json(visit.usual(), edit_list, raw)
@@ -109,11 +130,11 @@ def add_script(reply: Reply, script: str) -> Reply:
 
 
 def whole_listing(visit: Visit) -> list[Json]:
-    """Every item that the hashtag's listing would show this visitor."""
+    """Every item that the listing would show this visitor."""
     found: list[Json] = []
-    query = {"challengeID": challenge(visit.hashtag)["id"], "cursor": "0"}
+    query = {**visit.feed.query, "cursor": "0"}
     while True:
-        reply = visit.ask(replace(visit, path="/api/challenge/item_list/", query=query))
+        reply = visit.ask(replace(visit, path=visit.feed.path, query=query))
         part = json.loads(body_of(reply))
         found += part.get("itemList", [])
         if not part.get("hasMore"):

@@ -6,13 +6,15 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from scraper.replica.content import ReplicaAccount, ReplicaVideo
+from scraper.replica.accounts import AccountStats, ReplicaAccount, ReplicaSound, account_stats
+from scraper.replica.content import ReplicaVideo
 from scraper.replica.messages import SignedMedia
 
 Json = dict[str, Any]
 # Statuses in place of what was asked for.
 CAPTCHA, NO_SUCH_HASHTAG, BAD_PARAMETERS = 10000, 10205, 10201
 VIDEO_GONE, PRIVATE_POST, REGION_LOCKED = 10204, 10216, 10231
+NO_SUCH_ACCOUNT, PRIVATE_ACCOUNT, NO_SUCH_SOUND = 10221, 10222, 10218
 
 
 def round_count(count: int) -> int:
@@ -33,9 +35,20 @@ def show_count(count: int) -> str:
     return f"{whole}.{tenth}{suffix}" if tenth else f"{whole}{suffix}"
 
 
-def item_struct(video: ReplicaVideo, media: SignedMedia, *, detail: bool) -> Json:
-    """A video as in a listing, or as on its own page, where some numbers are strings."""
+def item_struct(
+    video: ReplicaVideo,
+    media: SignedMedia,
+    *,
+    detail: bool,
+    author_stats: AccountStats | None = None,
+) -> Json:
+    """A video as in a listing, or as on its own page, where some numbers are strings.
+
+    author_stats: those of now; None: those of the snapshot.
+    """
     stats = _stats(video)
+    if author_stats is None:
+        author_stats = account_stats(video.account, 0.0, 1)
     created_s = int(video.created_at.timestamp())
     item: Json = {
         "id": video.tiktok_id,
@@ -43,12 +56,12 @@ def item_struct(video: ReplicaVideo, media: SignedMedia, *, detail: bool) -> Jso
         "createTime": str(created_s) if detail else created_s,
         "scheduleTime": 0,
         "author": author(video.account, media.origin),
-        "authorStats": {"followerCount": 1200, "heart": 88000, "videoCount": 40, "diggCount": 310},
+        "authorStats": stats_of_account(author_stats),
         "stats": stats | {"collectCount": str(stats["collectCount"])} if detail else stats,
         "statsV2": {name: str(n) for name, n in stats.items()} | {"repostCount": "0"},
         "textExtra": text_extra(video.caption),
         "contents": [{"desc": video.caption, "textExtra": text_extra(video.caption)}],
-        "music": _music(video, media.origin),
+        "music": music(video.music, media.origin),
         "video": _video(video, media),
         "collected": False,
         "digged": False,
@@ -58,7 +71,7 @@ def item_struct(video: ReplicaVideo, media: SignedMedia, *, detail: bool) -> Jso
         "isAd": False,
         "isReviewing": False,
         "itemCommentStatus": 0,
-        "locationCreated": "US",
+        "locationCreated": video.account.region,
         "originalItem": False,
         "officalItem": False,
         "privateItem": False,
@@ -84,12 +97,72 @@ def author(account: ReplicaAccount, origin: str) -> Json:
         "avatarThumb": avatar,
         "avatarMedium": avatar,
         "avatarLarger": avatar,
-        "signature": "",
-        "verified": False,
-        "privateAccount": False,
+        "signature": account.signature,
+        "verified": account.is_verified,
+        "privateAccount": account.is_private,
         "secret": False,
         "ftc": False,
         "relation": 0,
+    }
+
+
+def stats_of_account(stats: AccountStats) -> dict[str, int]:
+    """What an account's page and each of its videos say of it; rounded as all counts are."""
+    return {
+        "followerCount": round_count(stats.followers),
+        "followingCount": stats.following,
+        "heart": round_count(stats.likes),
+        "heartCount": round_count(stats.likes),
+        "videoCount": stats.n_posts,
+        "diggCount": stats.following * 3,
+        "friendCount": stats.following // 7,
+    }
+
+
+def user_detail(account: ReplicaAccount, stats: AccountStats, origin: str) -> Json:
+    """An account's own page; a private one's says so, and counts all the same."""
+    user = author(account, origin) | {
+        "createTime": int(account.account_id) >> 32,
+        "region": account.region,
+        "language": "en",
+        "roomId": "",
+        "ttSeller": False,
+        "commerceUserInfo": {"commerceUser": False},
+    }
+    counts = stats_of_account(stats)
+    texts = {name: str(n) for name, n in counts.items()}
+    status = PRIVATE_ACCOUNT if account.is_private else 0
+    return {
+        "userInfo": {"user": user, "stats": counts, "statsV2": texts, "itemList": []},
+        "shareMeta": {"title": f"{account.nickname} on TikTok", "desc": f"@{account.handle}"},
+        "statusCode": status,
+        "statusMsg": "",
+        "needFix": True,
+    }
+
+
+def music(sound: ReplicaSound, origin: str) -> Json:
+    """A sound, as its page and each video with it have it."""
+    return {
+        "id": sound.sound_id,
+        "title": sound.title,
+        "authorName": sound.author,
+        "original": sound.is_original,
+        "duration": sound.duration_s,
+        "isCopyrighted": False,
+        "coverThumb": f"{origin}/obj/cover/{sound.sound_id}.svg",
+        "playUrl": "",
+    }
+
+
+def music_detail(sound: ReplicaSound, n_uses: int, origin: str) -> Json:
+    """What a sound's page is about, and how many videos have it; that count is exact."""
+    info = {"music": music(sound, origin), "stats": {"videoCount": n_uses}}
+    return {
+        "musicInfo": info,
+        "shareMeta": {"title": sound.title, "desc": f"{n_uses} videos"},
+        "statusCode": 0,
+        "statusMsg": "",
     }
 
 
@@ -165,19 +238,6 @@ def _stats(video: ReplicaVideo) -> dict[str, int]:
         "commentCount": round_count(int(likes * rng.uniform(0.004, 0.03))),
         "shareCount": round_count(int(likes * rng.uniform(0.005, 0.1))),
         "collectCount": round_count(int(likes * rng.uniform(0.02, 0.1))),
-    }
-
-
-def _music(video: ReplicaVideo, origin: str) -> Json:
-    return {
-        "id": str(int(video.tiktok_id) - (5 << 32)),
-        "title": f"original sound - {video.account.nickname}",
-        "authorName": video.account.nickname,
-        "original": True,
-        "duration": round(video.duration_s),
-        "isCopyrighted": False,
-        "coverThumb": f"{origin}/obj/cover/{video.tiktok_id}.svg",
-        "playUrl": "",
     }
 
 

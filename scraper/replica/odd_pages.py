@@ -77,11 +77,10 @@ def repeated_page(visit: Visit, *, after: int) -> Reply | None:
     """Give one part twice; the rest follows, so that nothing is missing at the end."""
     if visit.place != "listing" or visit.part < after or after == 0:
         return None
-    start = int(visit.query["cursor"])
-    before = visit.ask(_at(visit, start - visit.page_size))
+    before = visit.ask(_at(visit, visit.start - visit.page_size))
 
     def edit(answer: Json) -> None:
-        answer["cursor"] = str(int(answer["cursor"]) + visit.page_size)
+        answer["cursor"] = str(visit.start + visit.page_size)
 
     return edit_json(before, edit)
 

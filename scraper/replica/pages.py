@@ -1,32 +1,45 @@
-"""The HTML of the site: a nearly empty tag page, and video and account pages with their data."""
+"""The HTML of the site: nearly empty pages that list, video pages with their data, saved pages."""
 
 import html
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
+from scraper.replica.accounts import ReplicaAccount
 from scraper.replica.clips import colour
-from scraper.replica.content import ReplicaAccount, ReplicaVideo
+from scraper.replica.content import ReplicaVideo
 from scraper.replica.items import Json, show_count
 from scraper.replica.messages import Reply, page_reply
 
 STYLE = """
 body{font-family:sans-serif;margin:0;background:#fff;color:#161823}
 #app>div{max-width:1200px;margin:auto;padding:16px}
-[data-e2e=challenge-item-list]{display:grid;gap:18px;
+[data-e2e$=-item-list]{display:grid;gap:18px;
 grid-template-columns:repeat(auto-fill,minmax(180px,1fr))}
-[data-e2e=challenge-item]{position:relative;background:#eee;border-radius:6px;overflow:hidden}
-[data-e2e=challenge-item] a{position:absolute;inset:0}
+[data-e2e$=-item]{position:relative;background:#eee;border-radius:6px;overflow:hidden}
+[data-e2e$=-item] a{position:absolute;inset:0}
 img{width:100%;height:100%;object-fit:cover} canvas{display:none}
 .video-count{position:absolute;bottom:8px;left:8px;color:#fff}
 """
 
 # Class names come in through CSS_CLASS, because on the real site they change with each release.
-TAG_SCRIPT = """
+LISTING_SCRIPT = """
 (() => {
   const state = JSON.parse(
     document.getElementById('__UNIVERSAL_DATA_FOR_REHYDRATION__').textContent);
-  const page = state.__DEFAULT_SCOPE__['webapp.page-context'];
+  const scope = state.__DEFAULT_SCOPE__, page = scope['webapp.page-context'];
+  const kind = {
+    challenge: {mark: 'challenge-item', key: 'challengeID', from: 'hashtag',
+      list: '/api/challenge/item_list/', none: 'No videos with this hashtag yet',
+      missing: 'Couldn\\u2019t find this hashtag'},
+    user: {mark: 'user-post-item', key: 'secUid', from: 'user',
+      list: '/api/post/item_list/', none: 'No content',
+      missing: 'Couldn\\u2019t find this account'},
+    music: {mark: 'music-item', key: 'musicID', from: 'music',
+      list: '/api/music/item_list/', none: 'No videos with this sound yet',
+      missing: 'Couldn\\u2019t find this sound'},
+  }[page.kind];
   const app = document.getElementById('app');
   const make = (name, marks, parent, text) => {
     const node = document.createElement(name);
@@ -39,7 +52,7 @@ TAG_SCRIPT = """
   const cookie = (name) => (document.cookie.split('; ')
     .find((c) => c.startsWith(name + '=')) || '').slice(name.length + 1);
   const common = () => 'aid=1988&app_language=en&app_name=tiktok_web&browser_language=en-US'
-    + '&channel=tiktok_web&coverFormat=2&device_id=7300000000000000001&from_page=hashtag'
+    + '&channel=tiktok_web&coverFormat=2&device_id=7300000000000000001&from_page=' + kind.from
     + '&msToken=' + encodeURIComponent(cookie('msToken'));
   const shorten = (n) => {
     for (const [unit, suffix] of [[1e9, 'B'], [1e6, 'M'], [1e3, 'K']])
@@ -47,20 +60,21 @@ TAG_SCRIPT = """
         return (Math.round(n / unit * 10) / 10).toFixed(1).replace('.0', '') + suffix;
     return String(n);
   };
-  const main = make('div', {id: 'main-content-challenge', class: css('DivMain')}, app);
+  const main = make('div', {id: 'main-content-' + page.kind, class: css('DivMain')}, app);
   const fail = (title, text) => {
     const box = make('div', {class: css('DivErrorContainer')}, main);
     make('p', {class: css('PTitle')}, box, title);
     make('p', {class: css('PDesc')}, box, text);
   };
-  let list, sentinel, challengeID, cursor = '0', hasMore = true, busy = false, shown = 0;
+  let list, sentinel, listed, cursor = '0', hasMore = true, busy = false, shown = 0;
 
   // Some visitors get the whole listing with the page; then the page asks for nothing.
-  const inlined = window.__LISTED__ || state.__DEFAULT_SCOPE__['webapp.updated-items'];
+  const inlined = window.__LISTED__ || scope['webapp.updated-items'];
 
   const card = (item) => {
-    const outer = make('div', {class: css('DivItemContainerV2')}, list);
-    const box = make('div', {'data-e2e': 'challenge-item', role: 'button', tabindex: '0',
+    const outer = make('div', {class: css('DivItemContainerV2'),
+      id: 'grid-item-container-' + shown}, list);
+    const box = make('div', {'data-e2e': kind.mark, role: 'button', tabindex: '0',
       'aria-label': 'Watch in full screen', class: css('StyledDivContainerV2')}, outer);
     const pad = make('div', {style: 'padding-top:132.653%'}, box);
     const wrapper = make('div', {class: css('DivWrapper')}, pad);
@@ -79,11 +93,11 @@ TAG_SCRIPT = """
         foot, shorten(item.stats?.playCount ?? 0));
     } else {
       const foot = make('div', {class: css('DivCardAvatar')}, wrapper);
-      make('a', {'data-e2e': 'challenge-item-avatar', href: '/@' + handle}, foot);
-      make('p', {'data-e2e': 'challenge-item-username', class: 'user-name ' + css('PUserName')},
-        foot, handle);
+      make('a', {'data-e2e': kind.mark + '-avatar', href: '/@' + handle}, foot);
+      make('p', {'data-e2e': kind.mark + '-username',
+        class: 'user-name ' + css('PUserName')}, foot, handle);
     }
-    const words = make('div', {'data-e2e': 'challenge-item-desc', class: css('DivDesc')}, outer);
+    const words = make('div', {'data-e2e': kind.mark + '-desc', class: css('DivDesc')}, outer);
     const title = make('a', {title: desc, href: link.getAttribute('href')}, words);
     for (const part of desc.split(/(#[^ #]+)/)) {
       if (!part) continue;
@@ -103,8 +117,8 @@ TAG_SCRIPT = """
       return {itemList: inlined.slice(Number(cursor), end), cursor: end,
         hasMore: end < inlined.length};
     }
-    const reply = await fetch('/api/challenge/item_list/?' + common() + '&challengeID='
-      + challengeID + '&count=' + page.pageSize + '&cursor=' + cursor);
+    const reply = await fetch(kind.list + '?' + common() + '&' + kind.key + '='
+      + listed + '&count=' + page.pageSize + '&cursor=' + cursor);
     const body = await reply.text();
     return body ? JSON.parse(body) : {};
   };
@@ -122,45 +136,92 @@ TAG_SCRIPT = """
     } finally {
       busy = false;
     }
-    if (!shown && !hasMore) fail('No videos with this hashtag yet', '');
+    if (!shown && !hasMore) fail(kind.none, '');
     check();
   };
   const check = () => {
     if (hasMore && sentinel.getBoundingClientRect().top < innerHeight + 200) more();
   };
 
-  const begin = (title, nPosts) => {
-    document.title = '#' + title + ' | TikTok';
-    const head = make('div', {class: css('DivShareLayoutHeader')}, main);
-    make('h1', {'data-e2e': 'challenge-title'}, head, '#' + title);
-    make('h2', {'data-e2e': 'challenge-vvcount', title: 'posts'}, head,
-      shorten(nPosts) + ' posts');
-    list = make('div', {'data-e2e': 'challenge-item-list', class: css('DivVideoFeedV2')}, main);
+  const begin = () => {
+    list = make('div', {'data-e2e': kind.mark + '-list', id: kind.mark + '-list',
+      class: css('DivVideoFeedV2')}, main);
     sentinel = make('div', {class: css('DivLoadMore')}, main);
     addEventListener('scroll', check, {passive: true});
     addEventListener('resize', check);
     more();
   };
-  if (inlined) {
-    begin(page.challengeName, inlined.length);
-    return;
-  }
-  const detail = new XMLHttpRequest();
-  detail.open('GET', '/api/challenge/detail/?' + common() + '&challengeName='
-    + encodeURIComponent(page.challengeName));
-  detail.onload = () => {
-    let answer = {};
-    try { answer = JSON.parse(detail.responseText || '{}'); } catch (error) { /* as if empty */ }
-    if (answer.statusCode === 10205) {
-      fail('Couldn\\u2019t find this hashtag', 'Check out trending videos on TikTok.');
-    } else if (!answer.challengeInfo) {
-      fail('Something went wrong', 'Sorry about that! Please try again later.');
-    } else {
-      challengeID = answer.challengeInfo.challenge.id;
-      begin(answer.challengeInfo.challenge.title, answer.challengeInfo.stats.videoCount);
-    }
+  const top = () => make('div', {class: css('DivShareLayoutHeader')}, main);
+  const unread = () => fail('Something went wrong', 'Sorry about that! Please try again later.');
+  const ask_detail = (address, use) => {
+    const detail = new XMLHttpRequest();
+    detail.open('GET', address + '?' + common() + '&' + page.ask);
+    detail.onload = () => {
+      let answer = {};
+      try { answer = JSON.parse(detail.responseText || '{}'); } catch (error) { /* as if empty */ }
+      use(answer);
+    };
+    detail.send();
   };
-  detail.send();
+  const begin_challenge = (title, nPosts) => {
+    document.title = '#' + title + ' | TikTok';
+    const head = top();
+    make('h1', {'data-e2e': 'challenge-title'}, head, '#' + title);
+    make('h2', {'data-e2e': 'challenge-vvcount', title: 'posts'}, head,
+      shorten(nPosts) + ' posts');
+    begin();
+  };
+  const begin_user = (detail) => {
+    if (detail.statusCode === 10222) {
+      fail('This account is private', 'Follow this account to see their contents and likes.');
+      return;
+    }
+    if (!detail.userInfo) { fail(kind.missing, 'Looking for videos?'); return; }
+    const {user, stats} = detail.userInfo, head = top();
+    listed = user.secUid;
+    document.title = user.nickname + ' (@' + user.uniqueId + ') | TikTok';
+    make('h1', {'data-e2e': 'user-title'}, head, user.uniqueId);
+    make('h2', {'data-e2e': 'user-subtitle'}, head, user.nickname);
+    for (const [mark, n] of [['following', stats.followingCount],
+      ['followers', stats.followerCount], ['likes', stats.heartCount]])
+      make('strong', {'data-e2e': mark + '-count'}, head, shorten(n));
+    make('h2', {'data-e2e': 'user-bio'}, head, user.signature || 'No bio yet.');
+    begin();
+  };
+  const begin_music = (detail) => {
+    if (!detail.musicInfo) {
+      if (detail.statusCode) fail(kind.missing, 'Check out trending videos on TikTok.');
+      else unread();
+      return;
+    }
+    const {music, stats} = detail.musicInfo, head = top();
+    listed = music.id;
+    document.title = music.title + ' created by ' + music.authorName + ' | TikTok';
+    make('h1', {'data-e2e': 'music-title'}, head, music.title);
+    make('h2', {'data-e2e': 'music-creator'}, head, music.authorName);
+    make('h2', {'data-e2e': 'music-video-count'}, head, shorten(stats.videoCount) + ' videos');
+    begin();
+  };
+  if (page.kind === 'user') {
+    begin_user(scope['webapp.user-detail']);
+  } else if (page.kind === 'music') {
+    if (scope['webapp.music-detail']) begin_music(scope['webapp.music-detail']);
+    else ask_detail('/api/music/detail/', begin_music);
+  } else if (inlined) {
+    begin_challenge(page.challengeName, inlined.length);
+  } else {
+    ask_detail('/api/challenge/detail/', (answer) => {
+      if (answer.statusCode === 10205) {
+        fail(kind.missing, 'Check out trending videos on TikTok.');
+      } else if (!answer.challengeInfo) {
+        unread();
+      } else {
+        listed = answer.challengeInfo.challenge.id;
+        begin_challenge(answer.challengeInfo.challenge.title,
+          answer.challengeInfo.stats.videoCount);
+      }
+    });
+  }
 })();
 """
 
@@ -177,15 +238,37 @@ def tag_page(shell: Shell, name: str, *, variant: str, page_size: int, detail: J
     """The shell of /tag/NAME; no video is in it. `detail` is inlined for some hashtags."""
     scope = _scope(shell, f"{shell.origin}/tag/{name}")
     scope["webapp.page-context"] = {
+        "kind": "challenge",
         "challengeName": name,
+        "ask": f"challengeName={quote(name, safe='')}",
         "cardVariant": variant,
         "pageSize": page_size,
     }
     if detail is not None:
         scope["webapp.challenge-detail"] = detail
-    script = f'<script src="/static/challenge.{shell.css_class}.js"></script>'
-    body = f'<div id="app"></div>{_hydration(scope)}{script}'
-    return _document("TikTok - Make Your Day", "", body)
+    return _listing_page(shell, scope)
+
+
+def account_page(shell: Shell, handle: str, *, page_size: int, detail: Json) -> str:
+    """The shell of /@NAME with the account's data; its cards always show counts.
+
+    detail: a status alone where there is no such account.
+    """
+    scope = _scope(shell, f"{shell.origin}/@{handle}")
+    scope["webapp.page-context"] = {"kind": "user", "cardVariant": "A", "pageSize": page_size}
+    scope["webapp.user-detail"] = detail
+    return _listing_page(shell, scope)
+
+
+def sound_page(shell: Shell, sound_id: str, *, page_size: int, detail: Json | None) -> str:
+    """The shell of /music/TITLE-ID; `detail` is inlined for some sounds, and asked for else."""
+    scope = _scope(shell, f"{shell.origin}/music/{sound_id}")
+    ask = f"musicId={sound_id}"
+    context = {"kind": "music", "ask": ask, "cardVariant": "B", "pageSize": page_size}
+    scope["webapp.page-context"] = context
+    if detail is not None:
+        scope["webapp.music-detail"] = detail
+    return _listing_page(shell, scope)
 
 
 def video_page(
@@ -227,24 +310,37 @@ def missing_video_page(shell: Shell, url: str, status: int) -> str:
     return _document("TikTok - Make Your Day", "", text + _hydration(scope))
 
 
-def account_page(shell: Shell, account: ReplicaAccount, videos: Sequence[ReplicaVideo]) -> str:
-    """An account's page; its grid is the one place where cards always show counts."""
+def saved_account_page(
+    shell: Shell, account: ReplicaAccount, videos: Sequence[ReplicaVideo], detail: Json
+) -> str:
+    """An account's page as a browser saves it once it is scrolled to its end.
+
+    The cards are drawn and show their counts; the data that came by request is not in it.
+    """
     scope = _scope(shell, f"{shell.origin}/@{account.handle}")
-    user = {"id": account.account_id, "uniqueId": account.handle, "secUid": account.sec_uid}
-    scope["webapp.user-detail"] = {"userInfo": {"user": user}, "statusCode": 0}
-    cards = "".join(
-        f'<div id="grid-item-container-{i}" class="{shell.css_class}-DivItemContainerV2">'
-        f'<div data-e2e="user-post-item"><a href="{shell.origin}/@{account.handle}/video/'
-        f'{v.tiktok_id}"><strong data-e2e="video-views" class="video-count">'
-        f"{show_count(v.views)}</strong></a></div></div>"
-        for i, v in enumerate(videos)
-    )
+    scope["webapp.user-detail"] = detail
+    cards = "".join(_saved_card(shell, i, video) for i, video in enumerate(videos))
     body = (
         f'<div id="app"><h1 data-e2e="user-title">{account.handle}</h1>'
         f'<div id="user-post-item-list" data-e2e="user-post-item-list">{cards}</div></div>'
     )
-    return _document(
-        f"{account.nickname} (@{account.handle}) | TikTok", "", body + _hydration(scope)
+    title = f"{account.nickname} (@{account.handle}) | TikTok"
+    return _document(title, "", body + _hydration(scope))
+
+
+def _saved_card(shell: Shell, index: int, video: ReplicaVideo) -> str:
+    url = f"{shell.origin}/@{video.handle}/video/{video.tiktok_id}"
+    words = html.escape(video.caption)
+    alt = html.escape(
+        f"{video.caption} created by {video.account.nickname} with {video.music.title}"
+    )
+    return (
+        f'<div id="grid-item-container-{index}" class="{shell.css_class}-DivItemContainerV2">'
+        f'<div data-e2e="user-post-item" role="button" tabindex="0"><a href="{url}">'
+        f'<picture><img alt="{alt}" src="/obj/cover/{video.tiktok_id}.svg"></picture>'
+        f'<strong data-e2e="video-views" class="video-count">{show_count(video.views)}</strong>'
+        f'</a></div><div data-e2e="user-post-item-desc"><a title="{words}" href="{url}">'
+        f'<span data-e2e="new-desc-span">{words}</span></a></div></div>'
     )
 
 
@@ -285,8 +381,8 @@ def _article(shell: Shell, index: int, video: ReplicaVideo, stats: Json) -> str:
         '<video preload="none" playsinline></video></section>'
         f'<a data-e2e="video-author-avatar" href="/@{video.handle}">{video.handle}</a>'
         f'<div data-e2e="video-desc">{_description(video.caption)}</div>'
-        f'<a data-e2e="video-music" href="/music/original-sound-{video.tiktok_id}">'
-        f"original sound</a>{counts}</article>"
+        f'<a data-e2e="video-music" href="/music/{video.music.slug}">'
+        f"{html.escape(video.music.title)}</a>{counts}</article>"
     )
 
 
@@ -313,6 +409,12 @@ def _description(caption: str) -> str:
             link = f'<span data-e2e="desc-span-0_{i}">{safe}</span>'
         parts.append(link)
     return " ".join(parts)
+
+
+def _listing_page(shell: Shell, scope: Json) -> str:
+    script = f'<script src="/static/listing.{shell.css_class}.js"></script>'
+    body = f'<div id="app"></div>{_hydration(scope)}{script}'
+    return _document("TikTok - Make Your Day", "", body)
 
 
 def _scope(shell: Shell, canonical: str) -> Json:

@@ -8,7 +8,16 @@ from collections import Counter
 from urllib.parse import urlsplit
 
 from scraper.replica import items
-from scraper.replica.edits import Fault, Visit, add_script, announce, body_of, file_of, without_item
+from scraper.replica.edits import (
+    Fault,
+    Visit,
+    add_script,
+    announce,
+    body_of,
+    edit_page,
+    file_of,
+    without_item,
+)
 from scraper.replica.messages import (
     DENIED,
     HTML,
@@ -110,10 +119,23 @@ def waf_wait(visit: Visit) -> Reply | None:
 
 
 def no_such_hashtag(visit: Visit) -> Reply | None:
-    """Know nothing of the hashtag; its page is there all the same."""
+    """Know nothing of the hashtag, account or sound; its page is there all the same."""
+    status = items.NO_SUCH_HASHTAG
+    if visit.hashtag.startswith("@"):
+        status = items.NO_SUCH_ACCOUNT
+    elif visit.hashtag.startswith("sound:"):
+        status = items.NO_SUCH_SOUND
     if visit.place in ("detail", "listing"):
-        return json_reply(items.envelope(0.0, items.NO_SUCH_HASHTAG))
-    return None
+        return json_reply(items.envelope(0.0, status))
+    if visit.place != "page":
+        return None
+
+    def edit(scope: items.Json) -> None:
+        for name in ("webapp.user-detail", "webapp.music-detail"):
+            if name in scope:
+                scope[name] = {"statusCode": status, "statusMsg": ""}
+
+    return edit_page(visit.usual(), edit)
 
 
 def rate_limit(visit: Visit, *, retry_after_s: int, after: int) -> Reply | None:

@@ -25,7 +25,10 @@ from scraper.errors import (
     Blocked,
     BrowserFailed,
     NoMedia,
+    NoSuchAccount,
     NoSuchHashtag,
+    NoSuchSound,
+    PrivateAccount,
     RobotsUnread,
     ScrapeError,
     SitePaused,
@@ -41,7 +44,16 @@ log = logging.getLogger(__name__)
 
 BUDGET_SPENT = "budget_spent"
 # These too are answers of a site that talks to us.
-ANSWERS = (NoMedia, NoSuchHashtag, VideoGone, VideoUnavailable)
+ANSWERS = (
+    NoMedia,
+    NoSuchAccount,
+    NoSuchHashtag,
+    NoSuchSound,
+    PrivateAccount,
+    VideoGone,
+    VideoUnavailable,
+)
+DAY_S = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -149,6 +161,15 @@ class Visits:
             log.warning("%s: waiting %.0f s, as the site asks", self._site.name, wish_s)
             self._site.wait(wish_s)
         return words if until is None else f"{words}; try again after {utc_minute(until)}"
+
+    def put_off(self, error: ScrapeError, scope: str) -> str:
+        """Leave alone for days what is not shown to us; return the error's words with until when.
+
+        Else it would be among the first to be asked for, each time, for ever.
+        """
+        words = self.failed(error)
+        until = self.pause(words, scope, first_s=DAY_S, max_s=30 * DAY_S)
+        return f"{words}; try again after {utc_minute(until)}" if until else words
 
     def pause(
         self,

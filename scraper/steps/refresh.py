@@ -14,13 +14,14 @@ from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from scraper.browser import Browser, open_browser
 from scraper.errors import ScrapeError, VideoGone, VideoUnavailable
 from scraper.items import Sighting
+from scraper.listing import ALL
+from scraper.page import ListingPage
 from scraper.politeness import Site
 from scraper.settings import BrowserConfig, RefreshConfig
-from scraper.steps.pauses import OpenBrowser, Stop, Visits, browse, require_open, utc_minute
+from scraper.steps.pauses import OpenBrowser, Stop, Visits, browse, require_open
 from scraper.steps.scrape import facts_of
 
 PAGE_SIZE = 200
-DAY_S = 24 * 3600.0
 # A hashtag's page gives no more than this, whatever is asked.
 LISTING_LIMIT = 1_000
 # Videos that are kept from us come in crowds, and say nothing of the others.
@@ -29,10 +30,14 @@ BUDGET = FailureBudget(min_failures=20, max_fraction=0.5)
 
 @dataclass(frozen=True)
 class RefreshPlan:
-    """What a refresh would begin with: tag pages, and all videos whose count is old."""
+    """What a refresh would begin with: tag pages, and all videos whose count is old.
+
+    n_unseen: those of them that were put on the list and have no count at all; they come first.
+    """
 
     hashtags: tuple[str, ...]
     n_videos: int
+    n_unseen: int
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ def plan_refresh(catalog: Catalog, request: RefreshConfig) -> RefreshPlan:
     with catalog.read() as session:
         tags = hashtags_to_refresh(session, observed_before=before, at_least=request.per_tag)
         n_videos = count_to_refresh(session, observed_before=before)
-    return RefreshPlan(tuple(name for name, _ in tags), n_videos)
+        n_unseen = count_to_refresh(session, observed_before=before, unseen=True)
+    return RefreshPlan(tuple(name for name, _ in tags), n_videos, n_unseen)
 
 
 def refresh(
@@ -74,7 +80,7 @@ def refresh(
     parent_id: int | None = None,
     open_with: OpenBrowser = open_browser,
 ) -> RefreshResult:
-    """Observe known videos again, first where one page shows many of them, then one by one.
+    """Observe known videos again: those never seen first, then where one page shows many of them.
 
     Safe to stop and repeat: what was observed is not old any more. Raises SitePaused.
     """
@@ -115,32 +121,43 @@ class _Refresh:
     progress: Progress
     facts: Callable[[Sighting], tuple[VideoFacts, ObservationFacts]]
     found: Counter[str] = field(default_factory=Counter)
+    n_opened: int = 0
 
     def units(self) -> Iterator[str | RefreshTodo]:
-        """Give tag pages and then the videos that are still old, as things stand when asked."""
+        """Give what has no count yet, then tag pages, then the videos that are still old.
+
+        As things stand when asked.
+        """
+        yield from self._videos(unseen=True)
         tried: set[str] = set()
         while (name := self._next_hashtag(tried)) is not None:
             tried.add(name)
             yield name
-        n_left = min(self._count_old(), self.request.limit)
-        self._expect(n_left)
+        yield from self._videos(unseen=False)
+
+    def _videos(self, *, unseen: bool) -> Iterator[RefreshTodo]:
+        n_old = self._count_old(unseen=unseen)
+        self._expect(min(n_old, self.request.limit - self.n_opened))
         after = 0
-        while n_left > 0:
+        while self.n_opened < self.request.limit:
             with self.catalog.read() as session:
                 todo = videos_to_refresh(
-                    session, observed_before=self.before, after=after, limit=PAGE_SIZE
+                    session,
+                    observed_before=self.before,
+                    unseen=unseen,
+                    after=after,
+                    limit=PAGE_SIZE,
                 )
             if not todo:
                 return
             after = todo[-1].video_id
             for video in todo:
-                scope = f"@{video.tiktok_id}"
-                if n_left <= 0:
+                if self.n_opened >= self.request.limit:
                     return
-                if self.visits.is_paused(scope, subject=video.tiktok_id):
+                if self.visits.is_paused(f"@{video.tiktok_id}", subject=video.tiktok_id):
                     self.run.skipped(video.tiktok_id, "paused")
                 else:
-                    n_left -= 1
+                    self.n_opened += 1
                     yield video
 
     def look(self, browser: Browser, unit: str | RefreshTodo) -> None:
@@ -165,13 +182,10 @@ class _Refresh:
         """Record a page that gave nothing; a video that is kept from us is left alone for long."""
         if isinstance(unit, str):
             subject, words = f"#{unit}", self.visits.failed(error, f"#{unit}")
+        elif isinstance(error, VideoUnavailable):
+            subject, words = unit.tiktok_id, self.visits.put_off(error, f"@{unit.tiktok_id}")
         else:
             subject, words = unit.tiktok_id, self.visits.failed(error)
-            if isinstance(error, VideoUnavailable):
-                # Else it would be the first to be asked for, each time, for ever.
-                scope = f"@{unit.tiktok_id}"
-                until = self.visits.pause(words, scope, first_s=DAY_S, max_s=30 * DAY_S)
-                words += f"; try again after {utc_minute(until)}" if until else ""
         self.run.failed(subject, error.code, words)
 
     def leave_out(self, unit: str | RefreshTodo, stop: Stop) -> None:
@@ -205,10 +219,12 @@ class _Refresh:
 
     def _list(self, browser: Browser, name: str) -> None:
         subject, before = f"#{name}", self.found.copy()
-        listing = browser.list_hashtag(
-            name,
+        listing = browser.list_page(
+            ListingPage("hashtag", name),
             limit=LISTING_LIMIT,
+            window=ALL,
             keep=self._store,
+            keep_about=lambda _about: None,
             on_progress=lambda n: self.progress.note(f"{n} videos"),
         )
         self.found["hashtags"] += 1
@@ -229,9 +245,9 @@ class _Refresh:
             )
         self.found.update(observations=stored.new_observations, unknown=stored.unknown)
 
-    def _count_old(self) -> int:
+    def _count_old(self, *, unseen: bool | None = None) -> int:
         with self.catalog.read() as session:
-            return count_to_refresh(session, observed_before=self.before)
+            return count_to_refresh(session, observed_before=self.before, unseen=unseen)
 
     def _expect(self, n_left: int) -> None:
         self.run.expect(n_left)

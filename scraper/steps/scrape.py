@@ -1,44 +1,75 @@
-"""The step that scrapes: list hashtag pages, and store what they show."""
+"""The step that scrapes: list pages of hashtags, accounts and sounds, and store what they show."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from catalog.console import Progress
-from catalog.facts import HashtagTodo, ObservationFacts, VideoFacts
-from catalog.read.pending import hashtags_to_list
+from catalog.facts import SITE_PLATFORM, ObservationFacts, SoundFacts, VideoFacts
+from catalog.read.pending import accounts_to_list, hashtags_to_list, sounds_to_list
+from catalog.record.accounts import (
+    buried_keys,
+    mark_account_listed,
+    mark_sound_listed,
+    store_account,
+    store_sound,
+)
 from catalog.record.sightings import add_topics, mark_listed, store_sightings
 from catalog.schema.session import Catalog
-from catalog.work.runs import Outcome, RunInProgress, record_run
+from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from scraper.browser import Browser, open_browser
-from scraper.errors import ScrapeError
+from scraper.errors import NoSuchAccount, NoSuchSound, PrivateAccount, ScrapeError
 from scraper.items import Sighting, without_names
+from scraper.listing import ALL, Window
+from scraper.page import ListingPage, PageFacts
 from scraper.politeness import Site
 from scraper.pseudonyms import author_key
 from scraper.settings import BrowserConfig
 from scraper.steps.pauses import OpenBrowser, Stop, Visits, browse, require_open
 
 # How a listing that saw all there was to see ends; after any other end it is tried again soon.
-COMPLETE = frozenset({"limit", "end", "stalled"})
+COMPLETE = frozenset({"limit", "since", "end", "stalled"})
+# Of a list of accounts and sounds many may be gone, which says nothing of the others.
+LIST_BUDGET = FailureBudget(min_failures=20, max_fraction=0.5)
 # Two hashtags that list one video minutes apart, or a listing begun anew, say nothing new of it.
 REPEAT_AFTER = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class ScrapeRequest:
-    """Which hashtags to list, and how far.
+    """Which pages to list, and how far.
 
-    topics, hashtags: None means all that the catalog knows. fresh_for: a hashtag that was listed
-    completely within this time is left alone, so that a repeated command does nothing twice.
-    again: list also those that are paused because the site refused them.
+    topics, hashtags, accounts (by name), sounds (by the site's id): all that the catalog knows or
+    has on its list, where all four are None; else those that are named. fresh_for: a page that was
+    listed completely within this time is left alone, so that a repeated command does nothing twice.
+    again: list also those that are paused because the site refused them. window: only videos that
+    were posted then.
     """
 
     limit: int
     topics: Sequence[str] | None = None
     hashtags: Sequence[str] | None = None
+    accounts: Sequence[str] | None = None
+    sounds: Sequence[str] | None = None
     fresh_for: timedelta | None = None
     again: bool = False
+    window: Window = ALL
+
+
+@dataclass(frozen=True)
+class PageTodo:
+    """A page to list; author_key: of an account, whose name stays out of the journal."""
+
+    page: ListingPage
+    author_key: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """What the journal and the pauses call it."""
+        if self.page.kind == "account":
+            return f"account {self.author_key}"
+        return f"#{self.page.name}" if self.page.kind == "hashtag" else f"sound {self.page.name}"
 
 
 @dataclass(frozen=True)
@@ -50,6 +81,8 @@ class ScrapeResult:
     n_known_videos: int
     n_observations: int
     n_tombstoned: int
+    n_account_observations: int
+    n_sound_observations: int
     rejected: dict[str, int]
     stopped: dict[str, int]
     sources: dict[str, int]
@@ -61,13 +94,32 @@ class ScrapeResult:
         return counts
 
 
-def plan_scrape(catalog: Catalog, request: ScrapeRequest) -> list[HashtagTodo]:
-    """Tell which hashtags a scrape would list now."""
+def plan_scrape(catalog: Catalog, request: ScrapeRequest, *, salt: bytes) -> list[PageTodo]:
+    """Tell which pages a scrape would list now: hashtags, then accounts, then sounds."""
     listed_before = None if request.fresh_for is None else datetime.now(UTC) - request.fresh_for
+    tags_named = request.topics is not None or request.hashtags is not None
+    is_everything = not tags_named and request.accounts is None and request.sounds is None
+    named = {author_key(name, salt): name for name in request.accounts or ()}
+    todo: list[PageTodo] = []
     with catalog.read() as session:
-        return hashtags_to_list(
-            session, topics=request.topics, hashtags=request.hashtags, listed_before=listed_before
+        if tags_named or is_everything:
+            for tag in hashtags_to_list(
+                session,
+                topics=request.topics,
+                hashtags=request.hashtags,
+                listed_before=listed_before,
+            ):
+                todo.append(PageTodo(ListingPage("hashtag", tag.name)))
+        accounts = accounts_to_list(
+            session, named=None if is_everything else named, listed_before=listed_before
         )
+        sounds = sounds_to_list(
+            session,
+            named=None if is_everything else request.sounds or (),
+            listed_before=listed_before,
+        )
+    todo += [PageTodo(ListingPage("account", a.handle), a.author_key) for a in accounts]
+    return todo + [PageTodo(ListingPage("sound", name)) for name in sounds]
 
 
 def scrape(
@@ -82,11 +134,15 @@ def scrape(
     parent_id: int | None = None,
     open_with: OpenBrowser = open_browser,
 ) -> ScrapeResult:
-    """List hashtag pages and store what they show. Safe to stop and repeat. Raises SitePaused."""
+    """List pages and store what they show. Safe to stop and repeat. Raises SitePaused."""
     require_open(catalog, site)
-    todo = plan_scrape(catalog, request)
-    params = {"limit": request.limit, "site": site.base_url}
-    with record_run(catalog, "scrape", params=params, parent_id=parent_id) as run:
+    todo = plan_scrape(catalog, request, salt=salt)
+    params: dict[str, object] = {"limit": request.limit, "site": site.base_url}
+    for name, moment in asdict(request.window).items():
+        if moment is not None:
+            params[name] = moment.isoformat()
+    budget = LIST_BUDGET if any(unit.page.kind != "hashtag" for unit in todo) else None
+    with record_run(catalog, "scrape", params=params, parent_id=parent_id, budget=budget) as run:
         run.expect(len(todo))
         progress.expect(len(todo))
         visits = Visits(catalog, site, run)
@@ -94,12 +150,12 @@ def scrape(
         def facts(sighting: Sighting) -> tuple[VideoFacts, ObservationFacts]:
             return facts_of(sighting, salt, keep_handles=keep_handles)
 
-        work = _Scrape(catalog, request, run, visits, progress, facts)
+        work = _Scrape(catalog, request, run, visits, progress, facts, keep_handles)
         browse(
             open_with,
             site,
             browser_config,
-            work.without_paused(todo),
+            work.without_paused(work.without_buried(todo)),
             work.list_one,
             work.give_up,
             work.leave_out,
@@ -144,6 +200,15 @@ def facts_of(
     return video, observation
 
 
+def _told_by(page: ListingPage, sighting: Sighting) -> Sighting:
+    """Add to a video that a card alone showed whose page it was, or which sound's."""
+    if page.kind == "account" and sighting.handle is None:
+        return replace(sighting, handle=page.name)
+    if page.kind == "sound" and sighting.sound is None:
+        return replace(sighting, sound=SoundFacts(page.name))
+    return sighting
+
+
 def add_hashtags(catalog: Catalog, topics: Mapping[str, Sequence[str]]) -> int:
     """Store topics with their hashtags; returns how many hashtags are new."""
     with catalog.write() as session:
@@ -152,7 +217,7 @@ def add_hashtags(catalog: Catalog, topics: Mapping[str, Sequence[str]]) -> int:
 
 @dataclass
 class _Scrape:
-    """What a scrape does with each hashtag, and what it has found so far."""
+    """What a scrape does with each page, and what it has found so far."""
 
     catalog: Catalog
     request: ScrapeRequest
@@ -160,35 +225,47 @@ class _Scrape:
     visits: Visits
     progress: Progress
     facts: Callable[[Sighting], tuple[VideoFacts, ObservationFacts]]
+    keep_handles: bool
     stored: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     stopped: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
 
-    def without_paused(self, todo: Sequence[HashtagTodo]) -> list[HashtagTodo]:
+    def without_buried(self, todo: Sequence[PageTodo]) -> list[PageTodo]:
+        """Leave out, and say so, the accounts that were purged."""
+        keys = {unit.author_key for unit in todo if unit.author_key is not None}
+        with self.catalog.read() as session:
+            buried = buried_keys(session, SITE_PLATFORM, "author", keys)
+        for unit in todo:
+            if unit.author_key in buried:
+                self.run.skipped(unit.subject, "tombstoned")
+                self.progress.advance()
+        return [unit for unit in todo if unit.author_key not in buried]
+
+    def without_paused(self, todo: Sequence[PageTodo]) -> list[PageTodo]:
         """Leave out, and say so, what the site has refused a short time ago."""
         units = []
-        for hashtag in todo:
-            name = f"#{hashtag.name}"
+        for unit in todo:
+            name = unit.subject
             if not self.request.again and self.visits.is_paused(name, subject=name):
                 self.run.skipped(name, "paused")
                 self.progress.advance()
             else:
-                units.append(hashtag)
+                units.append(unit)
         return units
 
-    def list_one(self, browser: Browser, hashtag: HashtagTodo) -> None:
+    def list_one(self, browser: Browser, unit: PageTodo) -> None:
         """List one page; what it shows is stored look by look."""
-        name, before = f"#{hashtag.name}", self.stored.copy()
+        name, before = unit.subject, self.stored.copy()
 
         def keep(sightings: Sequence[Sighting]) -> None:
-            rows = [self.facts(sighting) for sighting in sightings]
+            rows = [self.facts(_told_by(unit.page, sighting)) for sighting in sightings]
             with self.catalog.write() as session:
                 found = store_sightings(
                     session,
                     rows,
                     run_id=self.run.id,
-                    found_by=hashtag.name,
+                    found_by=unit.page.name if unit.page.kind == "hashtag" else None,
                     repeat_after=REPEAT_AFTER,
                 )
             self.stored.update(
@@ -198,10 +275,12 @@ class _Scrape:
                 tombstoned=found.tombstoned,
             )
 
-        listing = browser.list_hashtag(
-            hashtag.name,
+        listing = browser.list_page(
+            unit.page,
             limit=self.request.limit,
+            window=self.request.window,
             keep=keep,
+            keep_about=lambda about: self._store_about(unit, about),
             on_progress=lambda n: self.progress.note(f"{n} videos"),
         )
         stop = listing.stop_reason
@@ -211,8 +290,7 @@ class _Scrape:
         self.run.note(name, "listed", listing.summary() | {"stored": dict(self.stored - before)})
         if stop in COMPLETE:
             self.visits.answered(name)
-            with self.catalog.write() as session:
-                mark_listed(session, hashtag.name, datetime.now(UTC))
+            self._mark_listed(unit)
             self.run.done()
             return
         kept = f"the page ended with {stop}; {len(listing.sightings)} videos are kept"
@@ -222,14 +300,52 @@ class _Scrape:
             kept += f": {self.visits.failed(listing.error, name)}"
         self.run.failed(name, f"listing_{stop}", kept, kept=bool(listing.sightings))
 
-    def give_up(self, hashtag: HashtagTodo, error: ScrapeError) -> None:
-        """Record a page that gave nothing."""
-        name = f"#{hashtag.name}"
-        self.run.failed(name, error.code, self.visits.failed(error, name))
+    def give_up(self, unit: PageTodo, error: ScrapeError) -> None:
+        """Record a page that gave nothing; what is gone or private is left alone for long."""
+        name = unit.subject
+        if isinstance(error, (NoSuchAccount, NoSuchSound, PrivateAccount)):
+            words = self.visits.put_off(error, name)
+        else:
+            words = self.visits.failed(error, name)
+        self.run.failed(name, error.code, words)
 
-    def leave_out(self, hashtag: HashtagTodo, stop: Stop) -> None:
+    def leave_out(self, unit: PageTodo, stop: Stop) -> None:
         """Record a page that was not asked for."""
-        self.run.skipped(f"#{hashtag.name}", stop.code)
+        self.run.skipped(unit.subject, stop.code)
+
+    def _store_about(self, unit: PageTodo, about: PageFacts) -> None:
+        """Add what the page said of its account or sound."""
+        with self.catalog.write() as session:
+            if about.account is not None and unit.author_key is not None:
+                self.stored["account_observations"] += store_account(
+                    session,
+                    SITE_PLATFORM,
+                    unit.author_key,
+                    about.account,
+                    observed_at=about.observed_at,
+                    source=about.source,
+                    run_id=self.run.id,
+                )
+            sound = about.sound if self.keep_handles else without_names(about.sound)
+            if sound is not None:
+                self.stored["sound_observations"] += store_sound(
+                    session,
+                    SITE_PLATFORM,
+                    sound,
+                    observed_at=about.observed_at,
+                    source=about.source,
+                    run_id=self.run.id,
+                )
+
+    def _mark_listed(self, unit: PageTodo) -> None:
+        now = datetime.now(UTC)
+        with self.catalog.write() as session:
+            if unit.page.kind == "hashtag":
+                mark_listed(session, unit.page.name, now)
+            elif unit.page.kind == "sound":
+                mark_sound_listed(session, SITE_PLATFORM, unit.page.name, now)
+            elif unit.author_key is not None:
+                mark_account_listed(session, SITE_PLATFORM, unit.author_key, now)
 
     def result(self, outcome: Outcome) -> ScrapeResult:
         """Sum it up."""
@@ -239,6 +355,8 @@ class _Scrape:
             n_known_videos=self.stored["known"],
             n_observations=self.stored["observations"],
             n_tombstoned=self.stored["tombstoned"],
+            n_account_observations=self.stored["account_observations"],
+            n_sound_observations=self.stored["sound_observations"],
             rejected=dict(self.rejected),
             stopped=dict(self.stopped),
             sources=dict(self.sources),

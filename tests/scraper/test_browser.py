@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import signal
+import zlib
 from pathlib import Path
 
 import httpx
@@ -16,14 +17,18 @@ from scraper.errors import (
     Blocked,
     BrowserFailed,
     BrowserMissing,
+    NoSuchAccount,
     NoSuchHashtag,
+    NoSuchSound,
     NotAllowed,
     PageChanged,
     PageTimeout,
+    PrivateAccount,
     SiteFailed,
     VideoGone,
 )
-from scraper.listing import ListingBuilder
+from scraper.listing import ALL, ListingBuilder, Window
+from scraper.page import ListingPage
 from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.edits import is_struck
@@ -36,7 +41,7 @@ from scraper.settings import BrowserConfig
 from tests.programs import HANG_S
 from tests.scraper.test_chromium import members
 from tests.scraper.test_items import item
-from tests.scraper.test_listing import make_id
+from tests.scraper.test_listing import CATS, make_id
 
 
 def entry(method, kind, **headers):
@@ -86,11 +91,11 @@ def shown(*numbers, page=1.0, more=True, **rest):
 
 
 def scroll_with(driver, *, limit=100, **config):
-    builder = ListingBuilder(limit)
+    builder = ListingBuilder(CATS, limit)
     eyes, site = Eyes(driver, "key", 0.0), Site("http://127.0.0.1:9")
     taken = []
     stop = scroll(
-        eyes, builder, "cats", BrowserConfig(**config), lambda: taken.append(builder.n_ids), site
+        eyes, builder, CATS, BrowserConfig(**config), lambda: taken.append(builder.n_ids), site
     )
     return stop, taken
 
@@ -155,7 +160,11 @@ def ignore(_n):
 
 
 def list_all(browser, name, limit=1_000):
-    return browser.list_hashtag(name, limit=limit, keep=ignore, on_progress=ignore)
+    """List a hashtag, or any page that is given as one."""
+    page = ListingPage("hashtag", name) if isinstance(name, str) else name
+    return browser.list_page(
+        page, limit=limit, window=ALL, keep=ignore, keep_about=ignore, on_progress=ignore
+    )
 
 
 @pytest.mark.chromium
@@ -163,8 +172,13 @@ def list_all(browser, name, limit=1_000):
 def test_lists_every_video_of_a_hashtag_with_its_count(live, shared_browser, name):
     progress = []
     kept = []
-    listing = shared_browser.list_hashtag(
-        name, limit=1_000, keep=kept.extend, on_progress=progress.append
+    listing = shared_browser.list_page(
+        ListingPage("hashtag", name),
+        limit=1_000,
+        window=ALL,
+        keep=kept.extend,
+        keep_about=ignore,
+        on_progress=progress.append,
     )
     videos = live.content.by_tag[name]
     assert [s.tiktok_id for s in listing.sightings] == [v.tiktok_id for v in videos]
@@ -209,6 +223,145 @@ def test_stops_at_the_limit_without_asking_for_more(live, shared_browser):
 def test_an_unknown_hashtag_is_told(shared_browser):
     with pytest.raises(NoSuchHashtag, match=r"no (such )?hashtag"):
         list_all(shared_browser, "nonsense")
+
+
+def busiest(live):
+    """The account with the most videos."""
+    handle = max(live.content.by_handle, key=lambda name: len(live.content.by_handle[name]))
+    return next(a for a in live.content.accounts if a.handle == handle)
+
+
+@pytest.mark.chromium
+def test_lists_every_video_of_an_account_with_what_its_page_counts(live, shared_browser):
+    account = busiest(live)
+    videos = live.content.by_handle[account.handle]
+    kept = []  # what the page says of its account comes before the first video
+    listing = shared_browser.list_page(
+        ListingPage("account", account.handle),
+        limit=1_000,
+        window=ALL,
+        keep=kept.extend,
+        keep_about=kept.append,
+        on_progress=ignore,
+    )
+    assert [s.tiktok_id for s in listing.sightings] == [v.tiktok_id for v in videos]
+    assert (listing.stop_reason, dict(listing.rejected)) == ("end", {})
+    # Its cards always show counts, which are the JSON's.
+    assert listing.sources == {"xhr": len(videos)}
+    assert [s.display_text for s in listing.sightings] == [show_count(v.views) for v in videos]
+    assert {s.handle for s in listing.sightings} == {account.handle}
+    about = listing.about
+    assert (about, "hydration") == (kept[0], about.source)
+    assert about.account.n_followers == round_count(account.followers)
+    assert about.account.n_following == account.following
+    assert about.account.n_posts == len(videos)
+    assert about.account.is_verified is account.is_verified
+    assert about.account.bio_chars == len(account.signature)
+    assert about.account.region == account.region
+
+
+@pytest.mark.chromium
+@pytest.mark.parametrize("is_inlined", [True, False])
+def test_lists_every_video_of_a_sound_with_how_many_use_it(live, shared_browser, is_inlined):
+    by_size = sorted(live.content.by_sound, key=lambda n: -len(live.content.by_sound[n]))
+    name = next(n for n in by_size if (zlib.crc32(n.encode()) % 2 == 0) == is_inlined)
+    videos = live.content.by_sound[name]
+    listing = list_all(shared_browser, ListingPage("sound", name))
+    assert [s.tiktok_id for s in listing.sightings] == [v.tiktok_id for v in videos]
+    assert listing.stop_reason == "end"
+    assert listing.about.source == ("hydration" if is_inlined else "xhr")
+    sound = listing.about.sound
+    assert (sound.platform_id, sound.title) == (name, videos[0].music.title)
+    assert sound.n_videos == live.site.timeline.uses(videos[0].music)
+    assert {s.sound.platform_id for s in listing.sightings} == {name}
+
+
+@pytest.fixture
+def struck(live):
+    """Lets the busiest account or the most used sound misbehave, for one test."""
+    pages = []
+
+    def strike(kind, fault):
+        name = busiest(live).handle
+        if kind == "sound":
+            name = max(live.content.by_sound, key=lambda n: len(live.content.by_sound[n]))
+        page = ListingPage(kind, name)
+        subject = f"@{name}" if kind == "account" else f"sound:{name}"
+        pages.append(subject)
+        live.site.set_fault(subject, fault)
+        return page
+
+    yield strike
+    for subject in pages:
+        live.site.set_fault(subject, None)
+
+
+@pytest.mark.chromium
+@pytest.mark.parametrize("kind", ["account", "sound"])
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("empty_body:0", Blocked),
+        ("captcha:0", Blocked),
+        ("login_wall", Blocked),
+        ("forbidden", Blocked),
+        ("rate_limit:30,after=0", Blocked),
+        ("server_error", SiteFailed),
+        ("waf_wait", Blocked),
+        ("no_such_hashtag", (NoSuchAccount, NoSuchSound)),
+    ],
+)
+def test_a_page_of_an_account_or_a_sound_that_refuses_is_known_for_it(
+    shared_browser, struck, kind, fault, error
+):
+    with pytest.raises(error):
+        list_all(shared_browser, struck(kind, fault))
+
+
+@pytest.mark.chromium
+def test_an_accounts_page_is_read_from_what_there_is(live, shared_browser, struck):
+    videos = live.content.by_handle[busiest(live).handle]
+    for fault, source in (("dom_only", "dom"), ("hydration_only", "hydration")):
+        listing = list_all(shared_browser, struck("account", fault))
+        assert listing.sources == {source: len(videos)}
+        assert listing.about.account.n_posts == len(videos)
+    for sighting, video in zip(listing.sightings, videos, strict=True):
+        assert (sighting.tiktok_id, sighting.handle) == (video.tiktok_id, video.handle)
+
+
+@pytest.mark.chromium
+def test_an_account_is_left_where_what_follows_is_too_old(live, shared_browser):
+    account = busiest(live)
+    videos = live.content.by_handle[account.handle]
+    newest = sorted((v.created_at for v in videos), reverse=True)
+    window = Window(since=newest[4], until=newest[1])
+    listing = shared_browser.list_page(
+        ListingPage("account", account.handle),
+        limit=1_000,
+        window=window,
+        keep=ignore,
+        keep_about=ignore,
+        on_progress=ignore,
+    )
+    assert listing.stop_reason == "since"
+    wanted = {v.tiktok_id for v in videos if newest[4] <= v.created_at < newest[1]}
+    assert {s.tiktok_id for s in listing.sightings} == wanted
+    assert listing.rejected["after_until"] == 2
+    assert listing.rejected["before_since"] > 0
+
+
+@pytest.mark.chromium
+def test_an_account_or_a_sound_that_is_not_to_be_had_is_told(live, shared_browser):
+    private = live.content.accounts[-1].handle
+    for page, error in (
+        (ListingPage("account", "nobody.at.all"), NoSuchAccount),
+        (ListingPage("account", private), PrivateAccount),
+        (ListingPage("sound", "7571863205253778710"), NoSuchSound),
+    ):
+        with pytest.raises(error) as told:
+            list_all(shared_browser, page)
+        # What is written down of an account does not name it.
+        assert page.kind == "sound" or page.name not in str(told.value)
 
 
 @pytest.mark.chromium
@@ -307,8 +460,13 @@ def test_each_refusal_is_known_by_its_mark(shared_browser, faulty, fault, mark, 
     faulty.fault = make_fault(fault)
     kept = []
     try:
-        listing = shared_browser.list_hashtag(
-            "sports", limit=1_000, keep=kept.extend, on_progress=ignore
+        listing = shared_browser.list_page(
+            ListingPage("hashtag", "sports"),
+            limit=1_000,
+            window=ALL,
+            keep=kept.extend,
+            keep_about=ignore,
+            on_progress=ignore,
         )
         error = listing.error
     except Blocked as raised:

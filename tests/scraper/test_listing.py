@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 import pytest
 
 from scraper.capture import read_look
-from scraper.errors import Blocked, NoSuchHashtag, PageChanged
-from scraper.listing import ListingBuilder
+from scraper.errors import Blocked, NoSuchAccount, NoSuchHashtag, PageChanged
+from scraper.listing import ListingBuilder, Window
+from scraper.page import ListingPage
 from tests.scraper.test_items import item
 
+CATS = ListingPage("hashtag", "cats")
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
@@ -26,7 +28,7 @@ def look(items=None, cards=(), more=True, url="/api/challenge/item_list/?", **re
 
 
 def build(*looks, limit=100):
-    builder = ListingBuilder(limit)
+    builder = ListingBuilder(CATS, limit)
     for one in looks:
         builder.add(one, observed_at=NOW)
     return builder
@@ -123,7 +125,7 @@ def taken(builder, *looks, is_last=False):
 
 
 def test_what_has_both_halves_is_ready_at_once():
-    assert taken(ListingBuilder(9), look([1, 2], [(1, "16K"), (2, None)]), look([3])) == [
+    assert taken(ListingBuilder(CATS, 9), look([1, 2], [(1, "16K"), (2, None)]), look([3])) == [
         [1, 2],
         [],
     ]
@@ -131,20 +133,24 @@ def test_what_has_both_halves_is_ready_at_once():
 
 def test_a_half_waits_for_one_more_look_and_is_then_all_there_is():
     nothing = look()
-    assert taken(ListingBuilder(9), look([1]), look(cards=[(1, "16K")])) == [[], [1]]
-    assert taken(ListingBuilder(9), look([1]), nothing, nothing) == [[], [1], []]
-    assert taken(ListingBuilder(9), look(cards=[(1, "2K")]), nothing, nothing) == [[], [1], []]
-    assert taken(ListingBuilder(9), look([1]), is_last=True) == [[], [1]]
+    assert taken(ListingBuilder(CATS, 9), look([1]), look(cards=[(1, "16K")])) == [[], [1]]
+    assert taken(ListingBuilder(CATS, 9), look([1]), nothing, nothing) == [[], [1], []]
+    assert taken(ListingBuilder(CATS, 9), look(cards=[(1, "2K")]), nothing, nothing) == [
+        [],
+        [1],
+        [],
+    ]
+    assert taken(ListingBuilder(CATS, 9), look([1]), is_last=True) == [[], [1]]
 
 
 def test_a_card_without_a_count_waits_for_its_json():
-    builder = ListingBuilder(9)
+    builder = ListingBuilder(CATS, 9)
     assert taken(builder, look(cards=[(1, None)]), look(), look(), look([1])) == [[], [], [], [1]]
     assert build(look(cards=[(1, None)])).finish("end", observed_at=NOW).rejected == {"no_count": 1}
 
 
 def test_no_more_than_the_limit_is_ever_ready():
-    builder = ListingBuilder(2)
+    builder = ListingBuilder(CATS, 2)
     assert taken(builder, look([1, 2, 3], [(n, None) for n in (1, 2, 3)]), is_last=True) == [
         [1, 2],
         [],
@@ -152,7 +158,7 @@ def test_no_more_than_the_limit_is_ever_ready():
 
 
 def test_what_was_taken_is_what_the_listing_has_in_page_order():
-    builder = ListingBuilder(9)
+    builder = ListingBuilder(CATS, 9)
     taken(builder, look([1, 2], [(2, None)]), look([3], [(1, "16K"), (4, "2K"), (3, None)]))
     listing = builder.finish("crashed", observed_at=NOW, error=PageChanged("x"))
     assert [int(s.tiktok_id) % 1_000 for s in listing.sightings] == [1, 2, 3, 4]
@@ -164,3 +170,73 @@ def test_what_was_taken_is_what_the_listing_has_in_page_order():
         "rejected": {},
         "error": "x",
     }
+
+
+SOMEBODY = ListingPage("account", "somebody")
+POSTED_S = 1_700_000_000
+
+
+def posts(*numbers, pinned=(), more=True, url="/api/post/item_list/"):
+    """A part of a listing whose videos were posted so many seconds after the first moment."""
+    found = [
+        item(id=make_id(n), createTime=POSTED_S + n, isPinnedItem=n in pinned) for n in numbers
+    ]
+    body = {"itemList": found, "hasMore": more}
+    return read_look({"bodies": [{"url": url, "status": 200, "body": json.dumps(body)}]})
+
+
+def moment(n):
+    return datetime.fromtimestamp(POSTED_S + n, UTC)
+
+
+def listed_in(window, *looks, page=SOMEBODY):
+    builder = ListingBuilder(page, 100, window)
+    for one in looks:
+        builder.add(one, observed_at=NOW)
+    listing = builder.finish(builder.stop_reason or "end", observed_at=NOW)
+    return [int(s.tiktok_id) % 1_000 for s in listing.sightings], listing
+
+
+def test_an_account_is_over_where_it_is_older_than_wanted_but_for_what_is_pinned():
+    window = Window(since=moment(50), until=moment(90))
+    numbers, listing = listed_in(window, posts(3, 95, 80, 60, pinned=(3,)))
+    assert numbers == [80, 60]
+    assert listing.stop_reason == "end"
+    assert listing.rejected == Counter(before_since=1, after_until=1)
+    numbers, listing = listed_in(
+        window, posts(3, 95, 80, pinned=(3,)), posts(60, 40, 30), posts(20)
+    )
+    assert (numbers, listing.stop_reason) == ([80, 60], "since")
+
+
+def test_a_hashtag_is_not_in_the_order_of_time_and_is_only_sifted():
+    look_of = posts(10, 80, 20, url="/api/challenge/item_list/", more=False)
+    numbers, listing = listed_in(Window(since=moment(50)), look_of, page=CATS)
+    assert (numbers, listing.stop_reason) == ([80], "end")
+
+
+def test_a_card_is_judged_by_its_id_until_its_json_comes():
+    told = datetime.fromtimestamp(int(make_id(1)) >> 32, UTC)
+    window = Window(until=told)
+    numbers, listing = listed_in(window, look(cards=[(1, "1K")]))
+    assert (numbers, dict(listing.rejected)) == ([], {"after_until": 1})
+    # The JSON says when it was posted; an id only when the upload began.
+    numbers, listing = listed_in(window, look(cards=[(1, "16K")]), posts(1))
+    assert (numbers, dict(listing.rejected)) == ([1], {})
+
+
+def test_replies_to_other_requests_of_a_page_are_not_its_listing():
+    assert listed_in(Window(), look([1, 2]))[0] == []
+    assert listed_in(Window(), posts(1, 2), page=CATS)[0] == []
+
+
+def test_what_a_page_asks_about_others_says_nothing_of_it():
+    detail = {
+        "url": "/api/user/detail/?uniqueId=other",
+        "status": 200,
+        "body": '{"statusCode": 10221}',
+    }
+    asked = read_look({"bodies": [detail]})
+    assert build(asked).n_ids == 0
+    with pytest.raises(NoSuchAccount):
+        listed_in(Window(), asked)

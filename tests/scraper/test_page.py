@@ -8,8 +8,11 @@ from scraper.capture import Body, Card, read_look
 from scraper.errors import (
     Blocked,
     NoMedia,
+    NoSuchAccount,
     NoSuchHashtag,
+    NoSuchSound,
     PageChanged,
+    PrivateAccount,
     PrivateVideo,
     RegionLocked,
     SiteFailed,
@@ -18,20 +21,26 @@ from scraper.errors import (
 )
 from scraper.items import Rejected
 from scraper.page import (
+    ListingPage,
     card_sighting,
     check_bare,
     check_look,
     check_status,
     mark_of_title,
     read_answer,
+    read_cards,
+    read_detail,
     read_hydrated_items,
     read_hydration,
     read_item_list,
-    read_tag_cards,
+    read_scope_facts,
     read_video_page,
 )
 from tests.scraper.test_items import VIDEO, item
 
+CATS = ListingPage("hashtag", "cats")
+SOMEBODY = ListingPage("account", "Some.Body")
+TUNE = ListingPage("sound", "7098765432109876543")
 LIST_URL = "http://127.0.0.1/api/challenge/item_list/?cursor=0"
 
 
@@ -246,16 +255,16 @@ def test_a_reply_that_is_neither_a_list_nor_an_end_is_a_change():
 )
 def test_a_page_that_refuses_us_says_by_which_mark_we_know(found, mark):
     with pytest.raises(Blocked) as refused:
-        check_look(read_look(found), "cats")
+        check_look(read_look(found), CATS)
     assert refused.value.mark == mark
 
 
 def test_a_page_that_stays_without_videos_is_empty_or_has_changed():
     with pytest.raises(Blocked) as refused:
-        check_bare(read_look({}), "cats")
+        check_bare(read_look({}), CATS)
     assert refused.value.mark == "empty"
     with pytest.raises(PageChanged, match="#cats"):
-        check_bare(read_look({"title": "TikTok"}), "cats")
+        check_bare(read_look({"title": "TikTok"}), CATS)
 
 
 @pytest.mark.parametrize(
@@ -268,18 +277,18 @@ def test_a_page_that_stays_without_videos_is_empty_or_has_changed():
 )
 def test_a_page_that_is_no_listing_says_so(found, error):
     with pytest.raises(error):
-        check_look(read_look(found), "cats")
+        check_look(read_look(found), CATS)
 
 
 @pytest.mark.parametrize("found", [{}, {"title": "Log in", "cards": [{"href": "/@a/video/1"}]}])
 def test_a_page_that_says_nothing_against_it_is_looked_at_on(found):
-    assert check_look(read_look(found), "cats") is None
+    assert check_look(read_look(found), CATS) is None
     with pytest.raises(Blocked, match="captcha"):
-        check_look(replace(read_look(found), has_captcha=True), "cats")
+        check_look(replace(read_look(found), has_captcha=True), CATS)
 
 
 def test_cards_are_read_by_the_path_of_their_link():
-    facts, rejected = read_tag_cards(
+    facts, rejected = read_cards(
         [
             Card(f"https://www.tiktok.com/@cat.1/video/{VIDEO}?lang=en", " 1.2K ", "x\0"),
             Card(f"/@/video/{VIDEO}", None, ""),
@@ -296,7 +305,7 @@ def test_cards_are_read_by_the_path_of_their_link():
 
 
 def test_a_card_alone_is_a_sighting_if_it_shows_a_count():
-    (with_count, odd, without), _ = read_tag_cards(
+    (with_count, odd, without), _ = read_cards(
         [Card(f"/@a/video/{VIDEO}", text, "#a b") for text in ("30.58M", "viele", None)]
     )
     found = card_sighting(with_count, observed_at=NOW)
@@ -312,3 +321,90 @@ def test_items_of_the_page_itself_are_read():
     found = read_hydrated_items(scope, observed_at=NOW)
     assert [s.source for s in found.sightings] == ["hydration"]
     assert read_hydrated_items({}, observed_at=NOW).sightings == ()
+
+
+AT = datetime(2026, 11, 23, tzinfo=UTC)
+USER = {
+    "user": {"uniqueId": "some.body", "signature": "four", "verified": True, "region": "DE"},
+    "stats": {"followerCount": 12_300, "followingCount": 5, "heartCount": 99, "videoCount": 7},
+    "statsV2": {"followerCount": "12345", "heartCount": "99", "videoCount": "7"},
+}
+MUSIC = {
+    "music": {"id": TUNE.name, "title": "A tune", "authorName": "A band", "original": False},
+    "stats": {"videoCount": 1234},
+}
+
+
+def test_an_accounts_page_says_what_it_counts_and_the_exact_count_first():
+    scope = {"webapp.user-detail": {"statusCode": 0, "userInfo": USER}}
+    about = read_scope_facts(scope, SOMEBODY, observed_at=AT)
+    account = about.account
+    assert (account.n_followers, account.n_following, account.n_posts) == (12_345, 5, 7)
+    assert (account.n_likes, account.is_verified, account.bio_chars) == (99, True, 4)
+    assert (about.source, about.observed_at, about.sound) == ("hydration", AT, None)
+
+
+def test_a_sounds_page_says_how_many_use_it():
+    about = read_detail({"musicInfo": MUSIC}, TUNE, source="xhr", observed_at=AT)
+    sound = about.sound
+    assert (sound.platform_id, sound.title, sound.author) == (TUNE.name, "A tune", "A band")
+    assert (sound.n_videos, sound.is_original) == (1234, False)
+
+
+@pytest.mark.parametrize(
+    ("scope", "page"),
+    [
+        ({}, SOMEBODY),
+        ({"webapp.user-detail": {"userInfo": USER}}, ListingPage("account", "somebody")),
+        ({"webapp.user-detail": {"userInfo": "x"}}, SOMEBODY),
+        ({"webapp.music-detail": {"musicInfo": MUSIC}}, ListingPage("sound", "7")),
+        ({"webapp.user-detail": {"userInfo": USER}}, CATS),
+    ],
+)
+def test_what_a_page_says_of_another_or_nothing_is_nothing(scope, page):
+    assert read_scope_facts(scope, page, observed_at=AT) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(10221, NoSuchAccount), (10222, PrivateAccount), (10218, NoSuchSound)],
+)
+def test_a_status_says_that_there_is_no_such_page(status, error):
+    scope = {"webapp.user-detail": {"statusCode": status, "userInfo": USER}}
+    with pytest.raises(error, match=str(status)):
+        read_scope_facts(scope, SOMEBODY, observed_at=AT)
+    detail = Body("/api/music/detail/", 200, json.dumps({"statusCode": status}))
+    with pytest.raises(error, match=str(status)):
+        read_answer(detail)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("Couldn\u2019t find this account\nLooking for videos?", NoSuchAccount),
+        ("This account is private", PrivateAccount),
+        ("Couldn't find this sound", NoSuchSound),
+    ],
+)
+def test_the_words_of_a_page_say_that_there_is_nothing(text, error):
+    with pytest.raises(error) as told:
+        check_look(read_look({"title": "TikTok", "text": text}), SOMEBODY)
+    assert SOMEBODY.name not in str(told.value)
+
+
+def test_a_page_whose_own_data_ask_for_a_captcha_is_a_refusal():
+    with pytest.raises(Blocked) as told:
+        read_scope_facts({"webapp.music-detail": {"statusCode": 10000}}, TUNE, observed_at=AT)
+    assert told.value.mark == "captcha"
+
+
+def test_the_oldest_of_a_part_is_not_what_is_pinned():
+    items = [
+        item(id="7571863205253778710", createTime=1_600_000_000, isPinnedItem=True),
+        item(id="7571863205253778711", createTime=1_700_000_000),
+        item(id="7571863205253778712", createTime=1_650_000_000),
+        "x",
+    ]
+    body = Body(LIST_URL, 200, json.dumps({"itemList": items, "hasMore": True}))
+    found = read_item_list(body, observed_at=AT)
+    assert found.oldest_at == datetime.fromtimestamp(1_650_000_000, UTC)

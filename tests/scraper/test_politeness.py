@@ -77,7 +77,7 @@ def test_an_address_that_is_no_site_is_refused_even_with_leave(url):
 
 def test_addresses_are_made_from_names_and_ids_alone():
     site = Site("http://127.0.0.1:1/")
-    assert site.tag_url("中国/../x") == (
+    assert site.listing_url("hashtag", "中国/../x") == (
         "http://127.0.0.1:1/tag/%E4%B8%AD%E5%9B%BD%2F..%2Fx?lang=en"
     )
     assert site.video_url(VIDEO) == f"http://127.0.0.1:1/@/video/{VIDEO}?lang=en"

@@ -16,14 +16,23 @@ from catalog.read.lookup import (
     model_feature_sets,
 )
 from catalog.read.pending import (
+    accounts_to_list,
     clip_refs,
     count_to_refresh,
     hashtags_to_list,
     hashtags_to_refresh,
+    sounds_to_list,
     split_rows,
     videos_to_refresh,
     videos_to_score,
     videos_to_split,
+)
+from catalog.record.accounts import (
+    mark_account_listed,
+    mark_sound_listed,
+    want_accounts,
+    want_sounds,
+    want_videos,
 )
 from catalog.record.lineage import set_alias, store_predictions
 from catalog.record.sightings import add_topics, mark_gone, mark_listed, store_sightings
@@ -50,7 +59,7 @@ LATER = T0 + timedelta(days=1)
 
 def stale(catalog, **options):
     with catalog.read() as session:
-        return videos_to_refresh(session, observed_before=LATER, **options)
+        return videos_to_refresh(session, observed_before=LATER, **({"unseen": False} | options))
 
 
 def test_a_video_is_stale_until_it_is_seen_again(catalog):
@@ -327,3 +336,51 @@ def test_a_split_is_found_by_name_or_as_the_newest(catalog, trained):
         assert find_split(session, "s1") == found
         with pytest.raises(NotFound, match="there are: s1"):
             find_split(session, "s2")
+
+
+# --- what is wanted
+
+
+def test_wanted_accounts_are_listed_until_they_are_fresh(catalog):
+    with catalog.write() as session:
+        want_accounts(session, "tiktok", {"k2": "berta", "k1": "anna"}, T0)
+        want_accounts(session, "youtube", {"k3": "carla"}, T0)
+        mark_account_listed(session, "tiktok", "k1", LATER)
+
+    def todo(named=None, before=None):
+        with catalog.read() as session:
+            found = accounts_to_list(session, named=named, listed_before=before)
+        return [(account.author_key, account.handle) for account in found]
+
+    assert todo() == [("k1", "anna"), ("k2", "berta")]
+    assert todo(before=LATER) == [("k2", "berta")]
+    assert todo(before=LATER + timedelta(seconds=1)) == [("k1", "anna"), ("k2", "berta")]
+    assert todo(named={"k1": "anna", "k9": "zoe"}, before=LATER) == [("k9", "zoe")]
+    assert todo(named={}) == []
+
+
+def test_wanted_sounds_are_listed_until_they_are_fresh(catalog):
+    with catalog.write() as session:
+        want_sounds(session, "tiktok", ["72", "71"], T0)
+        mark_sound_listed(session, "tiktok", "71", LATER)
+
+    def todo(named=None, before=None):
+        with catalog.read() as session:
+            return sounds_to_list(session, named=named, listed_before=before)
+
+    assert todo() == ["71", "72"]
+    assert todo(before=LATER) == ["72"]
+    assert todo(named=["71", "9"], before=LATER) == ["9"]
+    assert todo(named=[]) == []
+
+
+def test_a_video_without_a_count_is_of_its_own_kind(catalog):
+    (known,) = add_videos(catalog, 1)
+    with catalog.write() as session:
+        want_videos(session, "tiktok", {"7571863205253778710": "u"}, T0)
+    assert [todo.video_id for todo in stale(catalog)] == [known]
+    (wanted,) = stale(catalog, unseen=True)
+    assert (wanted.tiktok_id, wanted.observed_at) == ("7571863205253778710", None)
+    with catalog.read() as session:
+        counts = [count_to_refresh(session, observed_before=LATER, unseen=u) for u in (None, True)]
+    assert counts == [2, 1]

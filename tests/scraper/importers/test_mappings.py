@@ -15,6 +15,7 @@ from tests.scraper.importers.rows import (
     actor_item,
     aweme,
     info,
+    parts,
     research_item,
     tiktok_id,
     web_item,
@@ -163,6 +164,7 @@ ROWS = {
         group_id="7",
         sort_label="x",
     ),
+    "parts": parts(),
     "pairs": {"id": tiktok_id(), "url": f"https://www.tiktok.com/@a/video/{tiktok_id()}"}
     | {"views": "44.8K", "views_k": 44.8, "rank": 1},
     "youtube": youtube_item(

@@ -19,6 +19,11 @@ Ask = Callable[..., Request]
 NOW_S = 1_795_000_000.0
 
 
+def scope_of(reply: Reply) -> dict[str, dict[str, object]]:
+    found = re.search(rb'type="application/json">(.*?)</script>', reply.body, re.DOTALL)
+    return json.loads(found[1])["__DEFAULT_SCOPE__"]
+
+
 class Visitor:
     """Asks a site for what a hashtag and its videos have."""
 
@@ -51,8 +56,7 @@ class Visitor:
 
     def scope(self, reply: Reply) -> dict[str, dict[str, object]]:
         """The data of a page."""
-        found = re.search(rb'type="application/json">(.*?)</script>', reply.body, re.DOTALL)
-        return json.loads(found[1])["__DEFAULT_SCOPE__"]
+        return scope_of(reply)
 
     def struct(self, video: ReplicaVideo) -> dict[str, object]:
         return self.scope(self.video(video))["webapp.video-detail"]["itemInfo"]["itemStruct"]
@@ -92,6 +96,12 @@ def longer_content() -> Content:
 def visitor(longer_content: Content, media_folder: Path, ask: Ask) -> Visitor:
     """A visitor of a site of its own."""
     return Visitor(ReplicaSite(longer_content, media_folder, clock=lambda: NOW_S), ask)
+
+
+@pytest.fixture
+def read_scope() -> Callable[[Reply], dict[str, dict[str, object]]]:
+    """Reads the data of a page."""
+    return scope_of
 
 
 @pytest.fixture

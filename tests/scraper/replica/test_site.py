@@ -1,10 +1,12 @@
 import json
 import re
+from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 import protego
 import pytest
 
+from scraper.replica import items
 from scraper.replica.content import TOPICS, ReplicaConfig, build_content
 from scraper.replica.items import challenge
 from scraper.replica.messages import Reply, object_key
@@ -188,11 +190,110 @@ def test_short_links_lead_to_the_video(site, ask):
     assert f"/@{video.handle}/video/{video.tiktok_id}?" in dict(reply.headers)["Location"]
 
 
-def test_an_account_shows_its_videos_with_counts(site, ask):
-    handle = site.content.videos[0].handle
-    page = site.answer(ask(f"/@{handle}")).body.decode()
-    assert page.count('data-e2e="video-views"') == len(site.content.by_handle[handle])
-    assert site.answer(ask("/@nobody")).status == 404
+def test_an_accounts_page_says_what_the_account_counts(site, ask, read_scope):
+    account = site.content.videos[0].account
+    detail = read_scope(site.answer(ask(f"/@{account.handle}")))["webapp.user-detail"]
+    assert detail["statusCode"] == 0
+    user, stats = detail["userInfo"]["user"], detail["userInfo"]["stats"]
+    assert (user["uniqueId"], user["secUid"]) == (account.handle, account.sec_uid)
+    assert stats["followerCount"] == items.round_count(account.followers)
+    assert stats["videoCount"] == len(site.content.by_handle[account.handle])
+    assert detail["userInfo"]["statsV2"] == {name: str(n) for name, n in stats.items()}
+
+
+def test_an_account_that_is_not_there_or_private_has_its_status_code(site, ask, read_scope):
+    private = site.content.accounts[-1].handle
+    for handle, status in (("nobody", 10221), (private, 10222)):
+        page = site.answer(ask(f"/@{handle}"))
+        assert page.status == 200
+        assert read_scope(page)["webapp.user-detail"]["statusCode"] == status
+
+
+def listed_by(site, ask, path, **query):
+    """The parts of a listing, each a list of items."""
+    parts, query = [], {"count": "35", "cursor": "0"} | query
+    while True:
+        part = read(site.answer(ask(path, query=query)))
+        parts.append(part.get("itemList", []))
+        if not part["hasMore"]:
+            return parts
+        query["cursor"] = part["cursor"]
+
+
+def test_an_account_lists_what_is_pinned_and_then_the_newest_first(site, ask):
+    account = max(site.content.accounts, key=lambda a: len(site.content.by_handle[a.handle]))
+    small = ReplicaSite(replace_page_size(site.content, 4), site._folder)
+    parts = listed_by(small, ask, "/api/post/item_list/", secUid=account.sec_uid)
+    assert {len(part) for part in parts[:-1]} == {4}
+    listed = [item for part in parts for item in part]
+    wanted = site.content.by_handle[account.handle]
+    assert [item["id"] for item in listed] == [v.tiktok_id for v in wanted]
+    pins = [item["isPinnedItem"] for item in listed]
+    assert pins == [True, True] + [False] * (len(listed) - 2)
+    times = [item["createTime"] for item in listed[2:]]
+    assert times == sorted(times, reverse=True)
+    assert min(item["createTime"] for item in listed[:2]) < times[0]
+
+
+def replace_page_size(content, page_size):
+    return replace(content, config=replace(content.config, page_size=page_size))
+
+
+def test_a_sounds_page_and_listing_are_of_the_videos_with_it(site, ask):
+    sound = max(site.content.by_sound, key=lambda n: len(site.content.by_sound[n]))
+    videos = site.content.by_sound[sound]
+    assert site.answer(ask(f"/music/any-words-{sound}")).status == 200
+    detail = read(site.answer(ask("/api/music/detail/", query={"musicId": sound})))
+    assert detail["musicInfo"]["music"]["id"] == sound
+    assert detail["musicInfo"]["stats"]["videoCount"] >= len(videos)
+    parts = listed_by(site, ask, "/api/music/item_list/", musicID=sound)
+    listed = [item for part in parts for item in part]
+    assert [item["id"] for item in listed] == [v.tiktok_id for v in videos]
+    assert {item["music"]["id"] for item in listed} == {sound}
+    unknown = read(site.answer(ask("/api/music/detail/", query={"musicId": "1"})))
+    assert unknown["statusCode"] == items.NO_SUCH_SOUND
+    assert "musicInfo" not in unknown
+
+
+def test_an_item_and_the_page_of_its_author_agree(site, ask, read_scope):
+    account = site.content.videos[0].account
+    (first, *_), *_ = listed_by(site, ask, "/api/post/item_list/", secUid=account.sec_uid)
+    info = read_scope(site.answer(ask(f"/@{account.handle}")))["webapp.user-detail"]["userInfo"]
+    assert first["authorStats"] == info["stats"]
+
+
+def test_a_fault_may_strike_an_account_or_a_sound(site, ask):
+    sound, handle = next(iter(site.content.by_sound)), site.content.videos[0].handle
+    secret = site.content.videos[0].account.sec_uid
+    for subject, query in (
+        (f"sound:{sound}", {"musicID": sound}),
+        (f"@{handle}", {"secUid": secret}),
+    ):
+        kind = "music" if subject[0] == "s" else "post"
+        site.set_fault(subject, "forbidden")
+        asked = ask(f"/api/{kind}/item_list/", query=query)
+        assert site.answer(asked).status == 403
+        site.set_fault(subject, None)
+        assert site.answer(asked).status == 200
+
+
+def test_a_saved_page_may_be_as_long_as_an_account(tmp_path):
+    one = ReplicaConfig(videos_per_tag=921, n_accounts=1, topics=("Sports",))
+    site = ReplicaSite(build_content(one), tmp_path)
+    account, private = site.content.accounts
+    page = site.saved_account_page(account.handle)
+    cards = re.findall(r'/video/([0-9]+)"><picture>', page)
+    assert len(set(cards)) == len(cards) == 921
+    assert 'user-post-item"' not in site.saved_account_page(private.handle)
+
+
+def test_a_saved_page_has_every_card_with_its_count(site):
+    handle = max(site.content.by_handle, key=lambda h: len(site.content.by_handle[h]))
+    page = site.saved_account_page(handle)
+    videos = site.content.by_handle[handle]
+    assert page.count('data-e2e="user-post-item"') == len(videos)
+    shown = re.findall(r'data-e2e="video-views"[^>]*>([^<]*)<', page)
+    assert shown == [items.show_count(v.views) for v in videos]
 
 
 def test_robots_txt_keeps_robots_from_the_api_and_from_live_streams(site, ask):

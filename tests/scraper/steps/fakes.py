@@ -35,10 +35,14 @@ class FakeBrowser:
         self.answers = answers
         self.site = site
         self.is_lost = False
+        self.windows = []
 
-    def list_hashtag(self, name, *, limit, keep, on_progress):
+    def list_page(self, page, *, limit, window, keep, keep_about, on_progress):
+        self.windows.append(window)
         on_progress(limit)
-        found = self._answer(name)
+        found = self._answer(f"@{page.name}" if page.kind == "account" else page.name)
+        if getattr(found, "about", None) is not None:
+            keep_about(found.about)
         if found.sightings:
             keep(found.sightings)
         if isinstance(found, Cut):
@@ -98,9 +102,9 @@ def sighting(number, text="30.5K", **changes):
     return replace(found, **changes)
 
 
-def listing(*sightings, stop="end", error=None, **rejected):
+def listing(*sightings, stop="end", error=None, about=None, **rejected):
     sources = Counter(found.source for found in sightings)
-    return Listing(sightings, Counter(rejected), stop, sources, error)
+    return Listing(sightings, Counter(rejected), stop, sources, error, about)
 
 
 def page_of(found):

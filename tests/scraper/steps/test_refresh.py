@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from catalog.console import Silent
+from catalog.record.accounts import want_videos
 from catalog.record.sightings import store_sightings
 from catalog.record.site_days import pause_of
 from scraper.errors import Blocked, BrowserFailed, PageChanged, RegionLocked, SitePaused, VideoGone
@@ -16,6 +17,7 @@ from tests.fresh_catalog import ask, fresh_catalog
 from tests.scraper.steps.fakes import FIRST_ID, Cut, Opener, listing, page_of, sighting
 from tests.scraper.test_chromium import members
 
+NOW = datetime.now(UTC)
 LONG_AGO = datetime(2025, 11, 23, 10, tzinfo=UTC)
 IDS = [str(FIRST_ID + number) for number in range(1, 5)]
 
@@ -92,6 +94,39 @@ def test_what_was_observed_is_not_old_any_more(catalog):
     result = refresh_with(catalog, {}, opener=opener)
 
     assert (result.outcome.status, result.outcome.n_total, opener.n_opened) == ("ok", 0, 0)
+
+
+@pytest.mark.usefixtures("known")
+def test_a_wanted_video_gets_its_first_count_before_all_others(catalog):
+    wanted = str(FIRST_ID + 9)
+    with catalog.write() as session:
+        want_videos(session, "tiktok", {wanted: f"https://www.tiktok.com/@/video/{wanted}"}, NOW)
+        want_videos(session, "youtube", {"inVenTed001": "https://www.youtube.com/x"}, NOW)
+    plan = plan_refresh(catalog, RefreshConfig(older_than_h=0.001))
+    assert (plan.n_videos, plan.n_unseen) == (5, 1)
+
+    answers = {wanted: page_of(now(9, "7.1K")), "dance": listing(now(1), now(2), stop="end")}
+    result = refresh_with(catalog, answers, per_tag=2, limit=1)
+
+    # Though it came last: neither the limit nor a hashtag's page stood before it.
+    assert (result.n_pages, result.n_hashtags, result.n_left) == (1, 1, 2)
+    assert counts(catalog)[9] == ["7.1K"]
+    assert ask(catalog, "SELECT caption FROM video WHERE tiktok_id = :id", id=wanted) == [
+        ("a caption #dance",)
+    ]
+
+
+@pytest.mark.usefixtures("known")
+def test_a_wanted_video_that_is_kept_from_us_costs_the_others_nothing(catalog):
+    wanted = str(FIRST_ID + 9)
+    with catalog.write() as session:
+        want_videos(session, "tiktok", {wanted: "https://www.tiktok.com/@/video/x"}, NOW)
+
+    first = refresh_with(catalog, pages() | {wanted: RegionLocked("not here")})
+    second = refresh_with(catalog, {})
+
+    assert (first.n_observations, first.outcome.codes) == (4, {"region_locked": 1})
+    assert second.outcome.codes == {"paused": 1}
 
 
 @pytest.mark.usefixtures("known")

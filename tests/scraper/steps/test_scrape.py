@@ -1,22 +1,35 @@
 import re
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from catalog.console import Silent
+from catalog.facts import AccountFacts, SoundFacts
+from catalog.record.accounts import want_accounts, want_sounds
+from catalog.record.retention import Named, purge
 from catalog.record.site_days import pages_today, pause_of, set_pause
 from scraper.errors import (
     Blocked,
     BrowserFailed,
+    NoSuchAccount,
     NoSuchHashtag,
+    NoSuchSound,
     PageTimeout,
+    PrivateAccount,
     RobotsUnread,
     SiteFailed,
     SitePaused,
 )
+from scraper.listing import Window
+from scraper.page import PageFacts
 from scraper.politeness import Site
+from scraper.pseudonyms import author_key
+from scraper.replica.accounts import uses_of
+from scraper.replica.content import ReplicaConfig
+from scraper.replica.server import Replica
 from scraper.settings import BrowserConfig, SiteLimits
-from scraper.steps.scrape import ScrapeRequest, add_hashtags, scrape
+from scraper.steps.scrape import ScrapeRequest, add_hashtags, plan_scrape, scrape
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.scraper.steps.fakes import FIRST_ID, SEEN_AT, Cut, Opener, listing, sighting
 from tests.scraper.test_chromium import members
@@ -205,6 +218,222 @@ def test_a_later_sighting_adds_an_observation_and_no_video(catalog):
         catalog,
         "SELECT display_text FROM view_observation o JOIN video ON latest_observation_id = o.id",
     ) == [("31K",)]
+
+
+# --- accounts and sounds
+
+TUNE = "7098765432109876543"
+COUNTED = AccountFacts(n_followers=1_200, n_posts=3, is_verified=False, region="DE")
+USED = SoundFacts(TUNE, title="original sound - Somebody", is_original=True, n_videos=77)
+GONE = {"@somebody": NoSuchAccount("gone"), TUNE: NoSuchSound("gone")}
+
+
+def about(account=None, sound=None, at=SEEN_AT):
+    return PageFacts(account, sound, "hydration", at)
+
+
+@pytest.fixture
+def listed_wishes(catalog):
+    """An account and a sound on the list to collect."""
+    with catalog.write() as session:
+        want_accounts(session, "tiktok", {author_key("somebody", b"salt"): "somebody"}, SEEN_AT)
+        want_sounds(session, "tiktok", [TUNE], SEEN_AT)
+
+
+def of_somebody(*numbers, **changes):
+    return [sighting(n, handle="somebody", **changes) for n in numbers]
+
+
+@pytest.mark.usefixtures("listed_wishes")
+def test_wanted_accounts_and_sounds_are_listed_beside_the_hashtags(catalog):
+    answers = EMPTY | {
+        "@somebody": listing(*of_somebody(1, 2), about=about(account=COUNTED)),
+        TUNE: listing(sighting(3, sound=SoundFacts(TUNE)), about=about(sound=USED)),
+    }
+
+    result = scrape_with(catalog, answers)
+
+    assert (result.outcome.status, result.outcome.n_done, result.n_new_videos) == ("ok", 5, 3)
+    assert (result.n_account_observations, result.n_sound_observations) == (1, 1)
+    assert ask(
+        catalog,
+        "SELECT n_followers, n_posts, is_verified, o.region, source, handle FROM"
+        " account_observation o JOIN account a ON a.id = account_id",
+    ) == [(1_200, 3, 0, "DE", "hydration", "somebody")]
+    # Whose own sound it is stays out of the catalog.
+    assert ask(
+        catalog,
+        "SELECT title, n_videos FROM sound_observation JOIN sound ON sound.id = sound_id",
+    ) == [(None, 77)]
+    linked = (
+        "SELECT tiktok_id, handle, platform_id FROM video v LEFT JOIN account a"
+        " ON a.id = account_id LEFT JOIN sound s ON s.id = sound_id ORDER BY 1"
+    )
+    assert ask(catalog, linked) == [
+        (str(FIRST_ID + 1), "somebody", None),
+        (str(FIRST_ID + 2), "somebody", None),
+        (str(FIRST_ID + 3), None, TUNE),
+    ]
+    # None of them was listed for a hashtag.
+    assert ask(catalog, "SELECT count(*) FROM video_hashtag WHERE found_by = 'listing'") == [(0,)]
+    opener = Opener({})
+    again = scrape_with(catalog, {}, opener=opener, fresh_for=timedelta(hours=1))
+    assert (again.outcome.n_total, opener.n_opened) == (0, 0)
+
+
+@pytest.mark.usefixtures("listed_wishes")
+def test_a_page_named_on_the_command_line_is_listed_alone_and_need_not_be_known(catalog):
+    answers = {"@Other.Body": listing(sighting(1, handle="other.body")), TUNE: listing()}
+
+    result = scrape_with(catalog, answers, accounts=["Other.Body"], sounds=[TUNE])
+
+    assert (result.outcome.n_done, result.n_new_videos) == (2, 1)
+    key = author_key("other.body", b"salt")
+    assert ask(
+        catalog, "SELECT handle, listed_at NOT NULL FROM account WHERE author_key = :key", key=key
+    ) == [(None, 1)]
+    request = ScrapeRequest(limit=30, accounts=["other.body"], fresh_for=timedelta(hours=1))
+    assert plan_scrape(catalog, request, salt=b"salt") == []
+
+
+def test_a_card_of_a_page_tells_whose_video_it_is(catalog):
+    card = {"handle": None, "source": "dom", "posted_at": None}
+    answers = {
+        "@somebody": listing(sighting(1, **card)),
+        TUNE: listing(sighting(2, **card)),
+    }
+    scrape_with(catalog, answers, accounts=["somebody"], sounds=[TUNE])
+    assert ask(
+        catalog,
+        "SELECT author_key, platform_id FROM video v LEFT JOIN account a ON a.id = account_id"
+        " LEFT JOIN sound s ON s.id = sound_id ORDER BY tiktok_id",
+    ) == [(author_key("somebody", b"salt"), None), (None, TUNE)]
+
+
+@pytest.mark.usefixtures("listed_wishes")
+@pytest.mark.parametrize("error", [NoSuchAccount("gone"), PrivateAccount("private")])
+def test_what_is_gone_or_private_is_noted_and_left_alone_for_a_day(catalog, error):
+    answers = GONE | {"@somebody": error}
+    sources = {"accounts": ["somebody"], "sounds": [TUNE]}
+
+    first = scrape_with(catalog, answers, **sources)
+    second = scrape_with(catalog, {}, **sources)
+    third = scrape_with(catalog, {"@somebody": listing(), TUNE: listing()}, again=True, **sources)
+
+    assert first.outcome.codes == {error.code: 1, "no_such_sound": 1}
+    key = author_key("somebody", b"salt")
+    assert errors(catalog).keys() == {f"account {key}", f"sound {TUNE}"}
+    assert second.outcome.codes == {"paused": 2}
+    until = pause(catalog, nowhere(), f"account {key}")
+    assert until is None or until.until > datetime.now(UTC) + timedelta(hours=11)
+    assert third.outcome.n_done == 2
+
+
+def test_a_list_half_of_which_is_gone_is_listed_to_its_end(catalog):
+    names = [f"somebody{n:02}" for n in range(24)]
+    answers = {f"@{name}": NoSuchAccount("gone") for name in names[:12]}
+    answers |= {f"@{name}": listing() for name in names[12:]}
+
+    result = scrape_with(catalog, answers, accounts=names)
+
+    assert (result.outcome.n_done, result.outcome.codes) == (12, {"no_such_account": 12})
+
+
+@pytest.mark.usefixtures("listed_wishes")
+def test_an_account_is_not_named_in_the_journal_or_the_pauses(catalog):
+    refused = Blocked("the account's page shows a captcha", mark="captcha")
+    scrape_with(catalog, {"@somebody": refused}, accounts=["somebody"])
+    scrape_with(catalog, {"@somebody": listing(*of_somebody(1))}, accounts=["somebody"], again=True)
+    for table, columns in (
+        ("event", "subject || coalesce(detail, '')"),
+        ("site_pause", "scope || reason"),
+    ):
+        for (text,) in ask(catalog, f"SELECT {columns} FROM {table}"):
+            assert "somebody" not in text
+
+
+@pytest.mark.usefixtures("listed_wishes")
+def test_a_purged_account_is_not_visited(catalog):
+    key = author_key("somebody", b"salt")
+    with catalog.write() as session:
+        purge(session, Named("tiktok", {}, {key: "somebody"}), reason="asked")
+
+    assert plan_scrape(catalog, ScrapeRequest(limit=1, sounds=[]), salt=b"salt") == []
+    result = scrape_with(catalog, {}, accounts=["somebody"])
+
+    assert result.outcome.codes == {"tombstoned": 1}
+
+
+def test_the_window_is_handed_on_and_recorded(catalog):
+    opened = []
+
+    class Watched(Opener):
+        @contextmanager
+        def __call__(self, config, site):
+            with super().__call__(config, site) as browser:
+                opened.append(browser)
+                yield browser
+
+    window = Window(since=SEEN_AT)
+    scrape_with(catalog, EMPTY, opener=Watched(EMPTY), window=window)
+
+    assert opened[0].windows == [window] * 3
+    [(params,)] = ask(catalog, "SELECT params FROM run")
+    assert SEEN_AT.isoformat() in params
+
+
+@pytest.mark.chromium
+def test_accounts_and_sounds_of_the_replica_are_followed_as_they_grow(catalog, clips, profiles):
+    days = [0.0]
+    config = BrowserConfig(profile_root=profiles, look_s=1.0)
+    small = ReplicaConfig(videos_per_tag=6, n_accounts=3, page_size=5, topics=("Dance", "Music"))
+    with Replica(small, clips, days=lambda: days[0]) as replica:
+        site, content = Site(replica.url), replica.content
+        names = {a.handle: author_key(a.handle, b"salt") for a in content.accounts}
+        private = content.accounts[-1].handle
+        with catalog.write() as session:
+            want_accounts(session, "tiktok", {key: name for name, key in names.items()}, SEEN_AT)
+            want_sounds(session, "tiktok", content.by_sound, SEEN_AT)
+        options = {"salt": b"salt", "progress": Silent()}
+        request = ScrapeRequest(
+            limit=100, accounts=list(names), sounds=list(content.by_sound), again=True
+        )
+        first = scrape(catalog, site, config, request, **options)
+        days[0] = 20.0
+        second = scrape(catalog, site, config, request, **options)
+
+        vanished = len(content.videos) - len(
+            {
+                v.tiktok_id
+                for a in content.accounts
+                for v in replica.site.timeline.posted_by(a.handle)
+            }
+        )
+    assert (first.outcome.codes, second.outcome.codes) == ({"private_account": 1},) * 2
+    assert first.n_new_videos == len(content.videos)
+    assert second.n_observations == len(content.videos) - vanished
+    unlinked = "SELECT count(*) FROM video WHERE account_id IS NULL OR sound_id IS NULL"
+    assert ask(catalog, unlinked) == [(0,)]
+    grown = (
+        "SELECT count(*) FROM account_observation a JOIN account_observation b"
+        " ON a.account_id = b.account_id WHERE a.source = 'hydration' AND b.source = 'hydration'"
+        " AND a.observed_at < b.observed_at AND a.n_followers < b.n_followers"
+    )
+    assert ask(catalog, grown) == [(len(names) - 1,)]
+    key = names[private]
+    assert ask(catalog, "SELECT listed_at FROM account WHERE author_key = :key", key=key) == [
+        (None,)
+    ]
+    uses = ask(
+        catalog,
+        "SELECT platform_id, max(n_videos) FROM sound_observation"
+        " JOIN sound ON sound.id = sound_id GROUP BY 1",
+    )
+    assert dict(uses) == {
+        name: max(uses_of(videos[0].music, 20.0, 0), len(videos))
+        for name, videos in content.by_sound.items()
+    }
+    assert members(profiles) == []
 
 
 # --- refusals

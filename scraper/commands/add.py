@@ -1,0 +1,121 @@
+"""The command that puts addresses on the list to collect: add."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from catalog.console import App, dry_run_option, emit, emit_outcome, json_option, pass_app, table
+from scraper.commands.site import author_salt, open_site
+
+if TYPE_CHECKING:
+    from scraper.politeness import Site
+    from scraper.short_links import ShortLinks
+    from scraper.steps.add import AddResult
+
+N_SHOWN = 20
+
+
+@click.command()
+@click.argument("addresses", nargs=-1)
+@click.option(
+    "--from",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="FILE",
+    help="A list: lines, a CSV, or TikTok's own data; '-' is standard input; repeatable.",
+)
+@json_option
+@dry_run_option
+@pass_app
+def add(
+    app: App, addresses: tuple[str, ...], files: tuple[Path, ...], as_json: bool, dry_run: bool
+) -> None:
+    """Put videos, accounts and sounds on the list to collect.
+
+    ADDRESSES are addresses of any form, ids of videos, or @names. `refresh` gives the videos their
+    first count, `scrape` lists the pages of the accounts and sounds, `fetch` gets the files.
+    """
+    from scraper.address_lists import AddressList, ListedText, read_list
+    from scraper.steps.add import add as step
+
+    if not (addresses or files):
+        raise click.UsageError("give an address, an id or @name, or a list with --from")
+    given = tuple(ListedText(number, text) for number, text in enumerate(addresses, 1))
+    lists = [AddressList("argument", given)]
+    for file in files:
+        # Read before anything is stored: a file that cannot be read is no half of a list.
+        with click.open_file(str(file), "rb") as opened:
+            content = opened.read()
+        name = "-" if str(file) == "-" else file.name
+        found = read_list(content, name)
+        lists.append(found)
+        if found.columns_left:
+            left = ", ".join(found.columns_left)
+            click.echo(f"viewcast: {name}: only addresses are read, not: {left}", err=True)
+    result = step(
+        app.catalog,
+        lists,
+        salt=b"" if dry_run else author_salt(app),
+        resolve=_unfollowed if dry_run else _short_links(app),
+        own_host=_own_host(app),
+        dry_run=dry_run,
+    )
+    if not as_json and result.refused:
+        click.echo(_refused_table(result), err=True)
+    columns_left = {one.source: one.columns_left for one in lists if one.columns_left}
+    counts = {name: n for name, n in result.counts().items() if as_json or name != "refused"}
+    counts |= {"columns_left": columns_left} if as_json else {}
+    if result.outcome is None:
+        emit({"dry_run": True, **counts}, as_json=as_json)
+    else:
+        emit_outcome(result.outcome, as_json=as_json, extra=counts)
+
+
+def _short_links(app: App) -> "ShortLinks":
+    """Follow short links within the site's day and pauses."""
+    from datetime import UTC, datetime
+
+    from catalog.record.site_days import count_pages, pages_today
+    from scraper.errors import SitePaused
+    from scraper.short_links import ShortLinks
+    from scraper.steps.pauses import require_open
+
+    def may_ask(site: "Site") -> str | None:
+        try:
+            require_open(app.catalog, site)
+        except SitePaused as paused:
+            return str(paused)
+        with app.catalog.read() as session:
+            n_today = pages_today(session, site.name, datetime.now(UTC))
+        if site.daily_pages is not None and n_today >= site.daily_pages:
+            return f"{n_today} pages of {site.name} were opened today, as many as are allowed"
+        return None
+
+    def asked(site: "Site") -> None:
+        with app.catalog.write() as session:
+            count_pages(session, site.name, 1, datetime.now(UTC))
+
+    return ShortLinks(lambda: open_site(app), may_ask=may_ask, asked=asked)
+
+
+def _unfollowed(link: str) -> str:
+    from scraper.errors import RowRefused
+
+    raise RowRefused("short_link", f"{link} is a short link, which a dry run does not follow")
+
+
+def _own_host(app: App) -> str:
+    from urllib.parse import urlsplit
+
+    from scraper.settings import SiteConfig
+
+    return urlsplit(app.settings.of(SiteConfig).base_url).netloc.lower()
+
+
+def _refused_table(result: "AddResult") -> str:
+    rows = [[f"{r.source}:{r.line}", r.reason, r.detail] for r in result.refused[:N_SHOWN]]
+    n_all = result.n_refused + result.n_tombstoned
+    title = f"{n_all} not taken" + (f", the first {N_SHOWN}" if n_all > len(rows) else "")
+    return table(["line", "reason", "what was there"], rows, title=title)

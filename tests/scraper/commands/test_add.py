@@ -1,0 +1,121 @@
+"""The command `add` and the options of `scrape` that name pages, on the command line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from catalog.schema.session import upgrade
+from cli import main
+from scraper.replica.content import ReplicaConfig
+from scraper.replica.messages import object_key
+from scraper.replica.server import Replica
+
+ID = "7571863205253778710"
+
+
+def viewcast(data: Path, *words: str, given: str | None = None) -> Result:
+    return CliRunner().invoke(main, ["--data", str(data), *words], input=given)
+
+
+def document(result: Result) -> dict[str, Any]:
+    found = json.loads(result.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with an empty catalog."""
+    upgrade(f"sqlite:///{tmp_path / 'catalog.db'}")
+    return tmp_path
+
+
+def test_addresses_come_as_arguments_from_files_and_from_standard_input(data: Path) -> None:
+    listed = data / "list.csv"
+    listed.write_text(f"url,views\nhttps://www.tiktok.com/@x/video/{int(ID) + 1},5\n")
+
+    result = viewcast(
+        data, "add", "@x", ID, "--from", str(listed), "--from", "-", "--json", given=f"{ID}\n"
+    )
+
+    assert result.exit_code == 0
+    found = document(result)
+    assert (found["n_videos"], found["n_accounts"], found["n_known"]) == (2, 1, 1)
+    assert found["columns_left"] == {"list.csv": ["views"]}
+    assert "only addresses are read, not: views" in result.stderr
+
+
+def test_what_is_not_taken_is_listed_with_its_line(data: Path) -> None:
+    listed = data / "list.txt"
+    listed.write_text(f"# mine\n{ID}\nnonsense\nhttps://vm.tiktok.com/ZMx/\n")
+
+    result = viewcast(data, "add", "--from", str(listed))
+
+    assert result.exit_code == 4
+    assert "list.txt:3" in result.stderr
+    assert "list.txt:4" in result.stderr
+    assert "site.allow_live" in result.stderr
+    assert viewcast(data, "add", "nonsense").exit_code == 1
+
+
+def test_nothing_to_add_and_an_unreadable_list_are_said(data: Path) -> None:
+    assert viewcast(data, "add").exit_code == 2
+    assert "no-such-file" in viewcast(data, "add", "--from", "no-such-file").output
+    (data / "a.csv").write_text("title,views\na,1\n")
+    result = viewcast(data, "add", "--from", str(data / "a.csv"))
+    assert (result.exit_code, "title, views" in result.output) == (2, True)
+
+
+def test_a_dry_run_writes_nothing_at_all(data: Path) -> None:
+    found = document(viewcast(data, "add", "@x", ID, "--dry-run", "--json"))
+    assert (found["dry_run"], found["n_videos"], found["n_accounts"]) == (True, 1, 1)
+    # Not even the key of the author hash is made.
+    assert {path.suffix for path in data.iterdir()} <= {".db", ".db-shm", ".db-wal"}
+    assert document(viewcast(data, "sql", "select kind from run", "--json"))["rows"] == []
+
+
+def test_what_was_added_is_what_scrape_and_refresh_would_visit(data: Path) -> None:
+    tune = "7098765432109876543"
+    viewcast(data, "add", "@some.body", ID, f"https://www.tiktok.com/music/a-{tune}")
+
+    todo = document(viewcast(data, "scrape", "--dry-run", "--json"))
+    assert (todo["hashtags"], todo["accounts"], todo["sounds"]) == ([], ["some.body"], [tune])
+    named = ("--account", "https://www.tiktok.com/@other", "--sound", "71234")
+    todo = document(viewcast(data, "scrape", *named, "--dry-run", "--json"))
+    assert (todo["hashtags"], todo["accounts"], todo["sounds"]) == ([], ["other"], ["71234"])
+    todo = document(viewcast(data, "refresh", "--dry-run", "--json"))
+    assert (todo["n_videos"], todo["n_unseen"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--account", "#dance"),
+        ("--sound", "@x"),
+        ("--since", "yesterday"),
+        ("--since", "2026-11-02", "--until", "2026-11-01"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_a_usage_error(data: Path, words: tuple[str, ...]) -> None:
+    assert viewcast(data, "scrape", *words, "--dry-run").exit_code == 2
+
+
+def test_a_short_link_of_the_site_is_followed_within_its_day(data: Path) -> None:
+    with Replica(ReplicaConfig(videos_per_tag=1), data / "clips") as site:
+        first, second = site.content.videos[:2]
+        links = [f"{site.url}/t/{object_key(v.tiktok_id)[1:]}/" for v in (first, second)]
+        settings = data / "viewcast.toml"
+        settings.write_text(f'[site]\nbase_url = "{site.url}"\ndaily_pages = 1\n')
+
+        result = viewcast(data, "--config", str(settings), "add", *links, "--json")
+
+    found = document(result)
+    assert (result.exit_code, found["n_videos"]) == (4, 1)
+    (refused,) = found["refused"]
+    assert (refused["line"], refused["reason"]) == (2, "short_link")
+    assert "1 pages of" in refused["detail"]
+    rows = document(viewcast(data, "sql", "select tiktok_id from video", "--json"))["rows"]
+    assert rows == [{"tiktok_id": first.tiktok_id}]

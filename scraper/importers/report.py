@@ -20,6 +20,8 @@ MAX_WATCHED_DEPTH = 4
 MAX_STEPS = 28
 HALF_HOUR_S = 1_800
 NEAR_S = 120
+# Few posts are scheduled for another day.
+FAR_S, MOST_FAR = 86_400, 0.5
 MIN_SHIFTED, MOST_SHIFTED = 3, 0.9
 ZONES = {-8.0: "America/Los_Angeles", -5.0: "America/New_York", 1.0: "Europe/Berlin"}
 ZONES |= {5.5: "Asia/Kolkata", 7.0: "Asia/Jakarta", 8.0: "Asia/Shanghai", 9.0: "Asia/Tokyo"}
@@ -55,7 +57,7 @@ class Offsets:
 
     def __init__(self) -> None:
         """Begin with no row."""
-        self.n = self._n_near = 0
+        self.n = self._n_near = self._n_far = 0
         self._by_half_hour = Counter[int]()
 
     def add(self, offset_s: float) -> None:
@@ -64,9 +66,19 @@ class Offsets:
         if 0 <= offset_s <= NEAR_S:
             self._n_near += 1  # as nearly all are
             return
+        self._n_far += abs(offset_s) > FAR_S
         steps = round(offset_s / HALF_HOUR_S)
         if abs(offset_s - steps * HALF_HOUR_S) <= NEAR_S and -MAX_STEPS <= steps <= MAX_STEPS:
             self._by_half_hour[steps] += 1
+
+    def format_error(self) -> str | None:
+        """Say that most posts lie days off, as days and months read as each other do; else None."""
+        if self.n < MIN_SHIFTED or self._n_far <= MOST_FAR * self.n:
+            return None
+        return (
+            f"{self._n_far} of {self.n} stated times lie more than a day from the upload in the "
+            "video's id: are days, months and years where they were read?"
+        )
 
     def zone_error(self) -> str | None:
         """Name the offset that nearly all posts have, as a forgotten time zone makes; else None.
@@ -168,6 +180,7 @@ class ImportReport:
         zone_error = self.offsets.zone_error()
         if zone_error and self.is_shifted:
             zone_error += "; the ids' times were taken instead"
+        errors = [error for error in (zone_error, self.offsets.format_error()) if error]
         left = {self._outermost(name): None for name in self._left if name not in self._read}
         order = {name: n for n, name in enumerate(SYNONYMS)}
         names = sorted(self.fields, key=lambda name: order.get(name, len(order)))
@@ -178,7 +191,7 @@ class ImportReport:
             "left_aside": list(left),
             "left_aside_capped": self._has_more_names,
             "ignored": self._ignored,
-            "notes": [*self._notes, *([zone_error] if zone_error else [])],
+            "notes": [*self._notes, *errors],
         }
 
     def _outermost(self, name: str) -> str:

@@ -6,6 +6,7 @@ from scraper.importers import report as module
 from scraper.importers.report import ImportReport, Offsets
 
 HOUR = 3_600
+DAY = 24 * HOUR
 
 
 def zone_error(*offsets):
@@ -45,6 +46,22 @@ def test_an_offset_that_all_have_is_a_time_zone(offsets, said):
 )
 def test_scheduled_posts_are_no_time_zone(offsets):
     assert zone_error(*offsets) is None
+
+
+@pytest.mark.parametrize(
+    ("offsets", "is_said"),
+    [
+        ([3, 30 * DAY, 61 * DAY, 91 * DAY], True),
+        ([-30 * DAY, -2_000 * DAY, 5, -DAY - 1], True),
+        ([30 * DAY, 31 * DAY], False),
+        ([3, 5, 4 * DAY, 100], False),
+    ],
+)
+def test_posts_that_mostly_lie_days_off_are_named(offsets, is_said):
+    found = Offsets()
+    for offset in offsets:
+        found.add(offset)
+    assert (found.format_error() is not None) is is_said
 
 
 def test_every_cell_of_the_rows_taken_is_counted_once():

@@ -68,7 +68,16 @@ def write_csv(path: Path, n_rows: int) -> None:
             views = 100 + i * 7919 % 10_000_000
             author = f"author{i % N_AUTHORS}"
             caption = f"caption {i}, with #dance"
-            row = (second << 32 | i, author, caption, second + 5, views, 5 + i % 55, "dance fyp")
+            # Odd: multiples of 1024 are refused, as ids that a program has rounded.
+            row = (
+                second << 32 | i << 1 | 1,
+                author,
+                caption,
+                second + 5,
+                views,
+                5 + i % 55,
+                "dance fyp",
+            )
             writer.writerow(row)
 
 

@@ -16,8 +16,10 @@ from scraper.items import MAX_SIDE_PX
 PROBE_S = 30.0
 DECODE_S = 300.0
 DURATION_SLACK_S = 2.0
-# Only this file, only as mp4: a playlist in a file's clothes could name others on this machine.
-ONLY_MP4 = {"f": "mov", "protocol_whitelist": "file"}
+# What a phone, a site or a tool writes, by content and never by name. No playlist (hls, concat) is
+# among them: in a video's clothes it could name other files of this machine.
+DEMUXERS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"
+ONLY_THIS_FILE = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,6 @@ def check_media(path: Path, *, duration_s: float | None) -> Probe:
 
     duration_s: what the site says, in whole seconds; None if it did not.
     """
-    with path.open("rb") as file:
-        head = file.read(12)
-    if head[4:8] != b"ftyp":
-        raise BadMedia(f"{path.name} begins with {head!r} instead of an mp4's ftyp box")
     probe = probe_media(path)
     if duration_s is not None and abs(probe.duration_s - duration_s) > DURATION_SLACK_S:
         raise BadMedia(f"{path.name} lasts {probe.duration_s:.1f} s instead of {duration_s:.1f} s")
@@ -50,10 +48,8 @@ def check_media(path: Path, *, duration_s: float | None) -> Probe:
 
 def probe_media(path: Path) -> Probe:
     """Read a file's header with ffprobe. Raises BadMedia."""
-    command = ["ffprobe", "-v", "error", "-f", "mov", "-protocol_whitelist", "file"]
-    command += ["-of", "json", "-show_format", "-show_streams", _address(path)]
     # Not ffmpeg.probe, which would wait for a file that never ends.
-    raw = json.loads(_run(command, path, PROBE_S))
+    raw = _ffprobe(path, "-show_format", "-show_streams")
     streams = [stream for stream in raw.get("streams", []) if isinstance(stream, dict)]
     # A cover picture is a video stream to ffprobe.
     pictures = [
@@ -65,9 +61,10 @@ def probe_media(path: Path) -> Probe:
     if len(pictures) != 1:
         raise BadMedia(f"{path.name} has {len(pictures)} video streams instead of 1")
     try:
-        duration_s = float(raw["format"]["duration"])
+        stated_s = raw["format"].get("duration")
+        duration_s = _measured_s(path) if stated_s is None else float(stated_s)
         width_px, height_px = int(pictures[0]["width"]), int(pictures[0]["height"])
-        fps = float(Fraction(pictures[0]["avg_frame_rate"]))
+        fps = _rate(pictures[0])
     except (KeyError, ValueError, ZeroDivisionError) as error:
         raise BadMedia(f"{path.name} lacks a length, a size or a frame rate: {error!r}") from error
     if not (duration_s > 0 and fps > 0 and 0 < width_px <= MAX_SIDE_PX >= height_px > 0):
@@ -76,6 +73,7 @@ def probe_media(path: Path) -> Probe:
     if rotation_deg % 180 == 90:
         width_px, height_px = height_px, width_px
     facts = {
+        "container": raw["format"].get("format_name"),
         "duration_s": duration_s,
         "width_px": width_px,
         "height_px": height_px,
@@ -92,9 +90,40 @@ def probe_media(path: Path) -> Probe:
     return Probe(duration_s, width_px, height_px, fps, bool(sounds), facts)
 
 
+def _ffprobe(path: Path, *asked: str) -> dict[str, Any]:
+    command = ["ffprobe", "-v", "error"]
+    command += [text for name, value in ONLY_THIS_FILE.items() for text in (f"-{name}", value)]
+    command += ["-of", "json", *asked, _address(path)]
+    try:
+        found = json.loads(_run(command, path, PROBE_S))
+    except BadMedia as error:
+        with path.open("rb") as file:
+            head = file.read(12)
+        raise BadMedia(f"{error}; it begins with {head!r}") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _measured_s(path: Path) -> float:
+    """Return when the last picture ends, for a file whose header does not say how long it is."""
+    asked = ("-select_streams", "v:0", "-show_entries", "packet=pts_time,duration_time")
+    ends = [0.0]
+    for packet in _ffprobe(path, *asked).get("packets", []):
+        ends.append(float(packet.get("pts_time", 0)) + float(packet.get("duration_time", 0)))
+    return max(ends)
+
+
+def _rate(stream: Mapping[str, Any]) -> float:
+    # Containers without an index have no average: then the rate that the stream names.
+    rates = [str(stream.get(name)) for name in ("avg_frame_rate", "r_frame_rate")]
+    given = [rate for rate in rates if rate not in ("0/0", "None")]
+    return float(Fraction(given[0])) if given else 0.0
+
+
 def _decode(path: Path) -> None:
     # A file that was cut off has a perfect header; only decoding finds where it ends.
-    command = ffmpeg.input(_address(path), **ONLY_MP4).output("-", f="null", threads=1).compile()
+    command = (
+        ffmpeg.input(_address(path), **ONLY_THIS_FILE).output("-", f="null", threads=1).compile()
+    )
     # In front: behind the output ffmpeg takes them for a slip.
     options = ["-hide_banner", "-v", "error", "-xerror", "-nostdin"]
     _run([command[0], *options, *command[1:]], path, DECODE_S)

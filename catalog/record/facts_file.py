@@ -117,7 +117,7 @@ def take_facts(session: Session, facts: Iterable[Fact], run_id: int | None) -> C
     """Store facts; return how many rows of each table are new.
 
     What is known stays as it is, gaps in it are filled, and what was purged here is left out and
-    counted as tombstoned. Repeating it does no harm.
+    counted as tombstoned, the videos of it once more by themselves. Repeating it does no harm.
     """
     counts = Counter[str]()
     by_kind: dict[str, list[Line]] = {}
@@ -208,7 +208,7 @@ def _take_videos(session: Session, rows: Sequence[Line], run_id: int | None) -> 
         gone = buried_keys(session, platform, "video", names)
         buried = buried_keys(session, platform, "author", keys)
         left = [r for r in group if r["tiktok_id"] not in gone and r["author_key"] not in buried]
-        counts["tombstoned"] += len(group) - len(left)
+        counts.update(dict.fromkeys(("tombstoned", "tombstoned_videos"), len(group) - len(left)))
         accounts = _ids(session, Account, Account.author_key, keys, platform)
         heard = {r["sound"] for r in left} - {None}
         sounds = _ids(session, Sound, Sound.platform_id, heard, platform)

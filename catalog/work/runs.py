@@ -359,6 +359,7 @@ class RunInProgress:
     _status: str = "running"
     _exit_code: int | None = None
     _has_kept: bool = False
+    _is_in_vain: bool = False
     _codes: dict[str, int] = field(default_factory=dict)
 
     def expect(self, n: int) -> None:
@@ -394,6 +395,11 @@ class RunInProgress:
             raise BudgetExceeded(
                 f"{self._journal.n_failed} of {n_total} failed, the last with {code}: {message}"
             )
+
+    def in_vain(self, subject: str, code: str, message: str) -> None:
+        """Record that nothing came of any unit: the run has failed, whatever was skipped."""
+        self._is_in_vain = True
+        self.failed(subject, code, message)
 
     def refused(self, codes: Mapping[str, int]) -> None:
         """Count units that failed and are on record elsewhere, such as the bad rows of a file.
@@ -487,7 +493,8 @@ def record_run(
         raise
     else:
         stop.set()
-        run._finish(_verdict(run.outcome, has_kept=run._has_kept), None, None)
+        verdict = _verdict(run.outcome, has_kept=run._has_kept)
+        run._finish("failed" if run._is_in_vain else verdict, None, None)
         journal.raise_if_lost()
     finally:
         stop.set()

@@ -10,14 +10,13 @@ import click
 
 from catalog.console import App, dry_run_option, emit, emit_outcome, json_option, pass_app, table
 from scraper.commands.site import author_salt
+from scraper.importers.formats import FORMATS, Format
 
 if TYPE_CHECKING:
-    from scraper.importers.video import Format
     from scraper.steps.import_ import ImportResult
 
 # Of columns that nobody reads.
 N_NAMED = 30
-FORMATS = ("ytdlp", "web", "actor", "table", "research", "pairs", "app")
 
 
 @click.command("import")
@@ -56,7 +55,7 @@ FORMATS = ("ytdlp", "web", "actor", "table", "research", "pairs", "app")
 @click.option(
     "--media",
     type=click.Path(path_type=Path),
-    help="A folder with the videos' files, ID.mp4.",
+    help="A folder with the videos' files, their ids in their names.",
 )
 @click.option("--no-media", is_flag=True, help="Leave media files where they are.")
 @json_option
@@ -65,7 +64,7 @@ FORMATS = ("ytdlp", "web", "actor", "table", "research", "pairs", "app")
 def import_(
     app: App,
     path: Path,
-    format_: "Format | None",
+    format_: Format | None,
     platform: str | None,
     columns: tuple[str, ...],
     locale: str | None,

@@ -17,6 +17,8 @@ from scraper.importers.video import (
     ImportedFile,
     ImportedVideo,
     Refusal,
+    Rule,
+    count_seen,
     find,
     make_video,
     naming,
@@ -49,6 +51,30 @@ ACTOR = FieldMap(
     duration=("videoMeta.duration",),
     width=("videoMeta.width",),
     height=("videoMeta.height",),
+    more={
+        "followers": ("authorMeta.fans",),
+        "following": ("authorMeta.following",),
+        "author_likes": ("authorMeta.heart",),
+        "author_posts": ("authorMeta.video",),
+        "verified": ("authorMeta.verified",),
+        "bio": ("authorMeta.signature",),
+        "author_region": ("authorMeta.region",),
+        "sound_id": ("musicMeta.musicId",),
+        "sound_title": ("musicMeta.musicName",),
+        "sound_author": ("musicMeta.musicAuthor",),
+        "sound_original": ("musicMeta.musicOriginal",),
+        "sound_duration_s": ("musicMeta.duration",),
+        "likes": ("diggCount",),
+        "comments": ("commentCount",),
+        "shares": ("shareCount",),
+        "saves": ("collectCount",),
+        "language": ("textLanguage",),
+        "region": ("locationCreated", "locationMeta.countryCode"),
+        "sponsored": ("isSponsored", "isAd"),
+        "duet": ("isDuet",),
+        "stitch": ("isStitch",),
+        "mentions": ("mentions",),
+    },
     refusals=(
         Refusal("ad", WHY["ad"], lambda row: row.get("isAd") is True),
         Refusal(
@@ -76,9 +102,21 @@ RESEARCH = FieldMap(
         listed(row, "hashtag_names") or _entries(listed(row, "hashtag_info_list"), "hashtag_name")
     ),
     posted_at=("create_time",),
-    observed_at=("collected_at", "request_time", "queried_at", "retrieved_at", "crawled_at"),
+    observed_at=(
+        *("collected_at", "request_time", "queried_at", "retrieved_at", "crawled_at"),
+        "timestamp_collected",
+    ),
     observed_as="the time of the request",
     duration=("video_duration",),
+    more={
+        "sound_id": ("music_id",),
+        "likes": ("like_count",),
+        "comments": ("comment_count",),
+        "shares": ("share_count",),
+        "saves": ("favorites_count", "favourites_count"),
+        "region": ("region_code",),
+        "mentions": ("video_mention_list",),
+    },
 )
 # An `aweme`, as the app gets it.
 APP = FieldMap(
@@ -98,6 +136,32 @@ APP = FieldMap(
     duration_per_s=1_000,
     width=("video.width",),
     height=("video.height",),
+    more={
+        "followers": ("author.follower_count",),
+        "following": ("author.following_count",),
+        "author_likes": ("author.total_favorited",),
+        "author_posts": ("author.aweme_count",),
+        "verified": Rule(
+            "author.custom_verify / author.verification_type",
+            lambda row: _is_verified(child(row, "author")),
+        ),
+        "bio": ("author.signature",),
+        "author_region": ("author.region",),
+        "sound_id": ("music.mid", "music.id_str", "music.id"),
+        "sound_title": ("music.title",),
+        "sound_author": ("music.author",),
+        "sound_original": ("music.is_original_sound",),
+        "sound_duration_s": ("music.duration",),
+        "sound_uses": ("music.user_count",),
+        "likes": ("statistics.digg_count",),
+        "comments": ("statistics.comment_count",),
+        "shares": ("statistics.share_count",),
+        "saves": ("statistics.collect_count",),
+        "language": ("desc_language",),
+        "region": ("region",),
+        "sponsored": ("is_paid_content", "is_ads", "is_ad"),
+        "mentions": Rule("text_extra", lambda row: _n_named(row.get("text_extra"))),
+    },
     refusals=(
         Refusal(
             "ad",
@@ -132,12 +196,101 @@ PAIR = FieldMap(
     handle=("author", "username"),
     caption=("caption", "desc", "text", "description"),
     posted_at=("posted_at", "createTime", "create_time"),
-    observed_at=("observed_at", "collected_at"),
+    observed_at=("observed_at", "collected_at", "timestamp_collected"),
     observed_as="observed_at",
     duration=("duration_s", "duration"),
     width=("width_px", "width"),
     height=("height_px", "height"),
+    more={
+        "followers": ("followers", "follower_count"),
+        "following": ("following", "following_count"),
+        "author_likes": ("author_likes",),
+        "author_posts": ("author_posts", "video_count"),
+        "verified": ("verified", "is_verified"),
+        "bio": ("bio",),
+        "bio_chars": ("bio_chars",),
+        "author_region": ("author_region",),
+        "sound_id": ("sound_id", "music_id"),
+        "sound_title": ("sound_title", "music_title"),
+        "sound_author": ("sound_author", "music_author"),
+        "sound_original": ("sound_original",),
+        "sound_duration_s": ("sound_duration_s",),
+        "sound_uses": ("sound_uses",),
+        "likes": ("likes", "like_count"),
+        "comments": ("comments", "comment_count"),
+        "shares": ("shares", "share_count"),
+        "saves": ("saves", "save_count"),
+        "language": ("language",),
+        "region": ("region", "region_code"),
+        "sponsored": ("sponsored",),
+        "duet": ("duet",),
+        "stitch": ("stitch",),
+        "mentions": ("mentions",),
+    },
 )
+
+
+# A video of the YouTube Data API's `videos.list`; of `search.list` only without counts.
+YOUTUBE = FieldMap(
+    id=("id.videoId", "contentDetails.videoId", "id"),
+    views=("statistics.viewCount",),
+    exact=True,
+    handle=("snippet.channelId",),
+    caption=("snippet.description", "snippet.title"),
+    hashtags=lambda row: listed(child(row, "snippet"), "tags"),
+    posted_at=("snippet.publishedAt",),
+    observed_at=("timestamp_collected", "collected_at", "retrieved_at", "request_time"),
+    observed_as="the time of the request",
+    duration=("contentDetails.duration",),
+    more={
+        "likes": ("statistics.likeCount",),
+        "comments": ("statistics.commentCount",),
+        "language": ("snippet.defaultAudioLanguage", "snippet.defaultLanguage"),
+        "sponsored": ("paidProductPlacementDetails.hasPaidProductPlacement",),
+    },
+    refusals=(
+        Refusal(
+            "live",
+            "a live broadcast, not a video",
+            lambda row: find(row, ("snippet.liveBroadcastContent",)) in ("live", "upcoming"),
+        ),
+        Refusal(
+            "private",
+            "privacyStatus is private",
+            lambda row: find(row, ("status.privacyStatus",)) == "private",
+        ),
+    ),
+)
+# A post of Instagram's, as Zeeschuimer takes it from the site; its address has `code`.
+INSTAGRAM = FieldMap(
+    id=("code", "shortcode"),
+    views=("ig_play_count", "play_count", "view_count", "video_view_count", "video_play_count"),
+    handle=("user.username", "owner.username"),
+    caption=("caption.text",),
+    posted_at=("taken_at", "taken_at_timestamp"),
+    observed_at=("timestamp_collected",),
+    observed_as="timestamp_collected",
+    duration=("video_duration",),
+    width=("original_width", "dimensions.width"),
+    height=("original_height", "dimensions.height"),
+    more={
+        "followers": ("user.follower_count",),
+        "verified": ("user.is_verified",),
+        "likes": ("like_count", "edge_media_preview_like.count", "edge_liked_by.count"),
+        "comments": ("comment_count", "edge_media_to_comment.count"),
+        "shares": ("reshare_count", "media_repost_count"),
+        "sponsored": ("is_paid_partnership",),
+    },
+    refusals=(
+        Refusal(
+            "ad",
+            "an advertisement",
+            lambda row: bool(row.get("ad_id") or row.get("is_ad") or row.get("injected")),
+        ),
+        Refusal("photo", "pictures, not a video", lambda row: not _is_reel(row)),
+    ),
+)
+INSTAGRAM_VIDEO = 2
 
 
 def read_actor(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
@@ -154,13 +307,56 @@ def read_pair(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
     return PAIR.read(row, line, source, platform=platform)
 
 
+def read_youtube(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
+    """Read a video of an answer of the YouTube Data API."""
+    kind = child(row, "id").get("kind", row.get("kind"))
+    if isinstance(kind, str) and kind.endswith(("#channel", "#playlist", "#comment")):
+        raise RowRefused("no_video", f"a {shown(kind)}, not a video")
+    if "statistics" not in row:
+        raise RowRefused(
+            "no_count",
+            "a list without statistics; ask for them by these ids with "
+            "videos.list?part=snippet,contentDetails,statistics",
+        )
+    return YOUTUBE.read(row, line, source, platform="youtube")
+
+
+def post_of(row: Json) -> Json:
+    """Return a post of Instagram's without what Zeeschuimer wraps around it."""
+    post = dict(child(row, "data") or row)
+    edges = listed(child(post, "edge_media_to_caption"), "edges")
+    nodes = [node for node in _entries(edges, "node") if isinstance(node, Mapping)]
+    if nodes and "caption" not in post:
+        post["caption"] = nodes[0]
+    if "timestamp_collected" in row:
+        post["timestamp_collected"] = row["timestamp_collected"]
+    return post
+
+
+def read_instagram(post: Json, line: int, source: ImportedFile) -> ImportedVideo:
+    """Read a post of Instagram's."""
+    made = INSTAGRAM.read(post, line, source, platform="instagram")
+    return replace(made, url=f"https://www.instagram.com/reel/{made.sighting.tiktok_id}/")
+
+
+def _is_reel(post: Json) -> bool:
+    """Say whether a post is one video; a carousel has several pictures or videos."""
+    kind = post.get("media_type")
+    if kind is not None:
+        return bool(kind == INSTAGRAM_VIDEO)
+    return post.get("is_video") is True or bool(post.get("video_duration"))
+
+
 def read_web(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
     """Read an `itemStruct`, bare or in what a collecting tool wraps around it."""
     item, tag = _unwrap(row)
     site = _noted("source_platform", row, tag)
     if isinstance(site, str) and TIKTOK not in site.lower():
-        raise RowRefused("other_site", f"an item of {shown(site)}: only tiktok.com's are read")
+        raise RowRefused("other_site", f"an item of {shown(site)}; tiktok.com's are read here")
     raw_id = item.get("id")
+    if "itemInfo" in row and item is row:
+        status = shown(row.get("statusCode", row.get("status_code")))
+        raise RowRefused("taken_down", f"the answer shows no video (status {status})")
     tiktok_id = read_id(None if is_missing(raw_id) else raw_id, TIKTOK)
     with naming(tiktok_id):
         stated = read_moment(_noted("timestamp_collected", row, tag), "timestamp_collected")
@@ -186,7 +382,7 @@ def read_web(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
         )
         # The site's own reader knows its items best; only the times may come from elsewhere.
         times = made.sighting
-        source.report.taken(line, [])
+        count_seen(source, line, item, found)
         return replace(
             made,
             sighting=replace(
@@ -199,6 +395,22 @@ def read_web(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
 
 def _entries(entries: Iterable[object], key: str) -> list[object]:
     return [entry.get(key) for entry in entries if isinstance(entry, Mapping)]
+
+
+def _is_verified(author: Json) -> bool | None:
+    """Say whether the app calls an account verified; a kind of check is named beside the words."""
+    words = author.get("custom_verify")
+    if isinstance(words, str):
+        return bool(words)
+    kind = author.get("verification_type")
+    return None if kind not in (0, 1) else kind == 1
+
+
+def _n_named(extras: object) -> int | None:
+    """Count the accounts that a caption names, among what it links to."""
+    if not isinstance(extras, list):
+        return None
+    return sum(isinstance(entry, Mapping) and bool(entry.get("user_id")) for entry in extras)
 
 
 def _unwrap(row: Json) -> tuple[Json, Json]:

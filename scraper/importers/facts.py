@@ -79,6 +79,8 @@ NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 WORD = re.compile(r"[^\s,;|]+")
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,2}")
 REGION = re.compile(r"[A-Za-z]{2,3}")
+# How the site says that it does not know a caption's language.
+UNKNOWN = ("un", "und")
 MAX_TITLE_CHARS = 200
 
 
@@ -100,7 +102,7 @@ def readers(locale: str | None) -> Mapping[str, Reader]:
         "bio": lambda value: len(clean_text(value)) if isinstance(value, str) else None,
         "author_region": partial(_code, REGION),
         "region": partial(_code, REGION),
-        "language": partial(_code, LANGUAGE),
+        "language": lambda value: None if value in UNKNOWN else _code(LANGUAGE, value),
         "mentions": partial(read_mentions, locale=locale),
         "sound_id": _sound_id,
         "sound_title": lambda value: (_text(value) or "")[:MAX_TITLE_CHARS] or None,
@@ -120,12 +122,25 @@ def grouped(values: Mapping[str, Any]) -> dict[str, Any]:
         given = {fact: values[field] for field, fact in facts.items() if field in values}
         if given and (kind is not SoundFacts or "platform_id" in given):
             found[name] = kind(**given)
+    if "account" in found:
+        found["account"] = _without_filler(found["account"])
     sound: SoundFacts | None = found.get("sound")
     if sound is not None and sound.author is not None:
         # Whose own sound it is is nobody's business; a piece's composer is public.
         is_own = sound.is_original or (sound.is_original is None and _may_be_own(sound.title))
         found["sound"] = replace(sound, author=None) if is_own else sound
     return found
+
+
+def _without_filler(account: AccountFacts) -> AccountFacts | None:
+    """Leave out the zeros that some answers have in place of an account's counts.
+
+    Who posted this has one post at least.
+    """
+    if account.n_posts != 0 or account.n_followers:
+        return account
+    rest = replace(account, n_followers=None, n_following=None, n_likes=None, n_posts=None)
+    return None if rest == AccountFacts() else rest
 
 
 def read_length(value: object, per_s: int = 1) -> float | None:

@@ -107,7 +107,8 @@ def rounding_of(value: object) -> str | None:
 
     Of 10,102 real ids two end in 0000 and none is a multiple of 1024.
     """
-    text = str(value) if isinstance(value, int) else value.strip() if isinstance(value, str) else ""
+    text = value if isinstance(value, str) else str(value) if isinstance(value, int) else ""
+    text = text.strip()
     if len(text) != 19 or text[-1] not in "02468" or not text.isdecimal():
         return None
     if text.endswith(ROUNDED_TAIL):
@@ -153,9 +154,14 @@ def check_url_id(url: object, tiktok_id: str | None) -> str | None:
     return match[2]
 
 
-def posted_by_id(tiktok_id: str) -> datetime:
+def uploaded_s(tiktok_id: str) -> int:
     """Return the second of an upload, which a TikTok id's upper half is."""
-    return datetime.fromtimestamp(int(tiktok_id) >> 32, UTC)
+    return int(tiktok_id) >> 32
+
+
+def posted_by_id(tiktok_id: str) -> datetime:
+    """Return the same as a moment."""
+    return datetime.fromtimestamp(uploaded_s(tiktok_id), UTC)
 
 
 def read_views(
@@ -185,6 +191,8 @@ def read_count(value: object, *, exact: bool, locale: str | None = None) -> tupl
 
     exact: the source gives true numbers; else whole numbers may be rounded as the site does.
     """
+    if isinstance(value, str) and len(value) < 12 and value.isdecimal() and value.isascii():
+        return value, _whole(int(value), exact)  # what nearly all tables have
     if is_missing(value):
         raise RowRefused("no_count", "there is no view count; without one a row says nothing")
     if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_VIEWS:
@@ -227,6 +235,13 @@ class TimeForm:
     date_format: str | None = None
     zone: tzinfo = UTC
 
+    def moment_of_text(self, text: str) -> datetime | None:
+        """Read a text in the stated form, or in one of those that can be seen."""
+        try:
+            return datetime.strptime(text, self.date_format or "")  # noqa: DTZ007 (its zone follows)
+        except ValueError:
+            return _moment_of_text(text)
+
 
 USUAL_TIMES = TimeForm()
 
@@ -237,12 +252,22 @@ def read_moment(value: object, what: str, form: TimeForm = USUAL_TIMES) -> datet
     None if there is none. A time without a zone is UTC unless the form says another, as the tools
     that write it do mean it. Raises RowRefused.
     """
-    if is_missing(value):
+    if value is None or is_missing(value):
         return None
     moment: datetime | None = None
     try:
         if isinstance(value, str):
-            moment = _moment_of_text(value.strip(), form) if len(value) <= 40 else None
+            if (
+                len(value) == 10
+                and value.isdecimal()
+                and value.isascii()
+                and form.date_format is None
+            ):
+                moment = _epoch(int(value))  # what most tools write, and nearly never twice
+            elif len(value) <= 40:
+                # Hashing a form costs as much as reading a time.
+                read = _moment_of_text if form.date_format is None else form.moment_of_text
+                moment = read(value.strip())
         elif isinstance(value, datetime):
             moment = value
         elif isinstance(value, date):
@@ -309,12 +334,7 @@ def _count_of_text(text: str, exact: bool, locale: str | None) -> ViewCount:
 
 
 @lru_cache(maxsize=N_CACHED)
-def _moment_of_text(text: str, form: TimeForm) -> datetime | None:
-    if form.date_format is not None:
-        try:
-            return datetime.strptime(text, form.date_format)  # noqa: DTZ007 (the zone follows)
-        except ValueError:
-            pass  # one of the forms that can be seen
+def _moment_of_text(text: str) -> datetime | None:
     return _epoch(float(text)) if EPOCH.fullmatch(text) else datetime.fromisoformat(text)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from scraper.errors import RowRefused, shown
+from scraper.importers.opening import head_of, open_plain
 from scraper.items import Json
 
 MAX_ROW_BYTES = 8 * 1024 * 1024
@@ -23,20 +24,31 @@ READ_BYTES = 256 * 1024
 CONTAINERS = frozenset(
     {
         (b"collector",),
+        (b"entries",),  # of yt-dlp's playlists
         (b"items",),
         (b"itemList",),
         (b"item_list",),
         (b"aweme_list",),
+        (b"aweme_details",),
+        (b"itemListData",),
+        (b"body", b"itemListData"),
         (b"videos",),
         (b"data",),
         (b"data", b"videos"),
         (b"data", b"items"),
         (b"data", b"itemList"),
+        (b"data", b"item_list"),
         (b"data", b"aweme_list"),
+        (b"data", b"aweme_details"),
+        (b"log", b"entries"),  # of HAR files
     }
 )
+# A row that has one of these is no row, but a list of some: a playlist's playlists, a list of
+# answers. They may be far larger than a row.
+NESTED = frozenset({b"entries", b"itemList", b"item_list", b"aweme_list", b"aweme_details"})
 # Deeper, and it is no document that anybody collects videos in.
 MAX_DEPTH = 1_000
+MAX_LEVELS = 8
 # All up to the next bracket outside of strings; a quote instead if the string is not all here.
 TO_BRACKET = re.compile(
     rb'[^\[\]{}"]*+(?:"(?:[^"\\]++|\\.)*+"[^\[\]{}"]*+)*+([\[\]{}"])', re.DOTALL
@@ -68,13 +80,12 @@ class JsonRow:
 
 def read_rows(path: Path) -> Iterator[JsonRow]:
     """Give the rows of a JSON document, of several one after another, or of JSON lines."""
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-        file.seek(0)
+    head = head_of(path, HEAD_BYTES)
+    with open_plain(path) as file:
         encoding = next((name for mark, name in BYTE_ORDER_MARKS if head.startswith(mark)), None)
         if encoding == "utf-8-sig":
             head = head[3:]
-            file.seek(3)
+            file.read(3)
         elif encoding is not None:
             with io.BufferedReader(_Recoded(file, encoding)) as recoded:
                 head = recoded.peek(HEAD_BYTES)
@@ -85,8 +96,7 @@ def read_rows(path: Path) -> Iterator[JsonRow]:
 
 def is_json(path: Path) -> bool:
     """Say whether a file begins as a JSON list or object does."""
-    with path.open("rb") as file:
-        head = file.read(4096)
+    head = head_of(path, 4096)
     encoding = next((name for mark, name in BYTE_ORDER_MARKS if head.startswith(mark)), "utf-8")
     return head.decode(encoding, "ignore").lstrip()[:1] in ("{", "[")
 
@@ -167,7 +177,7 @@ class Document:
             what = shown(self._gap.strip()[:60].decode("utf-8", "replace"))
             yield self._broken(f"{what} where JSON was expected")
 
-    def _list_rows(self) -> Generator[JsonRow, None, bool]:
+    def _list_rows(self, n_levels: int = 0) -> Generator[JsonRow, None, bool]:
         """Yield the rows of the list just opened. Returns False when it has no end."""
         while bracket := self._next_bracket():
             if self._gap.strip(b", \t\r\n"):
@@ -181,27 +191,46 @@ class Document:
                 return False
             line = self._line_here()
             self._keep()
-            if not self._end_of_row():
-                yield self._broken("the file ends inside a row: it was cut off", line)
-                return False
-            yield self._row(line)
+            is_row, depth = bracket == b"{", 1
+            while depth := self._end_of_row(depth):
+                if depth < 0:
+                    yield self._broken("the file ends inside a row: it was cut off", line)
+                    return False
+                n_levels += 1
+                if n_levels > MAX_LEVELS:
+                    yield self._broken("lists in lists, too deep to be videos")
+                    return False
+                is_row = False
+                self._forget()
+                if not (yield from self._list_rows(n_levels)):
+                    return False
+                n_levels -= 1
+            if is_row or bracket == b"[":
+                yield self._row(line)
             self._forget()
         yield self._broken("the file ends inside a list: it was cut off")
         return False
 
-    def _end_of_row(self) -> bool:
-        """Go behind the bracket that closes the row just opened; False if there is none."""
-        depth = 1
+    def _end_of_row(self, depth: int) -> int:
+        """Go behind the bracket that closes the row just opened, and return 0.
+
+        Returns -1 where the file ends before it, and 1 behind the bracket of a list of rows in it.
+        depth: how many brackets are open.
+        """
         while depth:
             # Most rows are whole in the buffer: follow them there without ceremony.
             match = TO_BRACKET.match(self._buffer, self._at)
             bracket = match[1] if match else b'"'
             if match and bracket != b'"':
-                self._at = match.end()
+                before, self._at = self._at, match.end()
+                if bracket == b"[" and depth == 1:
+                    self._gap = self._buffer[before : self._at - 1]
             elif not (bracket := self._next_bracket()):
-                return False
+                return -1
+            if bracket == b"[" and depth == 1 and self._key() in NESTED:
+                return 1
             depth += 1 if bracket in b"[{" else -1
-        return True
+        return 0
 
     def _next_bracket(self) -> bytes:
         """Go behind the next bracket and return it; empty at the end of the file."""
@@ -334,18 +363,19 @@ class _Recoded(io.RawIOBase):
         self._file = file
         self._decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
         self._left = b""
+        self._is_over = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, target: Any) -> int:
         while not self._left:
-            raw = self._file.read(READ_BYTES)
+            raw = b"" if self._is_over else self._file.read(READ_BYTES)
             try:
                 text = self._decoder.decode(raw, final=not raw)
             except UnicodeDecodeError:
                 text, raw = "\N{REPLACEMENT CHARACTER}", b""
-                self._file.seek(0, io.SEEK_END)
+                self._is_over = True
                 self._decoder.reset()
             self._left = text.encode("utf-8", "surrogatepass")
             if not raw:

@@ -10,6 +10,7 @@ from catalog.files import put_in_place, sha256_of
 from scraper.download import media_path
 from scraper.errors import MediaTooLarge, NoSpace
 from scraper.importers.fields import TIKTOK
+from scraper.importers.folder import MEDIA_SUFFIXES
 from scraper.media import check_media, probe_media
 from scraper.settings import FetchConfig
 from scraper.transfer import hold_part
@@ -36,15 +37,27 @@ def imported_media_path(folder: Path, platform: str, tiktok_id: str) -> Path:
     return folder / platform / tiktok_id[-2:] / f"{tiktok_id}.mp4"
 
 
+def _place(target: Path, source: Path) -> tuple[Path, bool]:
+    """Return where a file goes, with its own suffix, and whether its video has one already."""
+    # ID.mp4 is where a download would lie.
+    for suffix in (target.suffix, *sorted(MEDIA_SUFFIXES)):
+        if target.with_suffix(suffix).is_file():
+            return target.with_suffix(suffix), True
+    suffix = source.suffix.lower()
+    return target.with_suffix(suffix if suffix in MEDIA_SUFFIXES else target.suffix), False
+
+
 def bring_media(
     source: Path, target: Path, *, duration_s: float | None, limits: FetchConfig
 ) -> BroughtMedia:
     """Copy a file, check the copy, and only then rename it.
 
-    A file that is there already stays, whatever the new one holds. Raises BadMedia, NoSpace,
+    target: its place if it is an mp4; another keeps its own suffix there. A file that the video
+    has already stays, whatever the new one holds. Raises BadMedia, NoSpace,
     MediaTooLarge, and DownloadFailed while somebody else is fetching the same video.
     """
-    if target.is_file():
+    target, is_there = _place(target, source)
+    if is_there:
         return _brought(target, probe_media(target).facts, is_new=False)
     n_bytes = source.stat().st_size
     if n_bytes > limits.max_bytes:

@@ -1,7 +1,7 @@
 """Find out what a file or folder is, and read its rows as videos, whatever its format."""
 
-import os
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,37 +17,63 @@ from scraper.errors import (
     UnknownFormat,
     UnreadableCount,
 )
+from scraper.importers.captured import has_contents, is_page, read_har_entry, read_page
 from scraper.importers.columns import find_columns
-from scraper.importers.exports import APP, RESEARCH, read_actor, read_pair, read_web
-from scraper.importers.fields import TIKTOK, read_platform
+from scraper.importers.envelopes import unfold
+from scraper.importers.exports import (
+    APP,
+    RESEARCH,
+    post_of,
+    read_actor,
+    read_instagram,
+    read_pair,
+    read_web,
+    read_youtube,
+)
+from scraper.importers.fields import read_platform
+from scraper.importers.folder import (
+    INFO,
+    MediaFolder,
+    data_files,
+    is_media_folder,
+    read_folder,
+    with_media,
+)
+from scraper.importers.formats import FORMATS, Format
 from scraper.importers.json_rows import is_json, parse_row, read_rows
+from scraper.importers.opening import head_of
 from scraper.importers.table import header_of, is_parquet, read_table
 from scraper.importers.video import (
-    FORMATS,
+    SITE_OF,
     SLACK,
-    TIKTOK_ONLY,
-    Format,
     ImportedFile,
     ImportedVideo,
     ImportOptions,
     RejectedLine,
     rejected,
 )
-from scraper.importers.ytdlp import INFO, MEDIA, inside, is_ytdlp_folder, read_folder, read_info
-from scraper.items import Json
+from scraper.importers.ytdlp import read_info, with_handle
+from scraper.items import Json, child
 
 Row = ImportedVideo | RejectedLine
 _Count = tuple[str, float | None, float | None]  # (as shown, thousands, step)
 
 N_ROWS_LOOKED_AT = 50
-READERS: Mapping[Format, Callable[[Json, int, ImportedFile], ImportedVideo]] = {
+_Reader = Callable[[Json, int, ImportedFile], ImportedVideo]
+READERS: Mapping[Format, _Reader] = {
     "ytdlp": read_info,
     "web": read_web,
     "actor": read_actor,
     "research": RESEARCH.read,
     "pairs": read_pair,
     "app": APP.read,
+    "youtube": read_youtube,
+    "instagram": read_instagram,
 }
+# What is done to a row before anybody watches which of its keys are read.
+PREPARED: Mapping[Format, Callable[[Json], Json]] = {"ytdlp": with_handle, "instagram": post_of}
+# What a browser gets of the site's own.
+CAPTURED = ("web", "app")
 # How many rows back two rows about the same moment are compared: memory stays flat, and the
 # catalog itself takes only the first of two counts of one moment.
 MAX_REMEMBERED = 20_000
@@ -67,9 +93,25 @@ def _is_research(row: Json) -> bool:
     return "view_count" in row and bool(row.keys() & (only_there | {"username", "create_time"}))
 
 
+def _is_youtube(row: Json) -> bool:
+    named = isinstance(row.get("kind"), str) and row["kind"].startswith("youtube#")
+    return named or ("snippet" in row and bool(row.keys() & {"statistics", "contentDetails"}))
+
+
+def _is_ytdlp(row: Json) -> bool:
+    # Of a list that was not followed there is little more than an address.
+    is_short = row.get("_type") in ("url", "url_transparent")
+    return is_short or bool(row.keys() & {"extractor_key", "extractor", "ie_key", "formats"})
+
+
 MARKS: tuple[tuple[Format, Any], ...] = (
+    # The first line of `export --format facts`.
+    ("facts", lambda row: child(row, "form").get("name") == "viewcast facts"),
+    ("har", lambda row: "startedDateTime" in row and "response" in row),
+    ("youtube", _is_youtube),
+    ("instagram", lambda row: "instagram" in str(row.get("source_platform"))),
     ("app", lambda row: "aweme_id" in row),
-    ("ytdlp", lambda row: "extractor_key" in row or "extractor" in row or "formats" in row),
+    ("ytdlp", _is_ytdlp),
     ("actor", lambda row: bool(row.keys() & {"authorMeta", "videoMeta", "webVideoUrl"})),
     ("web", _is_web),
     ("research", _is_research),
@@ -90,16 +132,17 @@ MARKS: tuple[tuple[Format, Any], ...] = (
 def read_path(path: Path, options: ImportOptions) -> Iterator[Row]:
     """Give a file's videos and the rows it refuses, in order, one in memory at a time.
 
-    Raises UnknownFormat, BadColumns, BadOption, ExtraMissing, ImportRefused before the first row.
+    Not of `facts`, which are no rows of videos: the step hands these to the catalog. Raises
+    UnknownFormat, BadColumns, BadOption, ExtraMissing, ImportRefused before the first row.
     """
     require_readable(path)
     _check_options(options)
     if options.format is None:
         options = replace(options, format=sniff(path, options))
     _check_against_format(options)
-    rows = _rows(path, options)
+    rows = _whole(_rows(path, options))
     if options.media is not None:
-        rows = _with_media(rows, find_media(options.media))
+        rows = with_media(rows, MediaFolder(options.media))
     return _without_contradictions(rows)
 
 
@@ -107,14 +150,15 @@ def sniff(path: Path, options: ImportOptions | None = None) -> Format:
     """Return the format of a file or folder. Raises UnknownFormat, BadOption, ImportRefused."""
     require_readable(path)
     options = options or ImportOptions()
+    _check_options(options)
     if path.is_dir():
-        if is_ytdlp_folder(path):
-            return "ytdlp"
-        raise UnknownFormat(f"{path.resolve().name}/ has neither .info.json nor .mp4 files")
+        return _format_of_folder(path, options)
     if is_parquet(path):
         return "table"
     if path.name.endswith(INFO):
         return "ytdlp"
+    if is_page(head_of(path, 4096)):
+        return "page"
     is_table = bool(options.columns or options.ignore or options.encoding)
     if is_json(path) and not is_table and (found := _format_of_rows(path, options)):
         return found
@@ -128,13 +172,13 @@ def sniff(path: Path, options: ImportOptions | None = None) -> Format:
     return "table"
 
 
-def format_of(row: Json, *, is_tiktok: bool = True) -> Format | None:
+def format_of(row: Json, platform: str | None = None) -> Format | None:
     """Return the format that a row is in, None if it has no marks of any.
 
-    is_tiktok: whether it may be one that only that site's videos come in.
+    platform: whose videos they are, where that is known.
     """
     for name, is_it in MARKS:
-        if (is_tiktok or name not in TIKTOK_ONLY) and is_it(row):
+        if (platform is None or SITE_OF.get(name, platform) == platform) and is_it(row):
             return name
     return None
 
@@ -157,30 +201,31 @@ def require_readable(path: Path) -> None:
         raise ImportRefused(f"{str(path)!r} cannot be read: {error.strerror}") from error
 
 
-def find_media(folder: Path) -> dict[str, Path]:
-    """Return the ID.mp4 files in a folder and below by id; none that lies elsewhere."""
-    if not folder.is_dir():
-        raise BadOption(f"there is no folder {str(folder)!r} of media files")
-    root = folder.resolve()
-    found: dict[str, Path] = {}
-    for here, folders, names in os.walk(root):
-        folders.sort()
-        for name in sorted(names):
-            path = Path(here) / name
-            if name.endswith(MEDIA) and inside(path, root) is not None:
-                found.setdefault(name.removesuffix(MEDIA), path)
-    return found
+def _format_of_folder(folder: Path, options: ImportOptions) -> Format:
+    if is_media_folder(folder):
+        return "ytdlp"
+    for path in data_files(folder):
+        try:
+            return sniff(path, options)
+        except ImportRefused:
+            continue
+    raise UnknownFormat(
+        f"{folder.resolve().name}/ has neither .info.json nor .mp4 files, or others such, "
+        "nor an export that we know"
+    )
 
 
 def _format_of_rows(path: Path, options: ImportOptions) -> Format | None:
-    is_tiktok = options.platform is None or options.platform.strip().lower() == TIKTOK
+    platform = None if options.platform is None else options.platform.strip().lower()
     for row in islice(read_rows(path), N_ROWS_LOOKED_AT):
         try:
             found = parse_row(row.raw) if row.refusal is None else {}
         except RowRefused:
             continue
-        if (name := format_of(found, is_tiktok=is_tiktok)) is not None:
-            return name
+        inner = unfold(found)
+        for video in [found] if inner is None else inner:
+            if (name := format_of(video, platform)) is not None:
+                return name
     return None
 
 
@@ -231,46 +276,119 @@ def _check_against_format(options: ImportOptions) -> None:
     ):
         if value and options.format != "table":
             raise BadOption(f"only tables have {name}, and this is read as {options.format}")
-    if options.date_format is not None and options.format == "web":
+    if options.date_format is not None and options.format in ("web", "page", "har"):
         raise BadOption("the site's own items have their times in seconds: there is no date format")
-    is_tiktok = read_platform(None, options.platform) == TIKTOK
-    if not is_tiktok and options.format in TIKTOK_ONLY:
+    assert options.format is not None
+    site = SITE_OF.get(options.format)
+    if site is not None and options.platform and read_platform(None, options.platform) != site:
         raise BadOption(
-            f"{options.format} is a form of tiktok's videos: none of them is of {options.platform}"
+            f"{options.format} is a form of {site}'s videos: none of them is of {options.platform}"
         )
 
 
 def _rows(path: Path, options: ImportOptions) -> Iterator[Row]:
     if path.is_dir():
-        if options.format != "ytdlp":
-            raise BadOption(f"{path.name}/ is a folder; {options.format} is read from a file")
-        return read_folder(path, options)
+        return read_folder(path, options, lambda file: _file_of_folder(file, options))
     if options.format == "table":
         return read_table(path, options)
+    if options.format == "page":
+        return _captured(path, enumerate(read_page(path), 1), options)
+    if options.format == "har":
+        return _captured(path, _har_rows(path), options)
     assert options.format is not None
-    return _json_rows(path, READERS[options.format], options)
+    return _json_rows(path, options.format, options)
 
 
-def _json_rows(
-    path: Path, read: Callable[[Json, int, ImportedFile], ImportedVideo], options: ImportOptions
-) -> Iterator[Row]:
+def _file_of_folder(path: Path, options: ImportOptions) -> Iterator[Row]:
+    # Each file says itself what it is: exports of several tools may lie together.
+    options = replace(options, format=sniff(path, options))
+    _check_against_format(options)
+    return _whole(_rows(path, options))
+
+
+def _json_rows(path: Path, form: Format, options: ImportOptions) -> Iterator[Row]:
     source = ImportedFile.of(path, options)
+    read, prepared = READERS[form], PREPARED.get(form, _as_it_is)
     for row in read_rows(path):
         try:
             if row.refusal is not None:
                 raise row.refusal
-            yield read(options.report.watched(parse_row(row.raw)), row.line, source)
+            found = parse_row(row.raw)
+            inner = unfold(found)
+            if inner is None:
+                yield read(source.report.watched(prepared(found)), row.line, source)
+                continue
+            if not inner:
+                raise RowRefused("no_video", "an answer without a video in it")
         except RowRefused as refusal:
             yield rejected(row.line, row.raw, refusal)
+            continue
+        for video in inner:
+            yield _read_one(prepared(video), row.line, read, source)
 
 
-def _with_media(rows: Iterator[Row], media: Mapping[str, Path]) -> Iterator[Row]:
-    for row in rows:
-        if isinstance(row, ImportedVideo) and row.media is None:
-            found = media.get(row.sighting.tiktok_id)
-            yield row if found is None else replace(row, media=found)
+def _as_it_is(row: Json) -> Json:
+    return row
+
+
+def _read_one(video: Json, line: int, read: _Reader, source: ImportedFile) -> Row:
+    try:
+        return read(source.report.watched(video), line, source)
+    except RowRefused as refusal:
+        return rejected(line, json.dumps(video, default=str).encode(), refusal)
+
+
+def _captured(
+    path: Path, found: Iterable[tuple[int, Json | RowRefused]], options: ImportOptions
+) -> Iterator[Row]:
+    """Read rows of which each may be in a form of its own."""
+    source = ImportedFile.of(path, options)
+    for line, row in found:
+        if isinstance(row, RowRefused):
+            yield rejected(line, f"{row.reason} {row.tiktok_id}".encode(), row)
         else:
+            yield _read_one(row, line, READERS[format_of(row) or "web"], source)
+
+
+def _har_rows(path: Path) -> Iterator[tuple[int, Json | RowRefused]]:
+    """Give the videos in the answers of a HAR file; what else a page loads is none of ours."""
+    n_entries = n_found = n_kept = 0
+    for row in read_rows(path):
+        n_entries += 1
+        if row.refusal is not None:
+            if row.refusal.reason == "too_large":
+                why = "an entry too large for an answer, such as a media file"
+                yield row.line, RowRefused("other_content", why)
+            else:
+                yield row.line, row.refusal
+            continue
+        try:
+            entry = parse_row(row.raw)
+        except RowRefused as refusal:
+            yield row.line, refusal
+            continue
+        n_kept += has_contents(entry)
+        for video in read_har_entry(entry):
+            is_known = isinstance(video, RowRefused) or format_of(video) in CAPTURED
+            if is_known:
+                n_found += 1
+                yield row.line, video
+    if not n_found:
+        why = "no answer of the site has a video in it"
+        if not n_kept:
+            why = "no answer has its contents; save the HAR 'with content'"
+        yield 1, RowRefused("not_an_item", f"{n_entries} entries, and {why}")
+
+
+def _whole(rows: Iterator[Row]) -> Iterator[Row]:
+    """Say at the end if a compressed file could not be read to its end."""
+    line = 0
+    try:
+        for row in rows:
+            line = row.line
             yield row
+    except RowRefused as refusal:
+        yield rejected(line + 1, refusal.detail.encode(), refusal)
 
 
 def _without_contradictions(rows: Iterator[Row]) -> Iterator[Row]:

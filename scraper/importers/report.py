@@ -3,21 +3,22 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from scraper.errors import one_line, shown
 from scraper.importers.fields import is_missing
 
 MAX_NAMES = 200
+# Empty in other words: of lists, and of the language of a caption.
+SAYS_NOTHING = ([], {}, "[]", "un", "und")
 # The first rows of a JSON file are watched for keys that nobody reads, then one in so many.
 N_WATCHED, WATCH_EVERY = 200, 16
 MAX_WATCHED_DEPTH = 4
 # A time zone is at most so far from UTC; a stated time lies seconds behind its upload, or exactly
 # as many half hours off as nobody thought of its zone.
-MAX_ZONE = timedelta(hours=14)
-HALF_HOUR = timedelta(minutes=30)
-NEAR = timedelta(minutes=2)
+MAX_STEPS = 28
+HALF_HOUR_S = 1_800
+NEAR_S = 120
 MIN_SHIFTED, MOST_SHIFTED = 3, 0.9
 ZONES = {-8.0: "America/Los_Angeles", -5.0: "America/New_York", 1.0: "Europe/Berlin"}
 ZONES |= {5.5: "Asia/Kolkata", 7.0: "Asia/Jakarta", 8.0: "Asia/Shanghai", 9.0: "Asia/Tokyo"}
@@ -53,28 +54,31 @@ class Offsets:
 
     def __init__(self) -> None:
         """Begin with no row."""
-        self.n = 0
+        self.n = self._n_near = 0
         self._by_half_hour = Counter[int]()
 
-    def add(self, offset: timedelta) -> None:
+    def add(self, offset_s: float) -> None:
         """Count one post: stated minus uploaded."""
         self.n += 1
-        if -MAX_ZONE <= offset <= MAX_ZONE:
-            steps = round(offset / HALF_HOUR)
-            if abs(offset - steps * HALF_HOUR) <= NEAR:
-                self._by_half_hour[steps] += 1
+        if 0 <= offset_s <= NEAR_S:
+            self._n_near += 1  # as nearly all are
+            return
+        steps = round(offset_s / HALF_HOUR_S)
+        if abs(offset_s - steps * HALF_HOUR_S) <= NEAR_S and -MAX_STEPS <= steps <= MAX_STEPS:
+            self._by_half_hour[steps] += 1
 
     def zone_error(self) -> str | None:
         """Name the offset that nearly all posts have, as a forgotten time zone makes; else None.
 
         Two offsets an hour apart are one zone and its summer time.
         """
-        common = [steps for steps, _ in self._by_half_hour.most_common(2)]
+        counts = self._by_half_hour + Counter({0: self._n_near})
+        common = [steps for steps, _ in counts.most_common(2)]
         if not common or self.n < MIN_SHIFTED:
             return None
         if len(common) == 2 and abs(common[0] - common[1]) != 2:
             common.pop()
-        n_shifted = sum(self._by_half_hour[steps] for steps in common)
+        n_shifted = sum(counts[steps] for steps in common)
         if common[0] == 0 or n_shifted < MOST_SHIFTED * self.n:
             return None
         hours = sorted(steps / 2 for steps in common)
@@ -117,7 +121,7 @@ class ImportReport:
         """Count a row that gave a video; missed: its cells that gave nothing, each of its field."""
         self.n_taken += 1
         for count, cell in missed:
-            if is_missing(cell) or cell in ([], {}, "[]"):
+            if is_missing(cell) or cell in SAYS_NOTHING:
                 count.n_empty += 1
             else:
                 count.unreadable(line, cell)

@@ -14,7 +14,6 @@ from scraper.importers.facts import GROUPS, grouped, read_flag
 from scraper.importers.fields import (
     TIKTOK,
     is_missing,
-    read_handle,
     read_id_or_url,
     read_moment,
     read_platform,
@@ -22,6 +21,7 @@ from scraper.importers.fields import (
     rounding_of,
 )
 from scraper.importers.json_rows import is_json, parse_row, read_rows
+from scraper.importers.opening import head_of
 from scraper.importers.report import FieldCount, ImportReport
 from scraper.importers.table_files import (
     PARQUET_MARK,
@@ -42,6 +42,7 @@ from scraper.importers.video import (
     naming,
     rejected,
 )
+from scraper.importers.workbook import is_xlsx, xlsx_header, xlsx_rows
 from scraper.items import Json, plain_hashtags
 
 # How many rows tell what the columns are, and what is wrong with one of them as a whole.
@@ -53,11 +54,12 @@ GROUPED = frozenset(name for _, _, facts in GROUPS for name in facts)
 NOTHING: dict[str, Any] = {}
 # What people bring for a table that is none yet.
 NO_TABLES = {
-    b"\x1f\x8b": "compressed (gzip): unpack it first",
-    b"BZh": "compressed (bzip2): unpack it first",
-    b"\xfd7zXZ": "compressed (xz): unpack it first",
-    b"\x28\xb5\x2f\xfd": "compressed (zstd): unpack it first",
-    b"PK\x03\x04": "a spreadsheet or zip file: save as CSV UTF-8, ids as text, or unpack it",
+    b"\x1f\x8b": "compressed twice: unpack it first",
+    b"BZh": "compressed twice: unpack it first",
+    b"\xfd7zXZ": "compressed twice: unpack it first",
+    b"\x28\xb5\x2f\xfd": "compressed twice: unpack it first",
+    PARQUET_MARK: "a Parquet file inside a compressed one: unpack it first",
+    b"PK\x03\x04": "a zip file, and no .xlsx: unpack it, or save as CSV UTF-8, ids as text",
     b"\xd0\xcf\x11\xe0": "an old spreadsheet: save it as CSV UTF-8, ids as text",
     b"SQLite f": "an SQLite database: export the table that you want as CSV",
 }
@@ -75,8 +77,9 @@ def header_of(path: Path, encoding: str | None = None) -> list[str]:
     """Return the names of a table's columns. Raises UnknownFormat for what is no text."""
     if is_parquet(path):
         return parquet_header(path)
-    with path.open("rb") as file:
-        head = file.read(8)
+    if is_xlsx(path):
+        return xlsx_header(path)
+    head = head_of(path, 8)
     for mark, what in NO_TABLES.items():
         if head.startswith(mark):
             raise UnknownFormat(f"{path.name} is {what}")
@@ -97,6 +100,8 @@ def read_table(path: Path, options: ImportOptions) -> Iterator[ImportedVideo | R
     used = {*columns.values(), *(n for places in spread.values() for n in places)}
     if is_exact:
         rows = parquet_rows(path, columns.get("id"), used)
+    elif is_xlsx(path):
+        rows = xlsx_rows(path)
     elif is_json(path):
         rows = _object_rows(path, header, report)
     else:
@@ -153,11 +158,12 @@ class TableReader:
         self._views, self._views_k = place("views"), place("views_k")
         self._posted, self._when = place("posted_at"), place("observed_at")
         self._author, self._step = place("author"), place("step_k")
-        # Whose cells are only counted here: they are read in ways of their own, or refuse the row.
+        # Whose cells may be empty and the row be taken all the same, or else are read.
+        stand_in = {"id": "url", "views": "views_k", "views_k": "views"}
         self._counted = [
             (columns[name], counts[name])
             for name in ("id", "url", "platform", "views", "views_k", "observed_at")
-            if name in columns
+            if name in columns and stand_in.get(name, name) in columns
         ]
         self._author_count, self._posted_count = counts.get("author"), counts.get("posted_at")
         self._kinds = [(name, columns[name], counts[name]) for name in KINDS if name in columns]
@@ -194,9 +200,6 @@ class TableReader:
             posted_at, is_stated = self._source.posted_at(cells[self._posted], "posted_at")
             if posted_at is None and self._posted_count is not None:
                 missed.append((self._posted_count, cells[self._posted]))
-            author = cells[self._author]
-            if self._author_count is not None and read_handle(author, platform) is None:
-                missed.append((self._author_count, author))
             video = make_video(
                 self._source,
                 line,
@@ -204,7 +207,7 @@ class TableReader:
                 platform=platform,
                 count=self._count(cells, platform, values),
                 url=cells[self._url],
-                handle=author,
+                handle=cells[self._author],
                 caption=_without_mark(values.get("caption")),
                 hashtags=values.get("hashtags", ()),
                 posted_at=posted_at,
@@ -216,6 +219,8 @@ class TableReader:
                 author_key=values.get("author_key"),
                 **(grouped(values) if self._is_grouped else NOTHING),
             )
+        if self._author_count is not None and video.sighting.handle is None:
+            missed.append((self._author_count, cells[self._author]))
         for column, count in self._counted:
             if is_missing(cells[column]):
                 count.n_empty += 1

@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import io
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple, TextIO
 
 from scraper.errors import BadColumns, ExtraMissing, ImportRefused, RowRefused
 from scraper.importers.columns import n_known
+from scraper.importers.opening import head_of, open_plain
 
 MAX_ROW_CHARS = 8 * 1024 * 1024
 DELIMITERS = (",", "\t", ";", "|")
@@ -52,6 +54,9 @@ def separated_rows(path: Path, encoding: str | None = None) -> Iterator[TableRow
             try:
                 cells = next(reader)
             except StopIteration:
+                return
+            except RowRefused as damage:  # of a compressed file
+                yield TableRow(line, (), damage.detail, damage)
                 return
             except csv.Error as error:
                 refusal = RowRefused("bad_quotes", f"the row cannot be cut into cells: {error}")
@@ -114,7 +119,7 @@ class _Lines:
 def _opened_text(path: Path, said: str | None) -> Iterator[tuple[TextIO, list[str], str, int]]:
     """Open a table behind its header: (file, header, delimiter, lines read)."""
     encoding, errors = encoding_of(path, said)
-    with path.open(encoding=encoding, errors=errors, newline="") as file:
+    with io.TextIOWrapper(open_plain(path), encoding=encoding, errors=errors, newline="") as file:
         n_lines, first, delimiter = 0, "", None
         while not first.strip() and (first := file.readline(HEAD_BYTES)):
             n_lines += 1
@@ -144,8 +149,7 @@ def encoding_of(path: Path, said: str | None = None) -> tuple[str, str]:
     """Return a table's encoding and what becomes of bytes that are none in it."""
     if said is not None:
         return said, "replace" if "16" in said or "32" in said else "surrogateescape"
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
+    head = head_of(path, HEAD_BYTES)
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16", "replace"
     # English text in UTF-16 without its mark: every other byte is zero.

@@ -130,7 +130,7 @@ def _is_shifted(head: Head) -> bool:
         moment = _moment(row[place], form)
         uploaded = _uploaded(row[id_place])
         if moment is not None and uploaded is not None and not is_day_only(row[place], form):
-            offsets.add(moment - uploaded)
+            offsets.add((moment - uploaded).total_seconds())
     return offsets.zone_error() is not None
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits
 from catalog.files import clean_text
 from scraper.counts import ViewCount
 from scraper.errors import RowRefused, printable
-from scraper.importers.facts import Reader, grouped, readers
+from scraper.importers.facts import GROUPS, Reader, grouped, readers
 from scraper.importers.fields import (
     TIKTOK,
     TimeForm,
@@ -26,7 +26,9 @@ from scraper.importers.fields import (
     read_moment,
     read_url,
     read_views,
+    uploaded_s,
 )
+from scraper.importers.formats import Format
 from scraper.importers.report import FieldCount, ImportReport
 from scraper.items import (
     MAX_CAPTION_CHARS,
@@ -40,18 +42,31 @@ from scraper.items import (
     read_side,
 )
 
-Format = Literal["ytdlp", "web", "actor", "table", "research", "pairs", "app"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-# What no other site writes.
-TIKTOK_ONLY = frozenset({"web", "actor", "research", "app"})
+# Whose videos come in a format, where only one site's do.
+SITE_OF: Mapping[Format, str] = {
+    "web": TIKTOK,
+    "page": TIKTOK,
+    "har": TIKTOK,
+    "actor": TIKTOK,
+    "research": TIKTOK,
+    "app": TIKTOK,
+    "youtube": "youtube",
+    "instagram": "instagram",
+}
 # What is whole, and no plain public video: nobody's fault, so it is skipped.
 SKIPPED_REASONS = frozenset(
-    {"ad", "emptied", "live", "no_video", "photo", "playlist", "private", "taken_down"}
+    {
+        *("ad", "emptied", "live", "no_video", "photo", "playlist", "private", "taken_down"),
+        # What lies beside the rows, and none of them is about.
+        *("media_double", "media_half", "media_unused"),
+        *("other_content", "other_sheet", "unknown_file"),
+    }
 )
 # Clocks differ, and a time without its zone may be another day's.
 SLACK = timedelta(days=1)
 # No post is older than its upload, whose second is in the id; some times are given in minutes.
-BEFORE_UPLOAD = timedelta(minutes=5)
+UPLOAD_SLACK_S = 300
+DAY_S = 86_400
 
 # Keys that lead to a field: "views", or "stats.views" for one inside of an object. The first that
 # has a value counts.
@@ -65,10 +80,10 @@ class ImportOptions:
     format: None to find out. platform: None is what the rows say, else tiktok. columns: our
     name of a field -> the table's column. locale: of displayed counts, None is English.
     observed_at: when the counts were taken, for rows that do not say. media: a folder with
-    ID.mp4 files, at any depth. timezone: of times without one. date_format: strptime's, of times in
-    another form than ISO 8601 and seconds. encoding: of separated text. ignore: columns of a table
-    to leave aside. keep_round_ids: take ids of tiktok's that look as if a program had rounded them.
-    report: where is counted what was read.
+    the videos' files, at any depth, their ids in their names. timezone: of times without one.
+    date_format: strptime's, of times in another form than ISO 8601 and seconds. encoding: of
+    separated text. ignore: columns of a table to leave aside. keep_round_ids: take ids of tiktok's
+    that look as if a program had rounded them. report: where is counted what was read.
     """
 
     format: Format | None = None
@@ -84,7 +99,7 @@ class ImportOptions:
     keep_round_ids: bool = False
     report: ImportReport = field(default_factory=ImportReport, compare=False, repr=False)
 
-    @property
+    @cached_property
     def time_form(self) -> TimeForm:
         """How times are written."""
         return TimeForm(self.date_format, self.timezone)
@@ -112,12 +127,12 @@ class ImportedFile:
             return self.options.observed_at, True
         return self.written_at, False
 
-    @property
+    @cached_property
     def report(self) -> ImportReport:
         """Where is counted what was read."""
         return self.options.report
 
-    @property
+    @cached_property
     def readers(self) -> Mapping[str, Reader]:
         """How the value of each field is read."""
         return readers(self.options.locale)
@@ -154,7 +169,10 @@ class ImportedVideo:
 
 @dataclass(frozen=True)
 class RejectedLine:
-    """A row that is no usable video; file is its name within a folder, else empty."""
+    """A row that is no usable video; file is its name within a folder, else empty.
+
+    is_media: a media file that was left aside, and no row.
+    """
 
     line: int
     tiktok_id: str | None
@@ -162,6 +180,7 @@ class RejectedLine:
     detail: str
     sha256: str
     file: str = ""
+    is_media: bool = False
 
     @property
     def is_skip(self) -> bool:
@@ -191,6 +210,14 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """Where a field is that no key has plainly; printed: from which keys it is told."""
+
+    printed: str
+    of: Callable[[Json], object]
+
+
+@dataclass(frozen=True)
 class FieldMap:
     """Where the rows of a JSON format have each field of a video.
 
@@ -198,7 +225,7 @@ class FieldMap:
     the same video ("same"), may also stand in for a missing id ("enough"), or is not looked at.
     exact: counts are true numbers, not rounded as the site's. views_k: only where counts may be
     given in thousands and as displayed. observed_as: what to call that time in a refusal.
-    duration_per_s: 1000 for milliseconds. more: the paths of further fields, by the names of
+    duration_per_s: 1000 for milliseconds. more: where further fields are, by the names of
     `facts.readers`.
     """
 
@@ -220,7 +247,7 @@ class FieldMap:
     width: Paths = ()
     height: Paths = ()
     refusals: tuple[Refusal, ...] = ()
-    more: Mapping[str, Paths] = field(default_factory=dict)
+    more: Mapping[str, "Paths | Rule"] = field(default_factory=dict)
 
     def read(
         self,
@@ -276,10 +303,10 @@ class FieldMap:
         return video
 
     @cached_property
-    def places(self) -> dict[str, tuple[Paths, str]]:
+    def places(self) -> dict[str, tuple["Paths | Rule", str]]:
         """Where each field is, by our names: its paths, and the same as they are printed."""
         duration = "duration_ms" if self.duration_per_s == 1_000 else "duration_s"
-        found = {
+        found: dict[str, Paths | Rule] = {
             "id": self.id,
             "url": self.url,
             "views": self.views,
@@ -293,7 +320,11 @@ class FieldMap:
             "height_px": self.height,
             **self.more,
         }
-        return {name: (paths, " / ".join(paths)) for name, paths in found.items() if paths}
+        return {
+            name: (where, where.printed if isinstance(where, Rule) else " / ".join(where))
+            for name, where in found.items()
+            if where
+        }
 
     def _values(
         self,
@@ -308,8 +339,8 @@ class FieldMap:
         """
         values: dict[str, Any] = {}
         report, known = source.report, source.readers
-        for name, (paths, printed) in self.places.items():
-            raw = find(row, paths)
+        for name, (where, printed) in self.places.items():
+            raw = where.of(row) if isinstance(where, Rule) else find(row, where)
             is_there = not is_missing(raw)
             if not is_there and name not in report.fields:
                 continue
@@ -337,6 +368,40 @@ class FieldMap:
         if has_media and is_missing(views):
             return "", None
         return read_count(views, exact=exact)
+
+
+# Where the site's own items have what `read_item` reads of them.
+SEEN: Mapping[str, tuple[Paths, str]] = {
+    "views": (("statsV2.playCount", "stats.playCount"), "display_text"),
+    "author": (("author.uniqueId", "author"), "handle"),
+    "caption": (("desc",), "caption"),
+    "posted_at": (("createTime",), "posted_at"),
+    "duration_s": (("video.duration",), "duration_s"),
+    "width_px": (("video.width",), "width_px"),
+    "height_px": (("video.height",), "height_px"),
+}
+SEEN_GROUPS = {"account": "author, authorStats", "sound": "music", "traits": "item"}
+SEEN_GROUPS |= {"reactions": "statsV2, stats"}
+
+
+def count_seen(source: ImportedFile, line: int, row: Json, found: Sighting) -> None:
+    """Count what was read of an item by the site's own reader, which knows no mapping."""
+    report, missed = source.report, list[tuple[FieldCount, object]]()
+    for name, (paths, fact) in SEEN.items():
+        raw = find(row, paths)
+        if not is_missing(raw) or name in report.fields:
+            count = report.field(name, " / ".join(paths))
+            if getattr(found, fact) in (None, ""):
+                missed.append((count, raw))
+    for group, _, facts in GROUPS:
+        known = getattr(found, group)
+        for fact, name in {fact: name for name, fact in facts.items()}.items():
+            value = None if known is None else getattr(known, fact)
+            if value is not None:
+                report.field(name, SEEN_GROUPS[group])
+            elif name in report.fields:
+                missed.append((report.fields[name], None))
+    report.taken(line, missed)
 
 
 def find(row: Json, paths: Paths) -> Any:
@@ -395,7 +460,7 @@ def make_video(
     contradicts = False
     if platform == TIKTOK:
         posted_at, is_posted_at_stated, contradicts = _posted(
-            source, posted_by_id(tiktok_id), posted_at, is_stated=is_posted_at_stated
+            source, tiktok_id, posted_at, is_stated=is_posted_at_stated
         )
     seen_at, is_stated = source.observed_at(observed_at)
     _check_times(source, tiktok_id, posted_at, seen_at, is_stated=is_stated)
@@ -435,7 +500,7 @@ def make_video(
 
 
 def _posted(
-    source: ImportedFile, uploaded: datetime, posted_at: datetime | None, *, is_stated: bool
+    source: ImportedFile, tiktok_id: str, posted_at: datetime | None, *, is_stated: bool
 ) -> tuple[datetime, bool, bool]:
     """Return when a video of tiktok's was posted, whether that is stated, and if it cannot be.
 
@@ -443,15 +508,17 @@ def _posted(
     then taken.
     """
     if posted_at is None:
-        return uploaded, False, False
-    offset = posted_at - uploaded
+        return posted_by_id(tiktok_id), False, False
+    # In numbers: of every row of a table, and a difference of moments costs several times that.
+    offset_s = posted_at.timestamp() - uploaded_s(tiktok_id)
     if not is_stated:
         # A bare day, of whatever zone: the upload is the better moment in it.
-        is_later = offset > SLACK
-        return posted_at if is_later else uploaded, False, offset < -2 * SLACK
-    source.report.offsets.add(offset)
-    if offset < -BEFORE_UPLOAD or (source.report.is_shifted and offset > BEFORE_UPLOAD):
-        return uploaded, False, True
+        is_later = offset_s > DAY_S
+        return posted_at if is_later else posted_by_id(tiktok_id), False, offset_s < -2 * DAY_S
+    report = source.report
+    report.offsets.add(offset_s)
+    if offset_s < -UPLOAD_SLACK_S or (report.is_shifted and offset_s > UPLOAD_SLACK_S):
+        return posted_by_id(tiktok_id), False, True
     return posted_at, True, False
 
 

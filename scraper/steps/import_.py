@@ -7,29 +7,34 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from catalog.console import Progress
-from catalog.errors import NotFound
+from catalog.errors import BadValue, NotFound
 from catalog.facts import ObservationFacts, RejectedFacts, VideoFacts
+from catalog.record.facts_file import Fact, is_facts_form, read_fact, take_facts
 from catalog.record.sightings import adopt_media, store_rejected, store_sightings
 from catalog.schema.session import Catalog
 from catalog.work.claims import MediaDone
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from scraper.download import MEDIA_FOLDER
-from scraper.errors import BadMedia, DownloadFailed, NoSpace, printable
+from scraper.errors import BadMedia, DownloadFailed, NoSpace, RowRefused, printable
 from scraper.importers.fields import TIKTOK
+from scraper.importers.formats import Format
+from scraper.importers.json_rows import parse_row, read_rows
 from scraper.importers.media import BroughtMedia, bring_media, imported_media_path
 from scraper.importers.reading import read_path, sniff
 from scraper.importers.report import ImportReport
-from scraper.importers.video import Format, ImportedVideo, ImportOptions, RejectedLine
+from scraper.importers.video import ImportedVideo, ImportOptions, RejectedLine, rejected
 from scraper.media import check_media
 from scraper.settings import FetchConfig
 from scraper.steps.scrape import facts_of
 
 log = logging.getLogger(__name__)
+
+Row = TypeVar("Row")
 
 N_SHOWN = 20
 BATCH_ROWS = 1_000
@@ -84,7 +89,8 @@ class Tally:
     def reject(self, rows: Sequence[RejectedLine]) -> None:
         """Count refused rows, and keep the first of them to show."""
         for row in rows:
-            self.rejected[row.reason] += 1
+            counter = self.media_failed if row.is_media else self.rejected
+            counter[row.reason] += 1
             shown = self._skipped if row.is_skip else self._failed
             if len(shown) < N_SHOWN:
                 shown.append(row)
@@ -127,8 +133,12 @@ class _Batch:
     rejects: list[RejectedLine]
 
     @property
-    def n_rows(self) -> int:
+    def n_entries(self) -> int:
         return len(self.videos) + len(self.rejects)
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.videos) + sum(not reject.is_media for reject in self.rejects)
 
 
 @dataclass(frozen=True)
@@ -161,6 +171,8 @@ def import_path(
     """
     options = replace(options, format=options.format or sniff(path, options), report=ImportReport())
     assert options.format is not None
+    if options.format == "facts":
+        return _import_facts(catalog, path, options, progress, dry_run=dry_run)
     batches = _batches(read_path(path, options), with_media=with_media)
     tally = Tally()
     if dry_run:
@@ -177,8 +189,70 @@ def import_path(
             progress.note(f"{tally.counts['new']} new videos")
         if not tally.counts["rows"]:
             run.failed(name, "empty", f"{name} has no row at all")
+        elif not tally.counts["videos"]:
+            run.in_vain(name, "nothing_usable", f"{name} has no row with a video that we want")
         run.note(name, "columns", options.report.as_dict())
     return tally.result(options.format, run.outcome, options.report.as_dict())
+
+
+def _import_facts(
+    catalog: Catalog, path: Path, options: ImportOptions, progress: Progress, *, dry_run: bool
+) -> ImportResult:
+    """Take what `export --format facts` wrote: every table of facts, with every observation."""
+    tally, report, name = Tally(), options.report, printable(path.resolve().name)
+    batches = _chunks(_facts_of_file(path), BATCH_ROWS)
+    if dry_run:
+        for batch in batches:
+            tally.reject([row for row in batch if isinstance(row, RejectedLine)])
+            tally.counts["rows"] += len(batch)
+            progress.advance(len(batch))
+        return tally.result("facts", None, report.as_dict())
+    new = Counter[str]()
+    params = {"path": name, "format": "facts"}
+    with record_run(catalog, "import", params=params, budget=NO_BUDGET) as run:
+        for batch in batches:
+            rejects = [row for row in batch if isinstance(row, RejectedLine)]
+            facts = [row for row in batch if not isinstance(row, RejectedLine)]
+            with catalog.write() as session:
+                taken = take_facts(session, facts, run.id)
+                store_rejected(session, name, [_noted(row) for row in rejects], run_id=run.id)
+                _count_failures(run, name, _Batch([], rejects), {}, tally)
+            run.done(len(facts))
+            new += taken
+            n_videos = sum(kind == "video" for kind, _ in facts)
+            tally.counts.update(
+                rows=len(batch),
+                new=taken["video"],
+                known=n_videos - taken["video"] - taken["tombstoned_videos"],
+                observations=taken["view_observation"],
+                tombstoned=taken["tombstoned"],
+            )
+            progress.advance(len(batch))
+        if not tally.counts["rows"]:
+            run.failed(name, "empty", f"{name} has no fact at all")
+        for table, n_rows in new.items():
+            report.note(f"{table}: {n_rows} new")
+        run.note(name, "facts", dict(new))
+    return tally.result("facts", run.outcome, report.as_dict())
+
+
+def _facts_of_file(path: Path) -> Iterator[Fact | RejectedLine]:
+    for row in read_rows(path):
+        try:
+            if row.refusal is not None:
+                raise row.refusal
+            line = parse_row(row.raw)
+            if not is_facts_form(line):
+                yield read_fact(line)
+        except RowRefused as refusal:
+            yield rejected(row.line, row.raw, refusal)
+        except BadValue as error:
+            yield rejected(row.line, row.raw, RowRefused("not_a_fact", str(error)))
+
+
+def _chunks(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
+    while chunk := list(islice(rows, size)):
+        yield chunk
 
 
 def _settings(options: ImportOptions) -> dict[str, object]:
@@ -207,10 +281,10 @@ def _batches(rows: Iterator[ImportedVideo | RejectedLine], *, with_media: bool) 
         else:
             batch.videos.append(row if with_media else _without_media(row))
             n_media += with_media and row.media is not None
-        if batch.n_rows >= BATCH_ROWS or n_media >= BATCH_MEDIA:
+        if batch.n_entries >= BATCH_ROWS or n_media >= BATCH_MEDIA:
             yield batch
             batch, n_media = _Batch([], []), 0
-    if batch.n_rows:
+    if batch.n_entries:
         yield batch
 
 
@@ -295,6 +369,7 @@ def _store(
     run.done(len(batch.videos) - n_failed)
     tally.counts.update(
         rows=batch.n_rows,
+        videos=len(batch.videos),
         new=stored.new_videos,
         known=stored.known_videos,
         observations=stored.new_observations,

@@ -93,3 +93,71 @@ def test_a_later_file_adds_observations(data: Path) -> None:
     assert (said["n_known_videos"], said["n_observations"]) == (1, 1)
     growth = ask(data, "select growth_k from v_view_growth where growth_k is not null")
     assert growth == [{"growth_k": pytest.approx(0.2)}]
+
+
+TABLE = f"""video_id,plays,length,author_name,diggcount,createTime
+{GOOD},1500,x,somebody,7,2025-11-09 19:33:40
+{BAD_COUNT},20,y,somebody,many,2025-11-09 19:33:41
+"""
+
+
+def test_what_became_of_each_column_is_said_and_kept_with_the_run(data: Path) -> None:
+    path = write(data, TABLE)
+    options = ("--locale", "en", "--timezone", "Europe/Berlin", "--ignore", "createTime")
+
+    tried = json.loads(viewcast(data, "import", path, *options, "--dry-run", "--json").stdout)
+    done = json.loads(viewcast(data, "import", path, *options, "--json").stdout)
+    shown = viewcast(data, "import", path, *options, "--dry-run").output
+
+    report = done["report"]
+    assert tried["report"] == report
+    likes = next(row for row in report["fields"] if row["field"] == "likes")
+    assert (likes["from"], likes["n_read"], likes["n_unreadable"]) == ("diggcount", 1, 1)
+    assert (likes["example_line"], likes["example"]) == (3, "'many'")
+    assert (report["left_aside"], report["ignored"]) == (["length"], ["createTime"])
+    for words in ("diggcount", "line 3: 'many'", "left aside: length", "ignored: createTime"):
+        assert words in shown
+
+    [run] = ask(data, "select params from run where kind = 'import'")
+    params = json.loads(str(run["params"]))
+    assert (params["timezone"], params["locale"]) == ("Europe/Berlin", "en")
+    assert (params["ignore"], params["format"]) == (["createTime"], "table")
+    [event] = ask(data, "select detail from event where code = 'columns'")
+    assert json.loads(str(event["detail"])) == report
+
+
+def test_what_a_json_file_has_and_nobody_reads_is_said(data: Path) -> None:
+    row = {"id": GOOD, "views": 5, "author": "a", "odd": {"a": 1}, "gap": float("nan")}
+    path = write(data, json.dumps([row]), "rows.json")
+    said = json.loads(viewcast(data, "import", path, "--dry-run", "--json").stdout)
+
+    assert said["report"]["left_aside"] == ["odd"]
+    assert [row["field"] for row in said["report"]["fields"]] == ["id", "views", "author"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--timezone", "Tokyo"), "expected the like of Asia/Tokyo"),
+        (("--timezone", "../x"), "expected the like of Asia/Tokyo"),
+        (("--encoding", "klingon"), "there is no encoding 'klingon'"),
+        (("--encoding", "base64"), "there is no encoding 'base64'"),
+        (("--date-format", "day first"), "no form of a date"),
+        (("--date-format", "%H:%M"), "no form of a date"),
+        (("--ignore", "colour"), "no column 'colour' for --ignore"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(data: Path, words: tuple[str, ...], said: str) -> None:
+    result = viewcast(data, "import", write(data, TABLE), *words)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+@pytest.mark.parametrize(
+    "words", [("--encoding", "windows-1252"), ("--ignore", "gap"), ("--column", "views=plays")]
+)
+def test_options_of_tables_belong_to_tables(data: Path, words: tuple[str, ...]) -> None:
+    path = write(data, json.dumps([{"id": GOOD, "views": 5}]), "rows.json")
+    result = viewcast(data, "import", path, "--format", "pairs", *words)
+    assert result.exit_code == 2
+    assert "only tables have" in result.output

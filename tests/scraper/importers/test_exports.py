@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits
+from scraper.importers.facts import grouped, readers
 from scraper.importers.reading import read_path, sniff
 from scraper.importers.video import ImportOptions
 from tests.scraper.importers.rows import (
@@ -12,6 +14,7 @@ from tests.scraper.importers.rows import (
     WRITTEN_AT,
     actor_item,
     aweme,
+    info,
     research_item,
     split,
     tiktok_id,
@@ -54,7 +57,6 @@ def test_an_actor_may_say_when_it_looked(files):
         ({"playCount": None}, "no_count"),
         ({"playCount": -1}, "bad_count"),
         ({"playCount": True}, "bad_count"),
-        ({"createTime": "soon"}, "bad_time"),
         ({"createTime": 2_000_000_000}, "bad_time"),
         ({"webVideoUrl": "https://www.tiktok.com/@a/video/7571863205253778799"}, "bad_id"),
     ],
@@ -244,3 +246,276 @@ def test_an_item_whose_video_was_left_out_is_a_video(files):
     [video], [] = files.read("a.json", [item])
 
     assert (video.sighting.views_k, video.sighting.duration_s) == (1776.621, None)
+
+
+def youtube_item(number=0, **changes):
+    return {
+        "kind": "youtube#video",
+        "id": f"dQw4w9WgXc{number}",
+        "snippet": {
+            "publishedAt": "2025-11-12T15:36:28Z",
+            "channelId": "UC1",
+            "title": "A title",
+            "description": "a caption #shorts",
+            "tags": ["Music"],
+            "defaultAudioLanguage": "en",
+        },
+        "contentDetails": {"duration": "PT1M4S"},
+        "statistics": {"viewCount": "44800", "likeCount": "7", "commentCount": "3"},
+        **changes,
+    }
+
+
+def test_an_answer_of_youtubes_api_is_read(files):
+    answer = {"kind": "youtube#videoListResponse", "items": [youtube_item(0), youtube_item(1)]}
+    [video, _], [] = files.read("a.json", answer)
+
+    found = video.sighting
+    assert sniff(files.folder / "a.json") == "youtube"
+    assert (video.platform, found.tiktok_id) == ("youtube", "dQw4w9WgXc0")
+    assert (found.display_text, found.views_k, found.step_k) == ("44800", 44.8, 0.0)
+    assert (found.duration_s, found.hashtags) == (64.0, ("music",))
+    assert (found.reactions.n_likes, found.reactions.n_comments) == (7, 3)
+    assert (found.traits.language, found.account) == ("en", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "length_s"),
+    [("PT34S", 34.0), ("PT1H2M3S", 3_723.0), ("PT2M", 120.0), ("P1DT1S", None), ("x", None)],
+)
+def test_a_length_of_iso_8601_is_read(files, text, length_s):
+    [video], [] = files.read("a.json", [youtube_item(contentDetails={"duration": text})])
+
+    assert video.sighting.duration_s == length_s
+
+
+def test_a_search_list_says_how_to_have_counts(files):
+    row = {"kind": "youtube#searchResult", "id": {"kind": "youtube#video", "videoId": "x"}}
+    channel = {"kind": "youtube#searchResult", "id": {"kind": "youtube#channel", "channelId": "c"}}
+    items = [row | {"snippet": {}}, channel | {"snippet": {}}]
+    [], rejects = files.read("a.json", {"items": items})
+
+    assert [(row.reason, row.is_skip) for row in rejects] == [
+        ("no_count", False),
+        ("no_video", True),
+    ]
+    assert "videos.list?part=snippet,contentDetails,statistics" in rejects[0].detail
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"snippet": {"liveBroadcastContent": "live"}}, "live"),
+        ({"status": {"privacyStatus": "private"}}, "private"),
+        ({"statistics": {"likeCount": "5"}}, "no_count"),
+    ],
+)
+def test_what_youtube_gives_that_is_no_public_video_is_refused(files, changes, reason):
+    [_], [row] = files.read("a.json", [youtube_item(1), youtube_item(**changes)])
+
+    assert row.reason == reason
+
+
+def reel(number=0, **changes):
+    post = {
+        "pk": f"3{number}",
+        "code": f"Cxyz{number}",
+        "media_type": 2,
+        "product_type": "clips",
+        "play_count": 44800,
+        "like_count": 7,
+        "comment_count": 3,
+        "caption": {"text": "a caption #dance"},
+        "taken_at": 1762961788,
+        "user": {"username": f"author{number}", "is_verified": False},
+        "video_duration": 15.5,
+        "original_width": 720,
+        "original_height": 1280,
+        **changes,
+    }
+    return {
+        "nav_index": 1,
+        "item_id": post["pk"],
+        "timestamp_collected": 1763000000000,
+        "source_platform": "instagram.com",
+        "data": post,
+    }
+
+
+def test_a_reel_that_zeeschuimer_took_is_read(files):
+    text = "".join(json.dumps(reel(n)) + "\n" for n in range(3))
+    videos, [] = files.read("a.ndjson", text)
+
+    found = videos[0].sighting
+    assert sniff(files.folder / "a.ndjson") == "instagram"
+    assert (videos[0].platform, found.tiktok_id, found.handle) == ("instagram", "Cxyz0", "author0")
+    assert videos[0].url == "https://www.instagram.com/reel/Cxyz0/"
+    assert (found.views_k, found.duration_s, found.width_px) == (44.8, 15.5, 720)
+    assert (found.caption, found.hashtags) == ("a caption #dance", ("dance",))
+    assert found.observed_at == datetime(2025, 11, 13, 2, 13, 20, tzinfo=UTC)
+    assert (found.reactions.n_likes, found.reactions.n_comments) == (7, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"media_type": 1}, "photo"),
+        ({"media_type": 8}, "photo"),
+        ({"ad_id": "5"}, "ad"),
+        ({"play_count": None}, "no_count"),
+    ],
+)
+def test_what_is_no_reel_is_refused(files, changes, reason):
+    text = "".join(json.dumps(row) + "\n" for row in (reel(1), reel(**changes)))
+    [_], [row] = files.read("a.ndjson", text)
+
+    assert row.reason == reason
+
+
+def test_a_post_of_the_sites_other_form_is_read(files):
+    post = {
+        "shortcode": "Cabc",
+        "is_video": True,
+        "video_view_count": 5,
+        "edge_media_to_caption": {"edges": [{"node": {"text": "words"}}]},
+        "owner": {"username": "someone"},
+        "taken_at_timestamp": 1762961788,
+        "dimensions": {"width": 720, "height": 1280},
+    }
+    line = {**reel(), "data": post}
+    [video], [] = files.read("a.json", [line])
+
+    found = video.sighting
+    assert (found.tiktok_id, found.caption, found.handle) == ("Cabc", "words", "someone")
+
+
+def test_lines_of_other_sites_are_refused_by_name(files):
+    line = {"item_id": "1", "timestamp_collected": 1, "source_platform": "x.com", "data": {"id": 1}}
+    [], [row] = files.read("a.json", [line])
+
+    assert (row.reason, "x.com" in row.detail) == ("other_site", True)
+
+
+def test_zeros_in_place_of_an_accounts_counts_are_not_taken():
+    zeros = {"followers": 0, "following": 0, "author_likes": 0, "author_posts": 0}
+
+    assert grouped(zeros)["account"] is None
+    assert grouped({**zeros, "verified": True})["account"] == AccountFacts(is_verified=True)
+    assert grouped({**zeros, "author_posts": 1})["account"].n_followers == 0
+
+
+def test_an_unknown_language_is_none():
+    assert readers(None)["language"]("un") is None
+    assert readers(None)["language"]("en") == "en"
+
+
+def test_an_actors_item_gives_all_it_knows(files):
+    row = actor_item(
+        authorMeta={
+            "name": "someone",
+            "fans": "1.2M",
+            "following": 3,
+            "heart": 400,
+            "video": 5,
+            "verified": True,
+            "signature": "hello",
+        },
+        musicMeta={
+            "musicId": "7001",
+            "musicName": "A song",
+            "musicAuthor": "A band",
+            "musicOriginal": False,
+            "duration": 60,
+        },
+        diggCount=1,
+        shareCount=2,
+        commentCount=3,
+        collectCount=4,
+        textLanguage="en",
+        isSponsored=True,
+        locationCreated="US",
+        mentions=["@x"],
+    )
+    [video], [] = files.read("a.json", [row])
+
+    found = video.sighting
+    assert found.account == AccountFacts(1_200_000, 3, 400, 5, is_verified=True, bio_chars=5)
+    assert found.sound == SoundFacts("7001", "A song", "A band", False, 60.0)
+    assert found.reactions == Reactions(1, 3, 2, 4)
+    assert found.traits == Traits("en", "US", is_ad=True, n_mentions=1)
+
+
+def test_an_answer_of_the_research_api_gives_all_it_knows(files):
+    row = research_item(
+        like_count=1,
+        comment_count=2,
+        share_count=3,
+        favorites_count=4,
+        music_id=6900000000000000001,
+        is_stem_verified=True,
+        video_mention_list=["a"],
+    )
+    [video], [] = files.read("a.json", [row])
+
+    found = video.sighting
+    assert found.reactions == Reactions(1, 2, 3, 4)
+    assert found.sound == SoundFacts("6900000000000000001")
+    assert found.traits == Traits(region="DE", n_mentions=1)
+    assert found.account is None  # a verified claim of science is no verified account
+
+
+def test_an_item_of_the_app_gives_all_it_knows(files):
+    row = aweme(
+        author={
+            "unique_id": "someone",
+            "follower_count": 10,
+            "following_count": 20,
+            "total_favorited": 30,
+            "aweme_count": 40,
+            "custom_verify": "verified account",
+            "signature": "",
+        },
+        statistics={
+            "play_count": 44800,
+            "digg_count": 1,
+            "comment_count": 2,
+            "share_count": 3,
+            "collect_count": 4,
+        },
+        music={
+            "mid": "7002",
+            "title": "A song",
+            "author": "A band",
+            "duration": 30,
+            "user_count": 9,
+        },
+        desc_language="de",
+        region="DE",
+        text_extra=[{"hashtag_name": "fun"}, {"user_id": "5", "type": 0}],
+    )
+    [video], [] = files.read("a.json", [row])
+
+    found = video.sighting
+    assert found.account == AccountFacts(10, 20, 30, 40, is_verified=True, bio_chars=None)
+    assert found.sound == SoundFacts("7002", "A song", "A band", None, 30.0, 9)
+    assert found.reactions == Reactions(1, 2, 3, 4)
+    assert found.traits == Traits("de", "DE", n_mentions=1)
+
+
+def test_ytdlp_gives_all_it_knows(files):
+    more = {"channel_follower_count": 5, "like_count": 1, "comment_count": 2, "repost_count": 3}
+    [video], [] = files.read("a.info.json", info(**more, save_count=4, track="A song"))
+
+    found = video.sighting
+    assert found.account == AccountFacts(n_followers=5)
+    assert found.reactions == Reactions(1, 2, 3, 4)
+    assert found.sound is None  # it has no id
+
+
+def test_pairs_may_have_plain_names_beside_them(files):
+    row = {"id": actor_item()["id"], "views": 5, "followers": "10K", "likes": 3, "sound_id": "77"}
+    [video], [] = files.read("a.json", [row])
+
+    found = video.sighting
+    assert (found.account.n_followers, found.reactions.n_likes) == (10_000, 3)
+    assert found.sound == SoundFacts("77")

@@ -123,11 +123,14 @@ def test_a_row_that_is_too_large_costs_itself_and_little_memory(kind, monkeypatc
     assert most_bytes < len(raw) + 1_000_000
 
 
+@pytest.mark.parametrize("gap", [b"NaN", b"Infinity", b"-Infinity"])
+def test_what_python_writes_for_a_gap_is_null(gap):
+    assert parse_row(b'{"a": %b, "b": [%b]}' % (gap, gap)) == {"a": None, "b": [None]}
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (b'{"a": NaN}', "not_json"),
-        (b'{"a": -Infinity}', "not_json"),
         (b'{"a": ' + b"9" * 5_000 + b"}", "not_json"),
         (b'{"a": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "not_json"),
         (b'{"a": "\xff"}', "bad_encoding"),
@@ -182,3 +185,29 @@ def test_lines_are_told_from_a_document_by_what_they_hold():
     assert not is_lines(b'{"collector": [{"a": 1}]}\n')
     assert not is_lines(b'{\n"a": 1\n}\n')
     assert not is_lines(b'[{"a": 1},\n{"a": 2}]')
+
+
+def test_a_list_within_a_rows_is_read_row_by_row(monkeypatch):
+    monkeypatch.setattr(json_rows, "MAX_ROW_BYTES", 10_000)
+    monkeypatch.setattr(json_rows, "READ_BYTES", 1_000)
+    inner = [{"a": n, "tags": [1, {"entries": [2]}]} for n in range(2_000)]
+    whole = {"id": "x", "entries": [{"id": "tab", "entries": inner, "b": [1]}, {"c": 1}]}
+    rows = rows_of(json.dumps(whole))
+
+    assert reasons(rows) == ["ok"] * 2_001
+    assert [parse_row(row.raw) for row in rows] == [*inner, {"c": 1}]
+
+
+@pytest.mark.parametrize("cut", [10, 30, 45, 60])
+def test_a_list_within_a_row_may_break_off(cut):
+    text = '{"entries": [{"entries": [{"a": 1}, {"b": 2}], "c": [1]}, {"d": 1}]}'
+    rows = rows_of(text[:cut])
+
+    assert reasons(rows)[-1] == "broken_file"
+    assert "broken_file" not in reasons(rows)[:-1]
+
+
+def test_lists_in_lists_without_end_are_refused():
+    rows = rows_of('{"entries": [' * 400 + "1")
+
+    assert reasons(rows) == ["broken_file"]

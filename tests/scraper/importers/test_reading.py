@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from scraper.errors import BadColumns, BadOption, ImportRefused, UnknownFormat
 from scraper.importers import reading
+from scraper.importers.formats import FORMATS
 from scraper.importers.reading import read_path, sniff
-from scraper.importers.video import FORMATS, ImportedVideo, ImportOptions, RejectedLine
+from scraper.importers.video import ImportedVideo, ImportOptions, RejectedLine
 from tests.scraper.importers.rows import (
     actor_item,
     aweme,
@@ -75,7 +76,10 @@ def test_a_folder_of_something_else_is_refused(files):
     ("content", "said"),
     [
         (b"", "is empty"),
-        (gzip.compress(b"id,views", mtime=0), r"gzip.*unpack it first"),
+        (
+            gzip.compress(gzip.compress(b"id,views", mtime=0), mtime=0),
+            r"compressed twice: unpack it first",
+        ),
         (b"PK\x03\x04" + b"\0" * 50, "save as CSV UTF-8, ids as text"),
         (b"SQLite format 3\0", "export the table"),
     ],
@@ -283,9 +287,10 @@ def test_media_outside_of_their_folder_are_not_found(files, tmp_path_factory):
     folder.mkdir()
     (folder / f"{tiktok_id()}.mp4").symlink_to(outside)
 
-    videos, [] = files.read("a.json", [actor_item()], media=folder)
+    videos, [row] = files.read("a.json", [actor_item()], media=folder)
 
     assert videos[0].media is None
+    assert (row.reason, row.is_media) == ("outside", True)
 
 
 def test_forcing_a_format_reads_a_file_as_that(files):

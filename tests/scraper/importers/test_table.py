@@ -1,15 +1,20 @@
 import json
 import random
+import re
 import tracemalloc
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from catalog.facts import AccountFacts
 from scraper.errors import BadColumns, ImportRefused, UnknownFormat
 from scraper.importers.facts import read_tags
+from scraper.importers.fields import posted_by_id
 from scraper.importers.reading import read_path
+from scraper.importers.report import ImportReport
 from scraper.importers.video import ImportOptions
-from tests.scraper.importers.rows import FIRST_ID, WRITTEN_AT, tiktok_id
+from tests.scraper.importers.rows import FIRST_ID, WRITTEN_AT, split, tiktok_id
 
 
 def test_objects_are_rows_by_the_names_of_their_keys(files):
@@ -44,15 +49,15 @@ def test_a_bad_row_costs_itself(files):
     videos, rows = files.read("a.json", f'[{good}, {{"views": NaN}}, 5, {{"video_id": "1"}}]')
 
     assert len(videos) == 1
-    assert [row.reason for row in rows] == ["not_json", "not_an_item", "bad_id"]
+    assert [row.reason for row in rows] == ["bad_id", "not_an_item", "bad_id"]
 
 
 def test_an_id_that_was_a_float_is_refused_in_json(files):
     rounded = [{"video_id": FIRST_ID // 1024 * 1024, "views": 1}]
     [], [row] = files.read("a.json", rounded)
-    assert (row.reason, "rounded" in row.detail) == ("bad_id", True)
+    assert (row.reason, "multiple of 1024" in row.detail) == ("bad_id", True)
 
-    with pytest.raises(BadColumns, match="multiples of 1024"):
+    with pytest.raises(BadColumns, match="multiple of 1024"):
         files.read("b.json", rounded * 3)
 
 
@@ -281,3 +286,242 @@ def test_the_mark_of_an_export_is_no_part_of_a_caption(files, caption):
 
     [video], [] = files.read("a.csv", f"id,views,caption\n{tiktok_id()},1,'quoted'\n")
     assert video.sighting.caption == "'quoted'"
+
+
+@pytest.mark.parametrize("cell", ["00:12", "PT12S", "12s", "12", "0:00:12"])
+def test_lengths_are_read_in_their_usual_forms(files, cell):
+    [video], [] = files.read("a.csv", f"id,views,duration\n{tiktok_id()},5,{cell}\n")
+    assert video.sighting.duration_s == 12.0
+
+
+def test_milliseconds_are_known_by_their_column_or_asked_about(files):
+    text = f"id,views,NAME\n{tiktok_id()},5,12000\n{tiktok_id(1)},5,33000\n"
+
+    videos, [] = files.read("a.csv", text.replace("NAME", "durationMs"))
+    assert [video.sighting.duration_s for video in videos] == [12.0, 33.0]
+    with pytest.raises(BadColumns, match="milliseconds"):
+        files.read("a.csv", text.replace("NAME", "duration"))
+    columns = {"duration_ms": "duration"}
+    videos, [] = files.read("a.csv", text.replace("NAME", "duration"), columns=columns)
+    assert [video.sighting.duration_s for video in videos] == [12.0, 33.0]
+
+
+ROUNDED = [str((FIRST_ID + n * 20_011) // 10_000 * 10_000) for n in range(3)]
+FLOATS = [str((FIRST_ID + n * 20_011) // 1_024 * 1_024) for n in range(2)]
+
+
+@pytest.mark.parametrize("lost", [ROUNDED[:1], ROUNDED[:2], FLOATS])
+def test_an_id_that_was_rounded_costs_its_row_however_few_they_are(files, lost):
+    whole = [tiktok_id(n) for n in range(9)]
+    text = "id,views\n" + "".join(f"{raw_id},5\n" for raw_id in [*whole, *lost])
+
+    videos, rows = files.read("a.csv", text)
+    assert [video.sighting.tiktok_id for video in videos] == whole
+    assert [(row.reason, row.line) for row in rows] == [
+        ("bad_id", 11 + n) for n in range(len(lost))
+    ]
+    for row, raw_id in zip(rows, lost, strict=True):
+        assert raw_id in row.detail
+        assert "--keep-round-ids" in row.detail
+    videos, [] = files.read("a.csv", text, keep_round_ids=True)
+    assert [video.sighting.tiktok_id for video in videos] == [*whole, *lost]
+
+
+@pytest.mark.parametrize("quote", ['"', ""])
+def test_other_sites_ids_are_taken_as_they_are(files, quote):
+    ids = [1_896_500_000_000_000_000 + n * 4_096 for n in range(20)]
+    rows = ",".join(f'{{"video_id": {quote}{n}{quote}, "views": 1}}' for n in ids)
+    table = "id,views\n" + "".join(f"{n},1\n" for n in ids)
+    mixed = "id,views,platform\n" + "".join(f"{n},1,vine\n" for n in ids)
+
+    for read in (
+        files.read("a.json", f"[{rows}]", platform="x"),
+        files.read("a.csv", table, platform="x"),
+        files.read("a.csv", mixed),
+    ):
+        videos, [] = read
+        assert [video.sighting.tiktok_id for video in videos] == [str(n) for n in ids]
+
+
+@pytest.mark.parametrize(("platform", "step_k"), [("youtube", 0.0), ("tiktok", 100.0)])
+def test_only_the_sites_own_counts_may_be_rounded(files, platform, step_k):
+    [video], [] = files.read("a.csv", f"id,views\n{tiktok_id()},1300000\n", platform=platform)
+    assert (video.sighting.views_k, video.sighting.step_k) == (1_300.0, step_k)
+
+
+def test_an_export_of_ours_says_how_exact_its_counts_are(files):
+    header = "tiktok_id,author_key,views_text,views_k,step_k"
+    row = f"{tiktok_id()},{'a' * 32},1300000,1300.0,0"
+    [video], [] = files.read("a.csv", f"{header}\n{row}\n")
+    assert (video.sighting.step_k, video.sighting.author_key) == (0.0, "a" * 32)
+
+
+POSTED = posted_by_id(tiktok_id())
+
+
+def posts(*times, offset=timedelta(0), more="", name="createTime"):
+    """A table of videos that were posted `offset` behind their uploads, as naive times."""
+    ids = [tiktok_id(n) for n in range(len(times) or 4)]
+    cells = times or [f"{posted_by_id(raw_id) + offset:%Y-%m-%d %H:%M:%S}" for raw_id in ids]
+    rows = "".join(f"{raw_id};5;{cell}{more}\n" for raw_id, cell in zip(ids, cells, strict=True))
+    return f"id;views;{name}\n{rows}"
+
+
+def test_times_of_another_zone_are_named_and_not_taken(files):
+    text, report = posts(offset=timedelta(hours=9)), ImportReport()
+
+    videos, [] = files.read("a.csv", text, report=report)
+    assert {video.sighting.posted_at for video in videos} == {POSTED}
+    assert not any(video.sighting.is_posted_at_stated for video in videos)
+    found = report.as_dict()
+    assert [row["n_contradicting"] for row in found["fields"]] == [0, 0, 4]
+    assert "+9:00 h" in found["notes"][0]
+
+    report = ImportReport()
+    videos, [] = files.read("a.csv", text, timezone=ZoneInfo("Asia/Tokyo"), report=report)
+    assert {video.sighting.posted_at for video in videos} == {POSTED}
+    assert all(video.sighting.is_posted_at_stated for video in videos)
+    assert report.as_dict()["notes"] == []
+
+
+def test_a_scheduled_post_is_as_late_as_it_says(files):
+    [video], [] = files.read("a.csv", posts("2025-11-16T11:06:40Z"))
+    assert video.sighting.posted_at == datetime(2025, 11, 16, 11, 6, 40, tzinfo=UTC)
+    assert video.sighting.is_posted_at_stated
+
+
+def test_no_post_is_older_than_its_upload(files):
+    report = ImportReport()
+    [video], [] = files.read("a.csv", posts("2019-01-01T00:00:00Z"), report=report)
+
+    assert (video.sighting.posted_at, video.sighting.is_posted_at_stated) == (POSTED, False)
+    posted = report.as_dict()["fields"][-1]
+    assert (posted["n_read"], posted["n_contradicting"], posted["example_line"]) == (0, 1, 2)
+    assert "2019-01-01" in posted["example"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "posted_at"),
+    [
+        (f"{POSTED:%Y%m%d}", POSTED),  # the upload is the better moment of that day
+        (f"{POSTED:%Y-%m-%d}", POSTED),
+        ("2026-01-05", datetime(2026, 1, 5, tzinfo=UTC)),  # scheduled
+        ("20190101", POSTED),
+        ("", POSTED),
+    ],
+)
+def test_a_bare_day_is_a_weak_time(files, cell, posted_at):
+    observed_at = datetime(2026, 2, 1, tzinfo=UTC)
+    [video], [] = files.read("a.csv", posts(cell, name="upload_date"), observed_at=observed_at)
+    assert (video.sighting.posted_at, video.sighting.is_posted_at_stated) == (posted_at, False)
+
+
+def test_a_bare_day_is_all_that_another_site_says(files):
+    text = posts(20_251_103, name="upload_date")
+    [video], [] = files.read("a.csv", text, platform="x")
+    assert video.sighting.posted_at == datetime(2025, 11, 3, tzinfo=UTC)
+    assert not video.sighting.is_posted_at_stated
+
+
+def test_days_first_are_read_where_that_is_said_or_left_aside(files):
+    text = posts(*[f"{POSTED:%d/%m/%Y %H:%M}"] * 2)
+
+    with pytest.raises(BadColumns, match=r"--date-format '%d/%m/%Y %H:%M'.*--ignore 'createTime'"):
+        files.read("a.csv", text)
+    videos, [] = files.read("a.csv", text, date_format="%d/%m/%Y %H:%M")
+    assert {v.sighting.posted_at for v in videos} == {POSTED.replace(second=0)}
+    report = ImportReport()
+    videos, [] = files.read("a.csv", text, ignore=("createTime",), report=report)
+    assert {v.sighting.posted_at for v in videos} == {POSTED}
+    assert report.as_dict()["ignored"] == ["createTime"]
+
+
+def test_one_time_that_cannot_be_read_costs_itself(files):
+    report = ImportReport()
+    videos, [] = files.read("a.csv", posts("soon", "1762961788"), report=report)
+
+    assert [video.sighting.is_posted_at_stated for video in videos] == [False, True]
+    posted = report.as_dict()["fields"][-1]
+    assert (posted["n_read"], posted["n_unreadable"], posted["example"]) == (1, 1, "'soon'")
+
+
+def test_another_encoding_is_read_where_it_is_said(files):
+    text = f"id;views;caption\n{tiktok_id()};5;lümögende mâtî\n"
+
+    [], [row] = files.read("a.csv", text, encoding="windows-1252")
+    assert (row.reason, "--encoding windows-1252" in row.detail) == ("bad_encoding", True)
+    path = files.write("a.csv", text, encoding="windows-1252")
+    [video], [] = split(read_path(path, ImportOptions(encoding="windows-1252")))
+    assert video.sighting.caption == "lümögende mâtî"
+
+
+HEAD = "id,views,hashtags/0/name,hashtags/1/name,mentions/0,fans,note,isAd,width"
+
+
+def test_what_becomes_of_each_column_is_counted(files):
+    rows = [
+        f"{tiktok_id()},5,Dance,fun,@a,1.2M,x,False,576",
+        f"{tiktok_id(1)},5,,,,many,x,maybe,",
+        f"{tiktok_id(2)},5,one,,,,x,True,576",
+        "x,5,,,,,,,",
+    ]
+    report = ImportReport()
+    videos, refused = files.read("a.csv", "\n".join([HEAD, *rows]), report=report)
+
+    assert [row.reason for row in refused] == ["ad", "bad_id"]
+    assert [video.sighting.hashtags for video in videos] == [("dance", "fun"), ()]
+    assert videos[0].sighting.account == AccountFacts(n_followers=1_200_000)
+    assert [video.sighting.traits.n_mentions for video in videos] == [1, 0]
+    found = report.as_dict()
+    assert (found["n_taken"], found["left_aside"]) == (2, ["note"])
+    counts = {
+        row["field"]: (row["n_read"], row["n_empty"], row["n_unreadable"])
+        for row in found["fields"]
+    }
+    assert counts == {
+        "id": (2, 0, 0),
+        "views": (2, 0, 0),
+        "hashtags": (1, 1, 0),
+        "mentions": (2, 0, 0),
+        "followers": (1, 0, 1),
+        "ad": (1, 0, 1),
+        "width_px": (1, 1, 0),
+    }
+    assert all(sum(count) == found["n_taken"] for count in counts.values())
+
+
+def test_a_key_that_comes_late_is_not_lost_in_silence(files):
+    rows = [{"video_id": tiktok_id(n), "views": 5} for n in range(300)]
+    report = ImportReport()
+    files.read(
+        "a.json", [*rows, {"video_id": tiktok_id(300), "views": 5, "late": 1}], report=report
+    )
+    assert report.as_dict()["left_aside"] == ["late"]
+
+
+@pytest.mark.parametrize(
+    ("url", "platform", "said"),
+    [
+        ("https://www.tiktok.com/embed/v2/ID", "tiktok", None),
+        ("https://www.tiktok.com/player/v1/ID", "tiktok", None),
+        ("https://www.tiktokv.com/share/video/ID/", "tiktok", None),
+        ("https://www.youtube.com/shorts/dQw4w9WgXcQ", "youtube", None),
+        ("https://www.youtube.com/watch?t=1&v=dQw4w9WgXcQ", "shorts", None),
+        ("https://youtu.be/dQw4w9WgXcQ?si=x", "youtube", None),
+        ("https://vm.tiktok.com/ZMinvented/", "tiktok", "no id in 'https://vm.*short link"),
+        ("https://www.tiktok.com/t/ZMinvented/", "tiktok", "short link, which must be resolved"),
+        ("https://youtu.be/dQw4w9WgXcQ", "tiktok", "say --platform youtube"),
+        ("https://www.tiktok.com/@somebody", "tiktok", "no address of a video"),
+        ("", "tiktok", "the row has no id"),
+    ],
+)
+def test_an_address_gives_the_id_or_is_told_why_not(files, url, platform, said):
+    text = f"url,views\n{url.replace('ID', tiktok_id())},5\n"
+    videos, rows = files.read("a.csv", text, platform=platform)
+
+    if said is None:
+        [video] = videos
+        assert video.sighting.tiktok_id == (tiktok_id() if platform == "tiktok" else "dQw4w9WgXcQ")
+    else:
+        assert re.search(said, rows[0].detail)
+        assert "None" not in rows[0].detail

@@ -33,7 +33,7 @@ def test_a_parquet_file_is_read_with_its_own_types(files):
     when = datetime(2025, 11, 13, tzinfo=UTC)
     path = written(
         files,
-        id=pyarrow.array([FIRST_ID // 1024 * 1024, FIRST_ID]),
+        id=pyarrow.array([FIRST_ID + 1, FIRST_ID]),
         playCount=pyarrow.array([44_800, None]),
         hashtags=pyarrow.array([["Dance"], None]),
         collected_at=pyarrow.array([when, when]),
@@ -43,7 +43,7 @@ def test_a_parquet_file_is_read_with_its_own_types(files):
     [video], [row] = read(path)
 
     found = video.sighting
-    assert (found.tiktok_id, found.views_k) == (str(FIRST_ID // 1024 * 1024), 44.8)
+    assert (found.tiktok_id, found.views_k) == (tiktok_id(1), 44.8)
     assert (found.hashtags, found.duration_s) == (("dance",), 15.5)
     assert (found.observed_at, video.is_time_stated) == (when, True)
     assert (row.reason, row.line, row.tiktok_id) == ("no_count", 2, tiktok_id())
@@ -238,3 +238,28 @@ def test_any_bytes_are_rows_or_refused(tmp_path_factory, content):
     path.write_bytes(b"id,views\n" + content)
 
     assert all(len(row.cells) == 2 or row.refusal for row in separated_rows(path))
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        pyarrow.array([12_500], pyarrow.duration("ms")),
+        pyarrow.array([12_500_000_001], pyarrow.duration("ns")),
+        pyarrow.array([12_500], pyarrow.time32("ms")),
+        pyarrow.array([12_500_000_001], pyarrow.time64("ns")),
+    ],
+)
+def test_lengths_may_have_a_type_of_their_own(files, lengths):
+    [video], [] = read(written(files, id=[tiktok_id()], views=[1], duration=lengths))
+    assert video.sighting.duration_s == 12.5
+
+
+@pytest.mark.parametrize("encoding", ["windows-1252", "shift_jis", "utf-16-le", "mac_roman"])
+def test_an_encoding_that_is_said_is_believed(files, encoding):
+    path = files.write("a.csv", "id,views\n1,ABC\n", encoding)
+    assert cells(separated_rows(path, encoding)) == [["1", "ABC"]]
+
+
+def test_a_byte_that_is_none_in_the_encoding_said_costs_its_row(files):
+    path = files.write("a.csv", b"id,views\n1,\x81\n2,3\n")
+    assert reasons(separated_rows(path, "windows-1252")) == ["bad_encoding", "ok"]

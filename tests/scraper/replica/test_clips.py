@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scraper.errors import ClipFailed
+from scraper.importers.reading import read_path
 from scraper.importers.video import ImportOptions
-from scraper.importers.ytdlp import read_folder
 from scraper.replica.clips import (
     SAMPLE_RATE_HZ,
     clip_path,
@@ -73,7 +73,7 @@ def test_the_collection_is_read_as_an_export_with_every_count_and_file(tmp_path)
     content = build_content(ReplicaConfig(videos_per_tag=1, topics=tuple(TOPICS)[:2]))
     for _again in range(2):
         n = write_collection(content, tmp_path / "export", clips=tmp_path / "clips")
-    rows = read_folder(tmp_path / "export", ImportOptions())
+    rows = read_path(tmp_path / "export", ImportOptions())
     found = {row.sighting.tiktok_id: row for row in rows}
 
     assert n == len(found) == 2

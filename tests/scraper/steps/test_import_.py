@@ -1,5 +1,6 @@
 import json
 import os
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from scraper.settings import FetchConfig
 from scraper.steps import import_
 from scraper.steps.import_ import import_path
 from tests.catalog.factories import named
-from tests.fresh_catalog import ask, fresh_catalog
+from tests.fresh_catalog import ask, fresh_catalog, told
 from tests.scraper.importers.rows import actor_item, info, make_clip, tiktok_id
 
 DEFAULT = Path(__file__).resolve().parents[4] / "shared" / "data"
@@ -363,3 +364,84 @@ def test_the_form_of_a_file_is_not_the_form_of_the_document(catalog, folder):
 
     assert counted["file_format"] == "actor"
     assert "format" not in counted
+
+
+@pytest.mark.ffmpeg
+def test_files_of_any_container_and_name_are_brought_and_the_rest_is_counted(
+    catalog, folder, clip, tmp_path
+):
+    media = tmp_path / "media"
+    media.mkdir()
+    names = [f"@invented_video_{tiktok_id()}.mp4", f"a title [{tiktok_id(1)}].MKV"]
+    for name, container in zip(names, ("mp4", "matroska"), strict=True):
+        command = ["ffmpeg", "-v", "error", "-i", str(clip), "-c", "copy", "-f", container]
+        subprocess.run([*command, str(media / name)], check=True, stdin=subprocess.DEVNULL)
+    (media / f"{tiktok_id(2)}.webm").write_text("no video")
+    (media / f"{tiktok_id(3)}.mp4").write_text("of no row")
+    path = folder / "rows.csv"
+    path.write_text("id,views\n" + "".join(f"{tiktok_id(n)},5\n" for n in range(3)))
+
+    tried = bring(catalog, path, data=tmp_path / "data", media=media, dry_run=True)
+    result = bring(catalog, path, data=tmp_path / "data", media=media)
+
+    for found in (tried, result):
+        assert (found.n_rows, found.n_media, found.rejected) == (3, 2, {})
+        assert found.media_failed == {"bad_media": 1, "media_unused": 1}
+    assert ask(catalog, "SELECT uri FROM media_file ORDER BY uri") == [
+        (f"media/11/{tiktok_id()}.mp4",),
+        (f"media/12/{tiktok_id(1)}.mkv",),
+    ]
+
+
+def test_a_file_of_nothing_that_we_want_is_no_success(catalog, folder):
+    result = bring(catalog, write(folder, [actor_item(isAd=True), actor_item(1, isAd=True)]))
+
+    assert result.rejected == {"ad": 2}
+    assert (result.outcome.status, result.outcome.exit_code) == ("failed", 1)
+    assert result.outcome.codes["nothing_usable"] == 1
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A second catalog, which knows nothing."""
+    (tmp_path / "elsewhere").mkdir()
+    with fresh_catalog(tmp_path / "elsewhere") as opened:
+        yield opened
+
+
+def exported(catalog, path, **options):
+    with catalog.read() as session, path.open("w", encoding="utf-8") as out:
+        export_videos(session, out, "facts", **options)
+    return path
+
+
+def test_all_facts_of_a_catalog_come_over_into_another(catalog, elsewhere, folder, tmp_path):
+    bring(catalog, write(folder, [actor_item(n) for n in range(30)]))
+    bring(catalog, write(folder, [actor_item(n, playCount=10**6 + n) for n in range(20)], "b.json"))
+    path = exported(catalog, tmp_path / "facts.jsonl", keep_mentions=True)
+
+    planned = bring(elsewhere, path, dry_run=True)
+    first, second = bring(elsewhere, path), bring(elsewhere, path)
+
+    assert told(elsewhere) == told(catalog)
+    assert len(told(catalog)["view_observation"]) == 50
+    assert (planned.n_rows, planned.outcome) == (first.n_rows, None)
+    assert (first.n_new_videos, first.n_known_videos, first.n_observations) == (30, 0, 50)
+    assert (second.n_new_videos, second.n_known_videos, second.n_observations) == (0, 30, 0)
+    assert (first.outcome.status, second.outcome.status) == ("ok", "ok")
+
+
+def test_a_damaged_fact_costs_itself(catalog, elsewhere, folder, tmp_path):
+    bring(catalog, write(folder, [actor_item(n) for n in range(3)]))
+    path = exported(catalog, tmp_path / "facts.jsonl")
+    lines = path.read_text().splitlines()
+    damaged = next(n for n, line in enumerate(lines) if '"video"' in line)
+    lines[damaged] = lines[damaged].replace('"posted_at": "2', '"posted_at": "x2')
+    path.write_text("\n".join([*lines[:-1], lines[-1][:-20]]))
+
+    result = bring(elsewhere, path)
+
+    assert result.rejected == {"not_a_fact": 1, "not_json": 1}
+    assert (result.n_new_videos, result.outcome.status) == (1, "partial")
+    reasons = ask(elsewhere, "SELECT line, reason FROM rejected_row ORDER BY line")
+    assert reasons == [(damaged + 1, "not_a_fact"), (len(lines), "not_json")]

@@ -1,0 +1,314 @@
+"""Read a folder: descriptions and exports in it, and the media files that belong to them."""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from scraper.errors import BadId, BadOption, ImportRefused, RowRefused, printable, shown
+from scraper.importers.fields import OTHER_ID, TIKTOK, read_platform
+from scraper.importers.json_rows import MAX_ROW_BYTES, parse_row
+from scraper.importers.video import (
+    ImportedFile,
+    ImportedVideo,
+    ImportOptions,
+    RejectedLine,
+    make_video,
+    rejected,
+)
+from scraper.importers.ytdlp import read_info, with_handle
+from scraper.items import check_id
+
+Row = ImportedVideo | RejectedLine
+
+INFO = ".info.json"
+# Whatever ffmpeg may read; what a file really is, its content tells when it is brought.
+MEDIA_SUFFIXES = frozenset(
+    [
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".3gp",
+        ".webm",
+        ".mkv",
+        ".avi",
+        ".flv",
+        ".f4v",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".mpg",
+        ".mpeg",
+        ".ogv",
+        ".wmv",
+        ".asf",
+    ]
+)
+DATA_SUFFIXES = frozenset(
+    [
+        ".json",
+        ".jsonl",
+        ".ndjson",
+        ".har",
+        ".html",
+        ".htm",
+        ".mhtml",
+        ".mht",
+        ".csv",
+        ".tsv",
+        ".parquet",
+        ".xlsx",
+    ]
+)
+PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz", ".zst"})
+# yt-dlp's own default name: "a title [7571863205253778710].mp4"; its predecessor's ends in "-ID".
+IN_BRACKETS = re.compile(r"\[([A-Za-z0-9_-]{5,64})\]$")
+N_YOUTUBE_CHARS = 11
+BEHIND_DASH = re.compile(r"-([A-Za-z0-9_-]{11})$")
+LONG_NUMBER = re.compile(r"(?<![0-9])[0-9]{15,20}(?![0-9])")
+# A picture or sound track by itself, which yt-dlp has not joined yet.
+HALF = re.compile(r"\.(?:f[0-9]+(?:-[0-9a-z]+)?|temp)$")
+
+
+class MediaFolder:
+    """The media files in a folder and below, by the ids that their names hold."""
+
+    def __init__(self, folder: Path) -> None:
+        """Look at the names. No link that leads out of the folder is followed."""
+        if not folder.is_dir():
+            raise BadOption(f"there is no folder {str(folder)!r} of media files")
+        self.root = folder.resolve()
+        self._by_id: dict[str, list[tuple[int, Path]]] = {}
+        self._by_stem: dict[Path, list[Path]] = {}
+        self._all: list[Path] = []
+        self._used: set[Path] = set()
+        for path in _files(self.root, []):
+            if path.suffix.lower() not in MEDIA_SUFFIXES:
+                continue
+            self._all.append(path)
+            if inside(path, self.root) is None or HALF.search(path.stem):
+                continue
+            self._by_stem.setdefault(path.with_suffix(""), []).append(path)
+            for rank, found in enumerate(ids_in_name(path, self.root)):
+                self._by_id.setdefault(found, []).append((rank, path))
+
+    def of_id(self, video_id: str) -> Path | None:
+        """Return the file whose name tells plainest that it is this video's."""
+        found = self._by_id.get(video_id)
+        return self._take(min(found)[1]) if found else None
+
+    def beside(self, info: Path, suffix: object) -> Path | None:
+        """Return the file that a description lies beside, the one of this suffix before others."""
+        found = self._by_stem.get(info.with_name(info.name.removesuffix(INFO)), [])
+        best = sorted(found, key=lambda path: path.suffix.lower() != f".{suffix}")
+        return self._take(best[0]) if best else None
+
+    def left(self) -> Iterator[tuple[Path, RowRefused | None]]:
+        """Give each file that no video took, and why; None where no row has its id."""
+        for path in self._all:
+            if path in self._used:
+                continue
+            name = path.relative_to(self.root).as_posix()
+            if inside(path, self.root) is None:
+                yield path, RowRefused("outside", f"{shown(name)} leads out of the folder")
+            elif HALF.search(path.stem):
+                why = "is one track of a download that was not finished"
+                yield path, RowRefused("media_half", f"{name} {why}")
+            elif other := self._rival(path):
+                why = f"is left aside: {other.relative_to(self.root).as_posix()} is that video's"
+                yield path, RowRefused("media_double", f"{name} {why}")
+            else:
+                yield path, None
+
+    def _take(self, path: Path) -> Path:
+        self._used.add(path)
+        return path
+
+    def _rival(self, path: Path) -> Path | None:
+        beside = self._by_stem.get(path.with_suffix(""), [])
+        named = [self._by_id.get(found, []) for found in ids_in_name(path, self.root)]
+        others = [*beside, *(other for files in named for _, other in files)]
+        return next((other for other in others if other in self._used), None)
+
+
+def ids_in_name(path: Path, root: Path) -> list[str]:
+    """Return what in a media file's name may be its video's id, the plainest first."""
+    stem = path.stem
+    found = [match[1] for match in (IN_BRACKETS.search(stem),) if match]
+    if OTHER_ID.fullmatch(stem):
+        found.append(stem)
+    found += LONG_NUMBER.findall(stem)
+    found += [match[1] for match in (BEHIND_DASH.search(stem),) if match]
+    folder = path.parent
+    if folder != root and LONG_NUMBER.fullmatch(folder.name):
+        found.append(folder.name)
+    return list(dict.fromkeys(found))
+
+
+def is_media_folder(folder: Path) -> bool:
+    """Say whether there is a description or a media file in a folder or below."""
+    return any(
+        path.name.endswith(INFO) or path.suffix.lower() in MEDIA_SUFFIXES
+        for path in _files(folder, [])
+    )
+
+
+def data_files(folder: Path) -> Iterator[Path]:
+    """Give the exports in a folder and below, by their names; descriptions are none."""
+    for path in _files(folder, []):
+        suffixes = [suffix.lower() for suffix in path.suffixes]
+        if suffixes and suffixes[-1] in PACKED_SUFFIXES:
+            suffixes.pop()
+        if suffixes and suffixes[-1] in DATA_SUFFIXES and not path.name.endswith(INFO):
+            yield path
+
+
+def inside(path: Path, root: Path) -> Path | None:
+    """Return a plain file's true path, None if it is no file or lies elsewhere."""
+    try:
+        true_path = path.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return None
+    return true_path if true_path.is_relative_to(root) and true_path.is_file() else None
+
+
+def read_folder(
+    folder: Path, options: ImportOptions, read_file: Callable[[Path], Iterator[Row]]
+) -> Iterator[Row]:
+    """Read every description and export in a folder and below, and every media file by itself.
+
+    No link that leads out of the folder is followed, and no name that a file gives is used.
+    read_file: how an export is read.
+    """
+    root = folder.resolve()
+    media = MediaFolder(root)
+    unread: list[OSError] = []
+    line = 0
+    for path in _files(root, unread):
+        if path.name.endswith(INFO):
+            line += 1
+            yield _read_info(path, root, line, options, media)
+    for path in data_files(root):
+        yield from _read_export(path, root, read_file, media)
+    for path, why in media.left():
+        line += 1
+        if why is None:
+            yield _bare_media(path, root, line, options)
+        else:
+            yield media_left(path, root, line, why)
+    for error in unread:
+        name = Path(error.filename).relative_to(root).as_posix()
+        refusal = RowRefused("broken_file", f"{name}/ cannot be read: {error.strerror}")
+        yield rejected(line + 1, os.fsencode(name), refusal, name)
+
+
+def with_media(rows: Iterator[Row], media: MediaFolder) -> Iterator[Row]:
+    """Give each video its file from a folder, and behind them the files that are no row's."""
+    root, line = media.root, 0
+    for row in rows:
+        line = max(line, row.line)
+        if isinstance(row, ImportedVideo) and row.media is None:
+            found = media.of_id(row.sighting.tiktok_id)
+            yield row if found is None else replace(row, media=found)
+        else:
+            yield row
+    for number, (path, why) in enumerate(media.left(), line + 1):
+        name = path.relative_to(root).as_posix()
+        unused = RowRefused("media_unused", f"no row has a video of the id in {shown(name)}")
+        yield media_left(path, root, number, why or unused)
+
+
+def media_left(path: Path, root: Path, line: int, why: RowRefused) -> RejectedLine:
+    """Note a media file that is left aside."""
+    name = path.relative_to(root).as_posix()
+    row = rejected(line, hashlib.sha256(os.fsencode(name)).digest(), why, name)
+    return replace(row, is_media=True)
+
+
+def _files(root: Path, unread: list[OSError]) -> Iterator[Path]:
+    for here, folders, names in os.walk(root, onerror=unread.append):
+        folders.sort()
+        for name in sorted(names):
+            yield Path(here) / name
+
+
+def _read_info(
+    path: Path, root: Path, line: int, options: ImportOptions, media: MediaFolder
+) -> Row:
+    name = path.relative_to(root).as_posix()
+    true_path = inside(path, root)
+    raw = b""
+    try:
+        if true_path is None:
+            raise RowRefused("outside", f"{shown(name)} leads out of the folder, or is no file")
+        if true_path.stat().st_size > MAX_ROW_BYTES:
+            raise RowRefused("too_large", f"{shown(name)} has more than {MAX_ROW_BYTES:,} bytes")
+        raw = true_path.read_bytes()
+        row = options.report.watched(with_handle(parse_row(raw)))
+        found = media.beside(path, row.get("ext")) or media.of_id(str(row.get("id")))
+        return read_info(row, line, ImportedFile.of(true_path, options), found)
+    except RowRefused as refusal:
+        named = RowRefused(refusal.reason, f"{name}: {refusal.detail}", refusal.tiktok_id)
+        return rejected(line, raw or os.fsencode(name), named, name)
+    except OSError as error:
+        unread = RowRefused("broken_file", f"{name}: {error.strerror}")
+        return rejected(line, os.fsencode(name), unread, name)
+
+
+def _read_export(
+    path: Path, root: Path, read_file: Callable[[Path], Iterator[Row]], media: MediaFolder
+) -> Iterator[Row]:
+    name = path.relative_to(root).as_posix()
+    try:
+        if inside(path, root) is None:
+            raise RowRefused("outside", f"{shown(name)} leads out of the folder, or is no file")
+        for row in read_file(path):
+            if isinstance(row, RejectedLine):
+                yield row if row.file else replace(row, file=printable(name))
+            else:
+                yield replace(row, media=row.media or media.of_id(row.sighting.tiktok_id))
+    except RowRefused as refusal:
+        yield rejected(1, os.fsencode(name), refusal, name)
+    except ImportRefused as refusal:
+        why = RowRefused("unknown_file", f"{name} is left aside: {refusal}")
+        yield rejected(1, os.fsencode(name), why, name)
+    except OSError as error:
+        unread = RowRefused("broken_file", f"{name}: {error.strerror}")
+        yield rejected(1, os.fsencode(name), unread, name)
+
+
+def _bare_media(path: Path, root: Path, line: int, options: ImportOptions) -> Row:
+    name = path.relative_to(root).as_posix()
+    found = ids_in_name(path, root)
+    try:
+        platform = read_platform(None, options.platform)
+        if platform == TIKTOK:
+            found = [text for text in found if _is_tiktok_id(text)]
+            hint = "its name holds no id of tiktok's; of another site? say --platform"
+        else:
+            found = [text for text in found if _is_plain_id(text, platform, path)]
+            hint = f"its name holds no id of {platform}'s, such as 'a title [ID]'"
+        if not found:
+            raise RowRefused("no_info", f"{name} has no {INFO} beside it, and {hint}")
+        source = ImportedFile.of(path, options)
+        return make_video(
+            source, line, tiktok_id=found[0], platform=platform, count=("", None), media=path
+        )
+    except RowRefused as error:
+        return rejected(line, hashlib.sha256(os.fsencode(name)).digest(), error, name)
+
+
+def _is_plain_id(text: str, platform: str, path: Path) -> bool:
+    """Say whether a part of a name is an id, and no word of a title."""
+    bracketed = IN_BRACKETS.search(path.stem)
+    is_youtube = platform == "youtube" and len(text) == N_YOUTUBE_CHARS
+    return text == (bracketed and bracketed[1]) or text.isdecimal() or is_youtube
+
+
+def _is_tiktok_id(text: str) -> bool:
+    try:
+        return bool(check_id(text))
+    except BadId:
+        return False

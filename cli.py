@@ -123,8 +123,7 @@ def config_show(app: App, origin: bool, as_json: bool) -> None:
     from catalog.settings import leaves, masked_url
 
     loaded = app.loaded
-    shown = {**loaded.settings.model_dump(), "db": masked_url(loaded.settings.db)}
-    rows = [(leaf, str(value)) for leaf, value in leaves(shown)]
+    rows = [(leaf, masked_url(str(value))) for leaf, value in leaves(loaded.settings.model_dump())]
     if origin:
         payload: dict[str, Any] = {
             leaf: {"value": value, "origin": loaded.origins[leaf]} for leaf, value in rows

@@ -18,6 +18,9 @@ MIN_EVIDENCE = 30
 IN_SAMPLE: PartName = "train"
 OLDEST_UPLOAD = datetime(2014, 1, 1, tzinfo=UTC)  # before the site's first ancestor
 
+# Whose pages we know how to visit.
+SITE_PLATFORM = "tiktok"
+
 
 @dataclass(frozen=True, slots=True)
 class Reactions:

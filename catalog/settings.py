@@ -41,7 +41,11 @@ class Settings(BaseSettings):
     """Everything that can be set. `viewcast config show --origin` prints it with its source."""
 
     model_config = SettingsConfigDict(
-        env_prefix="VIEWCAST_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix="VIEWCAST_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,  # it may be a password
     )
 
     data: Path = Path("data")
@@ -143,12 +147,12 @@ def _reason(error: "ErrorDetails", settings: Settings) -> str:
         for part in error["loc"][:-1]:
             tree = tree[part]
         return f"there is no such setting; there are {', '.join(tree)}"
-    return f"{error['msg']}, got {error['input']!r}"
+    return f"{error['msg']}, got {masked_url(repr(error['input']))}"
 
 
 def masked_url(url: str) -> str:
-    """Return a database URL with stars in place of its password."""
-    return re.sub(r"(://[^:/@]*:)[^@]*@", r"\1***@", url)
+    """Return the address of a database or a proxy with stars in place of its password."""
+    return re.sub(r"(://[^:/@]*:)[^/\s]*@", r"\1***@", url)
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

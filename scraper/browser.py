@@ -25,7 +25,8 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from urllib3.exceptions import HTTPError as DriverUnreachable
 
 from scraper.capture import HOOK, LOOK, NUDGE, SCROLL, PageLook, read_look
-from scraper.chromium import USER_DATA, Driver, default_profile_root, find_program, start_driver
+from scraper.chromium import Driver, default_profile_root, find_program, start_driver
+from scraper.cookies import for_browser, own_cookies, read_cookies
 from scraper.errors import Blocked, BrowserFailed, PageChanged, PageTimeout, ScrapeError, SiteFailed
 from scraper.items import MAX_BODY_CHARS, Sighting
 from scraper.listing import Listing, ListingBuilder, StopReason, Window
@@ -42,9 +43,10 @@ from scraper.politeness import Site
 from scraper.settings import BrowserConfig
 
 log = logging.getLogger(__name__)
+# At DEBUG it repeats all that is said to the driver, a visitor's cookies too.
+logging.getLogger("selenium").setLevel(logging.INFO)
 
 SWITCHES = (
-    "--headless=new",
     "--disable-dev-shm-usage",
     "--disable-gpu",
     "--no-first-run",
@@ -56,7 +58,8 @@ SWITCHES = (
     "--disable-extensions",
     "--disable-default-apps",
     "--mute-audio",
-    "--lang=en-US",
+    # A kept profile's cookies are readable again: without it, under a key of the desktop's.
+    "--password-store=basic",
     "--disable-features=Translate,OptimizationHints,MediaRouter",
     # Pictures are not looked at, and half of the site's bytes.
     "--blink-settings=imagesEnabled=false",
@@ -132,8 +135,11 @@ class _Chromium:
         self.is_lost = False
 
     def start(self) -> None:
-        profiles = self._config.profile_root or default_profile_root()
-        driver = self._stack.enter_context(start_driver(profiles))
+        config = self._config
+        profiles = config.profile_root or default_profile_root()
+        driver = self._stack.enter_context(
+            start_driver(profiles, kept=config.profile, is_headful=config.headful)
+        )
         # A new name each time, so that no page can wait for ours.
         self._key = f"k{uuid4().hex}"
         with self._using("starting"):
@@ -259,8 +265,10 @@ def _stop_of(error: ScrapeError) -> StopReason:
 def connect(driver: Driver, config: BrowserConfig, site: Site, key: str) -> Iterator[WebDriver]:
     """Open a session; key is the name under which the hook answers in a page.
 
-    Only the connection is closed at the end: the browser is ended by who started the driver.
+    Only the connection is closed at the end: the browser is ended by who started the driver. One
+    with a kept profile is asked to leave before, since it writes cookies down when it does.
     """
+    cookies = own_cookies(read_cookies(config.cookies), site) if config.cookies else []
     # Without retries: a driver that hangs would be waited for four times over.
     once = {"init_args_for_pool_manager": {"retries": False}}
     connection = ChromeRemoteConnection(
@@ -273,7 +281,7 @@ def connect(driver: Driver, config: BrowserConfig, site: Site, key: str) -> Iter
         ),
     )
     try:
-        session = WebDriver(command_executor=connection, options=_options(site, driver.profile))
+        session = WebDriver(command_executor=connection, options=_options(site, config, driver))
         session.set_page_load_timeout(config.page_s)
         session.set_script_timeout(config.script_s)
         hook = HOOK.replace("KEY", f"'{key}'")
@@ -281,7 +289,14 @@ def connect(driver: Driver, config: BrowserConfig, site: Site, key: str) -> Iter
         _devtools(session, "Browser.setDownloadBehavior", behavior="deny")
         _devtools(session, "Network.enable")
         _devtools(session, "Network.setBlockedURLs", urls=list(BLOCKED_URLS))
+        if cookies:
+            _devtools(
+                session, "Network.setCookies", cookies=[for_browser(c, site) for c in cookies]
+            )
         yield session
+        if config.profile is not None:
+            with suppress(WebDriverException, DriverUnreachable, OSError):
+                session.quit()
     finally:
         connection.close()  # type: ignore[no-untyped-call]  # Selenium has no types here
 
@@ -318,17 +333,22 @@ def document_header(log_entries: Iterable[str], name: str) -> str:
     return value
 
 
-def _options(site: Site, profile: Path) -> Options:
+def _options(site: Site, config: BrowserConfig, driver: Driver) -> Options:
     options = Options()
-    options.binary_location = find_program("chromium")
+    options.binary_location = find_program(str((config.binary or Path("chromium")).expanduser()))
     options.page_load_strategy = "eager"
     # A dialog stops everything until somebody says no.
     options.unhandled_prompt_behavior = "dismiss"
-    for switch in SWITCHES:
+    for switch in (*SWITCHES, *driver.switches):
         options.add_argument(switch)
+    if not config.headful:
+        options.add_argument("--headless=new")
+    options.add_argument(f"--lang={config.language.partition(',')[0]}")
+    options.add_argument(f"--accept-lang={config.language}")
+    if config.user_agent:
+        options.add_argument(f"--user-agent={config.user_agent}")
     width_px, height_px = WINDOW_PX
     options.add_argument(f"--window-size={width_px},{height_px}")
-    options.add_argument(f"{USER_DATA}={profile / 'u'}")
     # The one place where the headers of a page itself can be read.
     options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
     options.add_experimental_option(
@@ -337,9 +357,19 @@ def _options(site: Site, profile: Path) -> Options:
     if os.geteuid() == 0:
         # Chromium's sandbox does not work for root; anybody else keeps it.
         options.add_argument("--no-sandbox")
+    here = [site.host]
+    if config.proxy:
+        # Chromium looks names up at the proxy whichever of the two it is called.
+        options.add_argument(f"--proxy-server={config.proxy.replace('socks5h:', 'socks5:')}")
+        # Chromium would ask for what is on this machine past the proxy, and through it for all
+        # else, such as its own updates: at the proxy, names would be looked up after all.
+        bypass = "*;<-loopback>" if site.is_loopback else "<-loopback>"
+        options.add_argument(f"--proxy-bypass-list={bypass}")
+        here.append(urlsplit(config.proxy).hostname or "")
     if site.is_loopback:
         # Not even a name is looked up: a test that reached the world would be a bug.
-        options.add_argument(f"--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE {site.host}")
+        excluded = " , ".join(f"EXCLUDE {host}" for host in here)
+        options.add_argument(f"--host-resolver-rules=MAP * ~NOTFOUND , {excluded}")
     return options
 
 

@@ -1,13 +1,15 @@
 """Start Chromium and its driver in a group of their own, and end every process of it again.
 
 A driver that hangs, a tab that loops and a parent that is killed all leave up to ten processes
-behind. So nothing is ever asked to quit: the whole group is killed, and what a killed parent left
+behind. So nothing is trusted to quit: the whole group is killed, and what a killed parent left
 is found again at the next start, by the files in its profile folder, never by a program's name.
+A user-data folder that a person keeps between runs lies elsewhere and is never removed.
 """
 
 import json
 import logging
 import os
+import platform
 import re
 import select
 import shutil
@@ -16,14 +18,15 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import psutil
 
-from catalog.files import atomic_file, started
+from catalog.errors import Busy
+from catalog.files import atomic_file, locked, started
 from scraper.errors import BrowserFailed, BrowserMissing
 
 log = logging.getLogger(__name__)
@@ -33,6 +36,14 @@ PID_FILE = "viewcast.json"
 # parent was killed before it could write down the driver's pid, or the driver with it.
 MARK = "VIEWCAST_PROFILE"
 USER_DATA = "--user-data-dir"
+# A switch that Chromium does not know: it stays among its arguments, whosever its user data are.
+MARK_SWITCH = "--viewcast-profile"
+# How Chromium marks a user-data folder as its own: links, the first to HOST-PID.
+SINGLETON = "SingletonLock"
+SINGLETONS = (SINGLETON, "SingletonCookie", "SingletonSocket")
+KEPT_LOCK = "viewcast.lock"
+# Where a window is shown, and who may show one there.
+DISPLAY = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR")
 STARTED = re.compile(r"started successfully on port ([0-9]{1,5})")
 START_S = 20.0
 KILL_S = 5.0
@@ -41,11 +52,20 @@ DRIVER_LOG = "driver.log"
 
 @dataclass(frozen=True)
 class Driver:
-    """A running chromedriver; pid is also the id of the group that the browser will be in."""
+    """A running chromedriver; pid is also the id of the group that the browser will be in.
+
+    profile: its own folder, gone with it. user_data: the browser's, in there unless it is kept.
+    """
 
     pid: int
     url: str
     profile: Path
+    user_data: Path
+
+    @property
+    def switches(self) -> tuple[str, str]:
+        """By which a browser has its folder, and is found by it."""
+        return f"{USER_DATA}={self.user_data}", f"{MARK_SWITCH}={self.profile}/"
 
 
 def default_profile_root() -> Path:
@@ -62,17 +82,26 @@ def find_program(name: str) -> str:
 
 
 @contextmanager
-def start_driver(profile_root: Path) -> Iterator[Driver]:
+def start_driver(
+    profile_root: Path, *, kept: Path | None = None, is_headful: bool = False
+) -> Iterator[Driver]:
     """Run chromedriver with a fresh profile; at the end, however it comes, all of it is gone.
 
-    Sweeps first what an earlier, killed parent left. Raises BrowserMissing and BrowserFailed.
+    Sweeps first what an earlier, killed parent left. kept: a user-data folder that stays, for this
+    process alone. Raises BrowserMissing, BrowserFailed, and Busy where somebody else has `kept`.
     """
     program = find_program("chromedriver")
+    if is_headful and not any(os.environ.get(name) for name in DISPLAY[:2]):
+        raise BrowserFailed(f"browser.headful needs a display: neither of {DISPLAY[:2]} is set")
     _make_root(profile_root)
     sweep_orphans(profile_root)
-    profile = Path(tempfile.mkdtemp(prefix="p", dir=profile_root))
     pid: int | None = None
-    try:
+    with ExitStack() as held:
+        # First, so that it is held until every process is gone.
+        kept = held.enter_context(_hold_user_data(kept, profile_root)) if kept else None
+        profile = Path(tempfile.mkdtemp(prefix="p", dir=profile_root))
+        held.callback(_remove, profile)
+        held.callback(lambda: _kill(pid, profile))
         _write_pid_file(profile, None)
         with (profile / DRIVER_LOG).open("wb") as errors:
             process = subprocess.Popen(
@@ -80,24 +109,64 @@ def start_driver(profile_root: Path) -> Iterator[Driver]:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=_environment(profile),
+                env=_environment(profile, is_headful=is_headful),
                 start_new_session=True,
             )
         pid = process.pid
-        with process, _guard(pid):
+        with process, guard_group(pid):
             try:
                 _write_pid_file(profile, pid)
-                yield Driver(pid, f"http://127.0.0.1:{_read_port(process, profile)}", profile)
+                url = f"http://127.0.0.1:{_read_port(process, profile)}"
+                yield Driver(pid, url, profile, kept or profile / "u")
             finally:
                 # Before `with` waits for the driver, which may hang.
                 _kill_group(pid)
-    finally:
-        _kill(pid, profile)
-        _remove(profile)
 
 
 @contextmanager
-def _guard(group: int) -> Iterator[None]:
+def _hold_user_data(folder: Path, profile_root: Path) -> Iterator[Path]:
+    """Hold a folder that a person keeps for this process alone, whoever left it how."""
+    folder = folder.expanduser().resolve()
+    if folder.is_relative_to(profile_root.resolve()):
+        raise BrowserFailed(
+            f"browser.profile {folder} lies in {profile_root}, where left-over folders are removed"
+        )
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with locked(folder / KEPT_LOCK, f"the profile {folder} is used"):
+        _clear_singletons(folder)
+        yield folder
+
+
+def _clear_singletons(folder: Path) -> None:
+    """Remove the marks of a browser that is gone. Raises Busy while it may be there."""
+    mark = folder / SINGLETON
+    if not mark.is_symlink():
+        return
+    host, _, number = str(mark.readlink()).rpartition("-")
+    pid = int(number) if number.isdecimal() else None
+    if host != platform.node() or pid is None:
+        raise Busy(
+            f"the profile {folder} is used by a browser on {host or 'an unknown machine'}: close "
+            f"it there, or remove {mark} if there is none"
+        )
+    if _is_as_old(pid, mark):
+        raise Busy(f"the profile {folder} is used by process {pid}: close that browser first")
+    for name in SINGLETONS:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _is_as_old(pid: int, mark: Path) -> bool:
+    """Tell whether a process may have made that mark: one begun later has only its number."""
+    try:
+        # Its start is known to the tick, and the clock may have been set a little.
+        is_older = psutil.Process(pid).create_time() <= mark.lstat().st_mtime + 60.0
+        return is_older and started(pid) is not None
+    except (psutil.NoSuchProcess, FileNotFoundError):
+        return False
+
+
+@contextmanager
+def guard_group(group: int) -> Iterator[None]:
     """Have a group killed the moment that this process is gone, however it went.
 
     The guard waits for a word on a pipe that nobody else holds: the kernel closes it even after
@@ -128,10 +197,12 @@ def sweep_orphans(profile_root: Path) -> int:
             parent, parent_ticks = int(facts["parent"]), facts["parent_ticks"]
             driver, driver_ticks = facts["driver"], facts["driver_ticks"]
         except FileNotFoundError:
-            # Being made or being removed just now; what is old belongs to nobody.
-            if _age_s(profile) < 60:
-                continue
-            parent, parent_ticks, driver, driver_ticks = 0, None, None, None
+            # Being made or being removed just now. Without our file it is ours only if it is empty:
+            # whoever has the root among their own folders loses none of them.
+            if _age_s(profile) >= 60:
+                with suppress(OSError):
+                    profile.rmdir()
+            continue
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("%s cannot be read (%s): left alone", profile / PID_FILE, error)
             continue
@@ -158,7 +229,7 @@ def marked_members(profile: Path) -> list[int]:
     for process in _living():
         with suppress(psutil.Error):  # ended meanwhile, or another user's
             # The driver has our variable. The browser writes over its own, but keeps its arguments.
-            is_browser = f"{USER_DATA}={profile}/" in " ".join(process.cmdline())
+            is_browser = f"{MARK_SWITCH}={profile}/" in " ".join(process.cmdline())
             if is_browser or process.environ().get(MARK) == str(profile):
                 found.append(process.pid)
     return found
@@ -217,9 +288,14 @@ def _write_pid_file(profile: Path, driver: int | None) -> None:
         new.write_text(json.dumps(facts))
 
 
-def _environment(profile: Path) -> dict[str, str]:
+def _environment(profile: Path, *, is_headful: bool) -> dict[str, str]:
     # Nothing of ours but the PATH: no proxy, no key, no folder of the user's own.
     folder = str(profile)
+    shown: dict[str, str] = {}
+    if is_headful:
+        # The home is another one, so that the default place of this file has to be said.
+        shown["XAUTHORITY"] = str(Path.home() / ".Xauthority")
+        shown |= {name: os.environ[name] for name in DISPLAY if name in os.environ}
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "LANG": "C.UTF-8",
@@ -228,6 +304,7 @@ def _environment(profile: Path) -> dict[str, str]:
         "XDG_RUNTIME_DIR": folder,
         "DBUS_SESSION_BUS_ADDRESS": "disabled:",
         MARK: folder,
+        **shown,
     }
 
 
@@ -250,6 +327,12 @@ def _read_port(process: subprocess.Popen[bytes], profile: Path) -> int:
 def _remove(profile: Path) -> None:
     # A process that is being killed may still make a file while we remove its folder.
     for _ in range(3):
+        # By its file it is known as ours, so that goes last.
+        for path in profile.glob("*"):
+            shutil.rmtree(path, ignore_errors=True)
+            if path.name != PID_FILE:
+                with suppress(OSError):
+                    path.unlink()
         shutil.rmtree(profile, ignore_errors=True)
         if not profile.exists():
             return

@@ -18,7 +18,7 @@ from scraper.politeness import Site
 from scraper.settings import FetchConfig
 from scraper.transfer import Transfer, hold_part
 
-__all__ = ["MediaFacts", "fetch_media", "media_path"]
+__all__ = ["MediaFacts", "fetch_media", "media_facts", "media_path"]
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def fetch_media(
     if target.is_file():
         # From a run that ended between the rename and its note in the catalog.
         with suppress(BadMedia):
-            return _facts(target, check_media(target, duration_s=page.sighting.duration_s))
+            return media_facts(target, check_media(target, duration_s=page.sighting.duration_s))
     if not page.play_urls:
         raise NoMedia(f"video {page.tiktok_id} has no address to play from")
     urls = [play for play in page.play_urls if site.is_allowed_media_url(play.url)]
@@ -73,7 +73,10 @@ def fetch_media(
     with hold_part(target) as part:
         deadline_s = time.monotonic() + limits.max_s
         with open_client(
-            limits.max_s, headers=headers, is_allowed_peer=site.is_allowed_peer
+            limits.max_s,
+            headers=headers,
+            is_allowed_peer=site.is_allowed_peer,
+            proxy=limits.proxy or site.proxy,
         ) as client:
             cookie = _cookie_header(cookies)
             play = Transfer(client, site, part, limits, deadline_s, cookie).any_of(urls)
@@ -87,7 +90,7 @@ def fetch_media(
         put_in_place(part.path, target)
         part.discard()
     log.debug("video %s: %d bytes", page.tiktok_id, target.stat().st_size)
-    return _facts(target, probe)
+    return media_facts(target, probe)
 
 
 def media_path(folder: Path, tiktok_id: str) -> Path:
@@ -107,7 +110,8 @@ def _check_size(path: Path, play: PlayUrl) -> None:
         raise BadMedia(f"{path.name} has {n_bytes:,} bytes instead of {play.n_bytes:,}")
 
 
-def _facts(path: Path, probe: Probe) -> MediaFacts:
+def media_facts(path: Path, probe: Probe) -> MediaFacts:
+    """Describe a file that has been checked."""
     return MediaFacts(
         path=path,
         sha256=sha256_of(path),

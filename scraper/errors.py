@@ -23,6 +23,7 @@ ScrapeError
 │   └── UrlExpired     the signed address is over; the video's page gives another
 ├── NoSpace            the disk is nearly full
 ├── BadSalt            the file with the key of the author hash holds none (exit 3)
+├── BadCookies         a file of cookies that cannot be read, or holds none of the site's (exit 3)
 ├── ToolMissing        ffmpeg is not installed (exit 3)
 ├── BadMedia           a file came, but not the video that was announced
 │   └── MediaTooLarge  more bytes than the limit
@@ -33,7 +34,7 @@ ScrapeError
 │   ├── UnknownFormat  nothing in the file says what it is, or it is something else (exit 2)
 │   ├── BadColumns     a table without the columns we need, or with two for one thing (exit 2)
 │   ├── BadOption      an option that cannot be, or that contradicts the file (exit 2)
-│   ├── ExtraMissing   a format that needs a package which is not installed (exit 3)
+│   ├── ExtraMissing   a format or a back-end whose package is not installed (exit 3)
 │   └── RowRefused     one row that is no usable video; the others are not touched
 └── ReplicaError       the replica of the site could not do something
     ├── UnknownFault   a fault that there is not; the message names those that there are
@@ -173,6 +174,10 @@ class NoSpace(ScrapeError, code="no_space"):
 
 class BadSalt(ScrapeError, code="bad_salt", exit_code=3, permanent=True):
     """Name the file and how it can be had back."""
+
+
+class BadCookies(ScrapeError, code="bad_cookies", exit_code=3, permanent=True):
+    """Name the file and the line; never a cookie's value."""
 
 
 class ToolMissing(ScrapeError, code="tool_missing", exit_code=3):

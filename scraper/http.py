@@ -23,8 +23,9 @@ MIN_PAUSE_S = 60.0
 MAX_RETRY_AFTER_S = 7 * 24 * 3600.0
 CONNECT_S = 10.0
 READ_S = 20.0
-# What a connection gives to its watcher when it is there, and when it has become a secret one.
-CONNECTED = ("connection.connect_tcp.complete", "connection.start_tls.complete")
+# What a connection gives to its watcher when it is there, and when it has become a secret one;
+# before that stands whether it is one of ours or one through a proxy.
+CONNECTED = (".connect_tcp.complete", ".start_tls.complete")
 
 
 class PeerRefused(Exception):
@@ -66,19 +67,22 @@ def open_client(
     *,
     headers: Mapping[str, str],
     is_allowed_peer: Callable[[str], bool] = lambda _: True,
+    proxy: str = "",
 ) -> Iterator[httpx.Client]:
     """Open a client whose connections are cut after `limit_s`, and lead only where they may.
 
     A timeout of the library's counts from byte to byte: at a byte a second, a reply's header alone
     would take a day. A connection that is cut raises httpx.TransportError where it is read; one to
-    an address that is not allowed raises PeerRefused before anything is sent.
+    an address that is not allowed raises PeerRefused before anything is sent. Through a proxy
+    every connection leads there, and where it goes on to is the proxy's business.
     """
-    cutter = _Cutter(is_allowed_peer)
+    cutter = _Cutter((lambda _: True) if proxy else is_allowed_peer)
     timer = threading.Timer(limit_s, cutter.cut)
     timer.daemon = True
     with httpx.Client(
         # No proxy and no password from the environment: only what is configured here.
         trust_env=False,
+        proxy=proxy or None,
         headers=dict(headers),
         timeout=httpx.Timeout(min(READ_S, limit_s), connect=min(CONNECT_S, limit_s)),
         event_hooks={"request": [cutter.watch]},
@@ -112,7 +116,7 @@ class _Cutter:
         log.debug("time is over: %d connections cut", len(self._sockets))
 
     def _note(self, event: str, facts: Mapping[str, Any]) -> None:
-        if event not in CONNECTED:
+        if not event.endswith(CONNECTED):
             return
         stream = facts["return_value"]
         address = str(stream.get_extra_info("server_addr")[0])

@@ -54,11 +54,13 @@ class Site:
         *,
         allow_live: bool = False,
         limits: SiteLimits | None = None,
+        proxy: str = "",
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         parts = _split(base_url)
         self.host = (parts.hostname or "").lower()
         self.is_loopback = _is_loopback(self.host)
+        self._allow_live = allow_live
         if not self.is_loopback and not allow_live:
             raise LiveSiteRefused(
                 f"{base_url!r} is not on this machine: set site.allow_live (and have the site's "
@@ -74,6 +76,8 @@ class Site:
         # What the catalog calls it.
         self.name = parts.netloc.lower()
         self.limits = limits or SiteLimits()
+        self.check_proxy(proxy)
+        self.proxy = proxy
         self.n_visits = 0
         self._sleep = sleep
         self._robots: Protego | None = None
@@ -131,6 +135,28 @@ class Site:
         suffixes = MEDIA_SUFFIXES if own == ".tiktok.com" else (own,)
         return host != self.host and host.endswith(suffixes)
 
+    def beside(self, url: str) -> "Site":
+        """Return the site that an address is of, under this one's rules. Raises LiveSiteRefused."""
+        parts = _split(url)
+        other = Site(
+            f"{parts.scheme}://{parts.netloc}",
+            allow_live=self._allow_live,
+            limits=self.limits,
+            proxy=self.proxy,
+            sleep=self._sleep,
+        )
+        if other.is_loopback and not self.is_loopback:
+            raise LiveSiteRefused(f"{url[:200]!r} is on this machine, and {self.base_url} is not")
+        return other
+
+    def check_proxy(self, proxy: str) -> None:
+        """Raise LiveSiteRefused where a proxy elsewhere would be asked for a site that is here."""
+        host = (urlsplit(proxy).hostname or "").lower()
+        if host and self.is_loopback and not _is_loopback(host):
+            raise LiveSiteRefused(
+                f"{self.base_url} is on this machine and the proxy {host} is not: unset the proxy"
+            )
+
     def may_see_cookies(self, url: str) -> bool:
         """Tell whether the site's cookies are for an address, as a browser would."""
         host = (urlsplit(url).hostname or "").lower()
@@ -151,7 +177,7 @@ class Site:
         Raises RobotsUnread, for all of them, when there is one that cannot be read.
         """
         if self._robots is None:
-            self._robots = read_robots(self.base_url)
+            self._robots = read_robots(self.base_url, self.proxy)
         if not self._robots.can_fetch(url, ROBOTS_AGENT):
             # Messages are kept, and an account's address names it.
             nameless = re.sub(r"/@[^/?]+", "/@…", url)
@@ -178,13 +204,13 @@ class Site:
         self._sleep(seconds)
 
 
-def read_robots(base_url: str) -> Protego:
+def read_robots(base_url: str, proxy: str = "") -> Protego:
     """Fetch a robots.txt; all is allowed where there is none. Raises RobotsUnread."""
     url = f"{base_url}/robots.txt"
     text = bytearray()
     try:
         with (
-            open_client(ROBOTS_S, headers={"User-Agent": ROBOTS_AGENT}) as client,
+            open_client(ROBOTS_S, headers={"User-Agent": ROBOTS_AGENT}, proxy=proxy) as client,
             client.stream("GET", url) as reply,
         ):
             status = reply.status_code

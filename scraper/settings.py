@@ -6,12 +6,50 @@ Nothing heavy is imported here, so that `--help` and `config show` stay quick.
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 STRICT: Final = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
+PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
+
+
+def check_proxy(url: str) -> str:
+    """Return a proxy's address unchanged; empty is none. Raises ValueError, without the address."""
+    # Whoever reads the message may read no password.
+    wanted = f"expected {', '.join(PROXY_SCHEMES)}://[USER:PASSWORD@]HOST:PORT"
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.scheme in PROXY_SCHEMES and parts.hostname and parts.port
+    except ValueError as error:
+        raise ValueError(f"a proxy's address that cannot be read: {wanted}") from error
+    if url and (not is_whole or parts.path.strip("/") or parts.query or parts.fragment):
+        raise ValueError(f"a proxy's address that is none: {wanted}")
+    return url
+
+
+def _check_browser_proxy(url: str) -> str:
+    if urlsplit(check_proxy(url)).username is not None:
+        raise ValueError(
+            "browser.proxy with a user or a password: Chromium takes none on its command line; "
+            "run a forwarding proxy of your own on this machine that adds them"
+        )
+    return url
+
+
+def _check_language(tags: str) -> str:
+    if tags.split(",")[0].split("-")[0] != "en":
+        raise ValueError(
+            f"browser.language is {tags!r}: the first has to be English, such as en-DE, since "
+            "counts are read as the site prints them in English"
+        )
+    return tags
+
+
+Proxy = Annotated[str, AfterValidator(check_proxy)]
+BrowserProxy = Annotated[str, AfterValidator(_check_browser_proxy)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -77,7 +115,7 @@ class RefreshConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class BrowserConfig:
-    """How Chromium is run and how long it may take.
+    """How Chromium is run, as whom, and how long it may take.
 
     Memory grows with the pages visited, so the browser is replaced after `pages_per_session`.
     """
@@ -91,12 +129,44 @@ class BrowserConfig:
     profile_root: Path | None = Field(
         default=None, description="folder of its profiles; empty: a temporary one of this user's"
     )
+    profile: Path | None = Field(
+        default=None, description="a user-data folder kept between runs; empty: a new one each time"
+    )
+    cookies: Path | None = Field(
+        default=None, description="cookies.txt of a visitor; only the site's own are used"
+    )
+    headful: bool = Field(default=False, description="show the window; needs a display")
+    user_agent: str = Field(
+        default="", pattern=r"^[ -~]*$", description="what it calls itself; empty: its own name"
+    )
+    language: Annotated[str, AfterValidator(_check_language)] = Field(
+        default="en-US",
+        pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*(,[a-z]{2,3}(-[A-Za-z0-9]{2,8})*)*$",
+        description="of the visitor, English first, such as en-DE,de",
+    )
+    binary: Path | None = Field(
+        default=None, description="the browser's program; empty: chromium on the PATH"
+    )
+    proxy: BrowserProxy = Field(default="", description="for pages, robots.txt and files")
 
 
 @dataclass(frozen=True, config=STRICT)
 class FetchConfig:
-    """What one file may cost: its bytes, the seconds until it is here, the disk left free."""
+    """How files are had, and what one may cost: its bytes, its seconds, the disk left free.
 
+    backend: `direct` opens the site's own page in the browser; `yt-dlp` asks that program, which
+    knows other platforms too. format: what yt-dlp is to choose, in its own words.
+    """
+
+    backend: Literal["direct", "yt-dlp"] = "direct"
+    # The last alone takes a picture without sound: where there is none.
+    format: str = Field(
+        default="bv*[ext=mp4]+ba[ext=m4a]/b[ext=mp4]/bv*[ext=mp4]+ba/b/bv*",
+        min_length=1,
+        description="for yt-dlp, in its words; the best of at most 1080 lines",
+    )
+    # Not shown by repr, as it may hold a password.
+    proxy: Proxy = Field(default="", repr=False, description="for files; empty: browser.proxy")
     max_mb: float = Field(default=200.0, gt=0)
     max_s: float = Field(default=120.0, gt=0)
     min_free_gb: float = Field(default=1.0, ge=0)

@@ -22,11 +22,15 @@ from scraper.settings import FetchConfig
 
 
 class PartialFile:
-    """An unfinished file, and beside it the ETag of the version that it is a part of."""
+    """An unfinished file, and beside it the ETag of the version that it is a part of.
+
+    `folder` is where another program may work on it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._etag_path = path.with_suffix(".etag")
+        self.folder = path.with_suffix(".parts")
 
     @property
     def n_bytes(self) -> int:
@@ -54,6 +58,8 @@ class PartialFile:
         """Begin anew."""
         self.path.unlink(missing_ok=True)
         self._etag_path.unlink(missing_ok=True)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
 
 
 @contextmanager

@@ -108,6 +108,27 @@ def test_config_show_says_where_each_setting_comes_from(
     assert settings["scrape.limit"]["origin"] == "default"
 
 
+def test_a_proxys_password_is_shown_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIEWCAST_FETCH__PROXY", "http://me:hunter2@proxy.example:8080")
+    for options in ([], ["--origin"], ["--json"]):
+        result = viewcast("--data", str(tmp_path), "config", "show", *options)
+        assert "hunter2" not in result.output
+        assert "http://me:***@proxy.example:8080" in result.output.replace("\n", "")
+
+    monkeypatch.setenv("VIEWCAST_BROWSER__PROXY", "http://me:hunter2@proxy.example:8080")
+    result = viewcast("--data", str(tmp_path), "--debug", "config", "show")
+    assert result.exit_code != 0
+    assert "hunter2" not in result.output + str(result.exception)
+
+    monkeypatch.setenv("VIEWCAST_BROWSER__PROXY", "ftp://me:hunter2@proxy.example")
+    result = viewcast("--data", str(tmp_path), "config", "show")
+    assert result.exit_code == 3
+    assert "expected http, https, socks5" in result.stderr
+    assert "hunter2" not in result.output
+
+
 def test_python_cli_py_and_the_console_script_are_the_same(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("viewcast")
     outputs = {

@@ -10,7 +10,7 @@ from typing import Any, Literal, TextIO
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from catalog.read.pending import SITE_PLATFORM
+from catalog.facts import SITE_PLATFORM
 from catalog.read.posts import Page, by_video_id, hashtags_of
 from catalog.record.facts_file import write_facts
 from catalog.record.sightings import NO_NAME

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from catalog.errors import NotFound
 from catalog.facts import (
+    SITE_PLATFORM,
     AccountTodo,
     Candidate,
     ClipRef,
@@ -42,9 +43,6 @@ from catalog.schema.tables import (
     ViewObservation,
 )
 from catalog.schema.types import among, chunks
-
-# Whose pages we know how to visit.
-SITE_PLATFORM = "tiktok"
 
 
 def videos_to_refresh(
@@ -113,14 +111,12 @@ def _is_stale(observed_before: datetime) -> ColumnElement[bool]:
 OPEN = ("pending", "failed", "leased")
 
 
-def count_media_to_fetch(session: Session) -> int:
-    """Return how many videos have no media file yet and are not given up."""
+def count_media_to_fetch(session: Session, *, every_platform: bool = False) -> int:
+    """Return how many videos have no media file yet and are not given up; the site's, or all."""
     has_settled = exists().where(MediaFile.video_id == Video.id, MediaFile.status.not_in(OPEN))
-    wanted = (
-        select(func.count())
-        .select_from(Video)
-        .where(Video.gone_at.is_(None), Video.platform == SITE_PLATFORM, ~has_settled)
-    )
+    wanted = select(func.count()).select_from(Video).where(Video.gone_at.is_(None), ~has_settled)
+    if not every_platform:
+        wanted = wanted.where(Video.platform == SITE_PLATFORM)
     return session.execute(wanted).scalar_one()
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import TextClause, bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
 from catalog.errors import BadValue, NotFound
+from catalog.facts import SITE_PLATFORM
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Feature, FeatureSet, MediaFile, Run, Video
 from catalog.schema.types import UtcDateTime, n_changed, plain_json, utc_now
@@ -110,7 +111,7 @@ def take(
     limit: int,
     lease_s: float,
     now: datetime | None,
-    more: dict[str, int],
+    more: Mapping[str, int | str],
 ) -> dict[int, int]:
     """Lease the units that the SELECT `inner` finds; return the attempt of each by its key.
 
@@ -218,20 +219,25 @@ CLOSE_OPEN = """
         AND i.status IN ('skipped', 'dead'))"""
 
 
-def enrol_media(session: Session) -> int:
+# Of another platform's videos only some back-ends bring the file.
+OF_SITE = " AND {0}.platform = :platform"
+
+
+def enrol_media(session: Session, *, every_platform: bool = False) -> int:
     """Open a file to fetch for each of the site's videos that has none and is not gone.
 
-    Returns how many. A video of another platform has the file that its import brought, or none.
+    Returns how many. every_platform: other platforms' videos too, which otherwise have the file
+    that their import brought, or none.
     """
     sql = (
         "INSERT INTO media_file (video_id, kind, status, attempts)"
         " SELECT v.id, 'video', 'pending', 0 FROM video v WHERE v.gone_at IS NULL"
-        " AND v.platform = 'tiktok'"
+        f"{'' if every_platform else OF_SITE.format('v')}"
         " AND NOT EXISTS (SELECT 1 FROM media_file m"
         " WHERE m.video_id = v.id AND m.kind = 'video')"
         " ON CONFLICT DO NOTHING"
     )
-    return n_changed(session, text(sql), {})
+    return n_changed(session, text(sql), {} if every_platform else {"platform": SITE_PLATFORM})
 
 
 def enrol_features(
@@ -330,6 +336,7 @@ class MediaClaim:
     url: str
     attempt: int
     duration_s: float | None
+    platform: str
 
 
 @dataclass(frozen=True)
@@ -351,20 +358,33 @@ def claim_media(
     limit: int,
     lease_s: float = LEASE_S,
     now: datetime | None = None,
+    every_platform: bool = False,
 ) -> list[MediaClaim]:
     """Take up to `limit` files to fetch, in one short transaction; [] when none is to be had."""
+    more: dict[str, int | str] = {} if every_platform else {"platform": SITE_PLATFORM}
+    of_site = f" AND EXISTS (SELECT 1 FROM video v WHERE v.id = u.video_id{OF_SITE.format('v')})"
     with catalog.write() as session:
-        inner = f"SELECT u.id FROM media_file u WHERE {CLAIMABLE} ORDER BY u.status, u.id LIMIT :n"
-        taken = take(session, "media_file", "id", "1 = 1", inner, owner, limit, lease_s, now, {})
+        inner = (
+            f"SELECT u.id FROM media_file u WHERE {CLAIMABLE}{'' if every_platform else of_site}"
+            " ORDER BY u.status, u.id LIMIT :n"
+        )
+        taken = take(session, "media_file", "id", "1 = 1", inner, owner, limit, lease_s, now, more)
         rows = session.execute(
-            select(MediaFile.id, Video.id, Video.tiktok_id, Video.url, Video.duration_s)
+            select(
+                MediaFile.id,
+                Video.id,
+                Video.tiktok_id,
+                Video.url,
+                Video.duration_s,
+                Video.platform,
+            )
             .join(Video, Video.id == MediaFile.video_id)
             .where(MediaFile.id.in_(taken))
             .order_by(MediaFile.id)
         )
         return [
-            MediaClaim(media_id, video_id, tiktok_id, url, taken[media_id], duration_s)
-            for media_id, video_id, tiktok_id, url, duration_s in rows
+            MediaClaim(media_id, video_id, tiktok_id, url, taken[media_id], duration_s, platform)
+            for media_id, video_id, tiktok_id, url, duration_s, platform in rows
         ]
 
 

@@ -107,11 +107,13 @@ def refresh(
 @dry_run_option
 @pass_app
 def fetch(app: App, limit: int | None, as_json: bool, dry_run: bool) -> None:
-    """Download the mp4 of every video that has none yet; verified, resumable, atomic."""
+    """Download the file of every video that has none yet; verified, resumable, atomic."""
+    from scraper.settings import FetchConfig
     from scraper.steps.fetch import count_to_fetch
 
     if dry_run:
-        emit({"dry_run": True, "n_to_fetch": count_to_fetch(app.catalog)}, as_json=as_json)
+        n_to_fetch = count_to_fetch(app.catalog, app.settings.of(FetchConfig))
+        emit({"dry_run": True, "n_to_fetch": n_to_fetch}, as_json=as_json)
         return
     emit_outcome(run_fetch(app, max_videos=limit, quiet=as_json), as_json=as_json)
 
@@ -176,6 +178,7 @@ def run_fetch(
             progress=bar,
             max_videos=max_videos,
             parent_id=parent_id,
+            announce=_announce,
         )
 
 
@@ -222,13 +225,22 @@ def open_site(app: App) -> "Site":
     Raises LiveSiteRefused.
     """
     from scraper.politeness import Site
-    from scraper.settings import SiteConfig
+    from scraper.settings import BrowserConfig, SiteConfig
 
     settings = app.settings.of(SiteConfig)
-    site = Site(settings.base_url, allow_live=settings.allow_live, limits=settings)
+    site = Site(
+        settings.base_url,
+        allow_live=settings.allow_live,
+        limits=settings,
+        proxy=app.settings.of(BrowserConfig).proxy,
+    )
     if site.notice is not None:
-        click.echo(f"viewcast: {site.notice}", err=True)
+        _announce(site.notice)
     return site
+
+
+def _announce(notice: str) -> None:
+    click.echo(f"viewcast: {notice}", err=True)
 
 
 @click.command()

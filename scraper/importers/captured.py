@@ -17,12 +17,12 @@ from scraper.errors import Blocked, ImportRefused, PageChanged, RowRefused
 from scraper.importers.envelopes import unfold, videos_of_state
 from scraper.importers.opening import open_plain
 from scraper.items import MAX_BODY_CHARS, Json, child, refuse_constant
-from scraper.page import CardFacts, read_hydration, read_tag_cards
+from scraper.page import CardFacts, read_cards, read_hydration
 
 # A page is held in memory as a whole: the largest that were seen have some ten megabytes.
 MAX_PAGE_BYTES = 64 * 1024 * 1024
 STATES = frozenset({"SIGI_STATE", "__NEXT_DATA__"})
-OLD_STATE = re.compile(r"\s*window\[['\"]SIGI_STATE['\"]\]\s*=\s*(?=\{)")
+OLD_STATE = re.compile(r"\s*window(?:\.|\[['\"])SIGI_STATE(?:['\"]\])?\s*=\s*(?=\{)")
 BOX = re.compile(
     r"(?:user-post|user-liked|challenge|music|favorites|explore|collection|playlist"
     r"|search_top|search_video)-item"
@@ -76,7 +76,7 @@ def videos_of_page(html: str) -> Iterator[Json | RowRefused]:
     videos = videos_of_state({"__DEFAULT_SCOPE__": scope})
     for text in parser.states:
         videos += _videos_of_old_state(text)
-    cards, rejected = read_tag_cards(parser.cards)
+    cards, rejected = read_cards(parser.cards)
     if not (videos or cards or rejected):
         raise problem or PageChanged(f"a page {parser.title[:80]!r} without a video")
     yield from videos

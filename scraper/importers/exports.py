@@ -114,7 +114,8 @@ RESEARCH = FieldMap(
         "comments": ("comment_count",),
         "shares": ("share_count",),
         "saves": ("favorites_count", "favourites_count"),
-        "region": ("region_code",),
+        # Where the account was registered, not where the video was posted.
+        "author_region": ("region_code",),
         "mentions": ("video_mention_list",),
     },
 )
@@ -209,7 +210,7 @@ PAIR = FieldMap(
         "verified": ("verified", "is_verified"),
         "bio": ("bio",),
         "bio_chars": ("bio_chars",),
-        "author_region": ("author_region",),
+        "author_region": ("author_region", "region_code"),
         "sound_id": ("sound_id", "music_id"),
         "sound_title": ("sound_title", "music_title"),
         "sound_author": ("sound_author", "music_author"),
@@ -221,7 +222,7 @@ PAIR = FieldMap(
         "shares": ("shares", "share_count"),
         "saves": ("saves", "save_count"),
         "language": ("language",),
-        "region": ("region", "region_code"),
+        "region": ("region",),
         "sponsored": ("sponsored",),
         "duet": ("duet",),
         "stitch": ("stitch",),
@@ -230,6 +231,55 @@ PAIR = FieldMap(
 )
 
 
+# TikTok-Content-Scraper's: one file for each video, in parts, beside its tiktok_video_ID.mp4.
+PARTS = FieldMap(
+    id=("video_metadata.id",),
+    exact_id=True,
+    views=("video_metadata.playcount",),
+    handle=("author_metadata.username",),
+    caption=("video_metadata.description",),
+    hashtags=lambda row: listed(child(row, "video_metadata"), "hashtags"),
+    posted_at=("video_metadata.time_created",),
+    observed_at=("timestamp_collected", "collected_at"),
+    observed_as="the time of collecting",
+    duration=("file_metadata.duration",),
+    width=("file_metadata.width",),
+    height=("file_metadata.height",),
+    more={
+        "verified": ("author_metadata.verified",),
+        "bio": ("author_metadata.signature",),
+        "sound_id": ("music_metadata.id",),
+        "sound_title": ("music_metadata.title",),
+        "sound_author": ("music_metadata.author_name",),
+        "sound_original": ("music_metadata.original",),
+        "likes": ("video_metadata.diggcount",),
+        "comments": ("video_metadata.commentcount",),
+        "shares": ("video_metadata.sharecount",),
+        "saves": ("video_metadata.collectcount",),
+        "language": ("video_metadata.text_language",),
+        "region": ("video_metadata.location_created",),
+        "mentions": ("video_metadata.mentions",),
+    },
+    refusals=(
+        Refusal("ad", WHY["ad"], lambda row: find(row, ("video_metadata.is_ad",)) is True),
+        Refusal(
+            "photo",
+            "pictures, not a video",
+            lambda row: bool(find(row, ("file_metadata.picture_formats",))),
+        ),
+        Refusal(
+            "private",
+            "marked private",
+            lambda row: any(
+                find(row, (f"video_metadata.{mark}",)) is True
+                for mark in ("private_item", "secret", "for_friend")
+            ),
+        ),
+        Refusal(
+            "no_video", WHY["no_video"], lambda row: find(row, ("file_metadata.duration",)) == 0
+        ),
+    ),
+)
 # A video of the YouTube Data API's `videos.list`; of `search.list` only without counts.
 YOUTUBE = FieldMap(
     id=("id.videoId", "contentDetails.videoId", "id"),
@@ -264,7 +314,7 @@ YOUTUBE = FieldMap(
 # A post of Instagram's, as Zeeschuimer takes it from the site; its address has `code`.
 INSTAGRAM = FieldMap(
     id=("code", "shortcode"),
-    views=("ig_play_count", "play_count", "view_count", "video_view_count", "video_play_count"),
+    views=("play_count", "view_count", "ig_play_count", "video_view_count", "video_play_count"),
     handle=("user.username", "owner.username"),
     caption=("caption.text",),
     posted_at=("taken_at", "taken_at_timestamp"),

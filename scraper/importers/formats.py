@@ -10,6 +10,7 @@ Format = Literal[
     "research",
     "pairs",
     "app",
+    "parts",
     "youtube",
     "instagram",
     "page",

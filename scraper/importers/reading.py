@@ -22,6 +22,7 @@ from scraper.importers.columns import find_columns
 from scraper.importers.envelopes import unfold
 from scraper.importers.exports import (
     APP,
+    PARTS,
     RESEARCH,
     post_of,
     read_actor,
@@ -67,6 +68,7 @@ READERS: Mapping[Format, _Reader] = {
     "research": RESEARCH.read,
     "pairs": read_pair,
     "app": APP.read,
+    "parts": PARTS.read,
     "youtube": read_youtube,
     "instagram": read_instagram,
 }
@@ -111,6 +113,7 @@ MARKS: tuple[tuple[Format, Any], ...] = (
     ("youtube", _is_youtube),
     ("instagram", lambda row: "instagram" in str(row.get("source_platform"))),
     ("app", lambda row: "aweme_id" in row),
+    ("parts", lambda row: isinstance(row.get("video_metadata"), Mapping)),
     ("ytdlp", _is_ytdlp),
     ("actor", lambda row: bool(row.keys() & {"authorMeta", "videoMeta", "webVideoUrl"})),
     ("web", _is_web),
@@ -289,6 +292,9 @@ def _check_against_format(options: ImportOptions) -> None:
 def _rows(path: Path, options: ImportOptions) -> Iterator[Row]:
     if path.is_dir():
         return read_folder(path, options, lambda file: _file_of_folder(file, options))
+    if options.format == "facts":
+        # Told as tables, not as videos: the step takes it as a whole.
+        raise BadOption(f"{path.name} is no list of videos: import an export of facts by itself")
     if options.format == "table":
         return read_table(path, options)
     if options.format == "page":

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from scraper.errors import one_line, shown
+from scraper.importers.columns import SYNONYMS
 from scraper.importers.fields import is_missing
 
 MAX_NAMES = 200
 # Empty in other words: of lists, and of the language of a caption.
-SAYS_NOTHING = ([], {}, "[]", "un", "und")
+SAYS_NOTHING: tuple[object, ...] = ([], {}, "[]", "un", "und")
 # The first rows of a JSON file are watched for keys that nobody reads, then one in so many.
 N_WATCHED, WATCH_EVERY = 200, 16
 MAX_WATCHED_DEPTH = 4
@@ -168,10 +169,12 @@ class ImportReport:
         if zone_error and self.is_shifted:
             zone_error += "; the ids' times were taken instead"
         left = {self._outermost(name): None for name in self._left if name not in self._read}
+        order = {name: n for n, name in enumerate(SYNONYMS)}
+        names = sorted(self.fields, key=lambda name: order.get(name, len(order)))
         return {
             "n_taken": self.n_taken,
             "encoding": self.encoding,
-            "fields": [self._row(name, count) for name, count in self.fields.items()],
+            "fields": [self._row(name, self.fields[name]) for name in names],
             "left_aside": list(left),
             "left_aside_capped": self._has_more_names,
             "ignored": self._ignored,

@@ -10,7 +10,7 @@ from typing import Any
 from scraper.counts import ViewCount
 from scraper.errors import BadColumns, RowRefused, UnknownFormat, shown
 from scraper.importers.columns import find_columns, find_spread, plain_name
-from scraper.importers.facts import GROUPS, grouped, read_flag
+from scraper.importers.facts import GROUPS, SOUND, grouped, read_flag
 from scraper.importers.fields import (
     TIKTOK,
     is_missing,
@@ -172,6 +172,7 @@ class TableReader:
             (name, n, known[name], counts[name]) for name, n in columns.items() if name in known
         ]
         self._spread = [(name, places, counts[name]) for name, places in spread.items()]
+        self._has_sound = "sound_id" in columns
         self._is_grouped = any(name in columns or name in spread for name in GROUPED)
 
     def read(self, given: Sequence[object], line: int) -> ImportedVideo:
@@ -247,6 +248,11 @@ class TableReader:
                 values[name] = tags
             else:
                 missed.append((count, None))
+        if self._has_sound and "sound_id" not in values:
+            # Nobody could tell which sound it is of.
+            for name, _, _, count in self._fields:
+                if name in SOUND and name in values:
+                    missed.append((count, values.pop(name)))
         return values
 
     def _count(

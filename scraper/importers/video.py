@@ -13,7 +13,7 @@ from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits
 from catalog.files import clean_text
 from scraper.counts import ViewCount
 from scraper.errors import RowRefused, printable
-from scraper.importers.facts import GROUPS, Reader, grouped, readers
+from scraper.importers.facts import GROUPS, SOUND, Reader, grouped, readers
 from scraper.importers.fields import (
     TIKTOK,
     TimeForm,
@@ -50,6 +50,7 @@ SITE_OF: Mapping[Format, str] = {
     "actor": TIKTOK,
     "research": TIKTOK,
     "app": TIKTOK,
+    "parts": TIKTOK,
     "youtube": "youtube",
     "instagram": "instagram",
 }
@@ -276,6 +277,9 @@ class FieldMap:
             if read_handle(handle, platform) is None:
                 unread.add("author")
             tags = plain_hashtags(self.hashtags(row))
+            if tags or "hashtags" in source.report.fields:
+                count = source.report.field("hashtags", "hashtags")
+                missed += [] if tags else [(count, None)]
             values = self._values(row, source, missed, unread)
             video = make_video(
                 source,
@@ -354,6 +358,9 @@ class FieldMap:
                     values[name] = value
             if not is_read:
                 missed.append((count, raw))
+        for name in [name for name in SOUND if name in values and "sound_id" not in values]:
+            # Nobody could tell which sound it is of.
+            missed.append((report.fields[name], values.pop(name)))
         return values
 
     def _count(
@@ -372,9 +379,11 @@ class FieldMap:
 
 # Where the site's own items have what `read_item` reads of them.
 SEEN: Mapping[str, tuple[Paths, str]] = {
+    "id": (("id",), "tiktok_id"),
     "views": (("statsV2.playCount", "stats.playCount"), "display_text"),
     "author": (("author.uniqueId", "author"), "handle"),
     "caption": (("desc",), "caption"),
+    "hashtags": (("challenges", "textExtra"), "hashtags"),
     "posted_at": (("createTime",), "posted_at"),
     "duration_s": (("video.duration",), "duration_s"),
     "width_px": (("video.width",), "width_px"),
@@ -391,7 +400,7 @@ def count_seen(source: ImportedFile, line: int, row: Json, found: Sighting) -> N
         raw = find(row, paths)
         if not is_missing(raw) or name in report.fields:
             count = report.field(name, " / ".join(paths))
-            if getattr(found, fact) in (None, ""):
+            if getattr(found, fact) in (None, "", ()):
                 missed.append((count, raw))
     for group, _, facts in GROUPS:
         known = getattr(found, group)

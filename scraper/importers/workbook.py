@@ -4,7 +4,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import time
 from pathlib import Path
 from typing import Any
 
@@ -125,4 +124,4 @@ def _plain(cell: Any) -> object:
     is_number = isinstance(cell, (int, float)) and not isinstance(cell, bool)
     if is_number and abs(cell) >= LOST:
         return f"{cell:.14e}"
-    return cell.isoformat() if isinstance(cell, time) else cell
+    return cell

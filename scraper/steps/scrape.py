@@ -6,13 +6,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from catalog.console import Progress
-from catalog.facts import ObservationFacts, SoundFacts, VideoFacts
-from catalog.read.pending import (
-    SITE_PLATFORM,
-    accounts_to_list,
-    hashtags_to_list,
-    sounds_to_list,
-)
+from catalog.facts import SITE_PLATFORM, ObservationFacts, SoundFacts, VideoFacts
+from catalog.read.pending import accounts_to_list, hashtags_to_list, sounds_to_list
 from catalog.record.accounts import (
     buried_keys,
     mark_account_listed,

@@ -93,6 +93,8 @@ def test_a_secret_is_not_printed() -> None:
     [
         ("postgresql://me:hunter2@host/name", "postgresql://me:***@host/name"),
         ("postgresql://me@host/name", "postgresql://me@host/name"),
+        ("socks5://me:hunter2@host:1080", "socks5://me:***@host:1080"),
+        ("http://me:hun@ter2@host:1", "http://me:***@host:1"),
         ("sqlite:////abs/catalog.db", "sqlite:////abs/catalog.db"),
         ("", ""),
     ],

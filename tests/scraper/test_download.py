@@ -31,6 +31,7 @@ from scraper.replica.server import Replica
 from scraper.settings import FetchConfig
 from scraper.transfer import hold_part
 from tests.programs import HANG_S
+from tests.scraper.proxies import proxy
 from tests.scraper.test_items import VIDEO, item
 from tests.scraper.test_media import FAST, PICTURE, make
 
@@ -454,3 +455,12 @@ def test_a_file_of_the_replica_is_fetched_whole(clips, tmp_path):
     assert media.has_audio == (video.sound != "none")
     done = subprocess.run(["sha256sum", str(media.path)], capture_output=True, check=True)
     assert done.stdout.decode().split()[0] == media.sha256
+
+
+def test_a_file_comes_through_the_proxy_as_its_visitor(store, clip, tmp_path):
+    with proxy() as through:
+        limits = FetchConfig(min_free_gb=0, proxy=through.url.replace("://", "://me:word@"))
+        assert fetch(store, tmp_path, limits=limits).path.read_bytes() == clip
+    assert through.passed == [f"{store.url}/file"]
+    assert through.credentials == ["me:word"]
+    assert store.seen[-1]["Cookie"] == "tt_chain_token=abc"

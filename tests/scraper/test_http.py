@@ -1,7 +1,9 @@
 import random
 import socket
 import threading
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -18,6 +20,8 @@ from scraper.http import (
     parse_retry_after,
     pause_s,
 )
+from tests.programs import HANG_S
+from tests.scraper.proxies import proxy
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
@@ -146,3 +150,56 @@ def test_no_proxy_of_the_environment_is_used(trickle, monkeypatch):
     with open_client(5, headers={"User-Agent": "a"}) as client:
         assert client.get(trickle.url).text == "x"
     assert b"User-Agent: a\r\n" in trickle.seen
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+def test_a_client_asks_through_its_proxy_whatever_the_environment_says(scheme, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    with silent_site() as site, proxy(scheme) as through:
+        where = f"127.0.0.1:{site}"
+        # Where a proxy leads on is not to be seen: only its own address is.
+        with open_client(
+            HANG_S, headers={}, is_allowed_peer=lambda _: False, proxy=through.url
+        ) as client:
+            assert client.get(f"http://{where}/").status_code == 204
+    assert [where in passed for passed in through.passed] == [True]
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+def test_the_clock_cuts_what_comes_through_a_proxy(scheme):
+    with (
+        silent_site(is_stuck=True) as site,
+        proxy(scheme) as through,
+        open_client(1.0, headers={}, proxy=through.url) as client,
+        pytest.raises(httpx.TransportError),
+    ):
+        client.get(f"http://127.0.0.1:{site}/")
+
+
+@contextmanager
+def silent_site(*, is_stuck=False):
+    """A site that answers each request with nothing, or not at all; gives its port."""
+    over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            if is_stuck:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+                while not over.wait(0.1):
+                    self.wfile.write(b"x")  # a byte now and then keeps a reader waiting
+                return
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        server.block_on_close = False
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield server.server_address[1]
+        over.set()
+        server.shutdown()
+        thread.join()

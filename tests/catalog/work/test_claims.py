@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import func, select, text
 
 from catalog.errors import BadValue, NotFound
+from catalog.read.pending import count_media_to_fetch
 from catalog.record.sightings import mark_gone
 from catalog.schema.session import Catalog
-from catalog.schema.tables import Feature, MediaFile, Run
+from catalog.schema.tables import Feature, MediaFile, Run, Video
 from catalog.schema.types import utc_now
 from catalog.work.claims import (
     CLAIMABLE,
@@ -332,6 +333,23 @@ def test_a_set_is_made_from_one_other_set_for_ever(catalog, clip_set):
             enrol_features(session, visual, needs_feature_set_id=other)
         with pytest.raises(NotFound, match="99"):
             enrol_features(session, 99, needs_feature_set_id=None)
+
+
+def test_other_platforms_files_are_for_who_asks_for_every_platform(catalog):
+    add_videos(catalog, 3)
+    with catalog.write() as session:
+        session.get(Video, 1).platform = "youtube"
+    with catalog.write() as session:
+        assert [count_media_to_fetch(session, every_platform=every) for every in (False, True)] == [
+            *(2, 3)
+        ]
+        assert enrol_media(session) == 2
+        assert enrol_media(session, every_platform=True) == 1
+    # Enrolled or not, who knows the site alone leaves them.
+    mine = claim_media(catalog, owner="me", limit=5)
+    assert [(claim.video_id, claim.platform) for claim in mine] == [(2, "tiktok"), (3, "tiktok")]
+    (other,) = claim_media(catalog, owner="you", limit=5, every_platform=True)
+    assert (other.video_id, other.platform) == (1, "youtube")
 
 
 def test_media_of_the_gone_is_not_fetched_and_the_absent_closes_its_features(catalog):

@@ -116,6 +116,42 @@ def aweme(number=0, **changes):
     }
 
 
+def parts(number=0, **changes):
+    return {
+        "video_metadata": {
+            "id": FIRST_ID + number,
+            "time_created": "2025-11-12T15:36:28",
+            "description": "a caption",
+            "hashtags": ["dance"],
+            "mentions": None,
+            "location_created": "UA",
+            "is_ad": False,
+            "diggcount": 1,
+            "commentcount": 2,
+            "sharecount": 3,
+            "collectcount": 4,
+            "playcount": 44800,
+            "secret": False,
+            "take_down": 0,
+        },
+        "file_metadata": {"filepath": "x", "duration": 15, "height": 1024, "width": 576},
+        "music_metadata": {
+            "id": 6740249715385829378,
+            "title": "A song",
+            "author_name": "A band",
+            "original": False,
+        },
+        "author_metadata": {
+            "username": f"author{number}",
+            "name": "A nickname",
+            "signature": "hello",
+            "verified": False,
+        },
+        "hashtags_metadata": [],
+        **changes,
+    }
+
+
 def make_clip(path):
     """Write a one-second mp4."""
     command = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi"]

@@ -111,9 +111,10 @@ def test_older_pages_have_their_state_elsewhere(files, script):
     assert (video.sighting.tiktok_id, video.sighting.handle) == (tiktok_id(), "author0")
 
 
-def test_the_oldest_of_them_give_it_a_name_in_a_script(files):
+@pytest.mark.parametrize("name", ["['SIGI_STATE']=", '["SIGI_STATE"] = ', ".SIGI_STATE ="])
+def test_the_oldest_of_them_give_it_a_name_in_a_script(files, name):
     state = json.dumps({"ItemModule": {tiktok_id(): web_item()}})
-    html = page(body=f"<script>window['SIGI_STATE']={state};window['SIGI_RETRY']={{}};</script>")
+    html = page(body=f"<script>window{name}{state};window['SIGI_RETRY']={{}};</script>")
     [video], [] = files.read("a.htm", html)
 
     assert video.sighting.tiktok_id == tiktok_id()

@@ -15,6 +15,7 @@ from tests.scraper.importers.rows import (
     actor_item,
     aweme,
     info,
+    parts,
     research_item,
     split,
     tiktok_id,
@@ -460,8 +461,10 @@ def test_an_answer_of_the_research_api_gives_all_it_knows(files):
     found = video.sighting
     assert found.reactions == Reactions(1, 2, 3, 4)
     assert found.sound == SoundFacts("6900000000000000001")
-    assert found.traits == Traits(region="DE", n_mentions=1)
-    assert found.account is None  # a verified claim of science is no verified account
+    assert found.traits == Traits(n_mentions=1)
+    assert found.account == AccountFacts(
+        region="DE"
+    )  # a verified claim of science is no verified account
 
 
 def test_an_item_of_the_app_gives_all_it_knows(files):
@@ -519,3 +522,36 @@ def test_pairs_may_have_plain_names_beside_them(files):
     found = video.sighting
     assert (found.account.n_followers, found.reactions.n_likes) == (10_000, 3)
     assert found.sound == SoundFacts("77")
+
+
+def test_a_file_in_parts_is_read_with_the_video_beside_it(files):
+    files.write(f"tiktok_metadata_{tiktok_id()}.json", parts())
+    files.write(f"tiktok_metadata_{tiktok_id(1)}.json", parts(1))
+    media = files.write(f"tiktok_video_{tiktok_id()}.mp4", "x")
+    videos, [] = split(read_path(files.folder, ImportOptions()))
+
+    found = videos[0].sighting
+    assert sniff(files.folder / f"tiktok_metadata_{tiktok_id()}.json") == "parts"
+    assert [video.media for video in videos] == [media, None]
+    assert (found.tiktok_id, found.handle, found.hashtags) == (tiktok_id(), "author0", ("dance",))
+    assert (found.views_k, found.step_k, found.duration_s) == (44.8, 0.1, 15.0)
+    assert found.reactions == Reactions(1, 2, 3, 4)
+    assert found.account == AccountFacts(is_verified=False, bio_chars=5)
+    assert found.sound == SoundFacts("6740249715385829378", "A song", "A band", False)
+    assert found.traits == Traits(region="UA")
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "reason"),
+    [
+        ("video_metadata", {"is_ad": True}, "ad"),
+        ("video_metadata", {"secret": True}, "private"),
+        ("file_metadata", {"duration": 0}, "no_video"),
+        ("file_metadata", {"picture_formats": [{"imageWidth": 1}], "duration": 0}, "photo"),
+    ],
+)
+def test_what_is_in_parts_and_no_plain_video_is_refused(files, part, changes, reason):
+    row = parts()
+    [_], [found] = files.read("a.json", [parts(1), {**row, part: {**row[part], **changes}}])
+
+    assert found.reason == reason

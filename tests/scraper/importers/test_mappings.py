@@ -1,10 +1,13 @@
 """The table of docs/data.md on what each format's mapping reads; as a program it writes it."""
 
+import csv
+import io
 import json
 import re
 import tempfile
 from pathlib import Path
 
+from scraper.importers.columns import find_columns
 from scraper.importers.report import ImportReport
 from tests.programs import ROOT
 from tests.scraper.importers.rows import (
@@ -12,8 +15,17 @@ from tests.scraper.importers.rows import (
     actor_item,
     aweme,
     info,
+    parts,
     research_item,
     tiktok_id,
+    web_item,
+)
+from tests.scraper.importers.test_columns import (
+    APIFY,
+    FOUR_CAT,
+    KAGGLE_TIKTOK,
+    KAGGLE_YOUTUBE,
+    PYKTOK,
 )
 from tests.scraper.importers.test_exports import reel, youtube_item
 
@@ -41,6 +53,13 @@ ROWS = {
         vcodec="h264",
         tags=["dance"],
         language="en",
+    ),
+    "web": web_item(
+        authorStats={"followerCount": 5, "heartCount": 50, "videoCount": 7, "diggCount": 2},
+        music={"id": "7", "title": "A song", "original": False, "playUrl": "https://x"},
+        textLanguage="en",
+        locationCreated="DE",
+        diversificationLabels=["x"],
     ),
     "actor": actor_item(
         authorMeta={
@@ -145,6 +164,7 @@ ROWS = {
         group_id="7",
         sort_label="x",
     ),
+    "parts": parts(),
     "pairs": {"id": tiktok_id(), "url": f"https://www.tiktok.com/@a/video/{tiktok_id()}"}
     | {"views": "44.8K", "views_k": 44.8, "rank": 1},
     "youtube": youtube_item(
@@ -163,8 +183,29 @@ ROWS = {
 }
 
 
+# Tables are known by their columns: these are the tools' own.
+TABLES = {
+    "pyktok": PYKTOK,
+    "4CAT": FOUR_CAT,
+    "Apify": APIFY,
+    "YouTube, Kaggle": KAGGLE_YOUTUBE,
+    "TikTok, Kaggle": KAGGLE_TIKTOK,
+}
+CELLS = {
+    "id": tiktok_id(),
+    "url": f"https://www.tiktok.com/@author0/video/{tiktok_id()}",
+    "author": "author0",
+    "posted_at": "1762961788",
+    "language": "en",
+    "region": "DE",
+    "sound_id": "7",
+    **dict.fromkeys(("ad", "sponsored", "duet", "verified", "sound_original"), "False"),
+    **dict.fromkeys(("caption", "hashtags", "bio", "sound_title", "sound_author"), "x"),
+}
+
+
 def table(folder: Path) -> str:
-    """Return the table, of one usual row in each format."""
+    """Return the table, of one usual row in each format and of each tool's table."""
     lines = ["| format | read | left aside |", "|---|---|---|"]
     for name, row in ROWS.items():
         report = ImportReport()
@@ -172,11 +213,29 @@ def table(folder: Path) -> str:
         if name != "instagram":
             content = json.dumps([row])
         [_], [] = Files(folder).read(f"{name}.json", content, format=name, report=report)
-        found = report.as_dict()
-        read = [f"{field['field']} ← `{field['from']}`" for field in found["fields"]]
-        left = [f"`{key}`" for key in found["left_aside"]]
-        lines.append(f"| `{name}` | {', '.join(read)} | {', '.join(left)} |")
+        lines.append(_line(f"`{name}`", report))
+    for name, header in TABLES.items():
+        report = ImportReport()
+        [_], [] = Files(folder).read("a.csv", _csv(header.split()), report=report)
+        lines.append(_line(f"`table` ({name})", report))
     return "\n".join(lines) + "\n"
+
+
+def _line(name: str, report: ImportReport) -> str:
+    found = report.as_dict()
+    fields = [(field["field"], field["from"], field["n_read"]) for field in found["fields"]]
+    read = [f"{field} ← `{keys}`" for field, keys, n_read in fields if n_read]
+    unusable = [keys for _, keys, n_read in fields if not n_read]
+    left = [f"`{key}`" for key in [*found["left_aside"], *unusable]]
+    return f"| {name} | {', '.join(read)} | {', '.join(left)} |"
+
+
+def _csv(header: list[str]) -> str:
+    fields = {place: field for field, place in find_columns(header, {}).items()}
+    cells = [CELLS.get(fields.get(n, "caption"), "15") for n in range(len(header))]
+    out = io.StringIO()
+    csv.writer(out).writerows([header, cells])
+    return out.getvalue()
 
 
 def test_the_table_in_the_docs_is_what_the_program_does(tmp_path):

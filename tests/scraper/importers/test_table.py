@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from catalog.facts import AccountFacts
+from catalog.facts import AccountFacts, SoundFacts
 from scraper.errors import BadColumns, ImportRefused, UnknownFormat
 from scraper.importers.facts import read_tags
 from scraper.importers.fields import posted_by_id
@@ -525,3 +525,17 @@ def test_an_address_gives_the_id_or_is_told_why_not(files, url, platform, said):
     else:
         assert re.search(said, rows[0].detail)
         assert "None" not in rows[0].detail
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json"])
+def test_nothing_is_kept_of_a_sound_without_its_id_and_that_is_counted(files, name):
+    row = {"video_id": tiktok_id(), "views": "5", "music_id": "", "music_title": "A song"}
+    text = json.dumps([row, row | {"video_id": tiktok_id(1), "music_id": "7"}])
+    if name == "a.csv":
+        text = ",".join(row) + f"\n{tiktok_id()},5,,A song\n{tiktok_id(1)},5,7,A song\n"
+    report = ImportReport()
+    videos, [] = files.read(name, text, report=report)
+
+    assert [video.sighting.sound for video in videos] == [None, SoundFacts("7", "A song")]
+    title = next(row for row in report.as_dict()["fields"] if row["field"] == "sound_title")
+    assert (title["n_read"], title["n_unreadable"]) == (1, 1)

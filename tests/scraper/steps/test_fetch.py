@@ -4,13 +4,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from catalog.console import Silent
 from catalog.record.sightings import add_topics, store_sightings
 from catalog.record.site_days import pages_today, pause_of
 from scraper.errors import (
+    BadCookies,
     Blocked,
     BrowserFailed,
+    ExtraMissing,
+    LiveSiteRefused,
     NoSpace,
     PrivateVideo,
     SitePaused,
@@ -26,7 +30,9 @@ from scraper.steps.fetch import count_to_fetch, fetch
 from scraper.steps.scrape import facts_of
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.programs import HANG_S
-from tests.scraper.steps.fakes import AGENT, SEEN_AT, Opener
+from tests.scraper.steps.fakes import AGENT, SEEN_AT, Opener, sighting
+from tests.scraper.test_download import Store, serving
+from tests.scraper.test_media import FAST, PICTURE, make
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +81,11 @@ def seen(catalog, pages):
     return [tiktok_id for (tiktok_id,) in ask(catalog, "SELECT tiktok_id FROM video ORDER BY id")]
 
 
-def fetch_with(catalog, site, answers, folder, *, opener=None, limits=None, **more):
+def fetch_with(catalog, site, answers, folder, *, opener=None, limits=None, config=None, **more):
     return fetch(
         catalog,
         site,
-        BrowserConfig(),
+        config or BrowserConfig(),
         data=folder,
         limits=limits or FetchConfig(min_free_gb=0),
         progress=Silent(),
@@ -128,7 +134,7 @@ def test_a_video_that_is_gone_is_marked_and_never_asked_for_again(
     assert ask(catalog, "SELECT tiktok_id, gone_reason FROM video WHERE gone_at NOT NULL") == [
         (seen[0], "status 10204")
     ]
-    assert count_to_fetch(catalog) == 0
+    assert count_to_fetch(catalog, FetchConfig()) == 0
 
 
 @pytest.mark.ffmpeg
@@ -272,3 +278,159 @@ def test_a_missing_ffmpeg_ends_the_run(catalog, site, pages, seen, tmp_path, mon
         fetch_with(catalog, site, pages, tmp_path)
 
     assert set(media(catalog).values()) == {("pending", None)}
+
+
+# --- yt-dlp, which is asked for the videos of every platform
+
+BY_YTDLP = FetchConfig(backend="yt-dlp", min_free_gb=0)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("clip") / "clip.mp4", *PICTURE, *FAST).read_bytes()
+
+
+@pytest.fixture
+def store(clip):
+    with serving(Store(clip)) as made:
+        yield made
+
+
+def add(catalog, *urls, platform="generic"):
+    """A video of another platform at each address; returns their ids."""
+    rows = []
+    for n, url in enumerate(urls):
+        video, seen = facts_of(sighting(n, duration_s=2.0), b"salt")
+        rows.append((replace(video, platform=platform, url=url), seen))
+    with catalog.write() as session:
+        store_sightings(session, rows, run_id=None, found_by="search")
+    return [video.tiktok_id for video, _seen in rows]
+
+
+def ask_ytdlp(catalog, site, folder, **more):
+    return fetch_with(catalog, site, {}, folder, **({"limits": BY_YTDLP} | more))
+
+
+@pytest.mark.ffmpeg
+def test_yt_dlp_brings_what_the_browser_leaves(catalog, site, pages, seen, store, tmp_path):
+    (other,) = add(catalog, f"{store.url}/v.mp4")
+    assert [count_to_fetch(catalog, limits) for limits in (FetchConfig(), BY_YTDLP)] == [3, 4]
+    first = fetch_with(catalog, site, pages, tmp_path)
+    assert (first.n_done, other in media(catalog)) == (3, False)
+
+    opener = Opener(pages)
+    outcome = ask_ytdlp(catalog, site, tmp_path, opener=opener)
+
+    assert (outcome.status, outcome.n_total, outcome.n_done) == ("ok", 1, 1)
+    assert opener.n_opened == 0
+    ((uri, n_bytes),) = ask(
+        catalog,
+        "SELECT uri, n_bytes FROM media_file m JOIN video v ON v.id = video_id"
+        " WHERE platform = 'generic'",
+    )
+    assert uri == f"media/generic/{other[-2:]}/{other}.mp4"
+    assert (tmp_path / uri).read_bytes() == store.content
+    assert n_bytes == len(store.content)
+    assert ask_ytdlp(catalog, site, tmp_path).n_total == 0
+    runs = ask(catalog, "SELECT params FROM run WHERE kind = 'fetch' ORDER BY id")
+    assert ['"yt-dlp"' in params for (params,) in runs] == [False, True, True]
+
+
+@pytest.mark.ffmpeg
+def test_what_yt_dlp_failed_at_is_left_by_the_browser(catalog, site, pages, seen, store, tmp_path):
+    (other,) = add(catalog, f"{store.url}/v.mp4")
+    store.status = 500
+    outcome = ask_ytdlp(catalog, site, tmp_path, max_videos=4)
+    assert outcome.codes["site_failed"] == 1
+    assert media(catalog)[other] == ("failed", "site_failed")
+
+    with catalog.write() as session:
+        session.execute(text("UPDATE media_file SET not_before = NULL"))
+    fetch_with(catalog, site, pages, tmp_path)
+
+    found = media(catalog)
+    assert found.pop(other) == ("failed", "site_failed")
+    assert {status for status, _code in found.values()} == {"ok"}
+
+
+def test_a_host_that_is_not_this_machine_needs_leave(catalog, site, tmp_path):
+    urls = ("https://www.youtube.com/watch?v=1", "http://10.0.0.1/v.mp4", "")
+    first, second, third = add(catalog, *urls, platform="youtube")
+
+    outcome = ask_ytdlp(catalog, site, tmp_path)
+
+    assert outcome.codes == {"live_site_refused": 2, "no_media": 1}
+    assert media(catalog) == {
+        first: ("pending", None),
+        second: ("pending", None),
+        third: ("dead", "no_media"),
+    }
+    assert ask(catalog, "SELECT DISTINCT attempts FROM media_file WHERE status = 'pending'") == [
+        (0,)
+    ]
+
+
+def test_the_notice_of_another_live_host_is_given_once_before_it_is_asked(
+    catalog, tmp_path, monkeypatch
+):
+    urls = [f"https://video.example/{n}" for n in (1, 2)]
+    add(catalog, *urls, "http://127.0.0.1:1/v.mp4", platform="youtube")
+    site = Site("https://www.tiktok.com", allow_live=True, sleep=lambda _s: None)
+    notices, asked = [], []
+
+    def refuse(wish, _target, where, _limits):
+        asked.append((wish.url, where.name, len(notices)))
+        raise PrivateVideo("private")
+
+    monkeypatch.setattr("scraper.steps.fetch.fetch_with_ytdlp", refuse)
+    outcome = ask_ytdlp(catalog, site, tmp_path, announce=notices.append)
+
+    assert asked == [(url, "video.example", 1) for url in urls]
+    assert notices[0].startswith("video.example is a live site")
+    assert "yt-dlp" in notices[0]
+    # A live site's catalog does not make us visit what runs on this machine.
+    assert outcome.codes == {"private": 2, "live_site_refused": 1}
+
+
+def test_each_host_has_its_own_refusals_and_budget(catalog, replica, store, tmp_path):
+    site = Site(replica.url, limits=SiteLimits(blocks_to_stop=1, daily_pages=1))
+    other = store.url.replace("127.0.0.1", "localhost")
+    add(catalog, *(f"{store.url}/{n}.mp4" for n in (1, 2)), f"{other}/3.mp4")
+    store.status = 403
+
+    outcome = ask_ytdlp(catalog, site, tmp_path)
+
+    # One refusal of each host ends what is asked of it, and costs no attempt.
+    assert outcome.codes["blocked"] == 2
+    assert outcome.n_skipped == 1
+    assert set(media(catalog).values()) == {("pending", None)}
+    with catalog.read() as session:
+        now = datetime.now(UTC)
+        for url in (store.url, other):
+            assert pause_of(session, Site(url).name, "", now) is not None
+            assert pages_today(session, Site(url).name, now) == 1
+        assert pause_of(session, site.name, "", now) is None
+    n_asked = len(store.seen)
+    again = ask_ytdlp(catalog, site, tmp_path)
+    assert (again.n_skipped, again.codes) == (3, {"site_paused": 5})
+    assert len(store.seen) == n_asked
+
+
+def test_without_the_extra_nothing_is_begun(catalog, site, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(ExtraMissing, match="ytdlp"):
+        ask_ytdlp(catalog, site, tmp_path)
+    assert ask(catalog, "SELECT count(*) FROM run") == [(0,)]
+
+
+def test_a_file_of_cookies_without_the_sites_is_refused_first(catalog, site, tmp_path):
+    file = tmp_path / "c.txt"
+    file.write_text("elsewhere.example\tFALSE\t/\tFALSE\t0\ta\tb\n")
+    with pytest.raises(BadCookies, match=r"none is of 127\.0\.0\.1"):
+        ask_ytdlp(catalog, site, tmp_path, config=BrowserConfig(cookies=file))
+
+
+def test_a_proxy_elsewhere_is_not_asked_for_what_is_here(catalog, site, tmp_path):
+    limits = FetchConfig(proxy="http://proxy.example:8080", min_free_gb=0)
+    with pytest.raises(LiveSiteRefused, match=r"proxy\.example"):
+        fetch_with(catalog, site, {}, tmp_path, limits=limits)

@@ -1,6 +1,5 @@
 import base64
 import json
-from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
@@ -10,8 +9,8 @@ from scraper.importers import captured, json_rows
 from scraper.importers.reading import read_path, sniff
 from scraper.importers.video import ImportOptions
 from scraper.replica.content import ReplicaConfig, build_content
-from scraper.replica.items import show_count
-from scraper.replica.pages import Shell, account_page
+from scraper.replica.items import round_count, show_count
+from scraper.replica.site import ReplicaSite
 from tests.scraper.importers.rows import WRITTEN_AT, aweme, tiktok_id, web_item
 
 USER = {"user": {"uniqueId": "author0", "verified": True}, "stats": {"followerCount": 5}}
@@ -75,19 +74,22 @@ def test_a_card_of_the_pages_account_has_its_counts(files):
     assert other.sighting.account is None
 
 
-def test_a_profile_page_of_the_replica_gives_all_its_videos(files):
-    content = build_content(ReplicaConfig(videos_per_tag=40))
-    names = Counter(video.handle for video in content.videos)
-    handle = names.most_common(1)[0][0]
-    videos = [video for video in content.videos if video.handle == handle]
-    account = videos[0].account
-    shell = Shell("http://127.0.0.1:1", "x")
-    found, rejects = files.read("a.html", account_page(shell, account, videos))
+def test_a_saved_profile_page_of_the_replica_gives_all_its_videos_and_counts(files, tmp_path):
+    one = ReplicaConfig(videos_per_tag=921, n_accounts=1, topics=("Sports",))
+    site = ReplicaSite(build_content(one), tmp_path)
+    account = site.content.accounts[0]
+    found, rejects = files.read("a.html", site.saved_account_page(account.handle))
 
-    assert rejects == []
-    assert {v.sighting.tiktok_id: v.sighting.display_text for v in found} == {
-        video.tiktok_id: show_count(video.views) for video in videos
+    assert (len(found), rejects) == (921, [])
+    sightings = {v.sighting.tiktok_id: v.sighting for v in found}
+    assert {name: seen.display_text for name, seen in sightings.items()} == {
+        video.tiktok_id: show_count(video.views) for video in site.content.videos
     }
+    for video in site.content.videos:
+        assert sightings[video.tiktok_id].caption == video.caption
+    counted = {seen.account for seen in sightings.values()}
+    assert {facts.n_followers for facts in counted} == {round_count(account.followers)}
+    assert {facts.n_posts for facts in counted} == {921}
 
 
 def test_a_tag_page_has_captions_and_cards_without_counts(files):

@@ -401,7 +401,6 @@ def test_a_file_of_nothing_that_we_want_is_no_success(catalog, folder):
     assert result.outcome.codes["nothing_usable"] == 1
 
 
-<<<<<<< HEAD
 def test_a_time_that_was_derived_never_replaces_one_that_was_stated(catalog, folder):
     stated = "id,views,createTime\n" + f"{tiktok_id()},5000,2025-11-16T11:06:40Z\n"
     (folder / "stated.csv").write_text(stated)
@@ -446,8 +445,6 @@ def test_an_export_keeps_the_author(catalog, folder, tmp_path, form):
         assert ask(other, keys)[0][0] == before
 
 
-=======
->>>>>>> fd39b158d8f3facccc33a9c281e664d6d14ad4bd
 @pytest.fixture
 def elsewhere(tmp_path):
     """A second catalog, which knows nothing."""
@@ -492,50 +489,3 @@ def test_a_damaged_fact_costs_itself(catalog, elsewhere, folder, tmp_path):
     assert (result.n_new_videos, result.outcome.status) == (1, "partial")
     reasons = ask(elsewhere, "SELECT line, reason FROM rejected_row ORDER BY line")
     assert reasons == [(damaged + 1, "not_a_fact"), (len(lines), "not_json")]
-<<<<<<< HEAD
-=======
-
-
-def test_a_time_that_was_derived_never_replaces_one_that_was_stated(catalog, folder):
-    stated = "id,views,createTime\n" + f"{tiktok_id()},5000,2025-11-16T11:06:40Z\n"
-    (folder / "stated.csv").write_text(stated)
-    (folder / "later.csv").write_text(f"id,views\n{tiktok_id()},9000\n")
-    posted = "SELECT posted_at FROM video"
-
-    bring(catalog, folder / "later.csv", observed_at=datetime(2026, 1, 1, tzinfo=UTC))
-    assert str(ask(catalog, posted)[0][0]).startswith("2025-11-12")
-    bring(catalog, folder / "stated.csv", observed_at=datetime(2026, 1, 2, tzinfo=UTC))
-    bring(catalog, folder / "later.csv", observed_at=datetime(2026, 1, 3, tzinfo=UTC))
-    assert str(ask(catalog, posted)[0][0]).startswith("2025-11-16 11:06:40")
-
-
-def test_what_a_table_says_beside_the_count_is_stored(catalog, folder):
-    header = "id,views,author,followers,bio,likes,music_id,music_name,language,isSponsored"
-    row = f"{tiktok_id()},5000,somebody,1.2M,four,7,75718,A song,en,True"
-    (folder / "a.csv").write_text(f"{header}\n{row}\n")
-    bring(catalog, folder / "a.csv")
-
-    asked = "SELECT n_followers, bio_chars FROM account_observation"
-    assert [tuple(row) for row in ask(catalog, asked)] == [(1_200_000, 4)]
-    assert [tuple(row) for row in ask(catalog, "SELECT platform_id, title FROM sound")] == [
-        ("75718", "A song")
-    ]
-    asked = (
-        "SELECT language, is_ad, n_likes FROM video v JOIN view_observation o ON v.id = video_id"
-    )
-    assert [tuple(row) for row in ask(catalog, asked)] == [("en", True, 7)]
-
-
-@pytest.mark.parametrize("form", ["csv", "jsonl"])
-def test_an_export_keeps_the_author(catalog, folder, tmp_path, form):
-    (folder / "a.csv").write_text(f"id,views,author\n{tiktok_id()},5000,somebody\n")
-    bring(catalog, folder / "a.csv")
-    with (folder / f"b.{form}").open("w", newline="") as out, catalog.read() as session:
-        export_videos(session, out, form)
-
-    keys = "SELECT author_key FROM account a JOIN video v ON v.account_id = a.id"
-    [[before]] = ask(catalog, keys)
-    with fresh_catalog(tmp_path) as other:
-        bring(other, folder / f"b.{form}")
-        assert ask(other, keys)[0][0] == before
->>>>>>> fd39b158d8f3facccc33a9c281e664d6d14ad4bd

@@ -13,7 +13,7 @@ import httpx
 from protego import Protego
 
 from scraper.errors import LiveSiteRefused, NotAllowed, RobotsUnread
-from scraper.http import open_client
+from scraper.files.http import open_client
 from scraper.items import check_id
 from scraper.settings import SiteLimits
 

@@ -7,7 +7,7 @@ import httpx
 from protego import Protego
 
 from scraper.errors import LiveSiteRefused, RobotsUnread, RowRefused
-from scraper.http import open_client
+from scraper.files.http import open_client
 from scraper.politeness import ROBOTS_AGENT, Site, read_robots
 
 LINK_S = 20.0

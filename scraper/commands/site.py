@@ -10,11 +10,11 @@ from catalog.console import DURATION, App, dry_run_option, emit, emit_outcome, j
 
 if TYPE_CHECKING:
     from catalog.work.runs import Outcome
-    from scraper.listing import Window
     from scraper.politeness import Site
     from scraper.settings import RefreshConfig
     from scraper.steps.refresh import RefreshResult
     from scraper.steps.scrape import ScrapeRequest, ScrapeResult
+    from scraper.visit.listing import Window
 
 
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -210,7 +210,7 @@ def _named(text: str, kind: str) -> str:
 
 
 def _window(since: datetime | None, until: datetime | None) -> "Window":
-    from scraper.listing import Window
+    from scraper.visit.listing import Window
 
     if since is not None and until is not None and until < since:
         raise click.UsageError("--until is before --since: nothing was posted then")

@@ -12,12 +12,12 @@ from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
-from scraper.capture import Card
 from scraper.errors import Blocked, ImportRefused, PageChanged, RowRefused
 from scraper.importers.envelopes import unfold, videos_of_state
 from scraper.importers.opening import open_plain
 from scraper.items import MAX_BODY_CHARS, Json, child, refuse_constant
-from scraper.page import CardFacts, read_cards, read_hydration
+from scraper.visit.capture import Card
+from scraper.visit.page import CardFacts, read_cards, read_hydration
 
 # A page is held in memory as a whole: the largest that were seen have some ten megabytes.
 MAX_PAGE_BYTES = 64 * 1024 * 1024

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from catalog.files import put_in_place, sha256_of
-from scraper.download import media_path
 from scraper.errors import MediaTooLarge, NoSpace
+from scraper.files.download import media_path
+from scraper.files.media import check_media, probe_media
+from scraper.files.transfer import hold_part
 from scraper.importers.fields import TIKTOK
 from scraper.importers.folder import MEDIA_SUFFIXES
-from scraper.media import check_media, probe_media
 from scraper.settings import FetchConfig
-from scraper.transfer import hold_part
 
 COPY_BYTES = 1024 * 1024
 

@@ -18,7 +18,6 @@ from scraper.errors import (
     UnreadableCount,
 )
 from scraper.importers.captured import has_contents, is_page, read_har_entry, read_page
-from scraper.importers.columns import find_columns
 from scraper.importers.envelopes import unfold
 from scraper.importers.exports import (
     APP,
@@ -43,7 +42,8 @@ from scraper.importers.folder import (
 from scraper.importers.formats import FORMATS, Format
 from scraper.importers.json_rows import is_json, parse_row, read_rows
 from scraper.importers.opening import head_of
-from scraper.importers.table import header_of, is_parquet, read_table
+from scraper.importers.tables.columns import find_columns
+from scraper.importers.tables.table import header_of, is_parquet, read_table
 from scraper.importers.video import (
     SITE_OF,
     SLACK,

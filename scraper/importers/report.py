@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scraper.errors import one_line, shown
-from scraper.importers.columns import SYNONYMS
 from scraper.importers.fields import is_missing
+from scraper.importers.tables.columns import SYNONYMS
 
 MAX_NAMES = 200
 # Empty in other words: of lists, and of the language of a caption.

@@ -26,9 +26,6 @@ from catalog.work.claims import (
     finish_media,
 )
 from catalog.work.runs import Outcome, RunInProgress, record_run
-from scraper.browser import Browser, open_browser
-from scraper.cookies import for_file, own_cookies, read_cookies
-from scraper.download import MEDIA_FOLDER, MediaFacts, fetch_media
 from scraper.errors import (
     BadOption,
     Blocked,
@@ -43,12 +40,15 @@ from scraper.errors import (
     UrlExpired,
     VideoGone,
 )
+from scraper.files.download import MEDIA_FOLDER, MediaFacts, fetch_media
+from scraper.files.transfer import drop_part
+from scraper.files.ytdlp import Wish, fetch_with_ytdlp, require_ytdlp
 from scraper.importers.media import imported_media_path
 from scraper.politeness import Site
 from scraper.settings import BrowserConfig, FetchConfig
 from scraper.steps.pauses import OpenBrowser, Stop, Visits, browse, require_open
-from scraper.transfer import drop_part
-from scraper.ytdlp import Wish, fetch_with_ytdlp, require_ytdlp
+from scraper.visit.browser import Browser, open_browser
+from scraper.visit.cookies import for_file, own_cookies, read_cookies
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,9 @@ from catalog.record.sightings import adopt_media, store_rejected, store_sighting
 from catalog.schema.session import Catalog
 from catalog.work.claims import MediaDone
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
-from scraper.download import MEDIA_FOLDER
 from scraper.errors import BadMedia, DownloadFailed, NoSpace, RowRefused, printable
+from scraper.files.download import MEDIA_FOLDER
+from scraper.files.media import check_media
 from scraper.importers.fields import TIKTOK
 from scraper.importers.formats import Format
 from scraper.importers.json_rows import parse_row, read_rows
@@ -28,7 +29,6 @@ from scraper.importers.media import BroughtMedia, bring_media, imported_media_pa
 from scraper.importers.reading import read_path, sniff
 from scraper.importers.report import ImportReport
 from scraper.importers.video import ImportedVideo, ImportOptions, RejectedLine, rejected
-from scraper.media import check_media
 from scraper.settings import FetchConfig
 from scraper.steps.scrape import facts_of
 

@@ -20,7 +20,6 @@ from catalog.record.site_days import (
 )
 from catalog.schema.session import Catalog
 from catalog.work.runs import RunInProgress
-from scraper.browser import Browser
 from scraper.errors import (
     Blocked,
     BrowserFailed,
@@ -35,9 +34,10 @@ from scraper.errors import (
     VideoGone,
     VideoUnavailable,
 )
-from scraper.http import FIRST_PAUSE_S, MAX_PAUSE_S, pause_s
+from scraper.files.http import FIRST_PAUSE_S, MAX_PAUSE_S, pause_s
 from scraper.politeness import Site
 from scraper.settings import BrowserConfig
+from scraper.visit.browser import Browser
 
 log = logging.getLogger(__name__)
 

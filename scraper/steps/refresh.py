@@ -11,15 +11,15 @@ from catalog.read.pending import count_to_refresh, hashtags_to_refresh, videos_t
 from catalog.record.sightings import mark_gone, store_sightings
 from catalog.schema.session import Catalog
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
-from scraper.browser import Browser, open_browser
 from scraper.errors import ScrapeError, VideoGone, VideoUnavailable
 from scraper.items import Sighting
-from scraper.listing import ALL
-from scraper.page import ListingPage
 from scraper.politeness import Site
 from scraper.settings import BrowserConfig, RefreshConfig
 from scraper.steps.pauses import OpenBrowser, Stop, Visits, browse, require_open
 from scraper.steps.scrape import facts_of
+from scraper.visit.browser import Browser, open_browser
+from scraper.visit.listing import ALL
+from scraper.visit.page import ListingPage
 
 PAGE_SIZE = 200
 # A hashtag's page gives no more than this, whatever is asked.

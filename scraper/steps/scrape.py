@@ -18,15 +18,15 @@ from catalog.record.accounts import (
 from catalog.record.sightings import add_topics, mark_listed, store_sightings
 from catalog.schema.session import Catalog
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
-from scraper.browser import Browser, open_browser
 from scraper.errors import NoSuchAccount, NoSuchSound, PrivateAccount, ScrapeError
 from scraper.items import Sighting, without_names
-from scraper.listing import ALL, Window
-from scraper.page import ListingPage, PageFacts
 from scraper.politeness import Site
 from scraper.pseudonyms import author_key
 from scraper.settings import BrowserConfig
 from scraper.steps.pauses import OpenBrowser, Stop, Visits, browse, require_open
+from scraper.visit.browser import Browser, open_browser
+from scraper.visit.listing import ALL, Window
+from scraper.visit.page import ListingPage, PageFacts
 
 # How a listing that saw all there was to see ends; after any other end it is tried again soon.
 COMPLETE = frozenset({"limit", "since", "end", "stalled"})

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from scraper.browser import Browser, open_browser
 from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.edits import Fault
 from scraper.replica.messages import Reply, Request
 from scraper.replica.server import Replica
 from scraper.settings import BrowserConfig
+from scraper.visit.browser import Browser, open_browser
 
 
 @pytest.fixture(scope="session")

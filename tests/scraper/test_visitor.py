@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from catalog.errors import Busy
-from scraper.browser import open_browser
-from scraper.chromium import PID_FILE, start_driver
-from scraper.cookies import HEADER
 from scraper.errors import BadCookies, BrowserFailed, BrowserMissing, LiveSiteRefused
 from scraper.politeness import Site
 from scraper.settings import BrowserConfig
+from scraper.visit.browser import open_browser
+from scraper.visit.chromium import PID_FILE, start_driver
+from scraper.visit.cookies import HEADER
 from tests.programs import speaking, wait_until
 from tests.scraper.proxies import proxy
-from tests.scraper.test_browser import list_all
-from tests.scraper.test_chromium import fake_driver, members
+from tests.scraper.visit.test_browser import list_all
+from tests.scraper.visit.test_chromium import fake_driver, members
 
 LATER = 4_000_000_000
 
@@ -167,7 +167,7 @@ def test_a_window_is_told_where_the_display_is(profiles, tmp_path, monkeypatch):
 CHILD = """
 import signal, sys
 from pathlib import Path
-from scraper.browser import open_browser
+from scraper.visit.browser import open_browser
 from scraper.politeness import Site
 from scraper.settings import BrowserConfig
 config = BrowserConfig(profile_root=Path(sys.argv[1]), profile=Path(sys.argv[2]))

@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from yt_dlp.extractor import lazy_extractors, tiktok
 
-from scraper import ytdlp_child
+from scraper.files import ytdlp_child
 
 REPLICA = r"https?://127\.0\.0\.1:\d+/@(?P<user_id>[\w.-]+)?/video/(?P<id>\d+)"
 

@@ -7,8 +7,8 @@ import re
 import tempfile
 from pathlib import Path
 
-from scraper.importers.columns import find_columns
 from scraper.importers.report import ImportReport
+from scraper.importers.tables.columns import find_columns
 from tests.programs import ROOT
 from tests.scraper.importers.rows import (
     Files,
@@ -20,7 +20,7 @@ from tests.scraper.importers.rows import (
     tiktok_id,
     web_item,
 )
-from tests.scraper.importers.test_columns import (
+from tests.scraper.importers.tables.test_columns import (
     APIFY,
     FOUR_CAT,
     KAGGLE_TIKTOK,

@@ -3,8 +3,9 @@ import subprocess
 
 import pytest
 
+from features.settings import ClipConfig
 from features.sound.waveform import read_waveform
-from features.video.clip import ClipConfig, read_clip
+from features.video.clip import read_clip
 from scraper.errors import BadMedia, MediaTooLarge, NoSpace
 from scraper.importers.media import bring_media, imported_media_path
 from scraper.settings import FetchConfig

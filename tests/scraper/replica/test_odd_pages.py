@@ -18,10 +18,10 @@ from selenium.webdriver.chrome.remote_connection import ChromeRemoteConnection
 from selenium.webdriver.remote.client_config import ClientConfig
 from urllib3.exceptions import HTTPError
 
-from scraper.chromium import find_program, start_driver
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.odd_pages import BAD_IDS, MISSING, SCRIPTS
 from scraper.replica.server import Replica
+from scraper.visit.chromium import find_program, start_driver
 
 
 def walk(visitor, most=10):

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from scraper.counts import parse_views_k
 from scraper.items import Sighting
-from scraper.listing import Listing
-from scraper.page import VideoPage
+from scraper.visit.listing import Listing
+from scraper.visit.page import VideoPage
 
 SEEN_AT = datetime(2026, 11, 23, 10, tzinfo=UTC)
 FIRST_ID = 7_400_000_000_000_000_000

@@ -21,18 +21,18 @@ from scraper.errors import (
     ToolMissing,
     VideoGone,
 )
-from scraper.page import read_video_page
 from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
 from scraper.settings import BrowserConfig, FetchConfig, SiteLimits
 from scraper.steps.fetch import count_to_fetch, fetch
 from scraper.steps.scrape import facts_of
+from scraper.visit.page import read_video_page
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.programs import HANG_S
+from tests.scraper.files.test_download import Store, serving
+from tests.scraper.files.test_media import FAST, PICTURE, make
 from tests.scraper.steps.fakes import AGENT, SEEN_AT, Opener, sighting
-from tests.scraper.test_download import Store, serving
-from tests.scraper.test_media import FAST, PICTURE, make
 
 
 @pytest.fixture(scope="module")

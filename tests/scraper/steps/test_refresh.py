@@ -15,7 +15,7 @@ from scraper.steps.refresh import plan_refresh, refresh
 from scraper.steps.scrape import ScrapeRequest, add_hashtags, facts_of, scrape
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.scraper.steps.fakes import FIRST_ID, Cut, Opener, listing, page_of, sighting
-from tests.scraper.test_chromium import members
+from tests.scraper.visit.test_chromium import members
 
 NOW = datetime.now(UTC)
 LONG_AGO = datetime(2025, 11, 23, 10, tzinfo=UTC)

@@ -21,8 +21,6 @@ from scraper.errors import (
     SiteFailed,
     SitePaused,
 )
-from scraper.listing import Window
-from scraper.page import PageFacts
 from scraper.politeness import Site
 from scraper.pseudonyms import author_key
 from scraper.replica.accounts import uses_of
@@ -30,9 +28,11 @@ from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
 from scraper.settings import BrowserConfig, SiteLimits
 from scraper.steps.scrape import ScrapeRequest, add_hashtags, plan_scrape, scrape
+from scraper.visit.listing import Window
+from scraper.visit.page import PageFacts
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.scraper.steps.fakes import FIRST_ID, SEEN_AT, Cut, Opener, listing, sighting
-from tests.scraper.test_chromium import members
+from tests.scraper.visit.test_chromium import members
 
 EMPTY = {"dance": listing(), "music": listing(), "sports": listing()}
 CAPTCHA = Blocked("a captcha", mark="captcha")

@@ -12,8 +12,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scraper import ytdlp
-from scraper.cookies import Cookie, for_file
 from scraper.errors import (
     BadMedia,
     BadOption,
@@ -31,16 +29,18 @@ from scraper.errors import (
     VideoGone,
     VideoUnavailable,
 )
+from scraper.files import ytdlp
+from scraper.files.transfer import drop_part
+from scraper.files.ytdlp import CHILD, Wish, error_of, fetch_with_ytdlp, require_ytdlp
 from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
 from scraper.settings import FetchConfig
-from scraper.transfer import drop_part
-from scraper.ytdlp import CHILD, Wish, error_of, fetch_with_ytdlp, require_ytdlp
+from scraper.visit.cookies import Cookie, for_file
 from tests.programs import speaking, wait_until
+from tests.scraper.files.test_download import Store, serving
+from tests.scraper.files.test_media import FAST, PICTURE, SOUND, make
 from tests.scraper.proxies import proxy
-from tests.scraper.test_download import Store, serving
-from tests.scraper.test_media import FAST, PICTURE, SOUND, make
 
 READER = Path(__file__).with_name("tiktok_reader.py")
 LIMITS = FetchConfig(backend="yt-dlp", min_free_gb=0)
@@ -412,7 +412,7 @@ import sys
 from pathlib import Path
 from scraper.politeness import Site
 from scraper.settings import FetchConfig
-from scraper.ytdlp import Wish, fetch_with_ytdlp
+from scraper.files.ytdlp import Wish, fetch_with_ytdlp
 url, target = sys.argv[1:]
 wish = Wish("generic", "1", url + "/v.mp4", None, "", "")
 fetch_with_ytdlp(wish, Path(target), Site(url), FetchConfig(min_free_gb=0))

@@ -3,9 +3,9 @@ import time
 
 import pytest
 
-from scraper.cookies import Cookie, for_browser, for_file, own_cookies, read_cookies
 from scraper.errors import BadCookies
 from scraper.politeness import Site
+from scraper.visit.cookies import Cookie, for_browser, for_file, own_cookies, read_cookies
 
 LATER = 4_000_000_000
 SITE = Site("https://www.tiktok.com", allow_live=True)

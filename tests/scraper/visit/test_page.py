@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from scraper.capture import Body, Card, read_look
 from scraper.errors import (
     Blocked,
     NoMedia,
@@ -20,7 +19,8 @@ from scraper.errors import (
     VideoUnavailable,
 )
 from scraper.items import Rejected
-from scraper.page import (
+from scraper.visit.capture import Body, Card, read_look
+from scraper.visit.page import (
     ListingPage,
     card_sighting,
     check_bare,

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from scraper.capture import read_look
 from scraper.errors import Blocked, NoSuchAccount, NoSuchHashtag, PageChanged
-from scraper.listing import ListingBuilder, Window
-from scraper.page import ListingPage
+from scraper.visit.capture import read_look
+from scraper.visit.listing import ListingBuilder, Window
+from scraper.visit.page import ListingPage
 from tests.scraper.test_items import item
 
 CATS = ListingPage("hashtag", "cats")

@@ -25,8 +25,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from catalog.files import put_in_place
-from scraper.chromium import guard_group
-from scraper.download import MediaFacts, media_facts
 from scraper.errors import (
     BadMedia,
     BadOption,
@@ -44,11 +42,13 @@ from scraper.errors import (
     VideoUnavailable,
     one_line,
 )
-from scraper.http import parse_retry_after
-from scraper.media import check_media
+from scraper.files.download import MediaFacts, media_facts
+from scraper.files.http import parse_retry_after
+from scraper.files.media import check_media
+from scraper.files.transfer import hold_part
 from scraper.politeness import PAUSES_S, Site
 from scraper.settings import FetchConfig
-from scraper.transfer import hold_part
+from scraper.visit.chromium import guard_group
 
 log = logging.getLogger(__name__)
 

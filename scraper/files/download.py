@@ -10,15 +10,13 @@ from typing import Any
 
 from catalog.files import put_in_place, sha256_of
 from scraper.errors import BadMedia, DownloadFailed, NoMedia
-from scraper.http import open_client
+from scraper.files.http import open_client
+from scraper.files.media import Probe, check_media
+from scraper.files.transfer import Transfer, hold_part
 from scraper.items import check_id
-from scraper.media import Probe, check_media
-from scraper.page import PlayUrl, VideoPage
 from scraper.politeness import Site
 from scraper.settings import FetchConfig
-from scraper.transfer import Transfer, hold_part
-
-__all__ = ["MediaFacts", "fetch_media", "media_facts", "media_path"]
+from scraper.visit.page import PlayUrl, VideoPage
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 
 from catalog.files import started
-from scraper.chromium import DRIVER_LOG, MARK, PID_FILE, group_members, start_driver, sweep_orphans
 from scraper.errors import BrowserFailed, BrowserMissing
+from scraper.visit.chromium import (
+    DRIVER_LOG,
+    MARK,
+    PID_FILE,
+    group_members,
+    start_driver,
+    sweep_orphans,
+)
 from tests.programs import HANG_S, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
 import signal, sys
 from pathlib import Path
-from scraper.browser import open_browser
+from scraper.visit.browser import open_browser
 from scraper.politeness import Site
 from scraper.settings import BrowserConfig
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

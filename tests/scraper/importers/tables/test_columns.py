@@ -1,7 +1,13 @@
 import pytest
 
 from scraper.errors import BadColumns
-from scraper.importers.columns import SYNONYMS, find_columns, find_spread, n_known, plain_name
+from scraper.importers.tables.columns import (
+    SYNONYMS,
+    find_columns,
+    find_spread,
+    n_known,
+    plain_name,
+)
 
 
 def test_no_name_means_two_things():

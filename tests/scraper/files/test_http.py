@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scraper.http import (
+from scraper.files.http import (
     FIRST_PAUSE_S,
     MAX_PAUSE_S,
     MAX_RETRY_AFTER_S,

@@ -11,7 +11,6 @@ from typing import Literal, NoReturn
 
 from catalog.facts import AccountFacts, SoundFacts
 from catalog.files import clean_text
-from scraper.capture import Body, Card, PageLook
 from scraper.errors import (
     BadId,
     Blocked,
@@ -29,7 +28,7 @@ from scraper.errors import (
     VideoGone,
     VideoUnavailable,
 )
-from scraper.http import parse_retry_after
+from scraper.files.http import parse_retry_after
 from scraper.items import (
     Json,
     Rejected,
@@ -45,6 +44,7 @@ from scraper.items import (
     read_sound,
     read_text_count,
 )
+from scraper.visit.capture import Body, Card, PageLook
 
 PageKind = Literal["hashtag", "account", "sound"]
 

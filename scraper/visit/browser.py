@@ -24,13 +24,15 @@ from selenium.webdriver.remote.client_config import ClientConfig
 from selenium.webdriver.remote.webdriver import WebDriver
 from urllib3.exceptions import HTTPError as DriverUnreachable
 
-from scraper.capture import HOOK, LOOK, NUDGE, SCROLL, PageLook, read_look
-from scraper.chromium import Driver, default_profile_root, find_program, start_driver
-from scraper.cookies import for_browser, own_cookies, read_cookies
 from scraper.errors import Blocked, BrowserFailed, PageChanged, PageTimeout, ScrapeError, SiteFailed
 from scraper.items import MAX_BODY_CHARS, Sighting
-from scraper.listing import Listing, ListingBuilder, StopReason, Window
-from scraper.page import (
+from scraper.politeness import Site
+from scraper.settings import BrowserConfig
+from scraper.visit.capture import HOOK, LOOK, NUDGE, SCROLL, PageLook, read_look
+from scraper.visit.chromium import Driver, default_profile_root, find_program, start_driver
+from scraper.visit.cookies import for_browser, own_cookies, read_cookies
+from scraper.visit.listing import Listing, ListingBuilder, StopReason, Window
+from scraper.visit.page import (
     ListingPage,
     PageFacts,
     VideoPage,
@@ -39,8 +41,6 @@ from scraper.page import (
     check_status,
     read_video_page,
 )
-from scraper.politeness import Site
-from scraper.settings import BrowserConfig
 
 log = logging.getLogger(__name__)
 # At DEBUG it repeats all that is said to the driver, a visitor's cookies too.

@@ -15,10 +15,10 @@ import httpx
 from catalog.errors import Busy
 from catalog.files import locked
 from scraper.errors import DownloadFailed, MediaTooLarge, NoSpace, UrlExpired
-from scraper.http import PeerRefused
-from scraper.page import PlayUrl, check_status
+from scraper.files.http import PeerRefused
 from scraper.politeness import Site
 from scraper.settings import FetchConfig
+from scraper.visit.page import PlayUrl, check_status
 
 
 class PartialFile:

@@ -12,7 +12,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from scraper.download import fetch_media, media_path
 from scraper.errors import (
     BadId,
     BadMedia,
@@ -23,17 +22,18 @@ from scraper.errors import (
     NoSpace,
     UrlExpired,
 )
+from scraper.files.download import fetch_media, media_path
+from scraper.files.transfer import hold_part
 from scraper.items import read_item
-from scraper.page import PlayUrl, VideoPage, read_video_page
 from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
 from scraper.settings import FetchConfig
-from scraper.transfer import hold_part
+from scraper.visit.page import PlayUrl, VideoPage, read_video_page
 from tests.programs import HANG_S
+from tests.scraper.files.test_media import FAST, PICTURE, make
 from tests.scraper.proxies import proxy
 from tests.scraper.test_items import VIDEO, item
-from tests.scraper.test_media import FAST, PICTURE, make
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -280,7 +280,7 @@ def test_a_disk_that_fills_up_is_told_from_a_bad_file(store, tmp_path, monkeypat
     def full(_descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("scraper.transfer.os.fsync", full)
+    monkeypatch.setattr("scraper.files.transfer.os.fsync", full)
     with pytest.raises(NoSpace, match="No space left"):
         fetch(store, tmp_path)
 
@@ -289,8 +289,8 @@ def test_the_disk_is_looked_at_while_a_file_comes(store, tmp_path, monkeypatch):
     store.is_chunked = True
     free = iter([10**12] + [0] * 9)
     usage = namedtuple("usage", "free")
-    monkeypatch.setattr("scraper.transfer.SPACE_EVERY_BYTES", 1_000)
-    monkeypatch.setattr("scraper.transfer.shutil.disk_usage", lambda _: usage(next(free)))
+    monkeypatch.setattr("scraper.files.transfer.SPACE_EVERY_BYTES", 1_000)
+    monkeypatch.setattr("scraper.files.transfer.shutil.disk_usage", lambda _: usage(next(free)))
     with pytest.raises(NoSpace):
         fetch(store, tmp_path, limits=replace(LIMITS, min_free_gb=1e-9))
 
@@ -392,7 +392,7 @@ def test_a_file_of_just_the_limit_is_kept(store, clip, tmp_path, is_chunked):
 def test_a_file_may_take_the_disk_to_its_limit(store, clip, tmp_path, monkeypatch, n_spare, fits):
     usage = namedtuple("usage", "free")
     free = usage(1_000 + len(clip) + n_spare)
-    monkeypatch.setattr("scraper.transfer.shutil.disk_usage", lambda _: free)
+    monkeypatch.setattr("scraper.files.transfer.shutil.disk_usage", lambda _: free)
     limits = replace(LIMITS, min_free_gb=1_000 / 1e9)
     refused = nullcontext() if fits else pytest.raises(NoSpace, match="must stay free")
     with refused:

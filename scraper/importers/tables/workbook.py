@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from scraper.errors import ExtraMissing, ImportRefused, RowRefused
-from scraper.importers.columns import n_known
-from scraper.importers.table_files import TableRow
+from scraper.importers.tables.columns import n_known
+from scraper.importers.tables.table_files import TableRow
 
 try:
     import openpyxl

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from scraper.capture import PageLook
 from scraper.errors import PageChanged, ScrapeError
 from scraper.items import Rejected, Sighting, read_text_count
-from scraper.page import (
+from scraper.visit.capture import PageLook
+from scraper.visit.page import (
     API,
     DETAILS,
     CardFacts,

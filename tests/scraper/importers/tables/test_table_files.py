@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scraper.errors import BadColumns, ExtraMissing, ImportRefused
-from scraper.importers import table_files
-from scraper.importers import table_files as reader
 from scraper.importers.reading import read_path
-from scraper.importers.table_files import separated_header, separated_rows
+from scraper.importers.tables import table_files
+from scraper.importers.tables import table_files as reader
+from scraper.importers.tables.table_files import separated_header, separated_rows
 from scraper.importers.video import ImportOptions
 from tests.scraper.importers.rows import FIRST_ID, split, tiktok_id
 

@@ -9,8 +9,6 @@ import httpx
 import pytest
 from selenium.common.exceptions import UnexpectedAlertPresentException
 
-from scraper.browser import MAX_DIALOGS, Eyes, document_header, open_browser, scroll
-from scraper.capture import NUDGE, SCROLL
 from scraper.counts import parse_views_k
 from scraper.errors import (
     BadId,
@@ -27,8 +25,6 @@ from scraper.errors import (
     SiteFailed,
     VideoGone,
 )
-from scraper.listing import ALL, ListingBuilder, Window
-from scraper.page import ListingPage
 from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.edits import is_struck
@@ -38,10 +34,14 @@ from scraper.replica.messages import Reply
 from scraper.replica.server import Replica
 from scraper.replica.site import card_variant
 from scraper.settings import BrowserConfig
+from scraper.visit.browser import MAX_DIALOGS, Eyes, document_header, open_browser, scroll
+from scraper.visit.capture import NUDGE, SCROLL
+from scraper.visit.listing import ALL, ListingBuilder, Window
+from scraper.visit.page import ListingPage
 from tests.programs import HANG_S
-from tests.scraper.test_chromium import members
 from tests.scraper.test_items import item
-from tests.scraper.test_listing import CATS, make_id
+from tests.scraper.visit.test_chromium import members
+from tests.scraper.visit.test_listing import CATS, make_id
 
 
 def entry(method, kind, **headers):
@@ -107,7 +107,7 @@ def test_each_look_is_taken_and_the_page_scrolled_until_its_end():
 
 
 def test_a_page_that_stands_still_is_nudged_and_then_left(monkeypatch):
-    monkeypatch.setattr("scraper.browser.MAX_STALLS", 2)
+    monkeypatch.setattr("scraper.visit.browser.MAX_STALLS", 2)
     driver = FakeDriver(shown(1), shown())
     assert scroll_with(driver) == ("stalled", [1, 1, 1])
     assert driver.scrolled == [SCROLL, NUDGE]

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 import pytest
 
 from scraper.errors import ExtraMissing, ImportRefused, UnknownFormat
-from scraper.importers import workbook
 from scraper.importers.reading import sniff
+from scraper.importers.tables import workbook
 from tests.scraper.importers.rows import tiktok_id
 
 openpyxl = pytest.importorskip("openpyxl")

@@ -9,7 +9,6 @@ from typing import Any
 
 from scraper.counts import ViewCount
 from scraper.errors import BadColumns, RowRefused, UnknownFormat, shown
-from scraper.importers.columns import find_columns, find_spread, plain_name
 from scraper.importers.facts import GROUPS, SOUND, grouped, read_flag
 from scraper.importers.fields import (
     TIKTOK,
@@ -23,7 +22,8 @@ from scraper.importers.fields import (
 from scraper.importers.json_rows import is_json, parse_row, read_rows
 from scraper.importers.opening import head_of
 from scraper.importers.report import FieldCount, ImportReport
-from scraper.importers.table_files import (
+from scraper.importers.tables.columns import find_columns, find_spread, plain_name
+from scraper.importers.tables.table_files import (
     PARQUET_MARK,
     TableRow,
     encoding_of,
@@ -32,7 +32,8 @@ from scraper.importers.table_files import (
     separated_header,
     separated_rows,
 )
-from scraper.importers.table_head import Head, check_head
+from scraper.importers.tables.table_head import Head, check_head
+from scraper.importers.tables.workbook import is_xlsx, xlsx_header, xlsx_rows
 from scraper.importers.video import (
     ImportedFile,
     ImportedVideo,
@@ -42,7 +43,6 @@ from scraper.importers.video import (
     naming,
     rejected,
 )
-from scraper.importers.workbook import is_xlsx, xlsx_header, xlsx_rows
 from scraper.items import Json, plain_hashtags
 
 # How many rows tell what the columns are, and what is wrong with one of them as a whole.

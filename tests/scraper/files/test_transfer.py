@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from scraper.errors import DownloadFailed
-from scraper.transfer import drop_part, hold_part
+from scraper.files.transfer import drop_part, hold_part
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
 import sys
 from pathlib import Path
-from scraper.transfer import hold_part
+from scraper.files.transfer import hold_part
 with hold_part(Path(sys.argv[1])) as part:
     part.path.write_bytes(b"begun")
     part.remember("tag")

@@ -1,6 +1,6 @@
 import pytest
 
-from scraper.capture import HOOK, Body, Card, read_look
+from scraper.visit.capture import HOOK, Body, Card, read_look
 
 
 def test_reads_what_the_script_brings():

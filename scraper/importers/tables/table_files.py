@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from scraper.errors import BadColumns, ExtraMissing, ImportRefused, RowRefused
-from scraper.importers.columns import n_known
 from scraper.importers.opening import head_of, open_plain
+from scraper.importers.tables.columns import n_known
 
 MAX_ROW_CHARS = 8 * 1024 * 1024
 DELIMITERS = (",", "\t", ";", "|")

@@ -4,7 +4,7 @@ import pytest
 
 from scraper.errors import BadColumns
 from scraper.importers.fields import posted_by_id
-from scraper.importers.table_head import Head, check_head
+from scraper.importers.tables.table_head import Head, check_head
 from scraper.importers.video import ImportOptions
 from tests.scraper.importers.rows import tiktok_id
 

@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 from scraper.errors import BadMedia, ToolMissing
-from scraper.media import check_media, probe_media
+from scraper.files.media import check_media, probe_media
 
 pytestmark = pytest.mark.ffmpeg
 

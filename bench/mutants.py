@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = {
     "catalog/facts.py": "tests/catalog/test_facts.py",
     "catalog/work/claims.py": "tests/catalog/work/test_claims.py",
-    "scraper/transfer.py": "tests/scraper/test_download.py",
+    "scraper/files/transfer.py": "tests/scraper/files/test_download.py",
     "features/store.py": "tests/features/test_store.py",
     "model/split.py": "tests/model/test_split.py",
     "model/evaluation/comparison.py": "tests/model/evaluation/test_comparison.py",

@@ -8,7 +8,7 @@ import pytest
 from scraper.errors import DownloadFailed
 from scraper.files.transfer import drop_part, hold_part
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CHILD = """
 import sys
 from pathlib import Path

@@ -42,7 +42,7 @@ from tests.scraper.files.test_download import Store, serving
 from tests.scraper.files.test_media import FAST, PICTURE, SOUND, make
 from tests.scraper.proxies import proxy
 
-READER = Path(__file__).with_name("tiktok_reader.py")
+READER = Path(__file__).parents[1] / "tiktok_reader.py"
 LIMITS = FetchConfig(backend="yt-dlp", min_free_gb=0)
 PAGE = "https://video.example/watch/1"
 

@@ -20,7 +20,7 @@ from scraper.visit.chromium import (
 )
 from tests.programs import HANG_S, wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 # As a run of the program: SIGTERM ends it by SystemExit, through every `with`.
 CHILD = """
 import signal, sys

@@ -149,7 +149,8 @@ def nightly(
 ) -> None:
     """Do one night: scrape, fetch, extract, train what is missing, score, report.
 
-    A stage that fails is recorded and the next ones still work on what is there.
+    Videos on the list get their first count before files are fetched. A stage that fails is
+    recorded and the next ones still work on what is there.
     """
     stages = _stages(app, quiet=as_json)
     if dry_run:
@@ -342,7 +343,7 @@ def _stages(
 
     stages = [
         ("scrape", wire(lambda *args, **options: run_scrape(*args, **options).outcome, request)),
-        *([("refresh", wire(_refresh))] if settings.nightly.refresh else []),
+        *_refreshing(app, wire),
         ("fetch", wire(run_fetch)),
         ("extract clip", wire(run_extract, "clip")),
     ]
@@ -365,12 +366,26 @@ def _emit_stages(stages: list[tuple[str, "Stage"]], *, as_json: bool) -> None:
     emit({"dry_run": True, "stages": names}, as_json=as_json, text="\n".join(names))
 
 
-def _refresh(app: App, *, quiet: bool, parent_id: int) -> "Outcome":
+def _refreshing(app: App, wire: Callable[..., "Stage"]) -> list[tuple[str, "Stage"]]:
+    """Name the stage that refreshes: all that is old, or else what has no count at all, if any."""
+    from scraper.commands.site import n_without_count
+
+    if app.settings.nightly.refresh:
+        return [("refresh", wire(_refresh))]
+    try:
+        n_new = n_without_count(app)
+    except CatalogError:
+        n_new = 0  # no catalog yet; what it lacks the night itself says
+    return [("first counts", wire(_refresh, only_unseen=True))] if n_new else []
+
+
+def _refresh(app: App, *, quiet: bool, parent_id: int, only_unseen: bool = False) -> "Outcome":
     from scraper.commands.site import run_refresh
     from scraper.settings import RefreshConfig
 
     request = app.settings.of(RefreshConfig)
-    return run_refresh(app, request, quiet=quiet, parent_id=parent_id).outcome
+    result = run_refresh(app, request, only_unseen=only_unseen, quiet=quiet, parent_id=parent_id)
+    return result.outcome
 
 
 def _run(

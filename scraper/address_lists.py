@@ -108,7 +108,10 @@ def _splitter(lines: list[str], name: str) -> str | None:
         return None
     cells = next(csv.reader([head], delimiter=found))
     if not {_plain(cell) for cell in cells} & (ADDRESS_NAMES | ID_NAMES):
-        raise BadColumns(f"{name}: none of its columns is an address: {', '.join(cells)[:200]}")
+        raise BadColumns(
+            f"{name}: none of its columns is an address: {', '.join(cells)[:200]}; expected a "
+            "column url, link, video_url or id; accounts go on lines of their own, as @name"
+        )
     return found
 
 

@@ -13,7 +13,7 @@ from scraper.politeness import ROBOTS_AGENT, Site, read_robots
 LINK_S = 20.0
 MOVED = frozenset({301, 302, 303, 307, 308})
 REFUSED = frozenset({401, 403, 429, 503})
-INSTEAD = "or open it yourself and give the address that it leads to"
+INSTEAD = "open it yourself and give the address that it leads to"
 
 
 class ShortLinks:
@@ -50,7 +50,7 @@ class ShortLinks:
         if self._stop is not None:
             raise RowRefused("short_link", f"{link} was not followed: {self._stop}")
         try:
-            rules = self._robots[base] if base in self._robots else read_robots(base)
+            rules = self._robots[base] if base in self._robots else read_robots(base, site.proxy)
         except RobotsUnread as error:
             self._stop = str(error)
             raise RowRefused("short_link", self._stop) from error
@@ -69,7 +69,7 @@ class ShortLinks:
                 raise RowRefused(
                     "short_link",
                     "a short link says where it leads only to who visits it: set site.allow_live "
-                    f"(and have the site's leave), {INSTEAD}",
+                    f"(and have the site's leave), or {INSTEAD}",
                 ) from error
         return self._site
 
@@ -78,7 +78,9 @@ class ShortLinks:
         peer = site.is_allowed_peer
         try:
             with (
-                open_client(LINK_S, headers=agent, is_allowed_peer=peer) as client,
+                open_client(
+                    LINK_S, headers=agent, is_allowed_peer=peer, proxy=site.proxy
+                ) as client,
                 client.stream("GET", link) as reply,
             ):
                 status, to = reply.status_code, str(reply.headers.get("location", ""))

@@ -3,19 +3,23 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from catalog.facts import AccountFacts, ObservationFacts, SoundFacts, VideoFacts
 from catalog.schema.tables import (
     Account,
     AccountObservation,
+    Feature,
+    MediaFile,
     Sound,
     SoundObservation,
     Tombstone,
     Video,
+    VideoHashtag,
+    ViewObservation,
 )
 from catalog.schema.types import among, bulk, insert_into
 
@@ -25,6 +29,13 @@ REPEAT_AFTER = timedelta(hours=1)
 OF_ACCOUNT = tuple(AccountFacts.__dataclass_fields__)
 OF_SOUND = ("n_videos",)
 ABOUT_SOUND = ("title", "author", "is_original", "duration_s")
+ListKind = Literal["video", "account", "sound"]
+ON_LIST: dict[ListKind, tuple[Any, Any]] = {
+    "video": (Video, Video.tiktok_id),
+    "account": (Account, Account.author_key),
+    "sound": (Sound, Sound.platform_id),
+}
+UNSYNCED: dict[str, Any] = {"synchronize_session": False}
 
 
 @dataclass(frozen=True)
@@ -96,6 +107,56 @@ def want_sounds(
     ensure_sounds(session, platform, {name: SoundFacts(name) for name in ids})
     _want(session, Sound, Sound.platform_id, ids, platform, at)
     return Wanted(len(ids) - len(known), len(known), ())
+
+
+def wanted_of(session: Session, kind: ListKind, platform: str, keys: Iterable[str]) -> set[str]:
+    """Return those of the keys that are on the list: ids of videos and sounds, or author_keys."""
+    entity, column = ON_LIST[kind]
+    return _wanted(session, entity, column, keys, platform)
+
+
+def unwant(
+    session: Session, kind: ListKind, platform: str, keys: Iterable[str], *, keep_handles: bool
+) -> set[str]:
+    """Take videos, accounts or sounds off the list; return the keys of those that were on it.
+
+    What was collected of them stays. keep_handles: else an account's name, which was kept for its
+    page alone, goes. A video of which nothing else is known goes too: as long as it has no count,
+    `refresh` and `fetch` would ask for it.
+    """
+    entity, column = ON_LIST[kind]
+    found = _wanted(session, entity, column, keys, platform)
+    of_list = among(session, column, found), entity.platform == platform
+    if kind == "video":
+        bare = list(session.scalars(select(Video.id).where(*of_list, *_nothing_known())))
+        of_bare = among(session, MediaFile.video_id, bare)
+        session.execute(delete(MediaFile).where(of_bare).execution_options(**UNSYNCED))
+        session.execute(
+            delete(Video).where(among(session, Video.id, bare)).execution_options(**UNSYNCED)
+        )
+    values: dict[str, Any] = {"wanted_at": None}
+    if kind == "account" and not keep_handles:
+        values["handle"] = None
+    session.execute(update(entity).where(*of_list).values(values).execution_options(**UNSYNCED))
+    return found
+
+
+def _nothing_known() -> tuple[Any, ...]:
+    """Say that a row of video holds an address that somebody wanted, and nothing else."""
+    used = ((VideoHashtag, ()), (Feature, ()), (ViewObservation, ()))
+    files = (MediaFile, (MediaFile.status != "pending",))
+    return (
+        Video.account_id.is_(None),
+        Video.sound_id.is_(None),
+        Video.gone_at.is_(None),
+        Video.caption == "",
+        *(~exists().where(part.video_id == Video.id, *more) for part, more in (*used, files)),
+    )
+
+
+def account_subject(author_key: str) -> str:
+    """Return what the journal and the pauses call an account, whose name stays out of them."""
+    return f"account {author_key}"
 
 
 def mark_account_listed(session: Session, platform: str, author_key: str, at: datetime) -> None:

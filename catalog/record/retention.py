@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import Busy
 from catalog.read.search import forget_deleted
+from catalog.record.accounts import account_subject
 from catalog.schema.tables import (
     Account,
     AccountObservation,
@@ -19,6 +20,7 @@ from catalog.schema.tables import (
     ModelVersion,
     Prediction,
     RejectedRow,
+    SitePause,
     Sound,
     SoundObservation,
     SplitMember,
@@ -178,6 +180,7 @@ def purge(session: Session, named: Named, *, reason: str) -> Purged:
     platform = named.platform
     videos = _videos_of(session, named)
     _refuse_if_held(session, videos)
+    sounds = _sounds_of(session, videos)
     files = _files_of(session, videos)
     buried: dict[tuple[str, str], dict[str, list[str]] | None]
     lost = named.tiktok_ids.keys() - set(videos.values())
@@ -190,7 +193,7 @@ def purge(session: Session, named: Named, *, reason: str) -> Purged:
     if purged.n_features:
         forget_deleted(session)
     purged = replace(purged, n_accounts=_delete_accounts(session, platform, named.author_keys))
-    _delete_lone_sounds(session)
+    _delete_lone_sounds(session, sounds)
     detail = {
         "reason": reason,
         "n_videos": purged.n_videos,
@@ -303,6 +306,7 @@ def _delete(session: Session, videos: Mapping[int, str]) -> Purged:
             # The journal and the rejected rows name videos by their id of the site.
             ("events", Event, Event.subject.in_(names)),
             ("rejected", RejectedRow, RejectedRow.tiktok_id.in_(names)),
+            ("pauses", SitePause, SitePause.scope.in_([f"@{name}" for name in names])),
         )
         for name, entity, condition in of_video:
             counted = select(func.count()).select_from(entity).where(condition)
@@ -321,31 +325,42 @@ def _delete(session: Session, videos: Mapping[int, str]) -> Purged:
 
 
 def _delete_accounts(session: Session, platform: str, author_keys: Collection[str]) -> int:
-    """Delete accounts with all that was seen of them; return how many there were."""
+    """Delete accounts with all that was seen of them; return how many there were.
+
+    What the journal and the pauses have of their pages goes too.
+    """
     theirs = Account.platform == platform, Account.author_key.in_(author_keys)
     ids = session.scalars(select(Account.id).where(*theirs)).all()
     session.execute(delete(AccountObservation).where(AccountObservation.account_id.in_(ids)))
     session.execute(delete(Account).where(*theirs))
+    pages = [account_subject(key) for key in author_keys]
+    session.execute(delete(Event).where(Event.subject.in_(pages)))
+    session.execute(delete(SitePause).where(SitePause.scope.in_(pages)))
     return len(ids)
 
 
-def _delete_lone_sounds(session: Session) -> None:
-    """Delete original sounds that no video of the catalog has: by its id the author can be found.
+def _sounds_of(session: Session, videos: Mapping[int, str]) -> list[int]:
+    found: set[int] = set()
+    for ids in chunks(videos):
+        of_videos = select(Video.sound_id).where(Video.id.in_(ids), Video.sound_id.is_not(None))
+        found |= set(session.scalars(of_videos))
+    return sorted(found)
+
+
+def _delete_lone_sounds(session: Session, sounds: Sequence[int]) -> None:
+    """Delete of these the original ones that no video has any more: their ids lead to the author.
 
     One that is on the list to collect stays.
     """
-    lone = (
-        select(Sound.id)
-        .where(Sound.is_original.is_not(False), Sound.wanted_at.is_(None))
-        .where(~select(Video.id).where(Video.sound_id == Sound.id).exists())
-    )
-    session.execute(
-        delete(SoundObservation).where(SoundObservation.sound_id.in_(lone)),
-        execution_options={"synchronize_session": False},
-    )
-    session.execute(
-        delete(Sound).where(Sound.id.in_(lone)), execution_options={"synchronize_session": False}
-    )
+    for ids in chunks(sounds):
+        of_none = (
+            select(Sound.id)
+            .where(Sound.id.in_(ids), Sound.is_original.is_not(False), Sound.wanted_at.is_(None))
+            .where(~select(Video.id).where(Video.sound_id == Sound.id).exists())
+        )
+        lone = session.scalars(of_none).all()
+        session.execute(delete(SoundObservation).where(SoundObservation.sound_id.in_(lone)))
+        session.execute(delete(Sound).where(Sound.id.in_(lone)))
 
 
 def _splits_with(ids: Sequence[int]) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from catalog.console import App, dry_run_option, emit, emit_outcome, json_option, pass_app, table
-from scraper.commands.site import author_salt, open_site
+from scraper.commands.site import author_salt, known_salt, open_site
 
 if TYPE_CHECKING:
     from scraper.politeness import Site
@@ -26,11 +26,17 @@ N_SHOWN = 20
     metavar="FILE",
     help="A list: lines, a CSV, or TikTok's own data; '-' is standard input; repeatable.",
 )
+@click.option("--remove", is_flag=True, help="Take them off the list; what was collected stays.")
 @json_option
 @dry_run_option
 @pass_app
 def add(
-    app: App, addresses: tuple[str, ...], files: tuple[Path, ...], as_json: bool, dry_run: bool
+    app: App,
+    addresses: tuple[str, ...],
+    files: tuple[Path, ...],
+    remove: bool,
+    as_json: bool,
+    dry_run: bool,
 ) -> None:
     """Put videos, accounts and sounds on the list to collect.
 
@@ -38,7 +44,8 @@ def add(
     first count, `scrape` lists the pages of the accounts and sounds, `fetch` gets the files.
     """
     from scraper.address_lists import AddressList, ListedText, read_list
-    from scraper.steps.add import add as step
+    from scraper.settings import ScrapeConfig
+    from scraper.steps import add as step
 
     if not (addresses or files):
         raise click.UsageError("give an address, an id or @name, or a list with --from")
@@ -54,14 +61,29 @@ def add(
         if found.columns_left:
             left = ", ".join(found.columns_left)
             click.echo(f"viewcast: {name}: only addresses are read, not: {left}", err=True)
-    result = step(
-        app.catalog,
-        lists,
-        salt=b"" if dry_run else author_salt(app),
-        resolve=_unfollowed if dry_run else _short_links(app),
-        own_host=_own_host(app),
-        dry_run=dry_run,
-    )
+        elif not found.entries:
+            click.echo(f"viewcast: {name}: nothing is in it", err=True)
+    resolve = _unfollowed if dry_run else _short_links(app)
+    if remove:
+        keep_handles = app.settings.of(ScrapeConfig).keep_handles
+        result = step.remove(
+            app.catalog,
+            lists,
+            salt=known_salt(app),
+            resolve=resolve,
+            own_host=_own_host(app),
+            keep_handles=keep_handles,
+            dry_run=dry_run,
+        )
+    else:
+        result = step.add(
+            app.catalog,
+            lists,
+            salt=b"" if dry_run else author_salt(app),
+            resolve=resolve,
+            own_host=_own_host(app),
+            dry_run=dry_run,
+        )
     if not as_json and result.refused:
         click.echo(_refused_table(result), err=True)
     columns_left = {one.source: one.columns_left for one in lists if one.columns_left}

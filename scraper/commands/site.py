@@ -51,7 +51,7 @@ def scrape(
     on the list.
     """
     from scraper.settings import ScrapeConfig
-    from scraper.steps.scrape import ScrapeRequest, plan_scrape
+    from scraper.steps.scrape import ScrapeRequest, count_fresh, plan_scrape
 
     settings = app.settings_with(scrape={"limit": limit}).of(ScrapeConfig)
     request = ScrapeRequest(
@@ -70,9 +70,16 @@ def scrape(
             f"{kind}s": [unit.page.name for unit in todo if unit.page.kind == kind]
             for kind in ("hashtag", "account", "sound")
         }
-        emit({"dry_run": True, **names, "limit": request.limit}, as_json=as_json)
+        n_fresh = count_fresh(app.catalog, request, todo, salt=known_salt(app))
+        facts = {**names, "n_fresh": n_fresh, "limit": request.limit}
+        emit({"dry_run": True, **facts}, as_json=as_json)
         return
     result = run_scrape(app, request, quiet=as_json)
+    if result.n_fresh:
+        _announce(
+            f"{result.n_fresh} pages were listed less than {settings.fresh_for_h:g} hours ago "
+            "(scrape.fresh_for_h) and are left alone; --again lists them all the same"
+        )
     emit_outcome(result.outcome, as_json=as_json, extra=result.counts())
 
 
@@ -139,8 +146,21 @@ def run_scrape(
         )
 
 
+def n_without_count(app: App) -> int:
+    """Count the videos of the site that have no count at all. Raises CatalogError."""
+    from scraper.settings import RefreshConfig
+    from scraper.steps.refresh import plan_refresh
+
+    return plan_refresh(app.catalog, app.settings.of(RefreshConfig), only_unseen=True).n_unseen
+
+
 def run_refresh(
-    app: App, request: "RefreshConfig", *, quiet: bool = False, parent_id: int | None = None
+    app: App,
+    request: "RefreshConfig",
+    *,
+    only_unseen: bool = False,
+    quiet: bool = False,
+    parent_id: int | None = None,
 ) -> "RefreshResult":
     """Refresh with the application's settings; what `refresh` and `nightly` call."""
     from catalog.console import progress
@@ -153,6 +173,7 @@ def run_refresh(
             open_site(app),
             app.settings.of(BrowserConfig),
             request,
+            only_unseen=only_unseen,
             salt=author_salt(app),
             keep_handles=app.settings.of(ScrapeConfig).keep_handles,
             progress=bar,

@@ -1,12 +1,19 @@
-"""The step that adds: put videos, accounts and sounds on the list to collect."""
+"""The step that adds: put videos, accounts and sounds on the list to collect, or take them off."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 
-from catalog.record.accounts import Wanted, want_accounts, want_sounds, want_videos
+from catalog.record.accounts import (
+    ListKind,
+    Wanted,
+    unwant,
+    want_accounts,
+    want_sounds,
+    want_videos,
+    wanted_of,
+)
 from catalog.schema.session import Catalog
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from scraper.address_lists import AddressList, ListedText
@@ -18,7 +25,7 @@ from scraper.pseudonyms import author_key
 NO_BUDGET = FailureBudget(min_failures=10**9)
 BATCH = 5_000
 MAX_SHOWN = 1_000
-NAME = re.compile(r"@[\w.-]+")
+NOT_QUOTED = "not taken; what stood there is not kept, the command has shown it"
 
 # Gives the address that a short link leads to. Raises RowRefused.
 Resolve = Callable[[str], str]
@@ -80,6 +87,33 @@ def add(
                 work.n_new[address.kind] = work.n_new.get(address.kind, 0) + 1
         return work.result(None)
     params = {"from": [found.source for found in lists if found.entries]}
+    with record_run(catalog, "add", params=params, budget=NO_BUDGET) as run:
+        for batch in _batches(entries, BATCH):
+            work.store(run, batch)
+    return work.result(run.outcome)
+
+
+def remove(
+    catalog: Catalog,
+    lists: Sequence[AddressList],
+    *,
+    salt: bytes,
+    resolve: Resolve,
+    own_host: str = "",
+    keep_handles: bool = False,
+    dry_run: bool = False,
+) -> AddResult:
+    """Take what the lists name off the list to collect; what was collected of it stays.
+
+    What is not on the list is refused, entry by entry. keep_handles: see `unwant`. A dry run looks
+    what is on the list.
+    """
+    entries = ((found.source, entry) for found in lists for entry in found.entries)
+    work = _Remove(catalog, salt, resolve, own_host, keep_handles=keep_handles)
+    if dry_run:
+        work.take_off(None, [a for entry in entries if (a := work.read(*entry))])
+        return work.result(None)
+    params = {"from": [found.source for found in lists if found.entries], "remove": True}
     with record_run(catalog, "add", params=params, budget=NO_BUDGET) as run:
         for batch in _batches(entries, BATCH):
             work.store(run, batch)
@@ -155,9 +189,8 @@ class _Add:
         for _ in range(self.n_known - n_known):
             run.skipped("entry", "known")
         for entry in self.refused[n_shown:]:
-            # What is kept names nobody.
-            message = NAME.sub("@…", entry.detail)
-            run.failed(f"{entry.source}:{entry.line}", entry.reason, message)
+            # What is kept names nobody: whatever stood there may be somebody's name.
+            run.failed(f"{entry.source}:{entry.line}", entry.reason, NOT_QUOTED)
         for _ in range(self.n_refused - n_refused - (len(self.refused) - n_shown)):
             run.failed("entry", "refused", "one more that is not taken")
 
@@ -201,3 +234,43 @@ class _Add:
             refused=sorted(self.refused + self.buried, key=lambda r: (r.source, r.line)),
             n_refused=self.n_refused,
         )
+
+
+@dataclass
+class _Remove(_Add):
+    """What removing does with each batch of entries."""
+
+    keep_handles: bool = False
+
+    def _want(self, run: RunInProgress, _platform: str, found: list[Address]) -> None:
+        self.take_off(run, found)
+
+    def take_off(self, run: RunInProgress | None, found: list[Address]) -> None:
+        """Take these off the list; without a run only look which are on it."""
+        wanted: dict[tuple[str, ListKind], dict[str, Address]] = {}
+        for address in found:
+            if address.kind == "account":
+                wanted.setdefault((address.platform, "account"), {})[
+                    author_key(address.name, self.salt)
+                ] = address
+            elif address.kind in ("video", "sound"):
+                wanted.setdefault((address.platform, address.kind), {})[address.name] = address
+        for (platform, kind), named in wanted.items():
+            if run is None:
+                with self.catalog.read() as session:
+                    gone = wanted_of(session, kind, platform, named)
+            else:
+                with self.catalog.write() as session:
+                    gone = unwant(session, kind, platform, named, keep_handles=self.keep_handles)
+                run.done(len(gone))
+            self.n_new[kind] = self.n_new.get(kind, 0) + len(gone)
+            for key, address in named.items():
+                if key not in gone:
+                    self._refuse_absent(address)
+
+    def _refuse_absent(self, address: Address) -> None:
+        is_account = address.kind == "account"
+        name = address.name.casefold() if is_account else address.name
+        source, line = self.places.get((address.platform, address.kind, name), ("", 0))
+        shown = f"@{address.name}" if is_account else f"{address.kind} {address.name}"
+        self.refuse(source, line, "not_on_list", f"{shown} is not on the list")

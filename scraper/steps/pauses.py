@@ -113,6 +113,11 @@ class Visits:
             self._run.failed(self._site.name, self._stop.code, self._stop.message)
         return self._stop
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it was said that nothing more is asked in this run."""
+        return self._stop is not None
+
     def is_paused(self, scope: str, *, subject: str) -> bool:
         """Tell whether a part of the site is to be left alone still, and record until when."""
         with self._catalog.read() as session:

@@ -58,13 +58,17 @@ class RefreshResult:
         return counts
 
 
-def plan_refresh(catalog: Catalog, request: RefreshConfig) -> RefreshPlan:
-    """Tell what a refresh would look at now."""
+def plan_refresh(
+    catalog: Catalog, request: RefreshConfig, *, only_unseen: bool = False
+) -> RefreshPlan:
+    """Tell what a refresh would look at now; only_unseen: as `refresh` has it."""
     before = datetime.now(UTC) - request.older_than
     with catalog.read() as session:
+        n_unseen = count_to_refresh(session, observed_before=before, unseen=True)
+        if only_unseen:
+            return RefreshPlan((), n_unseen, n_unseen)
         tags = hashtags_to_refresh(session, observed_before=before, at_least=request.per_tag)
         n_videos = count_to_refresh(session, observed_before=before)
-        n_unseen = count_to_refresh(session, observed_before=before, unseen=True)
     return RefreshPlan(tuple(name for name, _ in tags), n_videos, n_unseen)
 
 
@@ -76,25 +80,28 @@ def refresh(
     *,
     salt: bytes,
     progress: Progress,
+    only_unseen: bool = False,
     keep_handles: bool = False,
     parent_id: int | None = None,
     open_with: OpenBrowser = open_browser,
 ) -> RefreshResult:
     """Observe known videos again: those never seen first, then where one page shows many of them.
 
-    Safe to stop and repeat: what was observed is not old any more. Raises SitePaused.
+    only_unseen: nothing but those never seen. Safe to stop and repeat: what was observed is not
+    old any more. Raises SitePaused.
     """
     require_open(catalog, site)
     before = datetime.now(UTC) - request.older_than
     params = {"older_than_h": request.older_than_h, "site": site.base_url}
     params |= {"limit": request.limit, "per_tag": request.per_tag}
+    params |= {"only_unseen": True} if only_unseen else {}
     with record_run(catalog, "refresh", params=params, parent_id=parent_id, budget=BUDGET) as run:
 
         def facts(sighting: Sighting) -> tuple[VideoFacts, ObservationFacts]:
             return facts_of(sighting, salt, keep_handles=keep_handles)
 
         visits = Visits(catalog, site, run)
-        work = _Refresh(catalog, request, before, run, visits, progress, facts)
+        work = _Refresh(catalog, request, before, run, visits, progress, facts, only_unseen)
         browse(
             open_with,
             site,
@@ -120,6 +127,7 @@ class _Refresh:
     visits: Visits
     progress: Progress
     facts: Callable[[Sighting], tuple[VideoFacts, ObservationFacts]]
+    only_unseen: bool = False
     found: Counter[str] = field(default_factory=Counter)
     n_opened: int = 0
 
@@ -129,10 +137,15 @@ class _Refresh:
         As things stand when asked.
         """
         yield from self._videos(unseen=True)
+        if self.only_unseen:
+            return
         tried: set[str] = set()
         while (name := self._next_hashtag(tried)) is not None:
             tried.add(name)
             yield name
+            if self.visits.is_over:
+                # Of a large catalog it takes seconds to say which page would be next.
+                break
         yield from self._videos(unseen=False)
 
     def _videos(self, *, unseen: bool) -> Iterator[RefreshTodo]:
@@ -190,7 +203,7 @@ class _Refresh:
 
     def leave_out(self, unit: str | RefreshTodo, stop: Stop) -> None:
         """Record a page that was not asked for."""
-        self.run.skipped(unit if isinstance(unit, str) else unit.tiktok_id, stop.code)
+        self.run.skipped(f"#{unit}" if isinstance(unit, str) else unit.tiktok_id, stop.code)
 
     def result(self, outcome: Outcome) -> RefreshResult:
         """Sum it up."""
@@ -200,7 +213,7 @@ class _Refresh:
             n_hashtags=self.found["hashtags"],
             n_pages=self.found["pages"],
             n_gone=self.found["gone"],
-            n_left=self._count_old(),
+            n_left=self._count_old(unseen=True if self.only_unseen else None),
         )
 
     def _next_hashtag(self, tried: set[str]) -> str | None:

@@ -9,6 +9,7 @@ from catalog.console import Progress
 from catalog.facts import SITE_PLATFORM, ObservationFacts, SoundFacts, VideoFacts
 from catalog.read.pending import accounts_to_list, hashtags_to_list, sounds_to_list
 from catalog.record.accounts import (
+    account_subject,
     buried_keys,
     mark_account_listed,
     mark_sound_listed,
@@ -68,15 +69,19 @@ class PageTodo:
     def subject(self) -> str:
         """What the journal and the pauses call it."""
         if self.page.kind == "account":
-            return f"account {self.author_key}"
+            return account_subject(self.author_key or "")
         return f"#{self.page.name}" if self.page.kind == "hashtag" else f"sound {self.page.name}"
 
 
 @dataclass(frozen=True)
 class ScrapeResult:
-    """What a scrape found, beside its outcome."""
+    """What a scrape found, beside its outcome.
+
+    n_fresh: pages that were left alone, as they had been listed a short time ago.
+    """
 
     outcome: Outcome
+    n_fresh: int
     n_new_videos: int
     n_known_videos: int
     n_observations: int
@@ -92,6 +97,15 @@ class ScrapeResult:
         counts = asdict(self)
         del counts["outcome"]
         return counts
+
+
+def count_fresh(
+    catalog: Catalog, request: ScrapeRequest, todo: Sequence[PageTodo], *, salt: bytes
+) -> int:
+    """Count the pages that a scrape leaves alone because they were listed a short time ago."""
+    if request.fresh_for is None:
+        return 0
+    return len(plan_scrape(catalog, replace(request, fresh_for=None), salt=salt)) - len(todo)
 
 
 def plan_scrape(catalog: Catalog, request: ScrapeRequest, *, salt: bytes) -> list[PageTodo]:
@@ -137,6 +151,7 @@ def scrape(
     """List pages and store what they show. Safe to stop and repeat. Raises SitePaused."""
     require_open(catalog, site)
     todo = plan_scrape(catalog, request, salt=salt)
+    n_fresh = count_fresh(catalog, request, todo, salt=salt)
     params: dict[str, object] = {"limit": request.limit, "site": site.base_url}
     for name, moment in asdict(request.window).items():
         if moment is not None:
@@ -150,7 +165,7 @@ def scrape(
         def facts(sighting: Sighting) -> tuple[VideoFacts, ObservationFacts]:
             return facts_of(sighting, salt, keep_handles=keep_handles)
 
-        work = _Scrape(catalog, request, run, visits, progress, facts, keep_handles)
+        work = _Scrape(catalog, request, run, visits, progress, facts, keep_handles, n_fresh)
         browse(
             open_with,
             site,
@@ -228,6 +243,7 @@ class _Scrape:
     progress: Progress
     facts: Callable[[Sighting], tuple[VideoFacts, ObservationFacts]]
     keep_handles: bool
+    n_fresh: int
     stored: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     stopped: Counter[str] = field(default_factory=Counter)
@@ -353,6 +369,7 @@ class _Scrape:
         """Sum it up."""
         return ScrapeResult(
             outcome=outcome,
+            n_fresh=self.n_fresh,
             n_new_videos=self.stored["new"],
             n_known_videos=self.stored["known"],
             n_observations=self.stored["observations"],

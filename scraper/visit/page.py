@@ -208,7 +208,8 @@ def read_hydration(html: str) -> Json:
         raise Blocked(f"a page {shown!r} in place of the one asked for ({mark})", mark=mark)
     if not TAG.sub("", html).strip():
         raise Blocked("a page with nothing in it", mark="empty")
-    raise PageChanged(f"a page {shown!r} without hydration data")
+    # Its title is a caption or somebody's name, and messages are kept.
+    raise PageChanged(f"a page without hydration data, its title of {len(shown)} characters")
 
 
 def read_answer(body: Body) -> Json:
@@ -310,8 +311,10 @@ def check_look(look: PageLook, page: ListingPage) -> None:
     for words, error in WORDS.items():
         if words in text:
             raise error(f"{REFUSED[error]}: {where} says {words!r}")
-    if "Something went wrong" in text or "Page not available" in text:
-        raise SiteFailed(f"{where} says {text.strip()[:80]!r}")
+    # Only these words: before them the page of an account has its names, and messages are kept.
+    for words in ("Something went wrong", "Page not available"):
+        if words in text:
+            raise SiteFailed(f"{where} says {words!r}")
 
 
 def check_bare(look: PageLook, page: ListingPage) -> NoReturn:

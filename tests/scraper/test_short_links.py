@@ -7,6 +7,7 @@ from scraper.replica.messages import Reply, object_key
 from scraper.replica.server import Replica
 from scraper.settings import SiteLimits
 from scraper.short_links import ShortLinks
+from tests.scraper.proxies import proxy
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +79,11 @@ def test_a_day_that_is_spent_or_a_pause_is_kept(replica, site):
     with pytest.raises(RowRefused, match="enough for today"):
         ShortLinks(lambda: site, may_ask=lambda _: "enough for today")(f"{replica.url}/t/a/")
     assert len(replica.requests) == n_before
+
+
+def test_a_link_and_its_robots_txt_are_asked_for_through_the_proxy(replica):
+    video = replica.content.videos[0]
+    with proxy() as between:
+        site = Site(replica.url, limits=SiteLimits(), proxy=between.url)
+        ShortLinks(lambda: site)(link_to(replica, video))
+        assert between.passed == [f"{replica.url}/robots.txt", link_to(replica, video)]

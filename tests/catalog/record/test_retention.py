@@ -1,9 +1,13 @@
 """A purge removes all there is of a video, says what has seen it, and can be interrupted."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from catalog.errors import Busy
-from catalog.facts import PredictionFacts
+from catalog.facts import PredictionFacts, SoundFacts
+from catalog.record.accounts import ensure_sounds
 from catalog.record.lineage import store_predictions
 from catalog.record.retention import (
     files_left,
@@ -13,6 +17,8 @@ from catalog.record.retention import (
     purge,
     rows_in_shard,
 )
+from catalog.record.sightings import store_sightings
+from catalog.record.site_days import set_pause
 from catalog.schema.tables import Base
 from catalog.work.claims import claim_media, enrol_media
 from catalog.work.runs import record_run
@@ -25,6 +31,8 @@ from tests.catalog.factories import (
     add_split,
     add_videos,
     named,
+    seen,
+    video_facts,
 )
 from tests.fresh_catalog import ask
 
@@ -138,3 +146,49 @@ def test_rows_of_a_shard_move_together(catalog):
         assert [row.row for row in rows_in_shard(session, "new")] == [
             100 + i for i in range(len(rows))
         ]
+
+
+def test_what_the_journal_and_the_pauses_have_of_an_account_and_a_video_goes(catalog):
+    add_videos(catalog, 2)
+    until = datetime.now(UTC) + timedelta(days=1)
+    with record_run(catalog, "scrape", params={}) as run:
+        for key in ("author-1", "author-2"):
+            run.note(f"account {key}", "listed", {"n_videos": 1})
+    with catalog.write() as session:
+        for scope in ("account author-1", "account author-2", f"@{FIRST}", f"@{SECOND}", "#dance"):
+            set_pause(session, "www.tiktok.com", scope, until, "private")
+
+    remove(catalog, authors=["author-1"])
+
+    subjects = ask(catalog, "SELECT subject FROM event WHERE code = 'listed'")
+    assert subjects == [("account author-2",)]
+    scopes = ask(catalog, "SELECT scope FROM site_pause ORDER BY 1")
+    assert scopes == [("#dance",), (f"@{SECOND}",), ("account author-2",)]
+
+
+def test_only_original_sounds_that_the_purged_videos_had_go(catalog):
+    def with_sound(number, sound):
+        facts = replace(video_facts(f"73000000000000000{number}"), sound=sound)
+        with catalog.write() as session:
+            store_sightings(session, [(facts, seen())], run_id=None, found_by=None)
+        return facts.tiktok_id
+
+    own, shared, song = (
+        SoundFacts("700001", is_original=True, n_videos=1),
+        SoundFacts("700002", is_original=True, n_videos=2),
+        SoundFacts("700003", is_original=False, n_videos=3),
+    )
+    gone = [with_sound(number, sound) for number, sound in ((11, own), (12, shared), (13, song))]
+    with_sound(14, shared)
+    with catalog.write() as session:
+        # Its page was listed, and showed no video that could be kept.
+        ensure_sounds(session, "tiktok", {"700004": SoundFacts("700004", is_original=True)})
+
+    remove(catalog, *gone)
+
+    assert ask(catalog, "SELECT platform_id FROM sound ORDER BY 1") == [
+        ("700002",),
+        ("700003",),
+        ("700004",),
+    ]
+    assert ask(catalog, "SELECT COUNT(*) FROM sound_observation") == [(2,)]

@@ -119,3 +119,26 @@ def test_a_short_link_of_the_site_is_followed_within_its_day(data: Path) -> None
     assert "1 pages of" in refused["detail"]
     rows = document(viewcast(data, "sql", "select tiktok_id from video", "--json"))["rows"]
     assert rows == [{"tiktok_id": first.tiktok_id}]
+
+
+def test_the_list_can_be_seen_and_things_taken_off_it(data: Path) -> None:
+    viewcast(data, "add", "@some.body", ID)
+    (data / "off.txt").write_text(f"{ID}\n@some.body\n")
+    words = ("add", "--remove", "--from", str(data / "off.txt"), "--json")
+
+    dry = viewcast(data, *words, "--dry-run")
+    done = viewcast(data, *words)
+    again = viewcast(data, *words)
+
+    assert (dry.exit_code, document(dry)["n_videos"], document(dry)["n_accounts"]) == (0, 1, 1)
+    assert (done.exit_code, document(done)["n_videos"]) == (0, 1)
+    assert (again.exit_code, document(again)["n_refused"]) == (1, 2)
+    todo = document(viewcast(data, "scrape", "--dry-run", "--json"))
+    assert todo["accounts"] == []
+    assert document(viewcast(data, "refresh", "--dry-run", "--json"))["n_videos"] == 0
+
+
+def test_an_empty_list_is_said(data: Path) -> None:
+    (data / "a.txt").write_text("# nothing yet\n")
+    result = viewcast(data, "add", "--from", str(data / "a.txt"))
+    assert (result.exit_code, "a.txt: nothing is in it" in result.stderr) == (0, True)

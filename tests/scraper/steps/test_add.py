@@ -3,10 +3,11 @@ from datetime import UTC, datetime
 import pytest
 
 from catalog.record.retention import Named, purge
+from catalog.work.claims import claim_media, enrol_media
 from scraper.address_lists import AddressList, ListedText
 from scraper.errors import RowRefused
 from scraper.pseudonyms import author_key
-from scraper.steps.add import add
+from scraper.steps.add import add, remove
 from tests.fresh_catalog import ask, fresh_catalog
 
 ID, OTHER_ID = "7571863205253778710", "7571863205253778711"
@@ -92,9 +93,20 @@ def test_a_list_with_nothing_good_fails(catalog):
 
 
 def test_a_refused_entry_names_nobody_in_the_journal(catalog):
-    add_all(catalog, "https://www.tiktok.com/@some.body/live", "@not a name")
-    for (detail,) in ask(catalog, "SELECT detail FROM event WHERE level = 'error'"):
+    texts = (
+        "https://www.tiktok.com/@some.body/live",
+        "https://www.tiktok.com/%40some.body/live",
+        "some.body",
+        "@not some.body",
+        "some.body@example.org",
+    )
+    result = add_all(catalog, *texts)
+    assert [refused.line for refused in result.refused] == [1, 2, 3, 4, 5]
+    rows = ask(catalog, "SELECT subject, detail FROM event WHERE level = 'error' ORDER BY id")
+    assert [subject for subject, _detail in rows] == [f"a.txt:{line}" for line in range(1, 6)]
+    for _subject, detail in rows:
         assert "some.body" not in detail
+        assert "not kept" in detail
 
 
 def test_many_bad_entries_do_not_end_it(catalog, monkeypatch):
@@ -152,3 +164,90 @@ def test_a_known_video_keeps_what_is_known_of_it(catalog):
     [(caption, wanted_at)] = ask(catalog, "SELECT caption, wanted_at FROM video")
     assert caption == "words"
     assert datetime.fromisoformat(wanted_at).replace(tzinfo=UTC) <= datetime.now(UTC)
+
+
+def remove_all(catalog, *texts, **options):
+    entries = tuple(ListedText(number, text) for number, text in enumerate(texts, 1))
+    lists = [AddressList("a.txt", entries)]
+    return remove(catalog, lists, salt=SALT, resolve=unfollowed, **options)
+
+
+def on_list(catalog):
+    return [
+        ask(catalog, f"SELECT {name} FROM {table} WHERE wanted_at NOT NULL ORDER BY 1")
+        for table, name in (("video", "tiktok_id"), ("account", "handle"), ("sound", "platform_id"))
+    ]
+
+
+def test_what_is_removed_is_off_the_list_and_stays_where_more_is_known(catalog):
+    add_all(catalog, *ALL)
+    with catalog.write() as session:
+        session.connection().exec_driver_sql(
+            f"UPDATE video SET caption = 'words' WHERE tiktok_id = '{OTHER_ID}'"
+        )
+
+    result = remove_all(catalog, ID, f"https://m.tiktok.com/v/{OTHER_ID}.html", "@some.body")
+
+    assert (result.outcome.status, result.outcome.n_done) == ("ok", 3)
+    assert (result.n_videos, result.n_accounts, result.n_sounds) == (2, 1, 0)
+    assert on_list(catalog) == [[("inVenTed001",)], [], [(TUNE,)]]
+    # Of the first nothing was known but that it was wanted; the other keeps what is known of it.
+    assert ask(catalog, "SELECT tiktok_id FROM video WHERE platform = 'tiktok'") == [(OTHER_ID,)]
+    assert ask(catalog, "SELECT author_key, handle FROM account") == [
+        (author_key("some.body", SALT), None)
+    ]
+
+
+def test_a_name_stays_where_names_are_kept_anyway(catalog):
+    add_all(catalog, "@Some.Body")
+    remove_all(catalog, "@some.body", keep_handles=True)
+    assert ask(catalog, "SELECT handle, wanted_at FROM account") == [("Some.Body", None)]
+
+
+def test_what_is_not_on_the_list_is_said_and_nothing_is_touched(catalog):
+    add_all(catalog, ID, "@some.body")
+    before = on_list(catalog)
+
+    part = remove_all(catalog, "@nobody", OTHER_ID, "nonsense", "@some.body")
+    again = remove_all(catalog, "@some.body", "@nobody")
+
+    assert told(part) == [(1, "not_on_list"), (2, "not_on_list"), (3, "unknown_address")]
+    assert (part.outcome.exit_code, part.n_accounts) == (4, 1)
+    assert "@nobody is not on the list" in part.refused[0].detail
+    assert (again.outcome.exit_code, told(again)) == (1, [(1, "not_on_list"), (2, "not_on_list")])
+    assert on_list(catalog) == [before[0], [], []]
+    for (detail,) in ask(catalog, "SELECT detail FROM event WHERE level = 'error'"):
+        assert "nobody" not in detail
+
+
+def test_a_video_that_is_being_fetched_or_was_is_not_deleted(catalog):
+    add_all(catalog, ID, OTHER_ID)
+    with catalog.write() as session:
+        enrol_media(session)
+    [claim] = claim_media(catalog, owner="test", limit=1)
+
+    remove_all(catalog, ID, OTHER_ID)
+
+    assert ask(catalog, "SELECT tiktok_id FROM video") == [(claim.tiktok_id,)]
+    assert ask(catalog, "SELECT status FROM media_file") == [("leased",)]
+
+
+def test_a_dry_removal_looks_and_changes_nothing(catalog):
+    add_all(catalog, *ALL)
+    before = on_list(catalog)
+
+    result = remove_all(catalog, ID, "@some.body", "@nobody", dry_run=True)
+
+    assert result.outcome is None
+    assert (result.n_videos, result.n_accounts, result.n_refused) == (1, 1, 1)
+    assert on_list(catalog) == before
+    assert ask(catalog, "SELECT count(*) FROM run") == [(1,)]
+
+
+def test_what_was_removed_may_be_added_again(catalog):
+    add_all(catalog, *ALL)
+    before = on_list(catalog)
+    remove_all(catalog, *ALL)
+    assert on_list(catalog) == [[], [], []]
+    assert add_all(catalog, *ALL).outcome.n_done == len(ALL)
+    assert on_list(catalog) == before

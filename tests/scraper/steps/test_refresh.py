@@ -47,7 +47,9 @@ def pages(**changes):
     return found | {IDS[int(key[1:]) - 1]: value for key, value in changes.items()}
 
 
-def refresh_with(catalog, answers, *, opener=None, limits=None, per_tag=100, **request):
+def refresh_with(
+    catalog, answers, *, opener=None, limits=None, per_tag=100, only_unseen=False, **request
+):
     return refresh(
         catalog,
         Site("http://127.0.0.1:9", limits=limits),
@@ -55,6 +57,7 @@ def refresh_with(catalog, answers, *, opener=None, limits=None, per_tag=100, **r
         RefreshConfig(per_tag=per_tag, **request),
         salt=b"salt",
         progress=Silent(),
+        only_unseen=only_unseen,
         open_with=opener or Opener(answers),
     )
 
@@ -267,3 +270,19 @@ def test_the_replicas_counts_are_followed_as_they_grow(catalog, clips, profiles)
     )
     assert changed[0][0] > n_known / 2
     assert members(profiles) == []
+
+
+def test_only_what_was_never_seen_where_that_is_wanted(catalog, known):
+    wanted = str(FIRST_ID + 9)
+    with catalog.write() as session:
+        want_videos(session, "tiktok", {wanted: ""}, NOW)
+    request = RefreshConfig(per_tag=1)
+    plan = plan_refresh(catalog, request, only_unseen=True)
+    assert (plan.hashtags, plan.n_videos, plan.n_unseen) == ((), 1, 1)
+    opener = Opener({wanted: page_of(now(9))})
+
+    result = refresh_with(catalog, None, opener=opener, per_tag=1, only_unseen=True)
+
+    assert (result.n_pages, result.n_hashtags, result.n_observations, result.n_left) == (1, 0, 1, 0)
+    assert plan_refresh(catalog, request, only_unseen=True).n_videos == 0
+    assert plan_refresh(catalog, request).n_videos == len(IDS)

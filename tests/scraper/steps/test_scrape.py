@@ -207,6 +207,15 @@ def test_what_was_listed_a_short_time_ago_is_left_alone(catalog):
     assert ask(catalog, "SELECT count(*) FROM view_observation") == [(1,)]
 
 
+def test_pages_that_are_left_alone_are_counted(catalog):
+    first = scrape_with(catalog, EMPTY, fresh_for=timedelta(hours=1))
+    second = scrape_with(catalog, EMPTY, fresh_for=timedelta(hours=1))
+    third = scrape_with(catalog, EMPTY, fresh_for=None)
+
+    assert (first.n_fresh, second.n_fresh, third.n_fresh) == (0, 3, 0)
+    assert [found.outcome.n_done for found in (first, second, third)] == [3, 0, 3]
+
+
 def test_a_later_sighting_adds_an_observation_and_no_video(catalog):
     scrape_with(catalog, EMPTY | {"dance": listing(sighting(1, "30.5K"))})
     later = sighting(1, "31K", observed_at=SEEN_AT + timedelta(days=1))

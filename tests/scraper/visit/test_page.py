@@ -280,6 +280,16 @@ def test_a_page_that_is_no_listing_says_so(found, error):
         check_look(read_look(found), CATS)
 
 
+def test_what_a_page_says_beside_it_stays_out_of_the_message():
+    text = "some.body\nSome Body\n12 Following\nSomething went wrong\nSorry"
+    with pytest.raises(SiteFailed, match="says 'Something went wrong'") as failed:
+        check_look(read_look({"text": text}), ListingPage("account", "some.body"))
+    assert "ome" not in str(failed.value).replace("Something", "")
+    with pytest.raises(PageChanged, match="without hydration data") as changed:
+        read_hydration("<title>Some Body (@some.body) | TikTok</title><p>hello")
+    assert "some.body" not in str(changed.value)
+
+
 @pytest.mark.parametrize("found", [{}, {"title": "Log in", "cards": [{"href": "/@a/video/1"}]}])
 def test_a_page_that_says_nothing_against_it_is_looked_at_on(found):
     assert check_look(read_look(found), CATS) is None

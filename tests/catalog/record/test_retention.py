@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import event
 
 from catalog.errors import Busy
 from catalog.facts import PredictionFacts, SoundFacts
@@ -192,3 +193,26 @@ def test_only_original_sounds_that_the_purged_videos_had_go(catalog):
         ("700004",),
     ]
     assert ask(catalog, "SELECT COUNT(*) FROM sound_observation") == [(2,)]
+
+
+@pytest.mark.parametrize("n_videos", [2, 30])
+def test_many_are_purged_without_reading_whole_tables_for_each(catalog, n_videos):
+    if catalog.engine.dialect.name != "sqlite":
+        pytest.skip("only SQLite makes its indexes for the while")
+    add_videos(catalog, 40)
+    schema = ask(catalog, "SELECT name, sql FROM sqlite_master ORDER BY 1, 2")
+    ids = [name for (name,) in ask(catalog, "SELECT tiktok_id FROM video ORDER BY id")]
+    asked: list[str] = []
+    listen = ("before_cursor_execute", lambda *told: asked.append(told[2]))
+    event.listen(catalog.engine, *listen)
+    try:
+        remove(catalog, *ids[:n_videos])
+    finally:
+        event.remove(catalog.engine, *listen)
+
+    made = sum(statement.startswith("CREATE INDEX") for statement in asked)
+    assert (made > 0) == (n_videos > 4)
+    assert ask(catalog, "SELECT name, sql FROM sqlite_master ORDER BY 1, 2") == schema
+    left = ask(catalog, "SELECT tiktok_id FROM video ORDER BY id")
+    assert left == [(name,) for name in ids[n_videos:]]
+    assert ask(catalog, "SELECT COUNT(*) FROM view_observation") == [(40 - n_videos,)]

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MEDIA_PROGRAMS := python3-venv ffmpeg chromium chromium-driver
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system system-test demo test lint bench mutants clean
+.PHONY: help setup system system-test demo test crash lint bench mutants clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ demo: system setup  ## Run the whole pipeline on the local replica site (under f
 
 test: system-test setup  ## Lint, types, import contracts and every test
 	sh .ci/test
+
+crash: system-test setup  ## The tests that kill -9, with five times as many kills (15 minutes)
+	VIEWCAST_KILL_TIMES=$(or $(TIMES),5) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist load tests/test_kill.py tests/test_kill_scrape.py
 
 lint: setup  ## Only the quick checks: ruff, mypy --strict, import contracts
 	sh .ci/lint

@@ -247,7 +247,7 @@ def purge(
         if not force and (payload["videos"] or n_accounts):
             words = f"Delete {len(payload['videos'])} videos and {n_accounts} accounts for good?"
             click.confirm(words, abort=True, err=True)
-        with app.catalog.write() as session:
+        with app.catalog.erase() as session:
             done = [retention.purge(session, part, reason=reason) for part in named]
         del payload["videos"]
         payload = {**retention.sum_up(done), **payload, "n_cleaned": _clean_purged_files(app)}

@@ -17,6 +17,8 @@ POLL_S = 0.005
 # Only rules out a hang: a wait ends as soon as what it waits for is there, and a machine that is
 # shared may be slow. What takes long is measured in bench/.
 HANG_S = 600.0
+# `make crash` kills more often.
+KILL_TIMES = int(os.environ.get("VIEWCAST_KILL_TIMES", "1"))
 
 
 def command(folder: Path, *arguments: str) -> list[str]:

@@ -9,6 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from catalog.schema.session import upgrade
 from cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -186,3 +187,20 @@ def test_a_dry_demo_names_its_stages_and_makes_nothing(tmp_path):
     done = viewcast("--data", str(data), "demo", "--dry-run", "--json")
     assert (done.exit_code, json.loads(done.stdout)["stages"][:2]) == (0, ["scrape", "fetch"])
     assert not data.exists()
+
+
+def test_a_night_counts_what_has_no_count_whether_or_not_it_refreshes(tmp_path, monkeypatch):
+    def stages():
+        done = CliRunner().invoke(main, [*folder, "nightly", "--dry-run", "--json"])
+        assert done.exit_code == 0
+        return json.loads(done.stdout)["stages"][:3]
+
+    folder = ["--data", str(tmp_path)]
+    assert stages()[:2] == ["scrape", "fetch"]  # no catalog yet
+    assert not (tmp_path / "catalog.db").exists()
+    upgrade(f"sqlite:///{tmp_path / 'catalog.db'}")
+    assert stages()[:2] == ["scrape", "fetch"]
+    assert CliRunner().invoke(main, [*folder, "add", "7571863205253778710"]).exit_code == 0
+    assert stages() == ["scrape", "first counts", "fetch"]
+    monkeypatch.setenv("VIEWCAST_NIGHTLY__REFRESH", "true")
+    assert stages() == ["scrape", "refresh", "fetch"]

@@ -14,7 +14,7 @@ from model.steps.train import TrainRequest, train
 from tests.catalog.factories import add_videos
 from tests.features.media import SOURCES, ffmpeg
 from tests.fresh_catalog import fresh_catalog
-from tests.programs import SETTINGS, ask, count, run, start, wait_until
+from tests.programs import KILL_TIMES, SETTINGS, ask, count, run, start, wait_until
 from tests.synthetic import add_feature_set, add_features
 
 N_CLIPS = 36
@@ -29,6 +29,11 @@ def kill_when(folder, is_so, *arguments):
     finally:
         program.kill()
         program.wait()
+
+
+def instants(first, last):
+    """After how many rows to kill: once after `first`, more often up to `last`."""
+    return [first + number * (last - first) // KILL_TIMES for number in range(KILL_TIMES)]
 
 
 # --- extract
@@ -69,21 +74,30 @@ def test_a_killed_extract_goes_on_and_every_row_is_done_once(many_files):
     done_rows = (
         "SELECT video_id, run_id, attempts, uri, finished_at FROM feature WHERE uri NOT NULL"
     )
-    kill_when(folder, lambda: count(folder, "feature", "status = 'done'") >= 5, "extract", "clip")
-    before = ask(folder, done_rows)
-    assert 5 <= len(before) < N_CLIPS
-    assert ask(folder, "SELECT status FROM run") == [("running",)]
+    before: list[tuple] = []
+    for n_done in instants(5, N_CLIPS - 8):
+        kill_when(
+            folder,
+            lambda n=n_done: count(folder, "feature", "status = 'done'") >= n,
+            "extract",
+            "clip",
+        )
+        so_far, before = before, ask(folder, done_rows)
+        assert set(so_far) <= set(before)
+        assert n_done <= len(before) < N_CLIPS
+        assert ask(folder, "SELECT status FROM run ORDER BY id DESC LIMIT 1") == [("running",)]
 
     second = run(folder, "extract", "clip")
     third = run(folder, "extract", "clip")
 
     assert (second["status"], second["n_done"]) == ("ok", N_CLIPS - len(before))
     assert (third["status"], third["n_total"]) == ("ok", 0)
-    assert ask(folder, "SELECT status FROM run ORDER BY id") == [("lost",), ("ok",), ("ok",)]
+    ended = ask(folder, "SELECT status FROM run ORDER BY id")
+    assert ended == [("lost",)] * KILL_TIMES + [("ok",), ("ok",)]
     after = ask(folder, done_rows)
     assert len(after) == N_CLIPS
     assert set(before) <= set(after)  # whatever was done is exactly as it was
-    assert {attempts for _, _, attempts, _, _ in after} <= {1, 2}
+    assert {attempts for _, _, attempts, _, _ in after} <= set(range(1, KILL_TIMES + 2))
     assert count(folder, "feature", "status <> 'done' OR lease_owner IS NOT NULL") == 0
     store = FeatureStore(str(folder / "features"))
     for uri, row, sha256 in ask(folder, "SELECT uri, row, sha256 FROM feature"):
@@ -121,9 +135,15 @@ def many_rows(tmp_path):
 
 def test_a_killed_score_goes_on_as_the_same_run_and_measures_all_its_rows(many_rows):
     folder = many_rows
-    kill_when(folder, lambda: count(folder, "prediction") >= 300, "score", *MODEL)
-    before = ask(folder, "SELECT run_id, video_id, predicted_k FROM prediction")
-    assert 300 <= len(before) < N_SCORES
+    before: list[tuple] = []
+    for n_done in instants(300, N_SCORES - 600):
+        kill_when(folder, lambda n=n_done: count(folder, "prediction") >= n, "score", *MODEL)
+        so_far, before = (
+            before,
+            ask(folder, "SELECT run_id, video_id, predicted_k FROM prediction"),
+        )
+        assert set(so_far) <= set(before)
+        assert n_done <= len(before) < N_SCORES
 
     last = run(folder, "score", *MODEL)
 

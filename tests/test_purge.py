@@ -64,6 +64,19 @@ def test_an_author_is_found_by_name_though_none_is_stored(data: Path) -> None:
     assert counts == {"author": 1, "video": 1}
 
 
+def test_what_is_deleted_can_be_read_in_no_file_of_the_catalog(data: Path) -> None:
+    def words() -> bytes:
+        return b"".join(file.read_bytes() for file in data.glob("catalog.db*"))
+
+    viewcast(data, "add", "@somebody.rare", "@another.rare")
+    assert b"somebody.rare" in words()
+    assert viewcast(data, "add", "--remove", "@somebody.rare").exit_code == 0
+    assert b"somebody.rare" not in words()
+    assert b"another.rare" in words()
+    assert viewcast(data, "purge", "--author", "another.rare", "--force").exit_code == 0
+    assert b"another.rare" not in words()
+
+
 def test_a_dry_run_makes_no_key(data: Path) -> None:
     (data / "author.salt").unlink()
     result = viewcast(data, "purge", "--author", "bea", "--dry-run", "--json")

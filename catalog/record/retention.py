@@ -179,13 +179,11 @@ def _elsewhere(session: Session, tiktok_ids: Collection[str]) -> dict[str, list[
 def purge(session: Session, named: Named, *, reason: str) -> Purged:
     """Delete all rows of these videos and authors, and note which files are to be cleaned.
 
+    In a session of `Catalog.erase`, or what is deleted stays readable in the file for a while.
     What is named but not in the catalog gets its tombstone all the same, but for an id that only
     another platform has. Aggregates of past runs stay. Raises Busy while a run holds a lease on one
     of the videos.
     """
-    if session.get_bind().dialect.name == "sqlite":
-        # Else the deleted text stays readable in the file until its page is used again.
-        session.execute(text("PRAGMA secure_delete = ON"))
     platform = named.platform
     videos = _videos_of(session, named)
     _refuse_if_held(session, videos)

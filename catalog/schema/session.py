@@ -149,6 +149,25 @@ class Catalog:
         """Say whether this thread is inside write()."""
         return bool(getattr(self._here, "writing", False))
 
+    @contextmanager
+    def erase(self) -> Iterator[Session]:
+        """Open a session as write() does, after which what it deleted can be read in no file.
+
+        On SQLite: freed bytes are overwritten, and the write-ahead log, which has old pages, is
+        emptied, unless somebody else is reading it just now.
+        """
+        is_sqlite = self.engine.dialect.name == "sqlite"
+        with self.write() as session:
+            if is_sqlite:
+                session.connection().exec_driver_sql("PRAGMA secure_delete = ON")
+            yield session
+        if is_sqlite:
+            connection = self.engine.raw_connection()  # the pragma works in no transaction
+            try:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                connection.close()
+
     def close(self) -> None:
         """Close the pooled connections."""
         self.engine.dispose()

@@ -260,7 +260,8 @@ class _Remove(_Add):
                 with self.catalog.read() as session:
                     gone = wanted_of(session, kind, platform, named)
             else:
-                with self.catalog.write() as session:
+                # The names of accounts go.
+                with self.catalog.erase() as session:
                     gone = unwant(session, kind, platform, named, keep_handles=self.keep_handles)
                 run.done(len(gone))
             self.n_new[kind] = self.n_new.get(kind, 0) + len(gone)

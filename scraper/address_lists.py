@@ -14,6 +14,8 @@ ADDRESS_NAMES = frozenset(
 )
 # Read where a table has none of these.
 ID_NAMES = frozenset({"id", "videoid", "tiktokid", "awemeid"})
+# And these where it has neither: what names an account needs no @ there.
+ACCOUNT_NAMES = frozenset({"username", "handle", "uniqueid", "account", "authorusername"})
 COMMENT = re.compile(r"#(?:\s|!|$|\S+\s)|[;]|//")
 # The text files of TikTok's own data download: "Date: …" and "Link: …" in turn.
 LINK_LINE = re.compile(r"\s*(?:video ?)?link\s*:\s*(\S+)\s*", re.IGNORECASE)
@@ -101,16 +103,16 @@ def _addresses(document: object) -> Iterator[str]:
 def _splitter(lines: list[str], name: str) -> str | None:
     """Tell what parts a table's cells by its first line; None where it is no table."""
     head = next((line for line in lines if line.strip()), "")
-    if _plain(head) in ADDRESS_NAMES | ID_NAMES:
+    if _plain(head) in ADDRESS_NAMES | ID_NAMES | ACCOUNT_NAMES and not head.startswith("@"):
         return ","  # one column
     found = max(SPLITTERS, key=head.count)
     if found not in head or "://" in head:
         return None
     cells = next(csv.reader([head], delimiter=found))
-    if not {_plain(cell) for cell in cells} & (ADDRESS_NAMES | ID_NAMES):
+    if not {_plain(cell) for cell in cells} & (ADDRESS_NAMES | ID_NAMES | ACCOUNT_NAMES):
         raise BadColumns(
             f"{name}: none of its columns is an address: {', '.join(cells)[:200]}; expected a "
-            "column url, link, video_url or id; accounts go on lines of their own, as @name"
+            "column url, link, video_url, id or username"
         )
     return found
 
@@ -119,18 +121,26 @@ def _of_table(lines: list[str], splitter: str, name: str) -> AddressList:
     rows = csv.reader(lines, delimiter=splitter)
     entries: list[ListedText] = []
     names: list[str] = []
-    column = 0
+    column, is_account = 0, False
     try:
         for row in rows:
             if not any(cell.strip() for cell in row):
                 continue
             if names:
-                entries.append(ListedText(rows.line_num, row[column] if column < len(row) else ""))
+                text = row[column].strip() if column < len(row) else ""
+                if is_account and re.fullmatch(r"[\w.-]+", text):
+                    text = f"@{text}"
+                entries.append(ListedText(rows.line_num, text))
                 continue
             names = row
             plain = [_plain(cell) for cell in row]
-            of_address = [i for i, cell in enumerate(plain) if cell in ADDRESS_NAMES]
-            column = (of_address + [i for i, cell in enumerate(plain) if cell in ID_NAMES])[0]
+            column = next(
+                plain.index(cell)
+                for known in (ADDRESS_NAMES, ID_NAMES, ACCOUNT_NAMES)
+                for cell in plain
+                if cell in known
+            )
+            is_account = plain[column] in ACCOUNT_NAMES
     except csv.Error as error:
         raise UnknownFormat(f"{name}: line {rows.line_num} is no CSV: {error}") from error
     left = tuple(cell.strip() for i, cell in enumerate(names) if i != column and cell.strip())

@@ -85,3 +85,19 @@ def test_what_is_no_list_says_what_was_found(content, error, words):
 
 def test_an_empty_list_has_no_entries():
     assert read("") == read("\n# nothing\n") == []
+
+
+@pytest.mark.parametrize("head", ["username", "Unique ID", "handle;followers"])
+def test_a_column_of_accounts_needs_no_at_sign(head):
+    more = ";5" if ";" in head else ""
+    lines = [head, f"some.body{more}", f"@other{more}", f"https://www.tiktok.com/@third{more}"]
+    found = read_list("\n".join(lines).encode(), "a.csv")
+    texts = [entry.text for entry in found.entries]
+    assert texts == ["@some.body", "@other", "https://www.tiktok.com/@third"]
+    assert [entry.line for entry in found.entries] == [2, 3, 4]
+
+
+def test_addresses_and_ids_come_before_accounts():
+    found = read_list(b"username,id\nsome.body,7571863205253778710\n", "a.csv")
+    assert [entry.text for entry in found.entries] == ["7571863205253778710"]
+    assert found.columns_left == ("username",)

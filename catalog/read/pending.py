@@ -58,7 +58,6 @@ def videos_to_refresh(
     unseen: those that were never observed, which somebody put on the list; else the others. An
     observation counts whether its count was readable or not. after: begin behind this video id.
     """
-    is_unseen = Video.latest_observation_id.is_(None)
     newest = (
         select(func.max(ViewObservation.observed_at))
         .where(ViewObservation.video_id == Video.id)
@@ -66,7 +65,7 @@ def videos_to_refresh(
     )
     page = (
         select(Video.id, Video.tiktok_id, newest)
-        .where(_is_stale(observed_before), is_unseen if unseen else ~is_unseen, Video.id > after)
+        .where(_is_due(observed_before, unseen=unseen), Video.id > after)
         .order_by(Video.id)
         .limit(limit)
     )
@@ -77,10 +76,8 @@ def count_to_refresh(
     session: Session, *, observed_before: datetime, unseen: bool | None = None
 ) -> int:
     """Return how many videos `videos_to_refresh` has; unseen None: both kinds together."""
-    counted = select(func.count()).select_from(Video).where(_is_stale(observed_before))
-    if unseen is not None:
-        is_unseen = Video.latest_observation_id.is_(None)
-        counted = counted.where(is_unseen if unseen else ~is_unseen)
+    is_due = _is_due(observed_before, unseen=unseen)
+    counted = select(func.count()).select_from(Video).where(is_due)
     return session.execute(counted).scalar_one()
 
 
@@ -99,6 +96,15 @@ def hashtags_to_refresh(
         .order_by(n_stale.desc(), Hashtag.name)
     )
     return [(name, n) for name, n in session.execute(page)]
+
+
+def _is_due(observed_before: datetime, *, unseen: bool | None) -> ColumnElement[bool]:
+    is_unseen = Video.latest_observation_id.is_(None)
+    if unseen:
+        # Without a look at the observations, of which there are none.
+        return is_unseen & Video.gone_at.is_(None) & (Video.platform == SITE_PLATFORM)
+    is_stale = _is_stale(observed_before)
+    return is_stale if unseen is None else is_stale & ~is_unseen
 
 
 def _is_stale(observed_before: datetime) -> ColumnElement[bool]:

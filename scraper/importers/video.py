@@ -226,8 +226,8 @@ class FieldMap:
     the same video ("same"), may also stand in for a missing id ("enough"), or is not looked at.
     exact: counts are true numbers, not rounded as the site's. views_k: only where counts may be
     given in thousands and as displayed. observed_as: what to call that time in a refusal.
-    duration_per_s: 1000 for milliseconds. more: where further fields are, by the names of
-    `facts.readers`.
+    hashtags_from: their keys, as printed. duration_per_s: 1000 for milliseconds. more: where
+    further fields are, by the names of `facts.readers`.
     """
 
     id: Paths
@@ -244,6 +244,7 @@ class FieldMap:
     handle: Paths = ()
     caption: Paths = ()
     hashtags: Callable[[Json], Iterable[object]] = lambda _: ()
+    hashtags_from: str = "hashtags"
     duration_per_s: int = 1
     width: Paths = ()
     height: Paths = ()
@@ -278,7 +279,7 @@ class FieldMap:
                 unread.add("author")
             tags = plain_hashtags(self.hashtags(row))
             if tags or "hashtags" in source.report.fields:
-                count = source.report.field("hashtags", "hashtags")
+                count = source.report.field("hashtags", self.hashtags_from)
                 missed += [] if tags else [(count, None)]
             values = self._values(row, source, missed, unread)
             video = make_video(
@@ -393,9 +394,18 @@ SEEN_GROUPS = {"account": "author, authorStats", "sound": "music", "traits": "it
 SEEN_GROUPS |= {"reactions": "statsV2, stats"}
 
 
-def count_seen(source: ImportedFile, line: int, row: Json, found: Sighting) -> None:
-    """Count what was read of an item by the site's own reader, which knows no mapping."""
+def count_seen(
+    source: ImportedFile, line: int, row: Json, found: Sighting, *, when: datetime | None
+) -> None:
+    """Count what was read of an item by the site's own reader, which knows no mapping.
+
+    when: the time of collecting, where a tool noted it beside the item.
+    """
     report, missed = source.report, list[tuple[FieldCount, object]]()
+    if when is not None:
+        report.field("observed_at", "timestamp_collected")
+    elif "observed_at" in report.fields:
+        missed.append((report.fields["observed_at"], None))
     for name, (paths, fact) in SEEN.items():
         raw = find(row, paths)
         if not is_missing(raw) or name in report.fields:

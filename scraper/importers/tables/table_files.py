@@ -16,6 +16,10 @@ from scraper.importers.opening import head_of, open_plain
 from scraper.importers.tables.columns import n_known
 
 MAX_ROW_CHARS = 8 * 1024 * 1024
+MAX_HEADER_CHARS = 2 * 1024 * 1024
+# Whole answers of a site stand in cells. How far a quote that is never closed is followed, too.
+MAX_CELL_CHARS = 1024 * 1024
+csv.field_size_limit(MAX_CELL_CHARS)
 DELIMITERS = (",", "\t", ";", "|")
 HEAD_BYTES = 65_536
 # What Python makes of a byte that is no UTF-8.
@@ -59,7 +63,7 @@ def separated_rows(path: Path, encoding: str | None = None) -> Iterator[TableRow
                 yield TableRow(line, (), damage.detail, damage)
                 return
             except csv.Error as error:
-                refusal = RowRefused("bad_quotes", f"the row cannot be cut into cells: {error}")
+                refusal = _not_cut(error)
                 lines.keep_first()
                 lines.n_done += 1
                 yield TableRow(line, (), taken[0] if taken else "", refusal)
@@ -121,10 +125,12 @@ def _opened_text(path: Path, said: str | None) -> Iterator[tuple[TextIO, list[st
     encoding, errors = encoding_of(path, said)
     with io.TextIOWrapper(open_plain(path), encoding=encoding, errors=errors, newline="") as file:
         n_lines, first, delimiter = 0, "", None
-        while not first.strip() and (first := file.readline(HEAD_BYTES)):
+        while not first.strip() and (first := file.readline(MAX_HEADER_CHARS)):
             n_lines += 1
             if match := SEP_LINE.fullmatch(first):
                 first, delimiter = "", match[1]
+        if len(first) >= MAX_HEADER_CHARS:
+            raise BadColumns(f"the first line has {MAX_HEADER_CHARS:,} characters or more")
         lines = _Lines(file, 0)
         lines._back.append(first)
         if delimiter is None:
@@ -163,6 +169,13 @@ def _not_decoded(encoding: str) -> str:
     if encoding.startswith("utf-8"):
         return "not UTF-8: say which it is, such as --encoding windows-1252, or save it as UTF-8"
     return f"not {encoding}: another --encoding?"
+
+
+def _not_cut(error: csv.Error) -> RowRefused:
+    if "larger than field limit" in str(error):
+        why = f"a cell of more than {MAX_CELL_CHARS:,} characters, or a quote that is never closed"
+        return RowRefused("too_large", why)
+    return RowRefused("bad_quotes", f"the row cannot be cut into cells: {error}")
 
 
 def _wrong_width(n_cells: int, n_columns: int) -> RowRefused:

@@ -484,13 +484,13 @@ def make_video(
     seen_at, is_stated = source.observed_at(observed_at)
     _check_times(source, tiktok_id, posted_at, seen_at, is_stated=is_stated)
     if contradicts:
-        source.report.field("posted_at", "posted_at").contradicting(line, str(stated))
+        source.report.field("posted_at").contradicting(line, str(stated))
     display_text, views = count
     sighting = Sighting(
         tiktok_id=tiktok_id,
         handle=read_handle(handle, platform),
         caption=words,
-        hashtags=hashtags or (find_hashtags(words) if "#" in words else ()),
+        hashtags=_tags(hashtags, words, platform),
         posted_at=posted_at,
         duration_s=read_amount(duration_s, MAX_DURATION_S),
         width_px=read_side(width_px),
@@ -516,6 +516,13 @@ def make_video(
         is_time_stated=is_stated,
         media=media,
     )
+
+
+def _tags(given: tuple[str, ...], words: str, platform: str) -> tuple[str, ...]:
+    if "#" not in words or (given and platform == TIKTOK):
+        return given
+    # Of other sites what is given are keywords that nobody sees.
+    return plain_hashtags([*given, *find_hashtags(words)])
 
 
 def _posted(

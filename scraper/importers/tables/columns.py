@@ -478,6 +478,7 @@ def _missing(field: str, header: Sequence[str]) -> str:
     if not any(header):
         return f"no column for {field}: there is no header, and nothing that could be one"
     said = f"no column for {field}: there are {_listed(header)}; say --column {field}=NAME"
+    said += " or url=NAME" if field == "id" else ""
     if field == "views" or any("://" in name for name in header):
         # What begins a collection: addresses, perhaps without a header.
         said += (

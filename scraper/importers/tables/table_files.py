@@ -185,9 +185,9 @@ def _wrong_width(n_cells: int, n_columns: int) -> RowRefused:
 
 try:
     import pyarrow
-    from pyarrow import parquet
+    from pyarrow import compute, parquet
 except ImportError:  # the `parquet` extra is not installed
-    pyarrow = parquet = None
+    pyarrow = compute = parquet = None
 
 PARQUET_MARK = b"PAR1"
 BATCH_ROWS = 5_000
@@ -196,7 +196,7 @@ BATCH_ROWS = 5_000
 def parquet_header(path: Path) -> list[str]:
     """Return the names of the columns. Raises ExtraMissing, ImportRefused."""
     with _opened_parquet(path) as file:
-        return [str(name) for name in file.schema_arrow.names]
+        return [leaf.name for leaf in _leaves(file.schema_arrow)]
 
 
 def parquet_rows(path: Path, id_column: int | None, wanted: Collection[int]) -> Iterator[TableRow]:
@@ -208,21 +208,22 @@ def parquet_rows(path: Path, id_column: int | None, wanted: Collection[int]) -> 
     """
     line = 0
     with _opened_parquet(path) as file:
-        names, kinds = file.schema_arrow.names, file.schema_arrow.types
-        if id_column is not None and pyarrow.types.is_floating(kinds[id_column]):
+        leaves, names = _leaves(file.schema_arrow), file.schema_arrow.names
+        if id_column is not None and pyarrow.types.is_floating(leaves[id_column].kind):
             raise BadColumns(
-                f"{path.name}: column {names[id_column]!r} holds ids as "
-                f"{kinds[id_column]}, which lost their last digits; write them as text"
+                f"{path.name}: column {leaves[id_column].name!r} holds ids as "
+                f"{leaves[id_column].kind}, which lost their last digits; write them as text"
             )
         try:
             # Only a name says which column to read: one of two of that name cannot be had alone.
-            places = sorted(wanted) if len({*names}) == len(names) else [*range(len(names))]
-            picked = [names[n] for n in places]
+            is_named = len({*names}) == len(names)
+            picked = [".".join(leaves[n].path) for n in sorted(wanted)] if is_named else None
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=picked):
-                given = dict(zip(places, batch.columns, strict=True))
                 columns = [
-                    _values(given[n]) if n in wanted else repeat(None, batch.num_rows)
-                    for n in range(len(names))
+                    _values(_array(batch, leaf, is_named=is_named))
+                    if n in wanted
+                    else repeat(None, batch.num_rows)
+                    for n, leaf in enumerate(leaves)
                 ]
                 for cells in zip(*columns, strict=True):
                     line += 1
@@ -230,6 +231,37 @@ def parquet_rows(path: Path, id_column: int | None, wanted: Collection[int]) -> 
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             refusal = RowRefused("broken_file", f"behind row {line}: {error}")
             yield TableRow(line + 1, (), f"broken behind {line}", refusal)
+
+
+class _Leaf(NamedTuple):
+    """A column, or one inside of a column of structures: its name is "stats.plays" then."""
+
+    name: str
+    path: tuple[str, ...]
+    kind: Any
+    place: int  # of the outermost
+
+
+def _leaves(schema: Any) -> list[_Leaf]:
+    found: list[_Leaf] = []
+    open_fields: list[tuple[tuple[str, ...], Any, int]] = []
+    open_fields += [((str(field.name),), field.type, n) for n, field in enumerate(schema)]
+    open_fields.reverse()
+    while open_fields:
+        path, kind, place = open_fields.pop()
+        if pyarrow.types.is_struct(kind) and kind.num_fields:
+            inner = [kind.field(n) for n in range(kind.num_fields)]
+            open_fields += [((*path, str(part.name)), part.type, place) for part in inner[::-1]]
+        else:
+            found.append(_Leaf(".".join(path), path, kind, place))
+    return found
+
+
+def _array(batch: Any, leaf: _Leaf, *, is_named: bool) -> Any:
+    array = batch.column(leaf.path[0] if is_named else leaf.place)
+    for name in leaf.path[1:]:
+        array = compute.struct_field(array, [array.type.get_field_index(name)])
+    return array
 
 
 def _values(column: Any) -> list[object]:

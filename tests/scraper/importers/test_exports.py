@@ -276,7 +276,7 @@ def test_an_answer_of_youtubes_api_is_read(files):
     assert sniff(files.folder / "a.json") == "youtube"
     assert (video.platform, found.tiktok_id) == ("youtube", "dQw4w9WgXc0")
     assert (found.display_text, found.views_k, found.step_k) == ("44800", 44.8, 0.0)
-    assert (found.duration_s, found.hashtags) == (64.0, ("music",))
+    assert (found.duration_s, found.hashtags) == (64.0, ("music", "shorts"))
     assert (found.reactions.n_likes, found.reactions.n_comments) == (7, 3)
     assert (found.traits.language, found.account) == ("en", None)
 

@@ -286,3 +286,28 @@ def test_a_cell_may_hold_a_whole_answer(files):
 
     assert reasons(rows) == ["ok", "too_large", "ok"]
     assert "never closed" in rows[1].refusal.detail
+
+
+def test_what_lies_in_a_structure_is_a_column_too(files):
+    stats = [{"playCount": 1_000, "more": {"likes": 5}}, None]
+    path = written(files, id=[tiktok_id(), tiktok_id(1)], stats=stats, tags=[["a", "b"], None])
+
+    [video], [row] = read(path)
+
+    assert (video.sighting.views_k, video.sighting.hashtags) == (1.0, ("a", "b"))
+    assert (row.line, row.reason) == (2, "no_count")
+    columns = {"likes": "stats.more.likes"}
+    [video], [_] = split(read_path(path, ImportOptions(columns=columns)))
+    assert video.sighting.reactions.n_likes == 5
+
+
+def test_a_structure_may_lie_beside_two_columns_of_one_name(files):
+    names = ["id", "note", "note", "stats"]
+    columns = [[tiktok_id()], ["x"], ["y"], [{"playCount": 5}]]
+    arrays = [pyarrow.array(column) for column in columns]
+    path = files.folder / "a.parquet"
+    parquet.write_table(pyarrow.Table.from_arrays(arrays, names=names), path)
+
+    [video], [] = read(path)
+
+    assert video.sighting.views_k == 0.005

@@ -345,6 +345,8 @@ def _read_traits(raw: Json, caption: str) -> Traits | None:
             sum(isinstance(e, Mapping) and bool(e.get("userUniqueId")) for e in named)
             if isinstance(named, list)
             else count_mentions(caption)
+            if "desc" in raw
+            else None
         ),
     )
     return None if found == Traits() else found

@@ -7,6 +7,7 @@ import email.policy
 import json
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
@@ -28,6 +29,7 @@ BOX = re.compile(
     r"|search_top|search_video)-item"
 )
 DESCRIPTION = re.compile(r"[a-z_-]+-item-desc")
+SAVED_DATE = re.compile(r"saved date: \w{3} (\w{3} \d\d \d{4} [\d:]{8} GMT[+-]\d{4})", re.ASCII)
 MHTML_MARKS = (b"From: <Saved by", b"Snapshot-Content-Location:", b"MIME-Version: 1.0")
 
 
@@ -223,10 +225,20 @@ def _id_of(video: Json) -> object:
     return struct.get("id")
 
 
+def _saved_by_singlefile(head: str) -> str | None:
+    """Return when SingleFile says that it saved a page: in a comment, as JavaScript writes it."""
+    found = SAVED_DATE.search(head)
+    try:
+        return found and datetime.strptime(found[1], "%b %d %Y %H:%M:%S GMT%z").isoformat()
+    except ValueError:
+        return None
+
+
 def _html_of(raw: bytes) -> tuple[str, str | None]:
     """Return a page's text and when it was saved, if it says so."""
     if not raw.lstrip().startswith(tuple(mark[:5] for mark in MHTML_MARKS)):
-        return raw.decode("utf-8-sig", "replace"), None
+        html = raw.decode("utf-8-sig", "replace")
+        return html, _saved_by_singlefile(html[:4_000])
     message = email.message_from_bytes(raw, policy=email.policy.default)
     saved_at = None
     if message["Date"]:

@@ -45,7 +45,7 @@ def unfold(row: Json, depth: int = 0) -> list[Json] | None:
     Each is told when the answer came, where the answer says so.
     """
     if MARKS.isdisjoint(row):
-        return None
+        return by_number(row)
     if PLAIN.isdisjoint(row) and not OWN_ID.isdisjoint(row) and not _is_playlist(row):
         return None
     if depth >= MAX_DEPTH:
@@ -55,6 +55,28 @@ def unfold(row: Json, depth: int = 0) -> list[Json] | None:
         return None
     now = child(row, "extra").get("now") or row.get("timestamp_collected")
     return [_timed(video, now) for video in found] if now else found
+
+
+def by_number(row: Json) -> list[Json] | None:
+    """Return the rows of an object that has each under its number or id; None if it is none."""
+    if not next(iter(row), "").isdecimal() or not all(name.isdecimal() for name in row):
+        return None
+    rows = [entry for entry in row.values() if isinstance(entry, Mapping)]
+    return rows if len(rows) == len(row) else None
+
+
+def by_column(row: Json) -> list[Json] | None:
+    """Return the rows of an object that has them by columns, each cell under its row's number.
+
+    So pandas writes a table where it is not told otherwise. None if it is none.
+    """
+    first = next(iter(row.values()), None)
+    if not isinstance(first, Mapping) or not first or not all(n.isdecimal() for n in first):
+        return None
+    columns = {name: cells for name, cells in row.items() if isinstance(cells, Mapping)}
+    if len(columns) < len(row) or any(cells.keys() != first.keys() for cells in columns.values()):
+        return None
+    return [{name: cells[number] for name, cells in columns.items()} for number in first]
 
 
 def videos_of_state(state: Json) -> list[Json]:

@@ -34,6 +34,13 @@ WHY = {
     "no_video": "without a video (a duration of 0)",
     "emptied": "no counts and no time, as a visitor gets who ought to sign in",
 }
+
+
+def _is_of_douyin(row: Json) -> bool:
+    shared = (row.get("share_url"), child(row, "share_info").get("share_url"))
+    return row.get("platform") == "douyin" or any("douyin.com/" in str(url) for url in shared)
+
+
 # Actors of Apify and their like: `authorMeta`, `videoMeta` and a flat `playCount`.
 ACTOR = FieldMap(
     id=("id", "videoId"),
@@ -101,6 +108,7 @@ RESEARCH = FieldMap(
     hashtags=lambda row: (
         listed(row, "hashtag_names") or _entries(listed(row, "hashtag_info_list"), "hashtag_name")
     ),
+    hashtags_from="hashtag_names / hashtag_info_list",
     posted_at=("create_time",),
     observed_at=(
         *("collected_at", "request_time", "queried_at", "retrieved_at", "crawled_at"),
@@ -130,6 +138,7 @@ APP = FieldMap(
         *_entries(listed(row, "cha_list"), "cha_name"),
         *_entries(listed(row, "text_extra"), "hashtag_name"),
     ],
+    hashtags_from="cha_list / text_extra",
     posted_at=("create_time",),
     observed_at=("timestamp_collected", "collected_at"),
     observed_as="the time of collecting",
@@ -164,6 +173,7 @@ APP = FieldMap(
         "mentions": Rule("text_extra", lambda row: _n_named(row.get("text_extra"))),
     },
     refusals=(
+        Refusal("other_site", "a post of douyin.com, which tells nobody its views", _is_of_douyin),
         Refusal(
             "ad",
             "is_ads is set: shown because it was paid for",
@@ -185,6 +195,36 @@ APP = FieldMap(
             lambda row: find(row, ("status.is_delete",)) is True,
         ),
         Refusal("no_video", WHY["no_video"], lambda row: find(row, ("video.duration",)) == 0),
+    ),
+)
+# The same as services that sell it write it, flat: tikwm's and their like. Theirs is another
+# `aweme_id`, of a file.
+FLAT = FieldMap(
+    id=("video_id", "id"),
+    views=("play_count",),
+    exact=True,
+    handle=("author.unique_id",),
+    caption=("title",),
+    posted_at=("create_time",),
+    observed_at=("timestamp_collected", "collected_at"),
+    observed_as="the time of collecting",
+    duration=("duration",),
+    more={
+        "sound_id": ("music_info.id",),
+        "sound_title": ("music_info.title",),
+        "sound_author": ("music_info.author",),
+        "sound_original": ("music_info.original",),
+        "sound_duration_s": ("music_info.duration",),
+        "likes": ("digg_count",),
+        "comments": ("comment_count",),
+        "shares": ("share_count",),
+        "saves": ("collect_count",),
+        "region": ("region",),
+    },
+    refusals=(
+        Refusal("ad", WHY["ad"], lambda row: row.get("is_ad") is True),
+        Refusal("photo", "pictures, not a video", lambda row: bool(row.get("images"))),
+        Refusal("no_video", WHY["no_video"], lambda row: row.get("duration") == 0),
     ),
 )
 # `{"id", "url", "views"}` or `{"id", "views_k"}`, with what else may stand there.
@@ -239,6 +279,7 @@ PARTS = FieldMap(
     handle=("author_metadata.username",),
     caption=("video_metadata.description",),
     hashtags=lambda row: listed(child(row, "video_metadata"), "hashtags"),
+    hashtags_from="video_metadata.hashtags",
     posted_at=("video_metadata.time_created",),
     observed_at=("timestamp_collected", "collected_at"),
     observed_as="the time of collecting",
@@ -288,6 +329,7 @@ YOUTUBE = FieldMap(
     handle=("snippet.channelId",),
     caption=("snippet.description", "snippet.title"),
     hashtags=lambda row: listed(child(row, "snippet"), "tags"),
+    hashtags_from="snippet.tags",
     posted_at=("snippet.publishedAt",),
     observed_at=("timestamp_collected", "collected_at", "retrieved_at", "request_time"),
     observed_as="the time of the request",
@@ -351,6 +393,16 @@ def read_actor(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
     return ACTOR.read(row, line, source)
 
 
+def is_flat(row: Json) -> bool:
+    """Say whether a post of the app has its counts beside its id, as some services write it."""
+    return "play_count" in row and bool(row.keys() & {"music_info", "wmplay"})
+
+
+def read_app(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
+    """Read a post of the app's."""
+    return (FLAT if is_flat(row) else APP).read(row, line, source)
+
+
 def read_pair(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
     """Read an id or address with a count, of any platform."""
     platform = read_platform(row.get("platform"), source.options.platform)
@@ -372,15 +424,14 @@ def read_youtube(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
 
 
 def post_of(row: Json) -> Json:
-    """Return a post of Instagram's without what Zeeschuimer wraps around it."""
+    """Return a post of Instagram's without what Zeeschuimer, or 4CAT, wraps around it."""
     post = dict(child(row, "data") or row)
     edges = listed(child(post, "edge_media_to_caption"), "edges")
     nodes = [node for node in _entries(edges, "node") if isinstance(node, Mapping)]
     if nodes and "caption" not in post:
         post["caption"] = nodes[0]
-    if "timestamp_collected" in row:
-        post["timestamp_collected"] = row["timestamp_collected"]
-    return post
+    when = row.get("timestamp_collected", child(row, "__import_meta").get("timestamp_collected"))
+    return post if when is None else {**post, "timestamp_collected": when}
 
 
 def read_instagram(post: Json, line: int, source: ImportedFile) -> ImportedVideo:
@@ -432,7 +483,7 @@ def read_web(row: Json, line: int, source: ImportedFile) -> ImportedVideo:
         )
         # The site's own reader knows its items best; only the times may come from elsewhere.
         times = made.sighting
-        count_seen(source, line, item, found)
+        count_seen(source, line, item, found, when=stated)
         return replace(
             made,
             sighting=replace(

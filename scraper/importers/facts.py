@@ -76,6 +76,8 @@ WORDS = re.compile(
 )
 MILLISECONDS = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(?:ms|msecs?|milliseconds?)")
 NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+# With three digits behind it the comma would be one between thousands.
+DECIMAL_COMMA = re.compile(r"[0-9]{1,6},[0-9]{1,2}")
 WORD = re.compile(r"[^\s,;|]+")
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,2}")
 REGION = re.compile(r"[A-Za-z]{2,3}")
@@ -99,14 +101,14 @@ def readers(locale: str | None) -> Mapping[str, Reader]:
         **dict.fromkeys((*counts, *REACTIONS), number),
         **dict.fromkeys(("verified", "sound_original", "sponsored", "duet", "stitch"), read_flag),
         "author_key": _author_key,
-        "bio": lambda value: len(clean_text(value)) if isinstance(value, str) else None,
+        "bio": _n_chars,
         "author_region": partial(_code, REGION),
         "region": partial(_code, REGION),
         "language": lambda value: None if value in UNKNOWN else _code(LANGUAGE, value),
         "mentions": partial(read_mentions, locale=locale),
         "sound_id": _sound_id,
-        "sound_title": lambda value: (_text(value) or "")[:MAX_TITLE_CHARS] or None,
-        "sound_author": lambda value: (_text(value) or "")[:MAX_TITLE_CHARS] or None,
+        "sound_title": _title,
+        "sound_author": _title,
         "sound_duration_s": read_length,
         "step_k": _step,
     }
@@ -195,14 +197,16 @@ def read_tags(cell: object) -> tuple[str, ...]:
     """Return the hashtags of a cell: a list, a list as JSON, or words with whatever between."""
     if isinstance(cell, str):
         text = cell.strip()
+        if is_missing(text.strip("[]")):
+            return ()
         if text.startswith("["):
             try:
                 cell = json.loads(text)
             except (ValueError, RecursionError):
                 cell = None
-        elif '"|"' in text:
+        elif "|" in text and "#" not in text:
             # YouTube's: tags of several words.
-            return plain_hashtags(part.strip('"') for part in text.split("|"))
+            return plain_hashtags(part.strip(' "') for part in text.split("|"))
         else:
             return plain_hashtags(re.split(r"[\s,;|#]+", text)) if text else ()
         if cell is None:
@@ -218,6 +222,8 @@ def _length_of_text(text: str, per_s: int) -> float | None:
     plain = text.strip()
     if NUMBER.fullmatch(plain):
         return float(plain) / per_s
+    if DECIMAL_COMMA.fullmatch(plain):
+        return float(plain.replace(",", ".")) / per_s
     if match := MILLISECONDS.fullmatch(plain.lower()):
         return float(match[1]) / 1_000
     plain = plain.removeprefix("0 days ")  # as pandas writes one
@@ -241,7 +247,18 @@ def _counted(value: object, locale: str | None) -> int | None:
 
 
 def _text(value: object) -> str | None:
-    return value if value and isinstance(value, str) else None
+    return value if value and isinstance(value, str) and not is_missing(value) else None
+
+
+def _title(value: object) -> str | None:
+    text = _text(value)
+    return text and text[:MAX_TITLE_CHARS]
+
+
+def _n_chars(value: object) -> int | None:
+    # An empty bio has no characters; that of "NA" is not known.
+    is_told = isinstance(value, str) and (not value or not is_missing(value))
+    return len(clean_text(value)) if is_told else None
 
 
 def _code(form: re.Pattern[str], value: object) -> str | None:

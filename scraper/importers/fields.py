@@ -31,6 +31,8 @@ ROUNDED_ID = re.compile(r"[0-9]+(?:[.,][0-9]*)?[eE]\+?[0-9]{1,3}|[0-9]{15,20}\.0
 DIGITS = re.compile(r"[0-9]{1,15}")
 # A whole number in a column with gaps, as programs for tables write it; no language groups so.
 WHOLE_FLOAT = re.compile(r"([0-9]{1,15})\.0")
+# R writes 100000 so, with all its digits; a spreadsheet, which rounds, writes a capital E.
+R_NUMBER = re.compile(r"[1-9](?:\.[0-9]{1,14})?e\+[01][0-9]")
 OTHER_FORM = re.compile(r"[0-9](?:[.,\s][0-9]|.*[^\W\d_])")
 THOUSANDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
 THOUSANDS_MARK = "views_k="
@@ -330,6 +332,8 @@ def _count_of_text(text: str, exact: bool, locale: str | None) -> ViewCount:
         return _whole(int(text), exact)
     if match := WHOLE_FLOAT.fullmatch(text):
         return _whole(int(match[1]), exact)
+    if R_NUMBER.fullmatch(text) and (number := float(text)).is_integer():
+        return _whole(int(number), exact)
     return parse_views_k(text, locale)
 
 
@@ -356,6 +360,8 @@ def _to_utc(moment: datetime, zone: tzinfo) -> datetime:
 
 @lru_cache(maxsize=N_CACHED)
 def _handle_of_text(value: str, platform: str) -> str | None:
+    if is_missing(value):
+        return None
     name = clean_text(value).strip().removeprefix("@")[:MAX_HANDLE_CHARS]
     if platform == TIKTOK:
         return name if HANDLE.fullmatch(name) else None

@@ -302,7 +302,8 @@ class Document:
             return JsonRow(line, f"too large at line {line}".encode(), too_large())
         raw = self._buffer[self._kept_from : self._at]
         if raw[:1] == b"[":
-            refusal = RowRefused("not_an_item", "a list where an object was expected")
+            why = "a list where an object was expected (of pandas: orient='records')"
+            refusal = RowRefused("not_an_item", why)
             return JsonRow(line, raw, refusal)
         return JsonRow(line, raw)
 

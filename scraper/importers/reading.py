@@ -20,11 +20,12 @@ from scraper.errors import (
 from scraper.importers.captured import has_contents, is_page, read_har_entry, read_page
 from scraper.importers.envelopes import unfold
 from scraper.importers.exports import (
-    APP,
     PARTS,
     RESEARCH,
+    is_flat,
     post_of,
     read_actor,
+    read_app,
     read_instagram,
     read_pair,
     read_web,
@@ -67,7 +68,7 @@ READERS: Mapping[Format, _Reader] = {
     "actor": read_actor,
     "research": RESEARCH.read,
     "pairs": read_pair,
-    "app": APP.read,
+    "app": read_app,
     "parts": PARTS.read,
     "youtube": read_youtube,
     "instagram": read_instagram,
@@ -88,6 +89,11 @@ def _is_web(row: Json) -> bool:
     stats = isinstance(row.get("stats"), Mapping) or isinstance(row.get("statsV2"), Mapping)
     named = row.keys() & {"itemStruct", "itemInfo", "__import_meta", "imagePost", "textExtra"}
     return stats or bool(named) or ("id" in row and {"desc", "createTime"} <= row.keys())
+
+
+def _is_instagram(row: Json) -> bool:
+    site = row.get("source_platform", child(row, "__import_meta").get("source_platform"))
+    return "instagram" in str(site)
 
 
 def _is_research(row: Json) -> bool:
@@ -111,8 +117,8 @@ MARKS: tuple[tuple[Format, Any], ...] = (
     ("facts", lambda row: child(row, "form").get("name") == "viewcast facts"),
     ("har", lambda row: "startedDateTime" in row and "response" in row),
     ("youtube", _is_youtube),
-    ("instagram", lambda row: "instagram" in str(row.get("source_platform"))),
-    ("app", lambda row: "aweme_id" in row),
+    ("instagram", _is_instagram),
+    ("app", lambda row: "aweme_id" in row or is_flat(row)),
     ("parts", lambda row: isinstance(row.get("video_metadata"), Mapping)),
     ("ytdlp", _is_ytdlp),
     ("actor", lambda row: bool(row.keys() & {"authorMeta", "videoMeta", "webVideoUrl"})),

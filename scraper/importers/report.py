@@ -10,6 +10,8 @@ from scraper.importers.fields import is_missing
 from scraper.importers.tables.columns import SYNONYMS
 
 MAX_NAMES = 200
+# Of one field, in a folder of files that differ.
+MAX_SOURCES = 8
 # Empty in other words: of lists, and of the language of a caption.
 SAYS_NOTHING: tuple[object, ...] = ([], {}, "[]", "un", "und")
 # The first rows of a JSON file are watched for keys that nobody reads, then one in so many.
@@ -31,11 +33,12 @@ ZONES |= {5.5: "Asia/Kolkata", 7.0: "Asia/Jakarta", 8.0: "Asia/Shanghai", 9.0: "
 class FieldCount:
     """What became of one field's cells in the rows taken, beside those that were read.
 
-    source: its column, or the keys it is looked for under. contradicting: could be read, and
-    cannot be. example: the first cell that was not taken, with its line.
+    sources: its column, or the keys it is looked for under; several where files differ.
+    contradicting: could be read, and cannot be. example: the first cell that was not taken, with
+    its line.
     """
 
-    source: str
+    sources: list[str]
     n_empty: int = 0
     n_unreadable: int = 0
     n_contradicting: int = 0
@@ -122,12 +125,14 @@ class ImportReport:
         self._has_more_names = False
         self._n_rows = 0
 
-    def field(self, name: str, source: str) -> FieldCount:
-        """Return the counts of one of our fields; source: its column or keys."""
+    def field(self, name: str, source: str = "") -> FieldCount:
+        """Return the counts of one of our fields; source: its column or keys, where known."""
         count = self.fields.get(name)
         if count is None:
             # In the rows before, nobody had it.
-            count = self.fields[name] = FieldCount(source, n_empty=self.n_taken)
+            count = self.fields[name] = FieldCount([], n_empty=self.n_taken)
+        if source and source not in count.sources and len(count.sources) < MAX_SOURCES:
+            count.sources.append(source)
         return count
 
     def taken(self, line: int, missed: Iterable[tuple[FieldCount, object]]) -> None:
@@ -205,7 +210,7 @@ class ImportReport:
         line, cell = count.example or (None, None)
         return {
             "field": name,
-            "from": count.source,
+            "from": "; ".join(count.sources),
             "n_read": self.n_taken - n_not,
             "n_empty": count.n_empty,
             "n_unreadable": count.n_unreadable,

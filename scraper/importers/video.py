@@ -226,8 +226,8 @@ class FieldMap:
     the same video ("same"), may also stand in for a missing id ("enough"), or is not looked at.
     exact: counts are true numbers, not rounded as the site's. views_k: only where counts may be
     given in thousands and as displayed. observed_as: what to call that time in a refusal.
-    duration_per_s: 1000 for milliseconds. more: where further fields are, by the names of
-    `facts.readers`.
+    hashtags_from: their keys, as printed. duration_per_s: 1000 for milliseconds. more: where
+    further fields are, by the names of `facts.readers`.
     """
 
     id: Paths
@@ -244,6 +244,7 @@ class FieldMap:
     handle: Paths = ()
     caption: Paths = ()
     hashtags: Callable[[Json], Iterable[object]] = lambda _: ()
+    hashtags_from: str = "hashtags"
     duration_per_s: int = 1
     width: Paths = ()
     height: Paths = ()
@@ -278,7 +279,7 @@ class FieldMap:
                 unread.add("author")
             tags = plain_hashtags(self.hashtags(row))
             if tags or "hashtags" in source.report.fields:
-                count = source.report.field("hashtags", "hashtags")
+                count = source.report.field("hashtags", self.hashtags_from)
                 missed += [] if tags else [(count, None)]
             values = self._values(row, source, missed, unread)
             video = make_video(
@@ -393,9 +394,18 @@ SEEN_GROUPS = {"account": "author, authorStats", "sound": "music", "traits": "it
 SEEN_GROUPS |= {"reactions": "statsV2, stats"}
 
 
-def count_seen(source: ImportedFile, line: int, row: Json, found: Sighting) -> None:
-    """Count what was read of an item by the site's own reader, which knows no mapping."""
+def count_seen(
+    source: ImportedFile, line: int, row: Json, found: Sighting, *, when: datetime | None
+) -> None:
+    """Count what was read of an item by the site's own reader, which knows no mapping.
+
+    when: the time of collecting, where a tool noted it beside the item.
+    """
     report, missed = source.report, list[tuple[FieldCount, object]]()
+    if when is not None:
+        report.field("observed_at", "timestamp_collected")
+    elif "observed_at" in report.fields:
+        missed.append((report.fields["observed_at"], None))
     for name, (paths, fact) in SEEN.items():
         raw = find(row, paths)
         if not is_missing(raw) or name in report.fields:
@@ -474,13 +484,13 @@ def make_video(
     seen_at, is_stated = source.observed_at(observed_at)
     _check_times(source, tiktok_id, posted_at, seen_at, is_stated=is_stated)
     if contradicts:
-        source.report.field("posted_at", "posted_at").contradicting(line, str(stated))
+        source.report.field("posted_at").contradicting(line, str(stated))
     display_text, views = count
     sighting = Sighting(
         tiktok_id=tiktok_id,
         handle=read_handle(handle, platform),
         caption=words,
-        hashtags=hashtags or (find_hashtags(words) if "#" in words else ()),
+        hashtags=_tags(hashtags, words, platform),
         posted_at=posted_at,
         duration_s=read_amount(duration_s, MAX_DURATION_S),
         width_px=read_side(width_px),
@@ -506,6 +516,13 @@ def make_video(
         is_time_stated=is_stated,
         media=media,
     )
+
+
+def _tags(given: tuple[str, ...], words: str, platform: str) -> tuple[str, ...]:
+    if "#" not in words or (given and platform == TIKTOK):
+        return given
+    # Of other sites what is given are keywords that nobody sees.
+    return plain_hashtags([*given, *find_hashtags(words)])
 
 
 def _posted(

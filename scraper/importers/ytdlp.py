@@ -45,6 +45,7 @@ INFO_OF_TIKTOK = FieldMap(
     handle=("uploader",),
     caption=("description", "title"),
     hashtags=lambda row: listed(row, "tags"),
+    hashtags_from="tags",
     posted_at=("timestamp", "release_timestamp", "upload_date"),
     observed_at=("epoch",),
     observed_as="epoch",

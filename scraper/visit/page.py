@@ -49,7 +49,9 @@ from scraper.visit.capture import Body, Card, PageLook
 PageKind = Literal["hashtag", "account", "sound"]
 
 HYDRATION = re.compile(
-    r"<script\b[^>]*\bid=\"__UNIVERSAL_DATA_FOR_REHYDRATION__\"[^>]*>(.*?)</script>", re.DOTALL
+    # Programs that save pages leave out the quotes, or write others.
+    r"<script\b[^>]*\bid=[\"']?__UNIVERSAL_DATA_FOR_REHYDRATION__\b[^>]*>(.*?)</script>",
+    re.DOTALL,
 )
 TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL)
 CAPTCHA = re.compile(r"<div\b[^>]*\bid=\"tiktok-verify-ele\"|<div\b[^>]*\bclass=\"[^\"]*captcha")

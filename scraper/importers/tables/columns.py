@@ -35,6 +35,8 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         "nplays",
         "vidnview",
         "viewstext",
+        "loops",
+        "loopcount",
         "statsv2playcount",
         "statsplaycount",
         "statisticsplaycount",
@@ -143,6 +145,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         "retrievedat",
         "retrievaldate",
         "fetchedat",
+        "trendingdate",
         "epoch",
     ),
     "duration_s": (
@@ -286,7 +289,13 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         "musicmetamusicoriginal",
         "isoriginalsound",
     ),
-    "sound_duration_s": ("sounddurations", "soundduration", "musicdurations", "musicduration"),
+    "sound_duration_s": (
+        "sounddurations",
+        "soundduration",
+        "musicdurations",
+        "musicduration",
+        "musicmetaduration",
+    ),
     "sound_uses": (
         "sounduses",
         "soundusecount",
@@ -391,6 +400,9 @@ def find_columns(
     found = {field: _wanted(header, field, name) for field, name in wanted.items()}
     plain = [plain_name(name) for name in header]
     is_ours = OUR_OWN.issubset(plain)
+    places: dict[str, list[int]] = {}
+    for n, name in enumerate(plain):
+        places.setdefault(name, []).append(n)
     left_out = {_place(header, name, "--ignore") for name in ignored}
     if twice := left_out.intersection(found.values()):
         raise BadColumns(f"{header[min(twice)]!r} is both named and ignored")
@@ -400,8 +412,7 @@ def find_columns(
             continue
         if is_ours and field in ("ad", "sponsored"):
             synonyms = {"ad": (), "sponsored": ("isad",)}[field]
-        here = [n for name in synonyms for n, column in enumerate(plain) if column == name]
-        here = [n for n in here if n not in taken]
+        here = [n for name in synonyms for n in places.get(name, ()) if n not in taken]
         if len(here) > 1 and field in ONLY_ONE:
             names = " and ".join(repr(header[n]) for n in here)
             is_plain = len({header[n] for n in here}) == len(here)
@@ -467,6 +478,7 @@ def _missing(field: str, header: Sequence[str]) -> str:
     if not any(header):
         return f"no column for {field}: there is no header, and nothing that could be one"
     said = f"no column for {field}: there are {_listed(header)}; say --column {field}=NAME"
+    said += " or url=NAME" if field == "id" else ""
     if field == "views" or any("://" in name for name in header):
         # What begins a collection: addresses, perhaps without a header.
         said += (

@@ -9,6 +9,7 @@ from typing import Any
 
 from scraper.counts import ViewCount
 from scraper.errors import BadColumns, RowRefused, UnknownFormat, shown
+from scraper.importers.envelopes import by_column, by_number
 from scraper.importers.facts import GROUPS, SOUND, grouped, read_flag
 from scraper.importers.fields import (
     TIKTOK,
@@ -19,7 +20,7 @@ from scraper.importers.fields import (
     read_views,
     rounding_of,
 )
-from scraper.importers.json_rows import is_json, parse_row, read_rows
+from scraper.importers.json_rows import JsonRow, is_json, parse_row, read_rows
 from scraper.importers.opening import head_of
 from scraper.importers.report import FieldCount, ImportReport
 from scraper.importers.tables.columns import find_columns, find_spread, plain_name
@@ -289,12 +290,16 @@ def _without_guard(raw_id: object) -> object:
 def _object_header(path: Path) -> list[str]:
     """Return the names of the columns: the keys of the first rows, each once, in order."""
     names: dict[str, None] = {}
+    first: RowRefused | None = None
     for row in islice(read_rows(path), N_LOOKED_AT):
-        try:
-            found = parse_row(row.raw) if row.refusal is None else {}
-        except RowRefused:
-            continue
-        names |= dict.fromkeys(_flat(found))
+        for found in _records(row):
+            if isinstance(found, RowRefused):
+                first = first or found
+            else:
+                names |= dict.fromkeys(_flat(found))
+    if not names:
+        why = f"has no row that can be read: {first.detail}" if first else "has no row at all"
+        raise UnknownFormat(f"{path.name} is JSON and {why}")
     return list(names)[:MAX_NAMES]
 
 
@@ -302,16 +307,25 @@ def _object_rows(path: Path, header: Sequence[str], report: ImportReport) -> Ite
     """Yield the rows; a key that one does not have is an empty cell."""
     known = set(header)
     for row in read_rows(path):
-        try:
-            if row.refusal is not None:
-                raise row.refusal
-            found = _flat(parse_row(row.raw))
-        except RowRefused as refusal:
-            yield TableRow(row.line, (), row.raw.decode("utf-8", "replace"), refusal)
-        else:
+        for record in _records(row):
+            if isinstance(record, RowRefused):
+                yield TableRow(row.line, (), row.raw.decode("utf-8", "replace"), record)
+                continue
+            found = _flat(record)
             if not known.issuperset(found):
                 report.leave(name for name in found if name not in known)
             yield TableRow(row.line, [found.get(name) for name in header], "", None)
+
+
+def _records(row: JsonRow) -> Sequence[Json | RowRefused]:
+    """Return the table's rows in a row of the file: itself, or those of a whole table in it."""
+    try:
+        if row.refusal is not None:
+            return [row.refusal]
+        found = parse_row(row.raw)
+    except RowRefused as refusal:
+        return [refusal]
+    return by_number(found) or by_column(found) or [found]
 
 
 def _flat(row: Json) -> dict[str, Any]:

@@ -16,6 +16,10 @@ from scraper.importers.opening import head_of, open_plain
 from scraper.importers.tables.columns import n_known
 
 MAX_ROW_CHARS = 8 * 1024 * 1024
+MAX_HEADER_CHARS = 2 * 1024 * 1024
+# Whole answers of a site stand in cells. How far a quote that is never closed is followed, too.
+MAX_CELL_CHARS = 1024 * 1024
+csv.field_size_limit(MAX_CELL_CHARS)
 DELIMITERS = (",", "\t", ";", "|")
 HEAD_BYTES = 65_536
 # What Python makes of a byte that is no UTF-8.
@@ -59,7 +63,7 @@ def separated_rows(path: Path, encoding: str | None = None) -> Iterator[TableRow
                 yield TableRow(line, (), damage.detail, damage)
                 return
             except csv.Error as error:
-                refusal = RowRefused("bad_quotes", f"the row cannot be cut into cells: {error}")
+                refusal = _not_cut(error)
                 lines.keep_first()
                 lines.n_done += 1
                 yield TableRow(line, (), taken[0] if taken else "", refusal)
@@ -121,10 +125,12 @@ def _opened_text(path: Path, said: str | None) -> Iterator[tuple[TextIO, list[st
     encoding, errors = encoding_of(path, said)
     with io.TextIOWrapper(open_plain(path), encoding=encoding, errors=errors, newline="") as file:
         n_lines, first, delimiter = 0, "", None
-        while not first.strip() and (first := file.readline(HEAD_BYTES)):
+        while not first.strip() and (first := file.readline(MAX_HEADER_CHARS)):
             n_lines += 1
             if match := SEP_LINE.fullmatch(first):
                 first, delimiter = "", match[1]
+        if len(first) >= MAX_HEADER_CHARS:
+            raise BadColumns(f"the first line has {MAX_HEADER_CHARS:,} characters or more")
         lines = _Lines(file, 0)
         lines._back.append(first)
         if delimiter is None:
@@ -165,6 +171,13 @@ def _not_decoded(encoding: str) -> str:
     return f"not {encoding}: another --encoding?"
 
 
+def _not_cut(error: csv.Error) -> RowRefused:
+    if "larger than field limit" in str(error):
+        why = f"a cell of more than {MAX_CELL_CHARS:,} characters, or a quote that is never closed"
+        return RowRefused("too_large", why)
+    return RowRefused("bad_quotes", f"the row cannot be cut into cells: {error}")
+
+
 def _wrong_width(n_cells: int, n_columns: int) -> RowRefused:
     few = "few" if n_cells < n_columns else "many"
     return RowRefused(f"too_{few}_columns", f"{n_cells} cells where the header has {n_columns}")
@@ -172,9 +185,9 @@ def _wrong_width(n_cells: int, n_columns: int) -> RowRefused:
 
 try:
     import pyarrow
-    from pyarrow import parquet
+    from pyarrow import compute, parquet
 except ImportError:  # the `parquet` extra is not installed
-    pyarrow = parquet = None
+    pyarrow = compute = parquet = None
 
 PARQUET_MARK = b"PAR1"
 BATCH_ROWS = 5_000
@@ -183,7 +196,7 @@ BATCH_ROWS = 5_000
 def parquet_header(path: Path) -> list[str]:
     """Return the names of the columns. Raises ExtraMissing, ImportRefused."""
     with _opened_parquet(path) as file:
-        return [str(name) for name in file.schema_arrow.names]
+        return [leaf.name for leaf in _leaves(file.schema_arrow)]
 
 
 def parquet_rows(path: Path, id_column: int | None, wanted: Collection[int]) -> Iterator[TableRow]:
@@ -195,21 +208,22 @@ def parquet_rows(path: Path, id_column: int | None, wanted: Collection[int]) -> 
     """
     line = 0
     with _opened_parquet(path) as file:
-        names, kinds = file.schema_arrow.names, file.schema_arrow.types
-        if id_column is not None and pyarrow.types.is_floating(kinds[id_column]):
+        leaves, names = _leaves(file.schema_arrow), file.schema_arrow.names
+        if id_column is not None and pyarrow.types.is_floating(leaves[id_column].kind):
             raise BadColumns(
-                f"{path.name}: column {names[id_column]!r} holds ids as "
-                f"{kinds[id_column]}, which lost their last digits; write them as text"
+                f"{path.name}: column {leaves[id_column].name!r} holds ids as "
+                f"{leaves[id_column].kind}, which lost their last digits; write them as text"
             )
         try:
             # Only a name says which column to read: one of two of that name cannot be had alone.
-            places = sorted(wanted) if len({*names}) == len(names) else [*range(len(names))]
-            picked = [names[n] for n in places]
+            is_named = len({*names}) == len(names)
+            picked = [".".join(leaves[n].path) for n in sorted(wanted)] if is_named else None
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=picked):
-                given = dict(zip(places, batch.columns, strict=True))
                 columns = [
-                    _values(given[n]) if n in wanted else repeat(None, batch.num_rows)
-                    for n in range(len(names))
+                    _values(_array(batch, leaf, is_named=is_named))
+                    if n in wanted
+                    else repeat(None, batch.num_rows)
+                    for n, leaf in enumerate(leaves)
                 ]
                 for cells in zip(*columns, strict=True):
                     line += 1
@@ -217,6 +231,37 @@ def parquet_rows(path: Path, id_column: int | None, wanted: Collection[int]) -> 
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             refusal = RowRefused("broken_file", f"behind row {line}: {error}")
             yield TableRow(line + 1, (), f"broken behind {line}", refusal)
+
+
+class _Leaf(NamedTuple):
+    """A column, or one inside of a column of structures: its name is "stats.plays" then."""
+
+    name: str
+    path: tuple[str, ...]
+    kind: Any
+    place: int  # of the outermost
+
+
+def _leaves(schema: Any) -> list[_Leaf]:
+    found: list[_Leaf] = []
+    open_fields: list[tuple[tuple[str, ...], Any, int]] = []
+    open_fields += [((str(field.name),), field.type, n) for n, field in enumerate(schema)]
+    open_fields.reverse()
+    while open_fields:
+        path, kind, place = open_fields.pop()
+        if pyarrow.types.is_struct(kind) and kind.num_fields:
+            inner = [kind.field(n) for n in range(kind.num_fields)]
+            open_fields += [((*path, str(part.name)), part.type, place) for part in inner[::-1]]
+        else:
+            found.append(_Leaf(".".join(path), path, kind, place))
+    return found
+
+
+def _array(batch: Any, leaf: _Leaf, *, is_named: bool) -> Any:
+    array = batch.column(leaf.path[0] if is_named else leaf.place)
+    for name in leaf.path[1:]:
+        array = compute.struct_field(array, [array.type.get_field_index(name)])
+    return array
 
 
 def _values(column: Any) -> list[object]:

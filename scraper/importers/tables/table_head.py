@@ -28,7 +28,8 @@ MANY_S = 1_000
 DAY_FORMS = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d")
 HOUR_FORMS = ("", " %H:%M", " %H:%M:%S", ", %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 WORD_FORMS = ("%a %b %d %H:%M:%S %z %Y", "%a, %d %b %Y %H:%M:%S %z", "%b %d, %Y", "%d %b %Y")
-DATE_FORMS = tuple(day + hour for day in DAY_FORMS for hour in HOUR_FORMS) + WORD_FORMS
+# The last is that of a well-known table of YouTube's trending videos: year, day, month.
+DATE_FORMS = (*(day + hour for day in DAY_FORMS for hour in HOUR_FORMS), *WORD_FORMS, "%y.%d.%m")
 
 
 @dataclass(frozen=True)

@@ -223,3 +223,29 @@ def test_a_media_file_among_the_answers_is_left_aside(files, monkeypatch):
     [_], [row] = files.read("a.har", har(large, entry({"itemList": [web_item()]})))
 
     assert (row.reason, row.is_skip) == ("other_content", True)
+
+
+@pytest.mark.parametrize("mark", ["id={}", "data-saved=1 id='{}'", 'type="a/b" id="{}" x'])
+def test_a_program_that_saves_pages_may_write_marks_its_own_way(files, mark):
+    state = {"webapp.video-detail": {"itemInfo": {"itemStruct": web_item()}, "statusCode": 0}}
+    script = mark.format("__UNIVERSAL_DATA_FOR_REHYDRATION__")
+    html = f"<!DOCTYPE html><script {script}>{json.dumps({'__DEFAULT_SCOPE__': state})}</script>"
+
+    [video], [] = files.read("a.html", html)
+
+    assert video.sighting.tiktok_id == tiktok_id()
+
+
+def test_singlefile_says_when_it_saved_a_page(files):
+    state = {"webapp.video-detail": {"itemInfo": {"itemStruct": web_item()}, "statusCode": 0}}
+    script = json.dumps({"__DEFAULT_SCOPE__": state})
+    html = (
+        "<!DOCTYPE html> <html lang=en><!--\n Page saved with SingleFile \n url: https://x/ \n"
+        " saved date: Thu Nov 13 2025 11:06:40 GMT+0100 (Central European Standard Time)\n-->"
+        f"<script id=__UNIVERSAL_DATA_FOR_REHYDRATION__>{script}</script>"
+    )
+
+    [video], [] = files.read("a.html", html)
+
+    assert video.sighting.observed_at == datetime(2025, 11, 13, 10, 6, 40, tzinfo=UTC)
+    assert video.is_time_stated

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scraper.importers.envelopes import unfold
+from scraper.importers.envelopes import by_column, by_number, unfold
 from scraper.importers.reading import sniff
 from tests.scraper.importers.rows import actor_item, aweme, info, research_item, tiktok_id, web_item
 
@@ -181,3 +181,15 @@ def test_answers_in_answers_without_end_end_somewhere():
         row = {"data": row}
 
     assert unfold(row) == []
+
+
+def test_items_may_stand_under_their_ids(files):
+    videos, [] = files.read("a.json", {tiktok_id(n): web_item(n) for n in range(3)})
+
+    assert [video.sighting.tiktok_id for video in videos] == [tiktok_id(n) for n in range(3)]
+
+
+@pytest.mark.parametrize("row", [{}, {"1": 5}, {"1": {"id": "1"}, "a": {"id": "2"}}])
+def test_what_has_no_rows_under_numbers_is_itself(row):
+    assert by_number(row) is None
+    assert by_column({"views": {"0": 1}, "id": row}) is None

@@ -8,6 +8,7 @@ import pytest
 from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits
 from scraper.importers.facts import grouped, readers
 from scraper.importers.reading import read_path, sniff
+from scraper.importers.report import ImportReport
 from scraper.importers.video import ImportOptions
 from tests.scraper.importers.rows import (
     FIRST_ID,
@@ -275,7 +276,7 @@ def test_an_answer_of_youtubes_api_is_read(files):
     assert sniff(files.folder / "a.json") == "youtube"
     assert (video.platform, found.tiktok_id) == ("youtube", "dQw4w9WgXc0")
     assert (found.display_text, found.views_k, found.step_k) == ("44800", 44.8, 0.0)
-    assert (found.duration_s, found.hashtags) == (64.0, ("music",))
+    assert (found.duration_s, found.hashtags) == (64.0, ("music", "shorts"))
     assert (found.reactions.n_likes, found.reactions.n_comments) == (7, 3)
     assert (found.traits.language, found.account) == ("en", None)
 
@@ -555,3 +556,85 @@ def test_what_is_in_parts_and_no_plain_video_is_refused(files, part, changes, re
     [_], [found] = files.read("a.json", [parts(1), {**row, part: {**row[part], **changes}}])
 
     assert found.reason == reason
+
+
+def test_4cat_lays_instagrams_posts_flat_with_a_note_beside(files):
+    note = {"source_platform": "instagram.com", "timestamp_collected": 1_763_000_000_000}
+    post = {"code": "C9abcDEfgH1", "media_type": 2, "play_count": 4500, "taken_at": 1_762_961_788}
+
+    [video], [] = files.read("a.ndjson", json.dumps(post | {"__import_meta": note}) + "\n")
+
+    assert (video.platform, video.sighting.tiktok_id) == ("instagram", "C9abcDEfgH1")
+    assert video.sighting.observed_at == datetime.fromtimestamp(1_763_000_000, UTC)
+
+
+def flat_item(number=0, **changes):
+    return {
+        "aweme_id": "v12044gd0000",
+        "video_id": tiktok_id(number),
+        "title": "a caption #dance",
+        "duration": 15,
+        "wmplay": "u",
+        "play_count": 1_234_567,
+        "digg_count": 44,
+        "create_time": 1762961788,
+        "music_info": {"id": "7123456789012345678", "title": "A song", "duration": 15},
+        "author": {"unique_id": f"author{number}"},
+        **changes,
+    }
+
+
+def test_services_write_the_apps_posts_flat(files):
+    alone = {k: v for k, v in flat_item().items() if k != "aweme_id"} | {"id": tiktok_id()}
+    del alone["video_id"]
+    answers = [
+        {"code": 0, "data": {"videos": [flat_item(), flat_item(1)]}},
+        {"data": alone},
+        [alone],
+    ]
+    for content in answers:
+        videos, [] = files.read("a.json", content)
+
+        assert [v.sighting.views_k for v in videos] == [1234.567] * len(videos)
+        assert videos[0].sighting.tiktok_id == tiktok_id()
+        assert videos[0].sighting.sound.platform_id == "7123456789012345678"
+        assert videos[0].sighting.reactions.n_likes == 44
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [({"is_ad": True}, "ad"), ({"images": ["u"]}, "photo"), ({"duration": 0}, "no_video")],
+)
+def test_what_such_a_service_gives_that_is_no_plain_video_is_refused(files, changes, reason):
+    [], [row] = files.read("a.json", [flat_item(**changes)])
+    assert row.reason == reason
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"share_url": "https://www.iesdouyin.com/share/video/7571863205253778711/"},
+        {"share_info": {"share_url": "https://www.iesdouyin.com/share/video/1"}},
+        {"platform": "douyin"},
+    ],
+)
+def test_douyin_tells_no_views_and_is_no_tiktok(files, changes):
+    [], [row] = files.read("a.json", [aweme(statistics={"play_count": 0}, **changes)])
+    assert (row.reason, "douyin" in row.detail) == ("other_site", True)
+
+
+def test_the_time_of_collecting_is_told_in_the_report(files):
+    line = {"item_id": tiktok_id(), "timestamp_collected": 1_763_000_000_000, "data": web_item()}
+    report = ImportReport()
+    list(read_path(files.write("a.json", [line, web_item(1)]), ImportOptions(report=report)))
+
+    [row] = [row for row in report.as_dict()["fields"] if row["field"] == "observed_at"]
+    assert (row["n_read"], row["n_empty"], row["from"]) == (1, 1, "timestamp_collected")
+
+
+def test_whom_a_caption_names_is_not_told_by_an_item_without_a_caption(files):
+    bare = {"id": tiktok_id(), "stats": {"playCount": 5}}
+    videos, [] = files.read("a.json", [bare, bare | {"id": tiktok_id(1), "desc": "hi @bob"}])
+
+    traits = [video.sighting.traits for video in videos]
+    assert [t and t.n_mentions for t in traits] == [None, 1]

@@ -13,6 +13,7 @@ from scraper.importers.facts import (
     read_length,
     read_mentions,
     read_number,
+    read_tags,
     readers,
 )
 
@@ -168,3 +169,21 @@ def test_fields_come_together_as_facts():
 def test_whose_own_sound_it_is_is_not_kept(values, author):
     found = grouped({"sound_id": "7", "sound_author": "somebody"} | values)
     assert found["sound"].author == author
+
+
+@pytest.mark.parametrize("word", ["NA", "nan", "None", "null", "<NA>", "\\N", " "])
+def test_the_words_for_nothing_are_nothing_in_free_text_too(word):
+    known = readers(None)
+    for field in ("caption", "hashtags", "bio", "sound_title", "sound_author"):
+        assert known[field](word) is None
+    assert known["hashtags"]("[none]") is known["hashtags"]("[None]") is None
+
+
+def test_tags_of_several_words_stay_whole():
+    assert read_tags("prank|apex legends new|fun") == ("prank", "apex legends new", "fun")
+    assert read_tags('last week|"donald trump"') == ("last week", "donald trump")
+    assert read_tags("#a|#b c") == ("a", "b", "c")
+
+
+def test_a_length_may_have_a_decimal_comma():
+    assert (read_length("34,5"), read_length("1,234")) == (34.5, None)

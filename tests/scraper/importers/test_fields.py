@@ -179,3 +179,19 @@ def test_a_moment_that_is_none_is_refused(value):
 @pytest.mark.parametrize("value", [None, "", "nan", float("nan")])
 def test_no_moment_is_no_error(value):
     assert fields.read_moment(value, "a time") is None
+
+
+@pytest.mark.parametrize("word", ["NA", "nan", "None", "NULL"])
+def test_an_author_that_is_not_known_is_not_one_of_that_name(word):
+    assert fields.read_handle(word, "tiktok") is fields.read_handle(word, "youtube") is None
+
+
+@pytest.mark.parametrize(("text", "views_k"), [("1e+05", 100.0), ("1.2345e+06", 1234.5)])
+def test_r_writes_round_numbers_so(text, views_k):
+    assert fields.read_count(text, exact=True)[1].views_k == views_k
+
+
+@pytest.mark.parametrize("text", ["1.2E+06", "1.23e+01", "1e6", "0.5e+05", "1e+99"])
+def test_what_a_spreadsheet_may_have_rounded_is_no_count(text):
+    with pytest.raises(RowRefused):
+        fields.read_count(text, exact=True)

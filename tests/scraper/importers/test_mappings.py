@@ -196,6 +196,7 @@ CELLS = {
     "url": f"https://www.tiktok.com/@author0/video/{tiktok_id()}",
     "author": "author0",
     "posted_at": "1762961788",
+    "observed_at": "1763000000",
     "language": "en",
     "region": "DE",
     "sound_id": "7",

@@ -60,7 +60,7 @@ def test_a_bad_row_before_the_good_ones_hides_nothing(files):
     assert sniff(files.write("a.json", f'[{{"a": NaN}}, {json.dumps(web_item())}]')) == "web"
 
 
-@pytest.mark.parametrize("content", ["\n", "[]", '[{"a": 1}]', "hello", b"\x00\x01", "a,b\n1,2\n"])
+@pytest.mark.parametrize("content", ["\n", '[{"a": 1}]', "hello", b"\x00\x01", "a,b\n1,2\n"])
 def test_what_nobody_knows_is_refused_with_the_formats_there_are(files, content):
     with pytest.raises((UnknownFormat, BadColumns), match="ytdlp, web, actor"):
         sniff(files.write("a.bin", content))

@@ -3,7 +3,10 @@ import re
 import pytest
 
 from scraper.importers import report as module
+from scraper.importers.reading import read_path
 from scraper.importers.report import ImportReport, Offsets
+from scraper.importers.video import ImportOptions
+from tests.scraper.importers.rows import actor_item, tiktok_id, web_item
 
 HOUR = 3_600
 DAY = 24 * HOUR
@@ -114,3 +117,22 @@ def test_names_are_bounded_and_that_is_said(monkeypatch):
 
     found = report.as_dict()
     assert (len(found["left_aside"]), found["left_aside_capped"]) == (10, True)
+
+
+def test_files_that_differ_are_each_named(files):
+    files.write("in/a.csv", f"video_id,views\n{tiktok_id()},5\n")
+    files.write("in/b.json", [actor_item(1)])
+    report = ImportReport()
+    list(read_path(files.folder / "in", ImportOptions(report=report)))
+
+    by_name = {row["field"]: row["from"] for row in report.as_dict()["fields"]}
+    assert by_name["views"] == "views; playCount"
+
+
+def test_a_time_that_cannot_be_is_told_with_its_key(files):
+    report = ImportReport()
+    item = web_item(createTime=1_600_000_000)
+    list(read_path(files.write("a.json", [item]), ImportOptions(report=report)))
+
+    [row] = [row for row in report.as_dict()["fields"] if row["field"] == "posted_at"]
+    assert (row["from"], row["n_contradicting"], row["n_read"]) == ("createTime", 1, 0)

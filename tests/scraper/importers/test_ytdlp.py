@@ -48,7 +48,7 @@ def test_other_platforms_keep_their_own_ids_and_addresses(files):
 
     assert (video.platform, video.sighting.tiktok_id) == ("youtube", "dQw4w9WgXcQ")
     assert video.url == "https://www.youtube.com/watch?v=dQw4w9WgXcQ"
-    assert (video.sighting.step_k, video.sighting.hashtags) == (0.0, ("music",))
+    assert (video.sighting.step_k, video.sighting.hashtags) == (0.0, ("music", "dance"))
     assert video.sighting.posted_at == datetime(2025, 11, 12, 15, 36, 28, tzinfo=UTC)
 
 

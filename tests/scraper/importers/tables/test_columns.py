@@ -132,7 +132,7 @@ ANALYST = "user_name video_id video_desc video_time video_length n_plays"
         (
             KAGGLE_YOUTUBE,
             {"author": "channel_title", "posted_at": "publish_time", "comments": "comment_count"},
-            {"trending_date", "category_id", "dislikes", "title", "thumbnail_link"},
+            {"category_id", "dislikes", "title", "thumbnail_link"},
         ),
         (
             KAGGLE_TIKTOK,
@@ -202,3 +202,9 @@ def test_nothing_is_said_of_a_sound_that_has_no_id():
 def test_a_list_of_addresses_is_told_where_it_belongs(header):
     with pytest.raises(BadColumns, match="no counts: `viewcast add --from FILE`"):
         find_columns(header, {})
+
+
+def test_what_vine_and_lists_of_trends_call_theirs_is_known():
+    found = find_columns(["postId", "loops", "trending_date", "musicMeta.duration", "music_id"], {})
+
+    assert found == {"id": 0, "views": 1, "observed_at": 2, "sound_duration_s": 3, "sound_id": 4}

@@ -540,3 +540,46 @@ def test_nothing_is_kept_of_a_sound_without_its_id_and_that_is_counted(files, na
     assert [video.sighting.sound for video in videos] == [None, SoundFacts("7", "A song")]
     title = next(row for row in report.as_dict()["fields"] if row["field"] == "sound_title")
     assert (title["n_read"], title["n_unreadable"]) == (1, 1)
+
+
+ROWS = [
+    {"video_id": tiktok_id(), "views": 5, "tags": ["fun"]},
+    {"video_id": tiktok_id(1), "views": None, "tags": None},
+]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {name: {str(n): row[name] for n, row in enumerate(ROWS)} for name in ROWS[0]},
+        {str(n): row for n, row in enumerate(ROWS)},
+    ],
+)
+def test_a_table_may_be_written_by_columns_or_by_numbers(files, content):
+    [video], [row] = files.read("a.json", content)
+
+    assert (video.sighting.views_k, video.sighting.hashtags) == (0.005, ("fun",))
+    assert row.reason == "no_count"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"columns": ["video_id"], "data": [["1"]]}, "a list where an object was expected"),
+        ([["1", 5]], "orient='records'"),
+        ([], "no row at all"),
+        ({}, "no row at all"),
+    ],
+)
+def test_json_without_rows_says_so(files, content, said):
+    with pytest.raises(UnknownFormat, match=said):
+        files.read("a.json", content)
+
+
+def test_keywords_of_other_sites_hide_no_hashtag(files):
+    text = f"id,views,tags,title\n{tiktok_id()},5,cats,a #short\n"
+
+    [video], [] = files.read("a.csv", text, platform="youtube")
+    assert video.sighting.hashtags == ("cats", "short")
+    [video], [] = files.read("a.csv", text)
+    assert video.sighting.hashtags == ("cats",)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scraper.errors import BadColumns, ExtraMissing, ImportRefused
+from scraper.errors import BadColumns, ExtraMissing, ImportRefused, UnknownFormat
 from scraper.importers.reading import read_path
 from scraper.importers.tables import table_files
 from scraper.importers.tables import table_files as reader
@@ -263,3 +263,51 @@ def test_an_encoding_that_is_said_is_believed(files, encoding):
 def test_a_byte_that_is_none_in_the_encoding_said_costs_its_row(files):
     path = files.write("a.csv", b"id,views\n1,\x81\n2,3\n")
     assert reasons(separated_rows(path, "windows-1252")) == ["bad_encoding", "ok"]
+
+
+def test_a_header_may_be_far_longer_than_a_line(files):
+    names = ["video_id", "views", *(f"column{n}" for n in range(50_000))]
+    row = [tiktok_id(), "5", *["1"] * 50_000]
+
+    [video], [] = files.read("a.csv", f"{','.join(names)}\n{','.join(row)}\n")
+
+    assert video.sighting.views_k == 0.005
+
+
+def test_a_line_without_end_is_no_header(files, monkeypatch):
+    monkeypatch.setattr(table_files, "MAX_HEADER_CHARS", 1_000)
+    with pytest.raises(UnknownFormat, match="first line has 1,000 characters"):
+        files.read("a.csv", "x" * 5_000)
+
+
+def test_a_cell_may_hold_a_whole_answer(files):
+    large, larger = "x" * 500_000, "x" * (table_files.MAX_CELL_CHARS + 1)
+    rows = rows_of(files, f'id,views\n1,"{large}"\n2,"{larger}"\n3,4\n')
+
+    assert reasons(rows) == ["ok", "too_large", "ok"]
+    assert "never closed" in rows[1].refusal.detail
+
+
+def test_what_lies_in_a_structure_is_a_column_too(files):
+    stats = [{"playCount": 1_000, "more": {"likes": 5}}, None]
+    path = written(files, id=[tiktok_id(), tiktok_id(1)], stats=stats, tags=[["a", "b"], None])
+
+    [video], [row] = read(path)
+
+    assert (video.sighting.views_k, video.sighting.hashtags) == (1.0, ("a", "b"))
+    assert (row.line, row.reason) == (2, "no_count")
+    columns = {"likes": "stats.more.likes"}
+    [video], [_] = split(read_path(path, ImportOptions(columns=columns)))
+    assert video.sighting.reactions.n_likes == 5
+
+
+def test_a_structure_may_lie_beside_two_columns_of_one_name(files):
+    names = ["id", "note", "note", "stats"]
+    columns = [[tiktok_id()], ["x"], ["y"], [{"playCount": 5}]]
+    arrays = [pyarrow.array(column) for column in columns]
+    path = files.folder / "a.parquet"
+    parquet.write_table(pyarrow.Table.from_arrays(arrays, names=names), path)
+
+    [video], [] = read(path)
+
+    assert video.sighting.views_k == 0.005

@@ -74,3 +74,16 @@ def test_times_of_another_zone_are_noticed(offset, is_shifted):
     found = head("posted_at", aware)
     check_head(found)
     assert not found.options.report.is_shifted
+
+
+def test_the_date_of_the_well_known_table_of_trends_is_named(files):
+    text = "video_id,trending_date,publish_time,views\n"
+    text += "2kyS6SvSYSE,17.14.11,2017-11-13T17:13:01.000Z,748374\n"
+    text += "2kyS6SvSYSE,17.15.11,2017-11-13T17:13:01.000Z,2188590\n"
+    with pytest.raises(BadColumns, match=r"--date-format '%y\.%d\.%m', or --ignore"):
+        files.read("a.csv", text, platform="youtube")
+
+    videos, [] = files.read("a.csv", text, platform="youtube", date_format="%y.%d.%m")
+
+    assert [v.sighting.observed_at.day for v in videos] == [14, 15]
+    assert {v.sighting.posted_at.isoformat() for v in videos} == {"2017-11-13T17:13:01+00:00"}

@@ -29,11 +29,7 @@ SITE = ReplicaConfig(
 HASHTAGS = ("sports", "football", "dance", "autos", "cars", "music", "newmusic")
 SCRAPE = ("scrape", *(word for name in HASHTAGS for word in ("--hashtag", name)), "--limit", "50")
 # Pages of hashtags are listed by the same loop as the others: these are struck most.
-N_SCRAPE_KILLS, N_LISTED_KILLS, N_FETCH_KILLS = (
-    6 * KILL_TIMES,
-    10 * KILL_TIMES,
-    3 * KILL_TIMES,
-)
+N_SCRAPE_KILLS, N_LISTED_KILLS, N_FETCH_KILLS = 4 * KILL_TIMES, 10 * KILL_TIMES, 2 * KILL_TIMES
 SEED = 20261123
 # Longer than it takes from one question to the next, so that the time between them is struck, too.
 PAUSE_S = 0.3

@@ -183,7 +183,7 @@ def test_only_original_sounds_that_the_purged_videos_had_go(catalog):
     with_sound(14, shared)
     with catalog.write() as session:
         # Its page was listed, and showed no video that could be kept.
-        ensure_sounds(session, "tiktok", {"700004": SoundFacts("700004", is_original=True)})
+        ensure_sounds(session, "tiktok", [SoundFacts("700004", is_original=True)])
 
     remove(catalog, *gone)
 

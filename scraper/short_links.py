@@ -1,13 +1,14 @@
 """Follow the short links that an app shares, one redirection each, where that is allowed."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 from protego import Protego
 
 from scraper.errors import LiveSiteRefused, RobotsUnread, RowRefused
-from scraper.files.http import open_client
+from scraper.files.http import open_client, parse_retry_after
 from scraper.politeness import ROBOTS_AGENT, Site, read_robots
 
 LINK_S = 20.0
@@ -21,7 +22,8 @@ class ShortLinks:
 
     open_site: opens the site, once there is a link to follow; raises LiveSiteRefused where it may
     not be visited. may_ask: says why nothing more may be asked now, None: go on. asked: is told of
-    each visit.
+    each visit. answered: is told how it ended: the words of a refusal and for how long the site
+    wants to be left alone, or None for both.
     """
 
     def __init__(
@@ -30,10 +32,12 @@ class ShortLinks:
         *,
         may_ask: Callable[[Site], str | None] = lambda _site: None,
         asked: Callable[[Site], object] = lambda _site: None,
+        answered: Callable[[Site, str | None, float | None], object] = lambda *_: None,
     ) -> None:
         self._open_site = open_site
         self._may_ask = may_ask
         self._asked = asked
+        self._answered = answered
         self._site: Site | None = None
         self._robots: dict[str, Protego] = {}
         self._stop: str | None = None
@@ -84,11 +88,14 @@ class ShortLinks:
                 client.stream("GET", link) as reply,
             ):
                 status, to = reply.status_code, str(reply.headers.get("location", ""))
+                wish = str(reply.headers.get("retry-after", ""))
         except httpx.HTTPError as error:
             raise RowRefused("short_link", f"{link} did not answer ({error})") from error
         if status in REFUSED:
             self._stop = f"{site.host} answered {status} to the one before"
+            self._answered(site, self._stop, parse_retry_after(wish, datetime.now(UTC)))
             raise RowRefused("short_link", f"{link} answered {status}; {INSTEAD}")
+        self._answered(site, None, None)
         if status not in MOVED or not to:
             raise RowRefused("short_link", f"{link} leads nowhere (status {status})")
         return urljoin(link, to)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from scraper.steps.add import AddResult
 
 N_SHOWN = 20
+# What the pauses call them; a site that refuses one is asked for none for a while.
+SHORT_LINKS = "short links"
 
 
 @click.command()
@@ -97,12 +99,21 @@ def add(
 
 def _short_links(app: App) -> "ShortLinks":
     """Follow short links within the site's day and pauses."""
-    from datetime import UTC, datetime
+    import random
+    from datetime import UTC, datetime, timedelta
 
-    from catalog.record.site_days import count_pages, pages_today
+    from catalog.record.site_days import (
+        count_pages,
+        end_pause,
+        n_pauses,
+        pages_today,
+        pause_of,
+        set_pause,
+    )
     from scraper.errors import SitePaused
+    from scraper.files.http import pause_s
     from scraper.short_links import ShortLinks
-    from scraper.steps.pauses import require_open
+    from scraper.steps.pauses import require_open, utc_minute
 
     def may_ask(site: "Site") -> str | None:
         try:
@@ -111,6 +122,9 @@ def _short_links(app: App) -> "ShortLinks":
             return str(paused)
         with app.catalog.read() as session:
             n_today = pages_today(session, site.name, datetime.now(UTC))
+            pause = pause_of(session, site.name, SHORT_LINKS, datetime.now(UTC))
+        if pause is not None:
+            return f"{pause.reason}; try again after {utc_minute(pause.until)}"
         if site.daily_pages is not None and n_today >= site.daily_pages:
             return f"{n_today} pages of {site.name} were opened today, as many as are allowed"
         return None
@@ -119,7 +133,17 @@ def _short_links(app: App) -> "ShortLinks":
         with app.catalog.write() as session:
             count_pages(session, site.name, 1, datetime.now(UTC))
 
-    return ShortLinks(lambda: open_site(app), may_ask=may_ask, asked=asked)
+    def answered(site: "Site", refusal: str | None, wish_s: float | None) -> None:
+        with app.catalog.write() as session:
+            if refusal is None:
+                end_pause(session, site.name, SHORT_LINKS)
+                return
+            n_before = n_pauses(session, site.name, SHORT_LINKS)
+            wait_s = pause_s(n_before, wish_s, random.Random())
+            until = datetime.now(UTC) + timedelta(seconds=wait_s)
+            set_pause(session, site.name, SHORT_LINKS, until, refusal)
+
+    return ShortLinks(lambda: open_site(app), may_ask=may_ask, asked=asked, answered=answered)
 
 
 def _unfollowed(link: str) -> str:

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from catalog.schema.session import upgrade
 from cli import main
 from scraper.replica.content import ReplicaConfig
-from scraper.replica.messages import object_key
+from scraper.replica.messages import Reply, object_key
 from scraper.replica.server import Replica
 
 ID = "7571863205253778710"
@@ -142,3 +142,29 @@ def test_an_empty_list_is_said(data: Path) -> None:
     (data / "a.txt").write_text("# nothing yet\n")
     result = viewcast(data, "add", "--from", str(data / "a.txt"))
     assert (result.exit_code, "a.txt: nothing is in it" in result.stderr) == (0, True)
+
+
+def test_a_refused_short_link_leaves_them_alone_for_a_while(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Replica(ReplicaConfig(videos_per_tag=1), data / "clips") as site:
+        link = f"{site.url}/t/{object_key(site.content.videos[0].tiktok_id)[1:]}/"
+        settings = data / "viewcast.toml"
+        settings.write_text(f'[site]\nbase_url = "{site.url}"\n')
+        words = ("--config", str(settings), "add", link, "--json")
+        usual = site.site.answer
+        monkeypatch.setattr(
+            site.site,
+            "answer",
+            lambda asked: Reply(429) if asked.path.startswith("/t/") else usual(asked),
+        )
+
+        refused = viewcast(data, *words)
+        monkeypatch.setattr(site.site, "answer", usual)
+        n_asked = len(site.requests)
+        again = viewcast(data, *words)
+        assert len(site.requests) == n_asked
+
+    assert (refused.exit_code, again.exit_code) == (1, 1)
+    assert "429" in document(refused)["refused"][0]["detail"]
+    assert "try again after" in document(again)["refused"][0]["detail"]

@@ -152,6 +152,8 @@ def _reason(error: "ErrorDetails", settings: Settings) -> str:
 
 def masked_url(url: str) -> str:
     """Return the address of a database or a proxy with stars in place of its password."""
+    # A proxy's user alone may be the key to it.
+    url = re.sub(r"^((?:https?|socks5h?)://)[^:/@\s]+@", r"\1***@", url)
     return re.sub(r"(://[^:/@]*:)[^/\s]*@", r"\1***@", url)
 
 

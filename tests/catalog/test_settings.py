@@ -97,6 +97,8 @@ def test_a_secret_is_not_printed() -> None:
         ("http://me:hun@ter2@host:1", "http://me:***@host:1"),
         ("sqlite:////abs/catalog.db", "sqlite:////abs/catalog.db"),
         ("", ""),
+        ("socks5://key@h:1", "socks5://***@h:1"),
+        ("http://h:1", "http://h:1"),
     ],
 )
 def test_a_password_in_the_database_url_is_masked(url: str, shown: str) -> None:

@@ -23,13 +23,10 @@ from scraper.importers.exports import (
     PARTS,
     RESEARCH,
     is_flat,
-    post_of,
     read_actor,
     read_app,
-    read_instagram,
     read_pair,
     read_web,
-    read_youtube,
 )
 from scraper.importers.fields import read_platform
 from scraper.importers.folder import (
@@ -43,6 +40,7 @@ from scraper.importers.folder import (
 from scraper.importers.formats import FORMATS, Format
 from scraper.importers.json_rows import is_json, parse_row, read_rows
 from scraper.importers.opening import head_of
+from scraper.importers.other_sites import post_of, read_instagram, read_youtube
 from scraper.importers.tables.columns import find_columns
 from scraper.importers.tables.table import header_of, is_parquet, read_table
 from scraper.importers.video import (

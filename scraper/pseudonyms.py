@@ -1,6 +1,5 @@
 """Replace an author's handle by a keyed hash: groups stay together, nobody is named."""
 
-import hashlib
 import hmac
 import secrets
 from pathlib import Path
@@ -14,7 +13,8 @@ MIN_SALT_CHARS = 16
 
 def author_key(handle: str, salt: bytes) -> str:
     """Hash a handle with the installation's own key: the same author, the same 32 hex digits."""
-    return hmac.new(salt, handle.casefold().encode(), hashlib.sha256).hexdigest()[:32]
+    # In one call: as an object it costs four times as much, for each row of an import.
+    return hmac.digest(salt, handle.casefold().encode(), "sha256").hex()[:32]
 
 
 def load_salt(folder: Path, given: str = "") -> bytes:

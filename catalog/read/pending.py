@@ -25,7 +25,7 @@ from catalog.facts import (
     TrainingRow,
 )
 from catalog.read.posts import CANDIDATE, OBSERVED, Page, by_video_id, features_of
-from catalog.record.sightings import plain_hashtag
+from catalog.record.hashtags import plain_hashtag
 from catalog.schema.tables import (
     Account,
     Feature,

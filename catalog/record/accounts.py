@@ -93,7 +93,7 @@ def want_sounds(
     """Put sounds on the list to collect, by the platform's own ids."""
     ids = set(platform_ids)
     known = _wanted(session, Sound, Sound.platform_id, ids, platform)
-    ensure_sounds(session, platform, {name: SoundFacts(name) for name in ids})
+    ensure_sounds(session, platform, [SoundFacts(name) for name in ids])
     _want(session, Sound, Sound.platform_id, ids, platform, at)
     return Wanted(len(ids) - len(known), len(known), ())
 
@@ -136,7 +136,7 @@ def store_sound(
     run_id: int | None,
 ) -> int:
     """Add what a sound's own page showed; return 0 if its use was known or not told."""
-    ids = ensure_sounds(session, platform, {facts.platform_id: facts})
+    ids = ensure_sounds(session, platform, [facts])
     if facts.n_videos is None:
         return 0
     row = _row(facts, OF_SOUND, source, run_id)
@@ -211,22 +211,20 @@ def ensure_accounts(
     return dict(session.execute(wanted).all())
 
 
-def ensure_sounds(
-    session: Session, platform: str, sounds: Mapping[str, SoundFacts]
-) -> dict[str, int]:
-    """Make or bring up to date sounds by the platform's ids; return the id of each by that.
+def ensure_sounds(session: Session, platform: str, sounds: Iterable[SoundFacts]) -> dict[str, int]:
+    """Make or bring up to date sounds; return the id of each by the platform's own.
 
-    What is None erases nothing.
+    What is None erases nothing, and of several about one sound the last that says it counts.
     """
-    if not sounds:
+    told: dict[str, dict[str, Any]] = {}
+    for facts in sounds:
+        about = told.setdefault(facts.platform_id, dict.fromkeys(ABOUT_SOUND))
+        given = {name: getattr(facts, name) for name in ABOUT_SOUND}
+        about |= {name: value for name, value in given.items() if value is not None}
+    if not told:
         return {}
     rows = [
-        {
-            "platform": platform,
-            "platform_id": name,
-            **{column: getattr(facts, column) for column in ABOUT_SOUND},
-        }
-        for name, facts in sorted(sounds.items())
+        {"platform": platform, "platform_id": name, **about} for name, about in sorted(told.items())
     ]
     statement = insert_into(session, Sound)
     new, old = statement.excluded, Sound.__table__.c
@@ -245,7 +243,7 @@ def ensure_sounds(
         rows,
     )
     wanted = select(Sound.platform_id, Sound.id).where(
-        among(session, Sound.platform_id, sounds), Sound.platform == platform
+        among(session, Sound.platform_id, told), Sound.platform == platform
     )
     return dict(session.execute(wanted).all())
 

@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 from catalog.errors import BadValue
 from catalog.read.posts import by_video_id
 from catalog.record.accounts import buried_keys
-from catalog.record.sightings import ids_of_videos, plain_hashtag, point_to_newest
+from catalog.record.hashtags import plain_hashtag
+from catalog.record.sightings import ids_of_videos, point_to_newest
 from catalog.schema.tables import (
     Account,
     AccountObservation,

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, bindparam, case, func, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, case, func, select, update
 from sqlalchemy.orm import Session
 
 from catalog.errors import BadValue, NotFound
@@ -23,15 +23,12 @@ from catalog.record.accounts import (
     ensure_accounts,
     ensure_sounds,
 )
+from catalog.record.hashtags import link_hashtags, plain_hashtag
 from catalog.schema.tables import (
-    Hashtag,
     MediaFile,
     RejectedRow,
     Tombstone,
-    Topic,
-    TopicHashtag,
     Video,
-    VideoHashtag,
     ViewObservation,
 )
 from catalog.schema.types import (
@@ -185,32 +182,6 @@ def _newest_of(session: Session, video_ids: set[int]) -> dict[int, _Newest]:
     return {video_id: _Newest(text, k, step, at) for video_id, text, k, step, at in rows}
 
 
-def plain_hashtag(name: str) -> str:
-    """Return a hashtag as the catalog keeps it: lower case, without '#'. Raises BadValue."""
-    plain = name.strip().removeprefix("#").lower()
-    if not plain or plain.startswith("#") or len(plain) > 200:
-        raise BadValue(f"{name!r} is no hashtag: give its name, such as 'dance'")
-    return plain
-
-
-def ensure_names(session: Session, entity: type[Topic | Hashtag], names: Sequence[str]) -> None:
-    """Make what is not there yet."""
-    if names:
-        rows = [{"name": name} for name in names]
-        session.execute(insert_into(session, entity).on_conflict_do_nothing(), rows)
-
-
-def ids_by_name(
-    session: Session, entity: type[Topic | Hashtag], names: Iterable[str]
-) -> dict[str, int]:
-    """Return the id of each name that is there."""
-    found: dict[str, int] = {}
-    for chunk in chunks(sorted(set(names))):
-        rows = session.execute(select(entity.name, entity.id).where(entity.name.in_(chunk)))
-        found.update((name, row_id) for name, row_id in rows)
-    return found
-
-
 # What an export writes in place of a name that a caption mentions.
 NO_NAME = "@…"
 
@@ -273,7 +244,7 @@ def _store_batch(
         return SightingCounts(0, 0, 0, n_tombstoned, n_unknown)
     ids = _upsert_videos(session, platform, batch, run_id)
     _bring_back(session, batch, ids)
-    _link_hashtags(session, batch, ids, listing)
+    link_hashtags(session, batch, ids, listing)
     new_observations = add_observations(session, batch, ids, run_id, repeat_after)
     n_known = len(known.keys() & ids.keys())
     return SightingCounts(len(ids) - n_known, n_known, new_observations, n_tombstoned, n_unknown)
@@ -311,8 +282,7 @@ def _upsert_videos(
     """Store the videos with their accounts and sounds; return their ids by those of the site."""
     handles = {v.author_key: v.handle for v, _ in batch if v.author_key}
     accounts = ensure_accounts(session, platform, handles)
-    heard = {v.sound.platform_id: v.sound for v, _ in batch if v.sound}
-    sounds = ensure_sounds(session, platform, heard)
+    sounds = ensure_sounds(session, platform, [v.sound for v, _ in batch if v.sound])
     # Most files say nothing of these, and a column more is a tenth of a row's time.
     has_more = any(v.sound or v.traits for v, _ in batch)
     rows: dict[str, dict[str, Any]] = {}
@@ -320,7 +290,7 @@ def _upsert_videos(
     for video, seen in batch:
         if not video.tiktok_id:
             raise BadValue(f"a video without an id: {video.url!r}")
-        before = rows.get(video.tiktok_id, {})
+        before = rows.get(video.tiktok_id)
         facts: dict[str, Any] = {
             "tiktok_id": video.tiktok_id,
             "platform": platform,
@@ -331,22 +301,19 @@ def _upsert_videos(
             "duration_s": video.duration_s,
             "width_px": video.width_px,
             "height_px": video.height_px,
-            "first_seen_at": min(seen.observed_at, before.get("first_seen_at", seen.observed_at)),
+            "first_seen_at": seen.observed_at,
         }
         if has_more:
             traits = video.traits or NO_TRAITS
             facts |= {name: getattr(traits, name) for name in TRAITS}
             facts["sound_id"] = sounds[video.sound.platform_id] if video.sound else None
-        if video.posted_at is not None and not video.is_posted_at_stated:
-            if before.get("posted_at") is None:
-                derived.add(video.tiktok_id)
-            else:
-                facts["posted_at"] = None
-        elif video.posted_at is not None:
+        if before is not None:
+            facts = _merged(before, facts, is_derived=not video.is_posted_at_stated)
+        if video.is_posted_at_stated and video.posted_at is not None:
             derived.discard(video.tiktok_id)
-        rows[video.tiktok_id] = before | {
-            name: fact for name, fact in facts.items() if fact is not None or name not in before
-        }
+        elif before is None or before["posted_at"] is None:
+            derived.add(video.tiktok_id)
+        rows[video.tiktok_id] = facts
     # Rows in the order of their key: two writers then wait for, and never deadlock, each other.
     in_order = sorted(rows)
     for is_derived in (False, True):
@@ -355,6 +322,17 @@ def _upsert_videos(
     add_account_observations(session, batch, accounts, run_id)
     add_sound_observations(session, batch, sounds, run_id)
     return ids_of_videos(session, platform, rows)
+
+
+def _merged(
+    before: Mapping[str, Any], facts: Mapping[str, Any], *, is_derived: bool
+) -> dict[str, Any]:
+    """Join two sightings of one video in a batch as two batches would be joined."""
+    told = {name: fact for name, fact in facts.items() if fact is not None}
+    told["first_seen_at"] = min(before["first_seen_at"], facts["first_seen_at"])
+    if is_derived and before["posted_at"] is not None:
+        told["posted_at"] = before["posted_at"]
+    return {**before, **told}
 
 
 def _upsert(session: Session, *, is_derived: bool, has_more: bool) -> Insert:
@@ -404,65 +382,6 @@ def _bring_back(session: Session, batch: Sightings, ids: Mapping[str, int]) -> N
         values = {"gone_at": None, "gone_reason": None}
         is_back = update(Video).where(among(session, Video.id, back)).values(values)
         session.execute(is_back.execution_options(synchronize_session=False))
-
-
-def _link_hashtags(
-    session: Session, batch: Sightings, ids: Mapping[str, int], listing: str | None
-) -> None:
-    links: dict[tuple[int, str], str] = {}
-    for video, _ in batch:
-        video_id = ids[video.tiktok_id]
-        for tag in video.hashtags:
-            links.setdefault((video_id, plain_hashtag(tag)), "caption")
-        if listing is not None:
-            links[video_id, listing] = "listing"
-    if not links:
-        return
-    names = {name for _, name in links}
-    ensure_names(session, Hashtag, sorted(names))
-    tag_ids = ids_by_name(session, Hashtag, names)
-    statement = insert_into(session, VideoHashtag)
-    bulk(
-        session,
-        statement.on_conflict_do_update(
-            index_elements=["video_id", "hashtag_id"],
-            set_={"found_by": statement.excluded.found_by},
-            where=statement.excluded.found_by == "listing",
-        ),
-        [
-            {"video_id": video_id, "hashtag_id": tag_ids[name], "found_by": found_by}
-            for (video_id, name), found_by in sorted(links.items())
-        ],
-    )
-
-
-def add_topics(session: Session, topics: Mapping[str, Sequence[str]]) -> int:
-    """Make each topic and link its hashtags to it; return how many links are new."""
-    for name in sorted(topics):
-        if not name.strip() or len(name) > 200:
-            raise BadValue(f"{name!r} is no topic name")
-    ensure_names(session, Topic, sorted(topics))
-    topic_ids = ids_by_name(session, Topic, topics)
-    tags = {tag: plain_hashtag(tag) for tags in topics.values() for tag in tags}
-    ensure_names(session, Hashtag, sorted(set(tags.values())))
-    tag_ids = ids_by_name(session, Hashtag, set(tags.values()))
-    links = {
-        (topic_ids[topic], tag_ids[tags[tag]]) for topic, names in topics.items() for tag in names
-    }
-    if not links:
-        return 0
-    statement = insert_into(session, TopicHashtag).on_conflict_do_nothing()
-    rows = [{"topic_id": topic, "hashtag_id": tag} for topic, tag in sorted(links)]
-    made = session.execute(statement.returning(TopicHashtag.topic_id), rows)
-    return len(made.all())
-
-
-def mark_listed(session: Session, hashtag: str, at: datetime) -> None:
-    """Note that a hashtag's page was listed to its end at `at`."""
-    name = plain_hashtag(hashtag)
-    ensure_names(session, Hashtag, [name])
-    earlier = or_(Hashtag.listed_at.is_(None), Hashtag.listed_at < at)
-    session.execute(update(Hashtag).where(Hashtag.name == name, earlier).values(listed_at=at))
 
 
 def mark_gone(session: Session, video_id: int, at: datetime, reason: str) -> None:

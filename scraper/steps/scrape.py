@@ -15,7 +15,8 @@ from catalog.record.accounts import (
     store_account,
     store_sound,
 )
-from catalog.record.sightings import add_topics, mark_listed, store_sightings
+from catalog.record.hashtags import add_topics, mark_listed
+from catalog.record.sightings import store_sightings
 from catalog.schema.session import Catalog
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from scraper.errors import NoSuchAccount, NoSuchSound, PrivateAccount, ScrapeError

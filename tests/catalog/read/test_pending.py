@@ -34,8 +34,9 @@ from catalog.record.accounts import (
     want_sounds,
     want_videos,
 )
+from catalog.record.hashtags import add_topics, mark_listed
 from catalog.record.lineage import set_alias, store_predictions
-from catalog.record.sightings import add_topics, mark_gone, mark_listed, store_sightings
+from catalog.record.sightings import mark_gone, store_sightings
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Feature
 from catalog.work.claims import Failed, NothingThere, claim_features, enrol_features, finish_feature

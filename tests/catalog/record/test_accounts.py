@@ -77,6 +77,18 @@ def test_a_sound_is_one_row_that_grows_and_loses_nothing(catalog):
     assert len(ask(catalog, "select 1 from video where sound_id is not null")) == 2
 
 
+def test_of_two_sightings_in_one_batch_neither_erases_the_other(catalog):
+    bare, named = SoundFacts("55", n_videos=3), SoundFacts("55", "a song", "a band", False)
+    first = video_facts(ID, sound=named, traits=Traits(region="DE"), duration_s=None)
+    again = video_facts(ID, sound=bare, traits=Traits(language="de"), duration_s=8.0)
+    store(catalog, (first, seen(at=T0 + HOUR)), (again, seen()))
+    [sound] = ask(catalog, "select title, author, is_original from sound")
+    [video] = ask(catalog, "select region, language, duration_s from video")
+    assert (tuple(sound), tuple(video)) == (("a song", "a band", False), ("DE", "de", 8.0))
+    with catalog.read() as session:
+        assert session.scalars(select(Video.first_seen_at)).all() == [T0]
+
+
 def test_traits_fill_and_are_never_erased(catalog):
     store(catalog, (video_facts(ID, traits=Traits(language="en", is_duet=False)), seen()))
     store(catalog, (video_facts(ID, traits=Traits(n_mentions=2)), seen(at=T0 + HOUR)))

@@ -13,8 +13,9 @@ from catalog.errors import BadValue
 from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits
 from catalog.record.accounts import want_accounts, want_sounds, want_videos
 from catalog.record.facts_file import is_facts_form, read_fact, take_facts, write_facts
+from catalog.record.hashtags import add_topics, mark_listed
 from catalog.record.retention import purge
-from catalog.record.sightings import add_topics, mark_gone, mark_listed, store_sightings
+from catalog.record.sightings import mark_gone, store_sightings
 from catalog.schema.tables import Base
 from tests.catalog.factories import T0, named, seen, video_facts
 from tests.fresh_catalog import FACTS, ask, fresh_catalog, told

@@ -10,15 +10,7 @@ from catalog.errors import BadValue, NameTaken, NotFound
 from catalog.facts import Candidate, Member, Observed, PredictionFacts, RejectedFacts
 from catalog.record.lineage import add_model_version, freeze_split, set_alias, store_predictions
 from catalog.record.retention import purge
-from catalog.record.sightings import (
-    add_topics,
-    adopt_media,
-    mark_gone,
-    mark_listed,
-    plain_hashtag,
-    store_rejected,
-    store_sightings,
-)
+from catalog.record.sightings import adopt_media, mark_gone, store_rejected, store_sightings
 from catalog.schema.session import Catalog
 from catalog.schema.tables import (
     Account,
@@ -182,26 +174,6 @@ def test_times_come_back_aware_and_in_utc(catalog):
 def test_a_count_that_is_no_count_is_refused(catalog, views_k):
     with pytest.raises(Exception, match="constraint"):
         store(catalog, (video_facts(ID), seen(views_k)))
-
-
-def test_topics_are_added_once(catalog):
-    with catalog.write() as session:
-        assert add_topics(session, {"Dance": ["Dance", "#ballet"], "Sports": ["golf"]}) == 3
-    with catalog.write() as session:
-        assert add_topics(session, {"Dance": ["dance", "tango"]}) == 1
-
-
-@pytest.mark.parametrize("name", ["", "#", "##x", "x" * 201])
-def test_what_is_no_hashtag_is_refused(name):
-    with pytest.raises(BadValue, match="no hashtag"):
-        plain_hashtag(name)
-
-
-def test_a_listing_moves_only_forward(catalog):
-    with catalog.write() as session:
-        mark_listed(session, "Dance", T0)
-        mark_listed(session, "dance", T0 - timedelta(days=1))
-        assert session.scalars(select(Hashtag.listed_at)).one() == T0
 
 
 def test_a_video_that_is_not_there_cannot_be_gone(catalog):

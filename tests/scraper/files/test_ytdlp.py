@@ -247,7 +247,7 @@ def test_a_wish_that_yt_dlp_does_not_understand_is_no_videos_fault(store, target
         ("import no_such_module", "does not start: .*no_such_module.*viewcast\\[ytdlp\\]"),
         (
             "import sys; sys.path.insert(0, ROOT)\n"
-            "from scraper import ytdlp_child\n"
+            "from scraper.files import ytdlp_child\n"
             "del ytdlp_child.TikTokBaseIE._solve_challenge_and_set_cookies\n"
             "ytdlp_child.main()",
             "cannot be kept from evading",

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from catalog.console import Silent
-from catalog.record.sightings import add_topics, store_sightings
+from catalog.record.hashtags import add_topics
+from catalog.record.sightings import store_sightings
 from catalog.record.site_days import pages_today, pause_of
 from scraper.errors import (
     BadCookies,

@@ -120,6 +120,20 @@ def rounding_of(value: object) -> str | None:
     return None
 
 
+def is_scientific(value: object) -> bool:
+    """Say whether an id was made 7.57E+18 by a spreadsheet."""
+    return (
+        isinstance(value, str)
+        and not value.isdecimal()
+        and bool(ROUNDED_ID.fullmatch(value.strip()))
+    )
+
+
+def names_video(url: object, platform: str) -> bool:
+    """Say whether an address names a video of tiktok's, which its id can be taken from."""
+    return platform == TIKTOK and isinstance(url, str) and URL_ID.search(url) is not None
+
+
 def read_id_or_url(value: object, url: object, platform: str, *, exact_int: bool = False) -> str:
     """Return an id as text; where there is none, the one that the address names.
 

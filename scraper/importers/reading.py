@@ -31,6 +31,7 @@ from scraper.importers.exports import (
 from scraper.importers.fields import read_platform
 from scraper.importers.folder import (
     INFO,
+    MEDIA_SUFFIXES,
     MediaFolder,
     data_files,
     is_media_folder,
@@ -162,6 +163,8 @@ def sniff(path: Path, options: ImportOptions | None = None) -> Format:
         return _format_of_folder(path, options)
     if is_parquet(path):
         return "table"
+    if path.suffix.lower() in MEDIA_SUFFIXES:
+        raise UnknownFormat(f"{path.name} is a media file: import the folder that it lies in")
     if path.name.endswith(INFO):
         return "ytdlp"
     if is_page(head_of(path, 4096)):

@@ -122,11 +122,7 @@ def rounding_of(value: object) -> str | None:
 
 def is_scientific(value: object) -> bool:
     """Say whether an id was made 7.57E+18 by a spreadsheet."""
-    return (
-        isinstance(value, str)
-        and not value.isdecimal()
-        and bool(ROUNDED_ID.fullmatch(value.strip()))
-    )
+    return isinstance(value, str) and ROUNDED_ID.fullmatch(value.strip()) is not None
 
 
 def names_video(url: object, platform: str) -> bool:
@@ -374,7 +370,7 @@ def _to_utc(moment: datetime, zone: tzinfo) -> datetime:
 
 @lru_cache(maxsize=N_CACHED)
 def _handle_of_text(value: str, platform: str) -> str | None:
-    if is_missing(value):
+    if len(value) <= 4 and is_missing(value):
         return None
     name = clean_text(value).strip().removeprefix("@")[:MAX_HANDLE_CHARS]
     if platform == TIKTOK:

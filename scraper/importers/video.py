@@ -247,7 +247,10 @@ def make_video(
         tiktok_id=tiktok_id,
         handle=read_handle(handle, platform),
         caption=words,
-        hashtags=_tags(hashtags, words, platform),
+        hashtags=hashtags
+        if "#" not in words or (hashtags and platform == TIKTOK)
+        # Of other sites what is given are keywords that nobody sees.
+        else plain_hashtags([*hashtags, *find_hashtags(words)]),
         posted_at=posted_at,
         duration_s=read_amount(duration_s, MAX_DURATION_S),
         width_px=read_side(width_px),
@@ -273,13 +276,6 @@ def make_video(
         is_time_stated=is_stated,
         media=media,
     )
-
-
-def _tags(given: tuple[str, ...], words: str, platform: str) -> tuple[str, ...]:
-    if "#" not in words or (given and platform == TIKTOK):
-        return given
-    # Of other sites what is given are keywords that nobody sees.
-    return plain_hashtags([*given, *find_hashtags(words)])
 
 
 def _posted(

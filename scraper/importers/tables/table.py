@@ -186,7 +186,9 @@ class TableReader:
         raw_id = _without_guard(cells[self._id])
         missed: list[tuple[FieldCount, object]] = []
         sign = rounding_of(raw_id) if platform == TIKTOK and not self._keeps_round_ids else None
-        if (sign or is_scientific(raw_id)) and names_video(cells[self._url], platform):
+        is_plain = isinstance(raw_id, str) and raw_id.isdecimal()
+        is_lost = sign or (not is_plain and is_scientific(raw_id))
+        if is_lost and names_video(cells[self._url], platform):
             # What a spreadsheet did to the id, it did not do to the address.
             missed.append((self._id_count, raw_id))
             raw_id = None

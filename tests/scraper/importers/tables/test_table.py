@@ -597,3 +597,6 @@ def test_an_address_gives_the_id_that_a_spreadsheet_has_rounded(files, damaged):
     assert [v.sighting.tiktok_id for v in videos] == [tiktok_id(n) for n in range(4)]
     other = f'id,views,url\n"{damaged}",5,https://www.tiktok.com/@a\n'
     assert [row.reason for row in files.read("b.csv", other)[1]] == ["bad_id"]
+    whole = {"video_id": FIRST_ID // 1024 * 1024, "plays": 5, "link": links[0]}
+    [video], [] = files.read("c.json", [whole])
+    assert video.sighting.tiktok_id == tiktok_id()

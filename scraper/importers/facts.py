@@ -197,7 +197,7 @@ def read_tags(cell: object) -> tuple[str, ...]:
     """Return the hashtags of a cell: a list, a list as JSON, or words with whatever between."""
     if isinstance(cell, str):
         text = cell.strip()
-        if is_missing(text.strip("[]")):
+        if len(text) <= 6 and is_missing(text.strip("[]")):
             return ()
         if text.startswith("["):
             try:
@@ -247,7 +247,10 @@ def _counted(value: object, locale: str | None) -> int | None:
 
 
 def _text(value: object) -> str | None:
-    return value if value and isinstance(value, str) and not is_missing(value) else None
+    if not value or not isinstance(value, str):
+        return None
+    # Nearly all are longer than a word for nothing.
+    return value if len(value) > 4 or not is_missing(value) else None
 
 
 def _title(value: object) -> str | None:

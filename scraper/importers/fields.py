@@ -120,6 +120,16 @@ def rounding_of(value: object) -> str | None:
     return None
 
 
+def is_scientific(value: object) -> bool:
+    """Say whether an id was made 7.57E+18 by a spreadsheet."""
+    return isinstance(value, str) and ROUNDED_ID.fullmatch(value.strip()) is not None
+
+
+def names_video(url: object, platform: str) -> bool:
+    """Say whether an address names a video of tiktok's, which its id can be taken from."""
+    return platform == TIKTOK and isinstance(url, str) and URL_ID.search(url) is not None
+
+
 def read_id_or_url(value: object, url: object, platform: str, *, exact_int: bool = False) -> str:
     """Return an id as text; where there is none, the one that the address names.
 
@@ -360,7 +370,7 @@ def _to_utc(moment: datetime, zone: tzinfo) -> datetime:
 
 @lru_cache(maxsize=N_CACHED)
 def _handle_of_text(value: str, platform: str) -> str | None:
-    if is_missing(value):
+    if len(value) <= 4 and is_missing(value):
         return None
     name = clean_text(value).strip().removeprefix("@")[:MAX_HANDLE_CHARS]
     if platform == TIKTOK:

@@ -23,17 +23,15 @@ from scraper.importers.exports import (
     PARTS,
     RESEARCH,
     is_flat,
-    post_of,
     read_actor,
     read_app,
-    read_instagram,
     read_pair,
     read_web,
-    read_youtube,
 )
 from scraper.importers.fields import read_platform
 from scraper.importers.folder import (
     INFO,
+    MEDIA_SUFFIXES,
     MediaFolder,
     data_files,
     is_media_folder,
@@ -43,6 +41,7 @@ from scraper.importers.folder import (
 from scraper.importers.formats import FORMATS, Format
 from scraper.importers.json_rows import is_json, parse_row, read_rows
 from scraper.importers.opening import head_of
+from scraper.importers.other_sites import post_of, read_instagram, read_youtube
 from scraper.importers.tables.columns import find_columns
 from scraper.importers.tables.table import header_of, is_parquet, read_table
 from scraper.importers.video import (
@@ -164,6 +163,8 @@ def sniff(path: Path, options: ImportOptions | None = None) -> Format:
         return _format_of_folder(path, options)
     if is_parquet(path):
         return "table"
+    if path.suffix.lower() in MEDIA_SUFFIXES:
+        raise UnknownFormat(f"{path.name} is a media file: import the folder that it lies in")
     if path.name.endswith(INFO):
         return "ytdlp"
     if is_page(head_of(path, 4096)):

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from scraper.errors import RowRefused, shown
+from scraper.importers.field_map import FieldMap, Refusal, Rule, find
 from scraper.importers.fields import TIKTOK, read_platform
-from scraper.importers.video import FieldMap, ImportedFile, ImportedVideo, Refusal, Rule, find
+from scraper.importers.video import ImportedFile, ImportedVideo
 from scraper.items import Json, listed
 
 SOUND_SUFFIXES = frozenset({"m4a", "mp3", "aac", "ogg", "opus", "wav"})

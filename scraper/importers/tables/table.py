@@ -14,6 +14,8 @@ from scraper.importers.facts import GROUPS, SOUND, grouped, read_flag
 from scraper.importers.fields import (
     TIKTOK,
     is_missing,
+    is_scientific,
+    names_video,
     read_id_or_url,
     read_moment,
     read_platform,
@@ -167,6 +169,7 @@ class TableReader:
             if name in columns and stand_in.get(name, name) in columns
         ]
         self._author_count, self._posted_count = counts.get("author"), counts.get("posted_at")
+        self._id_count = counts.get("id") or FieldCount([])
         self._kinds = [(name, columns[name], counts[name]) for name in KINDS if name in columns]
         known = source.readers
         self._fields = [
@@ -181,7 +184,15 @@ class TableReader:
         cells = [*given, None]  # at NOWHERE, what a column that is not there holds
         platform = read_platform(cells[self._site], self._platform)
         raw_id = _without_guard(cells[self._id])
-        if platform == TIKTOK and not self._keeps_round_ids and (sign := rounding_of(raw_id)):
+        missed: list[tuple[FieldCount, object]] = []
+        sign = rounding_of(raw_id) if platform == TIKTOK and not self._keeps_round_ids else None
+        is_plain = isinstance(raw_id, str) and raw_id.isdecimal()
+        is_lost = sign or (not is_plain and is_scientific(raw_id))
+        if is_lost and names_video(cells[self._url], platform):
+            # What a spreadsheet did to the id, it did not do to the address.
+            missed.append((self._id_count, raw_id))
+            raw_id = None
+        elif sign:
             raise RowRefused(
                 "bad_id",
                 f"id {shown(raw_id)} {sign}, and its last digits are lost; export the column as "
@@ -190,7 +201,6 @@ class TableReader:
         tiktok_id = read_id_or_url(
             raw_id, cells[self._url], platform, exact_int=self._exact_int or self._keeps_round_ids
         )
-        missed: list[tuple[FieldCount, object]] = []
         for reason, column, count in self._kinds:
             flag = read_flag(cells[column])
             if flag:

@@ -11,6 +11,7 @@ from scraper.importers.fields import (
     TimeForm,
     is_day_only,
     is_missing,
+    names_video,
     posted_by_id,
     read_moment,
     read_platform,
@@ -79,7 +80,9 @@ def _check_ids(head: Head) -> None:
     place = head.columns.get("id")
     if place is None or head.options.keep_round_ids:
         return
-    ids = [row[place] for row in head.of_tiktok()]
+    url = head.columns.get("url")
+    rows = head.of_tiktok()
+    ids = [row[place] for row in rows if url is None or not names_video(row[url], TIKTOK)]
     signs = [sign for value in ids if (sign := rounding_of(value))]
     if len(signs) >= MIN_ROUNDED and len(signs) > MAX_ROUNDED * len(ids):
         raise BadColumns(

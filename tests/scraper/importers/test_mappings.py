@@ -27,7 +27,7 @@ from tests.scraper.importers.tables.test_columns import (
     KAGGLE_YOUTUBE,
     PYKTOK,
 )
-from tests.scraper.importers.test_exports import reel, youtube_item
+from tests.scraper.importers.test_other_sites import reel, youtube_item
 
 PAGE = ROOT / "docs" / "data.md"
 BLOCK = re.compile(r"(?<=<!-- mappings -->\n).*?(?=<!-- /mappings -->)", re.DOTALL)

@@ -316,3 +316,8 @@ def test_an_option_that_cannot_be_is_refused_before_a_row_is_read(files, options
     with pytest.raises(BadOption, match=said) as caught:
         read_path(path, ImportOptions(**options))
     assert caught.value.exit_code == 2
+
+
+def test_a_media_file_by_itself_is_named(files):
+    with pytest.raises(UnknownFormat, match=r"a\.mp4 is a media file: import the folder"):
+        sniff(files.write("a.mp4", b"\0\0\0\x18ftypmp42"))

@@ -583,3 +583,20 @@ def test_keywords_of_other_sites_hide_no_hashtag(files):
     assert video.sighting.hashtags == ("cats", "short")
     [video], [] = files.read("a.csv", text)
     assert video.sighting.hashtags == ("cats",)
+
+
+@pytest.mark.parametrize("damaged", ["7.57186E+18", f"{tiktok_id()[:15]}0000", "7,57E+18"])
+def test_an_address_gives_the_id_that_a_spreadsheet_has_rounded(files, damaged):
+    links = [f"https://www.tiktok.com/@a/video/{tiktok_id(n)}" for n in range(4)]
+    rows = "".join(f'"{damaged}",5,{link}\n' for link in links)
+
+    report = ImportReport()
+    videos, [] = files.read("a.csv", "id,views,webVideoUrl\n" + rows, report=report)
+
+    assert (report.fields["id"].n_unreadable, report.fields["url"].n_unreadable) == (4, 0)
+    assert [v.sighting.tiktok_id for v in videos] == [tiktok_id(n) for n in range(4)]
+    other = f'id,views,url\n"{damaged}",5,https://www.tiktok.com/@a\n'
+    assert [row.reason for row in files.read("b.csv", other)[1]] == ["bad_id"]
+    whole = {"video_id": FIRST_ID // 1024 * 1024, "plays": 5, "link": links[0]}
+    [video], [] = files.read("c.json", [whole])
+    assert video.sighting.tiktok_id == tiktok_id()

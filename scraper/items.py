@@ -39,8 +39,10 @@ HANDLE = re.compile(r"[\w.-]{1,64}")
 HASHTAG = re.compile(r"#([\w\u200d\ufe0f]{1,200})")
 SOUND_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MENTION = re.compile(r"(?<![\w.])@(?:[\w.-]{1,64}|…)")
+# What the site calls the sound of somebody's own video, whose name then follows.
 OWN_TITLE = re.compile(
-    r"origina|origineel|оригинал|オリジナル|原[声聲]|오리지널|الأصلي", re.IGNORECASE
+    r"origin|orijin|orygin|оригинал|オリジナル|原[声聲]|오리지널|asli|gốc|nhạc nền|ต้นฉบับ|الأصلي",
+    re.IGNORECASE,
 )
 NUMBER = re.compile(r"[0-9]{1,15}")
 CODE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,2}")
@@ -209,7 +211,7 @@ def without_names(sound: SoundFacts | None) -> SoundFacts | None:
     """
     if sound is None or sound.is_original is False:
         return sound
-    if sound.is_original is None and not OWN_TITLE.search(sound.title or ""):
+    if sound.is_original is None and sound.title and not OWN_TITLE.search(sound.title):
         return sound
     return replace(sound, title=None, author=None)
 

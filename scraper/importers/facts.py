@@ -58,12 +58,6 @@ GROUPS: tuple[tuple[str, type, Mapping[str, str]], ...] = (
 )
 TRUE = frozenset({"true", "1", "1.0", "yes", "y", "t", "verified"})
 FALSE = frozenset({"false", "0", "0.0", "no", "n", "f", "not verified", "unverified"})
-# What the site calls the sound of somebody's own video, whose name then follows.
-OWN_SOUND = re.compile(
-    r"original|оригинал|オリジナル|原声|原聲|오리지널|asli|gốc|nhạc nền|ต้นฉบับ|الأصلي|oryginal|"
-    r"orijinal",
-    re.IGNORECASE,
-)
 CLOCK = re.compile(r"(?:([0-9]{1,2}):)?([0-9]{1,3}):([0-5]?[0-9](?:\.[0-9]{1,9})?)")
 ISO_LENGTH = re.compile(
     r"P(?:0D)?T(?:([0-9]{1,3})H)?(?:([0-9]{1,4})M)?(?:([0-9]{1,6}(?:\.[0-9]{1,9})?)S)?",
@@ -126,11 +120,6 @@ def grouped(values: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = kind(**given)
     if "account" in found:
         found["account"] = _without_filler(found["account"])
-    sound: SoundFacts | None = found.get("sound")
-    if sound is not None and sound.author is not None:
-        # Whose own sound it is is nobody's business; a piece's composer is public.
-        is_own = sound.is_original or (sound.is_original is None and _may_be_own(sound.title))
-        found["sound"] = replace(sound, author=None) if is_own else sound
     return found
 
 
@@ -288,7 +277,3 @@ def _step(value: object) -> float | None:
     except ValueError:
         return None
     return step_k if 0 <= step_k <= 1e9 else None
-
-
-def _may_be_own(title: str | None) -> bool:
-    return title is None or OWN_SOUND.search(title) is not None

@@ -6,8 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits
 from scraper.errors import BadId, PageChanged
-from scraper.items import Rejected, check_id, find_hashtags, load_json, read_item
+from scraper.items import (
+    Rejected,
+    check_id,
+    find_hashtags,
+    load_json,
+    read_item,
+    without_names,
+)
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 VIDEO = "7571863205253778710"
@@ -160,3 +168,70 @@ def test_whatever_an_item_holds_it_is_read_or_rejected(changes):
         json.dumps([found.caption, found.hashtags, found.display_text]).encode()
         (found.caption + found.display_text + "".join(found.hashtags)).encode("utf-8")
         assert (found.views_k is None) == (found.step_k is None)
+
+
+AUTHOR = {"uniqueId": "cat.person_1", "verified": True, "signature": "cats!", "region": "DE"}
+MUSIC = {"id": "7016451766297570306", "title": "a song", "authorName": "a band", "original": False}
+
+
+def test_reads_what_is_shown_of_the_account_best_counts_first():
+    shown = {"followerCount": 12_300, "followingCount": 5, "heartCount": 99_000, "videoCount": 7}
+    exact = {"followerCount": "12345"}
+    found = read(author=AUTHOR, authorStats=shown, authorStatsV2=exact).account
+    assert found == AccountFacts(12_345, 5, 99_000, 7, True, 5, "DE")
+    assert read(authorStats={"heart": 4}).account == AccountFacts(n_likes=4)
+    assert read().account is None
+
+
+@pytest.mark.parametrize("count", ["many", -1, 1.5, True, [], 10**16, float("nan"), None])
+def test_a_count_of_the_account_that_cannot_be_is_not_given(count):
+    assert read(authorStats={"followerCount": count, "videoCount": 3}).account.n_followers is None
+
+
+def test_reads_the_sound_and_none_without_an_id():
+    found = read(music={**MUSIC, "duration": 30}).sound
+    assert found == SoundFacts(MUSIC["id"], "a song", "a band", False, 30.0)
+    for odd in (..., None, {}, {"id": ""}, {"id": "0"}, {"id": "../../x"}, "a song"):
+        assert read(music=odd).sound is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({}, ("a song", "a band")),
+        ({"original": True, "title": "original sound - cat.person_1"}, (None, None)),
+        ({"original": True}, (None, None)),
+        ({"original": None}, ("a song", "a band")),
+        ({"original": None, "title": "Originalton - Katze"}, (None, None)),
+        ({"original": None, "title": "原声 - 猫"}, (None, None)),
+        ({"original": None, "title": ""}, (None, None)),
+    ],
+)
+def test_whose_own_sound_it_is_is_left_out(changes, kept):
+    found = without_names(read(music={**MUSIC, **changes}).sound)
+    assert (found.title, found.author) == kept
+    assert found.platform_id == MUSIC["id"]
+
+
+def test_reads_reactions_each_from_where_it_can_be_read():
+    rounded = {"playCount": 16_000, "diggCount": 2_500, "commentCount": 7, "shareCount": "x"}
+    exact = {"playCount": "15955", "diggCount": "2512", "collectCount": "0"}
+    found = read(stats=rounded, statsV2=exact).reactions
+    assert found == Reactions(n_likes=2_512, n_comments=7, n_shares=None, n_saves=0)
+    assert read(stats={"playCount": 1}, statsV2=...).reactions is None
+
+
+def test_reads_what_the_post_is():
+    named = [{"userUniqueId": "a"}, {"hashtagName": "x"}, {"userUniqueId": "b"}]
+    found = read(
+        textLanguage="en",
+        locationCreated="US",
+        isAd=False,
+        duetInfo={"duetFromId": "0"},
+        stitchInfo={"stitchFromId": VIDEO},
+        textExtra=named,
+    ).traits
+    assert found == Traits("en", "US", False, False, True, 2)
+    assert read(isPaidPartnership=True).traits.is_ad is True
+    assert read(textLanguage="un", locationCreated=5).traits.language is None
+    assert read(textExtra=..., desc="see @a.b and @c, not me@mail").traits.n_mentions == 2

@@ -67,6 +67,7 @@ NO_TABLES = {
     b"SQLite f": "an SQLite database: export the table that you want as CSV",
 }
 GUARDED = re.compile(r"' *[=+\-@\t\r]")
+FREE_TEXTS = ("sound_title", "sound_author")
 EXCEL_TEXT = re.compile(r'\s*(?:\'|=?")?([^\'"]*)"?\s*')
 
 
@@ -229,7 +230,7 @@ class TableReader:
                 width_px=values.get("width_px"),
                 height_px=values.get("height_px"),
                 author_key=values.get("author_key"),
-                **(grouped(values) if self._is_grouped else NOTHING),
+                **(grouped(_unmarked(values)) if self._is_grouped else NOTHING),
             )
         if self._author_count is not None and video.sighting.handle is None:
             missed.append((self._author_count, cells[self._author]))
@@ -282,11 +283,16 @@ class TableReader:
         return text, count
 
 
-def _without_mark(caption: object) -> object:
-    """Return a caption without the "'" that keeps a spreadsheet from running it, as in exports."""
-    if isinstance(caption, str) and GUARDED.match(caption):
-        return caption[1:]
-    return caption
+def _unmarked(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    free = {name: _without_mark(values[name]) for name in FREE_TEXTS if name in values}
+    return {**values, **free} if free else values
+
+
+def _without_mark(text: object) -> object:
+    """Return a text without the "'" that keeps a spreadsheet from running it, as in exports."""
+    if isinstance(text, str) and GUARDED.match(text):
+        return text[1:]
+    return text
 
 
 def _without_guard(raw_id: object) -> object:

@@ -401,6 +401,27 @@ def test_a_file_of_nothing_that_we_want_is_no_success(catalog, folder):
     assert result.outcome.codes["nothing_usable"] == 1
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_an_export_brings_author_sound_traits_and_reactions_elsewhere(
+    catalog, elsewhere, folder, tmp_path, form
+):
+    music = {"musicId": "55", "musicName": "=a song", "musicAuthor": "-a band"}
+    item = actor_item(
+        diggCount=5, shareCount=0, textLanguage="en", musicMeta=music | {"musicOriginal": False}
+    )
+    bring(catalog, write(folder, [item]))
+    path = tmp_path / f"export.{form}"
+    with path.open("w", newline="", encoding="utf-8") as out, catalog.read() as session:
+        export_videos(session, out, form, keep_mentions=True)
+    bring(elsewhere, path)
+    there, here = told(elsewhere), told(catalog)
+    for table in ("account", "sound", "video"):
+        assert there[table] == here[table] != [], table
+    columns = "n_likes, n_shares, n_saves, views_k, step_k"
+    seen = f"SELECT {columns} FROM view_observation"
+    assert ask(elsewhere, seen) == ask(catalog, seen) != []
+
+
 @pytest.fixture
 def elsewhere(tmp_path):
     """A second catalog, which knows nothing."""

@@ -87,7 +87,8 @@ def _check_ids(head: Head) -> None:
     if len(signs) >= MIN_ROUNDED and len(signs) > MAX_ROUNDED * len(ids):
         raise BadColumns(
             f"of the first {len(ids)} ids in {head.name('id')!r} {len(signs)} were rounded: each "
-            f"{max(signs, key=signs.count)}; export the column as text"
+            f"{max(signs, key=signs.count)}; export the column as text, or, if they are whole, say "
+            "--keep-round-ids, or --platform if they are another site's"
         )
 
 

@@ -5,8 +5,9 @@ nothing of ours and no database: the cores of the stages may use it, and nothing
 but its errors and files.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -20,6 +21,12 @@ OLDEST_UPLOAD = datetime(2014, 1, 1, tzinfo=UTC)  # before the site's first ance
 
 # Whose pages we know how to visit.
 SITE_PLATFORM = "tiktok"
+
+# What the site calls the sound of somebody's own video, whose name then follows.
+OWN_TITLE = re.compile(
+    r"origin|orijin|orygin|оригинал|オリジナル|原[声聲]|오리지널|asli|gốc|nhạc nền|ต้นฉบับ|الأصلي",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +345,18 @@ class ClipRef(FeatureRef):
 
     video_id: int
     part: str
+
+
+def without_names(sound: SoundFacts | None) -> SoundFacts | None:
+    """Return a sound without the name of the person whose own it is.
+
+    An original sound is called after its author: "original sound - somebody".
+    """
+    if sound is None or sound.is_original is False:
+        return sound
+    if sound.is_original is None and sound.title and not OWN_TITLE.search(sound.title):
+        return sound
+    return replace(sound, title=None, author=None)
 
 
 def uploaded_at(video: Candidate) -> datetime:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal, NoReturn
@@ -39,13 +39,9 @@ HANDLE = re.compile(r"[\w.-]{1,64}")
 HASHTAG = re.compile(r"#([\w\u200d\ufe0f]{1,200})")
 SOUND_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MENTION = re.compile(r"(?<![\w.])@(?:[\w.-]{1,64}|…)")
-# What the site calls the sound of somebody's own video, whose name then follows.
-OWN_TITLE = re.compile(
-    r"origin|orijin|orygin|оригинал|オリジナル|原[声聲]|오리지널|asli|gốc|nhạc nền|ต้นฉบับ|الأصلي",
-    re.IGNORECASE,
-)
 NUMBER = re.compile(r"[0-9]{1,15}")
-CODE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,2}")
+# At most the 20 characters that the catalog has room for.
+CODE = re.compile(r"(?=.{2,20}\Z)[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,2}")
 MAX_TITLE_CHARS = 300
 MAX_NAME_CHARS = 200
 MAX_BODY_CHARS = 8 * 1024 * 1024
@@ -202,18 +198,6 @@ def read_sound(music: object, *stats: object) -> SoundFacts | None:
         duration_s=read_amount(music.get("duration"), MAX_DURATION_S),
         n_videos=_first_number(stats, "videoCount"),
     )
-
-
-def without_names(sound: SoundFacts | None) -> SoundFacts | None:
-    """Return a sound without the name of the person whose own it is.
-
-    An original sound is called after its author: "original sound - somebody".
-    """
-    if sound is None or sound.is_original is False:
-        return sound
-    if sound.is_original is None and sound.title and not OWN_TITLE.search(sound.title):
-        return sound
-    return replace(sound, title=None, author=None)
 
 
 def count_mentions(caption: str) -> int:

@@ -13,7 +13,14 @@ from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits
 from catalog.files import clean_text
 from scraper.errors import RowRefused
 from scraper.importers.fields import OTHER_ID, ROUNDED_TAIL, is_missing, read_count
-from scraper.items import MAX_DURATION_S, N_CACHED, find_hashtags, plain_hashtags, read_side
+from scraper.items import (
+    CODE,
+    MAX_DURATION_S,
+    N_CACHED,
+    find_hashtags,
+    plain_hashtags,
+    read_side,
+)
 
 Reader = Callable[[object], Any]
 
@@ -73,7 +80,6 @@ NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 # With three digits behind it the comma would be one between thousands.
 DECIMAL_COMMA = re.compile(r"[0-9]{1,6},[0-9]{1,2}")
 WORD = re.compile(r"[^\s,;|]+")
-LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,2}")
 REGION = re.compile(r"[A-Za-z]{2,3}")
 # How the site says that it does not know a caption's language.
 UNKNOWN = ("un", "und")
@@ -98,7 +104,7 @@ def readers(locale: str | None) -> Mapping[str, Reader]:
         "bio": _n_chars,
         "author_region": partial(_code, REGION),
         "region": partial(_code, REGION),
-        "language": lambda value: None if value in UNKNOWN else _code(LANGUAGE, value),
+        "language": lambda value: None if value in UNKNOWN else _code(CODE, value),
         "mentions": partial(read_mentions, locale=locale),
         "sound_id": _sound_id,
         "sound_title": _title,
@@ -244,7 +250,7 @@ def _text(value: object) -> str | None:
 
 def _title(value: object) -> str | None:
     text = _text(value)
-    return text and text[:MAX_TITLE_CHARS]
+    return text and (clean_text(text).strip()[:MAX_TITLE_CHARS] or None)
 
 
 def _n_chars(value: object) -> int | None:

@@ -14,6 +14,7 @@ from scraper.items import FIRST_SECOND, HANDLE, N_CACHED, check_id
 TIKTOK = "tiktok"
 PLATFORM = re.compile(r"[a-z0-9_]{1,40}")
 OTHER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MAX_ID_CHARS = 40  # of a video's, in the catalog
 URL_ID = re.compile(
     r"tiktokv?\.com/(?:[^/?#\s]*/)?(video|photo|v|embed(?:/v[0-9])?|player/v[0-9])/"
     r"([0-9]{15,20})(?![0-9])"
@@ -94,8 +95,9 @@ def read_id(value: object, platform: str, *, exact_int: bool = False) -> str:
             "are lost; export the column as text",
         )
     if platform != TIKTOK:
-        if OTHER_ID.fullmatch(plain) is None:
-            raise RowRefused("bad_id", f"id {shown(plain)}: expected 1 to 64 of A-Z a-z 0-9 _ -")
+        if OTHER_ID.fullmatch(plain) is None or len(plain) > MAX_ID_CHARS:
+            words = f"expected 1 to {MAX_ID_CHARS} of A-Z a-z 0-9 _ -"
+            raise RowRefused("bad_id", f"id {shown(plain)}: {words}")
         return plain
     return _check_tiktok_id(plain)
 

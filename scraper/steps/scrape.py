@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from catalog.console import Progress
-from catalog.facts import SITE_PLATFORM, ObservationFacts, SoundFacts, VideoFacts
+from catalog.facts import SITE_PLATFORM, ObservationFacts, SoundFacts, VideoFacts, without_names
 from catalog.read.pending import accounts_to_list, hashtags_to_list, sounds_to_list
 from catalog.record.accounts import (
     account_subject,
@@ -21,7 +21,7 @@ from catalog.record.sightings import store_sightings
 from catalog.schema.session import Catalog
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from scraper.errors import NoSuchAccount, NoSuchSound, PrivateAccount, ScrapeError
-from scraper.items import Sighting, without_names
+from scraper.items import Sighting
 from scraper.politeness import Site
 from scraper.pseudonyms import author_key
 from scraper.settings import BrowserConfig

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits
+from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits, without_names
 from scraper.errors import BadId, PageChanged
 from scraper.items import (
     Rejected,
@@ -14,7 +14,6 @@ from scraper.items import (
     find_hashtags,
     load_json,
     read_item,
-    without_names,
 )
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits
+from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits, without_names
 from scraper.importers.facts import (
     ACCOUNT,
     GROUPS,
@@ -16,7 +16,7 @@ from scraper.importers.facts import (
     read_tags,
     readers,
 )
-from scraper.items import without_names
+from scraper.items import read_code
 
 
 @pytest.mark.parametrize(
@@ -171,6 +171,16 @@ def test_whose_own_sound_it_is_is_not_kept(values, author):
     found = grouped({"sound_id": "7", "sound_author": "somebody"} | values)
     kept = without_names(found["sound"])
     assert (kept.author, kept.title) == (author, values.get("sound_title") if author else None)
+
+
+def test_gives_only_what_every_database_takes():
+    known = readers(None)
+    for field in ("sound_title", "sound_author"):
+        assert known[field]("a\0 \ud800song") == "a song"
+        assert known[field]("\0") is None
+    assert known["language"]("abc-12345678-1234567") == "abc-12345678-1234567"
+    assert known["language"]("abc-12345678-12345678") is None
+    assert read_code("abc-12345678-12345678") is None
 
 
 @pytest.mark.parametrize("word", ["NA", "nan", "None", "null", "<NA>", "\\N", " "])

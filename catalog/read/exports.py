@@ -10,9 +10,9 @@ from typing import Any, Literal, TextIO
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from catalog.facts import SITE_PLATFORM
+from catalog.facts import SITE_PLATFORM, SoundFacts, without_names
 from catalog.read.posts import Page, by_video_id, hashtags_of
-from catalog.record.facts_file import write_facts
+from catalog.record.facts_file import url_without_name, write_facts
 from catalog.record.sightings import NO_NAME
 from catalog.schema.tables import Account, Sound, Video, ViewObservation
 from catalog.schema.types import chunks
@@ -64,8 +64,8 @@ def export_videos(
     csv and jsonl have the columns of COLUMNS; `pairs` is the paper's own [{"id", "views_k"}], of
     videos whose count is known, with the platform where it is another site's; `facts` is everything
     that was seen, for another catalog (see catalog/record/facts_file.py). @names in captions become
-    "@…" and handles are left out unless keep_mentions. In CSV a text that a spreadsheet would run
-    as a formula gets a "'" in front.
+    "@…", and handles, addresses and sounds that name somebody are left out unless keep_mentions. In
+    CSV a text that a spreadsheet would run as a formula gets a "'" in front.
     """
     if format == "facts":
         return write_facts(session, out, redact=None if keep_mentions else _without_names)
@@ -84,6 +84,7 @@ def _rows(session: Session, keep_mentions: bool) -> Iterator[dict[str, Any]]:
             Video.platform,
             Video.url,
             Video.caption,
+            Account.handle,
             Account.author_key,
             Video.posted_at,
             Video.duration_s,
@@ -117,10 +118,23 @@ def _rows(session: Session, keep_mentions: bool) -> Iterator[dict[str, Any]]:
     )
     for batch in chunks(by_video_id(session, page)):
         hashtags = hashtags_of(session, [row[0] for row in batch])
-        for video_id, tiktok_id, platform, url, caption, *rest in batch:
-            shown = caption if keep_mentions else _without_names(caption)
+        for video_id, tiktok_id, platform, url, caption, handle, *rest in batch:
             tags = " ".join(f"#{name}" for name in hashtags.get(video_id, ()))
-            yield dict(zip(COLUMNS, (tiktok_id, platform, url, shown, tags, *rest), strict=True))
+            told = (tiktok_id, platform, url, caption, tags, *rest)
+            row = dict(zip(COLUMNS, told, strict=True))
+            yield row if keep_mentions else _redacted(row, handle)
+
+
+def _redacted(row: dict[str, Any], handle: str | None) -> dict[str, Any]:
+    """Leave out the names of people: in the caption, the address, and of an original sound."""
+    row["caption"] = _without_names(row["caption"])
+    row["url"] = url_without_name(row["url"], handle, _without_names)
+    if row["sound_id"] is not None:
+        title, author = row["sound_title"], row["sound_author"]
+        sound = SoundFacts(row["sound_id"], title, author, row["sound_original"])
+        if without_names(sound) != sound:
+            row |= {"sound_title": None, "sound_author": None}
+    return row
 
 
 def _write_csv(rows: Iterator[dict[str, Any]], out: TextIO) -> int:

@@ -2,13 +2,15 @@
 
 The first line says what the file is. Then each line is one object under the name of its kind:
 topic, hashtag, tombstone, account, sound, video; an account's, a sound's and a video's observations
-stand inside it. Work and what was made of the facts – files, features, models, runs – is not in it.
+stand inside it, very many of them in several lines. Work and what was made of the facts – files,
+features, models, runs – is not in it.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any, TextIO
 
@@ -16,6 +18,8 @@ from sqlalchemy import Boolean, Column, Double, String, case, func, select
 from sqlalchemy.orm import Session
 
 from catalog.errors import BadValue
+from catalog.facts import Reactions, SoundFacts, without_names
+from catalog.files import clean_text
 from catalog.read.posts import by_video_id
 from catalog.record.accounts import buried_keys
 from catalog.record.hashtags import plain_hashtag
@@ -41,6 +45,7 @@ from catalog.schema.types import (
     chunks,
     insert_into,
     table_of,
+    utc_now,
 )
 
 FORM, VERSION = "viewcast facts", 1
@@ -56,6 +61,17 @@ KNOWN = {"source": ("xhr", "hydration", "dom", "import"), "kind": ("video", "aut
 # By what a video names its account and its sound.
 LINKS = {"author_key": table_of(Account).c.author_key, "sound": table_of(Sound).c.platform_id}
 EMPTY_IS_GAP = frozenset({"url", "caption"})
+# Of these paths on the disk are made, so a file from elsewhere must not choose them freely.
+PATTERNS = {
+    "platform": re.compile(r"[a-z0-9_]{1,40}"),
+    "tiktok_id": re.compile(r"[A-Za-z0-9_-]{1,40}"),
+    "platform_id": re.compile(r"[A-Za-z0-9_-]{1,64}"),
+}
+REACTIONS = tuple(Reactions.__dataclass_fields__)
+# The catalog's own rules for counts, in thousands.
+MAX_K = 1e12
+# Two clocks differ; a day is no error of a clock.
+SLACK = timedelta(days=1)
 
 
 def write_facts(session: Session, out: TextIO, *, redact: Callable[[str], str] | None) -> int:
@@ -79,10 +95,15 @@ def write_facts(session: Session, out: TextIO, *, redact: Callable[[str], str] |
             account["handle"] = None
         _write(out, "account", account)
     for sound in _with_observations(session, Sound, SoundObservation, "sound_id"):
+        if redact is not None:
+            title, author = sound["title"], sound["author"]
+            named = SoundFacts(sound["platform_id"], title, author, sound["is_original"])
+            if without_names(named) != named:
+                sound |= {"title": None, "author": None}
         _write(out, "sound", sound)
     n_videos = 0
     page = (
-        select(Video.id, Account.author_key, Sound.platform_id, *_outer(Video))
+        select(Video.id, Account.author_key, Account.handle, Sound.platform_id, *_outer(Video))
         .outerjoin(Account, Account.id == Video.account_id)
         .outerjoin(Sound, Sound.id == Video.sound_id)
     )
@@ -90,15 +111,23 @@ def write_facts(session: Session, out: TextIO, *, redact: Callable[[str], str] |
         ids = [row[0] for row in batch]
         seen = _observations(session, ViewObservation, "video_id", ids)
         tags = _hashtags(session, ids)
-        for video_id, author_key, sound, *values in batch:
+        for video_id, author_key, handle, sound, *values in batch:
             video = _plain(zip((c.name for c in _outer(Video)), values, strict=True))
             if redact is not None:
                 video["caption"] = redact(str(video["caption"]))
+                video["url"] = url_without_name(str(video["url"]), handle, redact)
             video |= {"author_key": author_key, "sound": sound}
-            video |= {"hashtags": tags.get(video_id, {}), "observations": seen.get(video_id, [])}
-            _write(out, "video", video)
+            video["hashtags"] = tags.get(video_id, {})
+            for part in seen(video_id):
+                _write(out, "video", video | {"observations": part})
             n_videos += 1
     return n_videos
+
+
+def url_without_name(url: str, handle: str | None, redact: Callable[[str], str]) -> str:
+    """Return an address, or nothing where it names the author."""
+    is_named = redact(url) != url or (handle and handle.casefold() in url.casefold())
+    return "" if is_named else url
 
 
 def read_fact(line: object) -> Fact:
@@ -109,7 +138,7 @@ def read_fact(line: object) -> Fact:
     assert isinstance(line, Mapping)
     try:
         return kind, READERS[kind](line[kind])
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise BadValue(f"no {kind} as an export writes it: {what}") from error
 
@@ -210,8 +239,14 @@ def _take_videos(session: Session, rows: Sequence[Line], run_id: int | None) -> 
         buried = buried_keys(session, platform, "author", keys)
         left = [r for r in group if r["tiktok_id"] not in gone and r["author_key"] not in buried]
         counts.update(dict.fromkeys(("tombstoned", "tombstoned_videos"), len(group) - len(left)))
-        accounts = _ids(session, Account, Account.author_key, keys, platform)
+        # Their own lines come first, but may have been refused: whose it is must not be lost.
+        keys = {r["author_key"] for r in left} - {None}
         heard = {r["sound"] for r in left} - {None}
+        named = [{"platform": platform, "author_key": key} for key in sorted(keys)]
+        counts["account"] += _upsert(session, Account, ["author_key", "platform"], named)
+        named = [{"platform": platform, "platform_id": name} for name in sorted(heard)]
+        counts["sound"] += _upsert(session, Sound, ["platform_id", "platform"], named)
+        accounts = _ids(session, Account, Account.author_key, keys, platform)
         sounds = _ids(session, Sound, Sound.platform_id, heard, platform)
         values = [
             {**_own(row)}
@@ -269,15 +304,31 @@ def _observe(
         for of, observations in seen
         for observation in observations
     ]
-    return sum(_upsert(session, entity, [owner, "observed_at"], part) for part in chunks(rows))
+    key, n_new = [owner, "observed_at"], 0
+    for part in chunks(rows):
+        has_reactions = any(row.get(name) is not None for row in part for name in REACTIONS)
+        is_filled = has_reactions and entity is ViewObservation
+        n_new += _upsert(session, entity, key, part, fill=REACTIONS if is_filled else ())
+    return n_new
 
 
 def _read_topic(given: Line) -> Line:
     return _read_row(Topic, given) | {"hashtags": [_name(name) for name in given["hashtags"]]}
 
 
+def _read_hashtag(given: Line) -> Line:
+    return _read_row(Hashtag, given) | {"name": _name(given["name"])}
+
+
 def _read_observed(entity: Any, observation: Any, given: Line) -> dict[str, Any]:
     seen = [_read_row(observation, row) for row in given["observations"]]
+    latest = utc_now() + SLACK
+    for row in seen:
+        if row["observed_at"] > latest:
+            raise ValueError(f"observed_at {row['observed_at']:%Y-%m-%d} is in the future")
+        views_k, step_k = row.get("views_k"), row.get("step_k")
+        if (views_k is None) != (step_k is None) or max(views_k or 0, step_k or 0) >= MAX_K:
+            raise ValueError(f"views_k {views_k} with step_k {step_k} cannot be")
     return _read_row(entity, given) | {"observations": seen}
 
 
@@ -292,7 +343,7 @@ def _read_video(given: Line) -> Line:
 
 
 READERS: Mapping[str, Callable[[Line], Line]] = {
-    "hashtag": lambda given: _read_row(Hashtag, given),
+    "hashtag": _read_hashtag,
     "topic": _read_topic,
     "tombstone": lambda given: _read_row(Tombstone, given),
     "account": lambda given: _read_observed(Account, AccountObservation, given),
@@ -316,8 +367,9 @@ def _read_value(column: Column[Any], value: object, *, is_needed: bool = True) -
     if isinstance(kind, UtcDateTime):
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
         if moment is None or moment.tzinfo is None:
-            raise ValueError(f"{column.name} {value!r}: expected the like of '{UTC_EXAMPLE}'")
-        return moment
+            raise ValueError(f"{column.name} {value!r:.80}: expected the like of '{UTC_EXAMPLE}'")
+        # At the ends of time a zone leads out of it.
+        return moment.astimezone(UTC)
     if isinstance(kind, Boolean):
         is_right = isinstance(value, bool)
     elif isinstance(kind, (BigId, Double)):
@@ -325,15 +377,19 @@ def _read_value(column: Column[Any], value: object, *, is_needed: bool = True) -
         is_right = isinstance(value, wanted) and not isinstance(value, bool) and 0 <= value < 2**63
     elif isinstance(kind, String) and kind.length and isinstance(value, str):
         is_right = len(value) <= kind.length
+    if isinstance(value, str):
+        pattern = PATTERNS.get(column.name)
+        is_clean = clean_text(value) == value
+        is_right = is_right and is_clean and (pattern is None or bool(pattern.fullmatch(value)))
     known = KNOWN.get(column.name)
     if not is_right or (known is not None and value not in known):
-        raise ValueError(f"{column.name} {value!r:.80} cannot be")
+        raise ValueError(f"{column.name} {value!a:.80} cannot be")
     return value
 
 
 def _name(name: object) -> str:
-    if not isinstance(name, str) or name != plain_hashtag(name):
-        raise ValueError(f"{name!r:.80} is no hashtag as the catalog has it")
+    if not isinstance(name, str) or not name == clean_text(name) == plain_hashtag(name):
+        raise ValueError(f"{name!a:.80} is no hashtag as the catalog has it")
     return name
 
 
@@ -367,22 +423,36 @@ def _with_observations(
     for batch in chunks(_rows(session, entity)):
         seen = _observations(session, observation, owner, [key for key, _ in batch])
         for key, row in batch:
-            yield row | {"observations": seen.get(key, [])}
+            for part in seen(key):
+                yield row | {"observations": part}
 
 
 def _observations(
     session: Session, entity: Any, owner: str, ids: Sequence[int]
-) -> dict[int, list[dict[str, Any]]]:
-    """Return what was seen of some accounts, sounds or videos, by each in the order of time."""
+) -> Callable[[int], Iterator[list[dict[str, Any]]]]:
+    """Return what gives the observations of one of `ids`, which are asked for in their order.
+
+    At most a page at a time, once at least: an account may have been seen for years, and no line of
+    a file may grow without end. What is read ahead is a page as well.
+    """
     columns, of = _outer(entity), getattr(entity, owner)
     rows = session.execute(
-        select(of, *columns).where(among(session, of, ids)).order_by(of, entity.observed_at)
+        select(of, *columns).where(among(session, of, ids)).order_by(of, entity.observed_at),
+        execution_options={"yield_per": PAGE},
     )
-    found: dict[int, list[dict[str, Any]]] = {}
-    for key, *values in rows:
-        told = _plain(zip((c.name for c in columns), values, strict=True))
-        found.setdefault(key, []).append(told)
-    return found
+    by_owner = groupby(rows, key=lambda row: row[0])
+    ahead: list[Any] = []
+
+    def parts(key: int) -> Iterator[list[dict[str, Any]]]:
+        if not ahead and (following := next(by_owner, None)) is not None:
+            ahead.append(following)
+        if not ahead or ahead[0][0] != key:
+            yield []
+            return
+        for page in chunks(ahead.pop()[1]):
+            yield [_plain(zip((c.name for c in columns), v, strict=True)) for _, *v in page]
+
+    return parts
 
 
 def _hashtags(session: Session, ids: Sequence[int]) -> dict[int, dict[str, str]]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from catalog.console import Progress
 from catalog.errors import BadValue, NotFound
-from catalog.facts import ObservationFacts, RejectedFacts, VideoFacts
+from catalog.facts import ObservationFacts, RejectedFacts, SoundFacts, VideoFacts, without_names
 from catalog.record.facts_file import Fact, is_facts_form, read_fact, take_facts
 from catalog.record.sightings import adopt_media, store_rejected, store_sightings
 from catalog.schema.session import Catalog
@@ -173,7 +173,8 @@ def import_path(
     options = replace(options, format=options.format or sniff(path, options), report=ImportReport())
     assert options.format is not None
     if options.format == "facts":
-        return _import_facts(catalog, path, options, progress, dry_run=dry_run)
+        facts = _facts_of_file(path, keep_handles=keep_handles)
+        return _import_facts(catalog, path, options, facts, progress, dry_run=dry_run)
     batches = _batches(read_path(path, options), with_media=with_media)
     tally = Tally()
     if dry_run:
@@ -197,11 +198,17 @@ def import_path(
 
 
 def _import_facts(
-    catalog: Catalog, path: Path, options: ImportOptions, progress: Progress, *, dry_run: bool
+    catalog: Catalog,
+    path: Path,
+    options: ImportOptions,
+    facts_of_file: Iterator[Fact | RejectedLine],
+    progress: Progress,
+    *,
+    dry_run: bool,
 ) -> ImportResult:
     """Take what `export --format facts` wrote: every table of facts, with every observation."""
     tally, report, name = Tally(), options.report, printable(path.resolve().name)
-    batches = _chunks(_facts_of_file(path), BATCH_ROWS)
+    batches = _chunks(facts_of_file, BATCH_ROWS)
     if dry_run:
         for batch in batches:
             tally.reject([row for row in batch if isinstance(row, RejectedLine)])
@@ -237,18 +244,31 @@ def _import_facts(
     return tally.result("facts", run.outcome, report.as_dict())
 
 
-def _facts_of_file(path: Path) -> Iterator[Fact | RejectedLine]:
+def _facts_of_file(path: Path, *, keep_handles: bool) -> Iterator[Fact | RejectedLine]:
     for row in read_rows(path):
         try:
             if row.refusal is not None:
                 raise row.refusal
             line = parse_row(row.raw)
             if not is_facts_form(line):
-                yield read_fact(line)
+                fact = read_fact(line)
+                yield fact if keep_handles else _without_names(fact)
         except RowRefused as refusal:
             yield rejected(row.line, row.raw, refusal)
         except BadValue as error:
             yield rejected(row.line, row.raw, RowRefused("not_a_fact", str(error)))
+
+
+def _without_names(fact: Fact) -> Fact:
+    """Leave out the names of people, as of any other import; a wanted account's is needed."""
+    kind, row = fact
+    if kind == "account" and row["wanted_at"] is None:
+        return kind, {**row, "handle": None}
+    if kind == "sound":
+        about = SoundFacts(row["platform_id"], row["title"], row["author"], row["is_original"])
+        kept = without_names(about)
+        return kind, {**row, "title": kept and kept.title, "author": kept and kept.author}
+    return fact
 
 
 def _chunks(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from catalog.errors import BadValue
 from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits
+from catalog.read.exports import export_videos
 from catalog.record.accounts import want_accounts, want_sounds, want_videos
 from catalog.record.facts_file import is_facts_form, read_fact, take_facts, write_facts
 from catalog.record.hashtags import add_topics, mark_listed
@@ -165,6 +166,111 @@ def test_a_line_that_is_no_fact_is_refused_with_what_is_wrong(full, change, said
     line = next(line for line in written(full) if "video" in line)
     with pytest.raises(BadValue, match=said):
         read_fact(change(line))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"caption": "a\0b"},
+        {"caption": "\ud800"},
+        {"url": "\0"},
+        {"author_key": "\0"},
+        {"tiktok_id": ""},
+        {"tiktok_id": "../../x"},
+        {"platform": "../x"},
+        {"sound": ""},
+        {"hashtags": {"a\0b": "caption"}},
+        {"hashtags": {"Ä": "caption"}},
+        {"posted_at": "0001-01-01T00:00:00+14:00"},
+        {"posted_at": "9999-12-31T23:59:59-14:00"},
+        {"duration_s": 1e400},
+        {"observed": {"observed_at": "2999-01-01T00:00:00+00:00"}},
+        {"observed": {"views_k": 1e13}},
+        {"observed": {"step_k": 1e13}},
+        {"observed": {"views_k": None}},
+        {"observed": {"step_k": None}},
+        {"observed": {"n_likes": 2**63}},
+        {"observed": {"source": "elsewhere"}},
+    ],
+)
+def test_what_no_table_takes_costs_one_line(full, other, change):
+    line = next(
+        line["video"] for line in written(full) if "video" in line and line["video"]["observations"]
+    )
+    bad = line | change
+    if "observed" in change:
+        bad["observations"] = [line["observations"][0] | bad.pop("observed")]
+    with pytest.raises(BadValue):
+        read_fact({"video": bad})
+
+
+@pytest.mark.parametrize("name", ["", "#dance", "Dance", "a\0b", "\udc00"])
+def test_a_hashtag_as_no_catalog_has_it_is_refused(name):
+    with pytest.raises(BadValue):
+        read_fact({"hashtag": {"name": name, "listed_at": None}})
+
+
+def test_whose_video_it_is_is_known_without_the_accounts_own_line(full, other):
+    lines = [line for line in written(full) if not {"account", "sound"} & line.keys()]
+    counts = take(other, lines)
+    [row] = ask(
+        other,
+        "select author_key, platform_id from video v join account a on a.id = v.account_id"
+        f" join sound s on s.id = v.sound_id where tiktok_id = '{ID}'",
+    )
+    assert row == ("author-7", "55")
+    assert (counts["account"], counts["sound"]) == (3, 1)
+
+
+def test_one_fact_in_two_lines_and_twice_in_a_line_is_one(full, other):
+    lines = written(full)
+    for line in [*lines]:
+        [(kind, row)] = line.items()
+        if "observations" in row:
+            lines.append({kind: row | {"observations": row["observations"] * 2}})
+    take(other, lines)
+    assert told(other) == told(full)
+
+
+def test_very_many_observations_stand_in_several_lines(full, other):
+    many = [(video_facts(ID), seen(20.0 + n, at=T0 + n * HOUR)) for n in range(10, 2_510)]
+    with full.write() as session:
+        store_sightings(session, many, run_id=None, found_by=None)
+    lines = written(full)
+    lengths = [
+        len(line["video"]["observations"])
+        for line in lines
+        if "video" in line and line["video"]["tiktok_id"] == ID
+    ]
+    assert (max(lengths), sum(lengths)) == (1_000, 2_502)
+    take(other, lines)
+    assert told(other) == told(full)
+
+
+def test_reactions_fill_a_gap(full, other):
+    with other.write() as session:
+        store_sightings(session, [(video_facts(ID), seen(5.0))], run_id=None, found_by=None)
+    take(other, written(full))
+    rows = ask(other, "select n_likes from view_observation where n_likes is not null")
+    assert rows == [(3,)]
+
+
+def test_a_sound_or_an_address_that_names_somebody_stays_here(full):
+    own = SoundFacts("77", "original sound - somebody", "somebody", True, 9.0)
+    url = "https://example.org/somebody/1"
+    video = video_facts("77", platform="x", url=url, handle="Somebody", author_key="k", sound=own)
+    wanted = "https://www.youtube.com/@somebody/78"
+    with full.write() as session:
+        store_sightings(session, [(video, seen(1.0))], run_id=None, found_by=None)
+        want_videos(session, "youtube", {"78": wanted}, T0)
+    outs = {name: io.StringIO() for name in ("csv", "jsonl", "facts")}
+    kept = io.StringIO()
+    with full.read() as session:
+        for name, out in outs.items():
+            export_videos(session, out, name)
+        export_videos(session, kept, "facts", keep_mentions=True)
+    assert [name for name, out in outs.items() if "somebody" in out.getvalue().lower()] == []
+    assert all(text in kept.getvalue() for text in (own.title, url, wanted))
 
 
 def test_a_form_of_the_future_is_refused():

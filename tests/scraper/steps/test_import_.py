@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from catalog.console import Silent
 from catalog.read.exports import export_videos
+from catalog.record.accounts import want_accounts
 from catalog.record.retention import purge
 from scraper.errors import UnknownFormat
 from scraper.importers.video import ImportOptions
@@ -15,7 +17,7 @@ from scraper.pseudonyms import author_key
 from scraper.settings import FetchConfig
 from scraper.steps import import_
 from scraper.steps.import_ import import_path
-from tests.catalog.factories import named
+from tests.catalog.factories import T0, named
 from tests.fresh_catalog import ask, fresh_catalog, told
 from tests.scraper.importers.rows import actor_item, info, make_clip, tiktok_id
 
@@ -510,3 +512,19 @@ def test_an_export_keeps_the_author(catalog, folder, tmp_path, form):
     with fresh_catalog(tmp_path) as other:
         bring(other, folder / f"b.{form}")
         assert ask(other, keys)[0][0] == before
+
+
+def test_facts_bring_names_only_where_handles_are_kept(catalog, elsewhere, folder, tmp_path):
+    item = actor_item(1, musicMeta={"musicId": "7", "musicName": "original sound - somebody"})
+    bring(catalog, write(folder, [item]), keep_handles=True)
+    with catalog.write() as session:
+        session.execute(text("UPDATE sound SET title = 'original sound - somebody'"))
+        want_accounts(session, "tiktok", {"c" * 32: "wanted"}, T0)
+    path = exported(catalog, tmp_path / "facts.jsonl", keep_mentions=True)
+    names = "SELECT handle FROM account WHERE handle IS NOT NULL"
+
+    bring(elsewhere, path)
+    assert ask(elsewhere, names) == [("wanted",)]
+    assert ask(elsewhere, "SELECT title FROM sound") == [(None,)]
+    bring(elsewhere, path, keep_handles=True)
+    assert told(elsewhere) == told(catalog)

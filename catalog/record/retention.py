@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from catalog.errors import Busy
@@ -30,7 +30,7 @@ from catalog.schema.tables import (
     VideoHashtag,
     ViewObservation,
 )
-from catalog.schema.types import chunks, insert_into, utc_now
+from catalog.schema.types import among, chunks, insert_into, utc_now
 
 # Two observations each take as long as the indexes do.
 MANY_VIDEOS = 5
@@ -129,7 +129,8 @@ def find_to_purge(session: Session, named: Named) -> Found:
     accounts = set(
         session.scalars(
             select(Account.author_key).where(
-                Account.platform == named.platform, Account.author_key.in_(named.author_keys)
+                Account.platform == named.platform,
+                among(session, Account.author_key, named.author_keys),
             )
         )
     )
@@ -152,15 +153,16 @@ def find_to_purge(session: Session, named: Named) -> Found:
 
 def _videos_of(session: Session, named: Named) -> dict[int, str]:
     """Return the videos named and those of the authors, as far as they are in the catalog."""
-    wanted = (
-        select(Video.id, Video.tiktok_id)
-        .outerjoin(Account, Account.id == Video.account_id)
-        .where(
-            Video.platform == named.platform,
-            or_(Video.tiktok_id.in_(named.tiktok_ids), Account.author_key.in_(named.author_keys)),
-        )
+    wanted = select(Video.id, Video.tiktok_id).where(Video.platform == named.platform)
+    by_author = wanted.join(Account, Account.id == Video.account_id).where(
+        among(session, Account.author_key, named.author_keys)
     )
-    return dict(session.execute(wanted).all())
+    # Two questions, as with "or" between them every video would be looked at.
+    by_id = wanted.where(among(session, Video.tiktok_id, named.tiktok_ids))
+    found: dict[int, str] = {}
+    for question in (by_id, by_author):
+        found.update(dict(session.execute(question).all()))
+    return found
 
 
 def _elsewhere(session: Session, tiktok_ids: Collection[str]) -> dict[str, list[str]]:
@@ -168,7 +170,7 @@ def _elsewhere(session: Session, tiktok_ids: Collection[str]) -> dict[str, list[
     found: dict[str, list[str]] = {}
     rows = session.execute(
         select(Video.tiktok_id, Video.platform)
-        .where(Video.tiktok_id.in_(tiktok_ids))
+        .where(among(session, Video.tiktok_id, tiktok_ids))
         .order_by(Video.platform)
     )
     for tiktok_id, platform in rows:
@@ -290,8 +292,14 @@ def _bury(
         }
         for (kind, key), files in sorted(buried.items(), key=lambda entry: entry[0])
     ]
+    statement = insert_into(session, Tombstone)
+    # An import may have brought the tombstone of a video that was still here, with its files.
+    left = func.coalesce(statement.excluded.files_left, Tombstone.files_left)
+    statement = statement.on_conflict_do_update(
+        index_elements=["key", "kind", "platform"], set_={"files_left": left}
+    )
     for batch in chunks(rows):
-        session.execute(insert_into(session, Tombstone).on_conflict_do_nothing(), batch)
+        session.execute(statement, batch)
 
 
 @contextmanager
@@ -353,13 +361,17 @@ def _delete_accounts(session: Session, platform: str, author_keys: Collection[st
 
     What the journal and the pauses have of their pages goes too.
     """
-    theirs = Account.platform == platform, Account.author_key.in_(author_keys)
+    theirs = Account.platform == platform, among(session, Account.author_key, author_keys)
     ids = session.scalars(select(Account.id).where(*theirs)).all()
-    session.execute(delete(AccountObservation).where(AccountObservation.account_id.in_(ids)))
-    session.execute(delete(Account).where(*theirs))
     pages = [account_subject(key) for key in author_keys]
-    session.execute(delete(Event).where(Event.subject.in_(pages)))
-    session.execute(delete(SitePause).where(SitePause.scope.in_(pages)))
+    for entity, condition in (
+        (AccountObservation, (among(session, AccountObservation.account_id, ids),)),
+        (Account, theirs),
+        (Event, (among(session, Event.subject, pages),)),
+        (SitePause, (among(session, SitePause.scope, pages),)),
+    ):
+        gone = delete(entity).where(*condition)
+        session.execute(gone.execution_options(synchronize_session=False))
     return len(ids)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import event
 from catalog.errors import Busy
 from catalog.facts import PredictionFacts, SoundFacts
 from catalog.record.accounts import ensure_sounds
+from catalog.record.facts_file import take_facts
 from catalog.record.lineage import store_predictions
 from catalog.record.retention import (
     files_left,
@@ -25,6 +26,7 @@ from catalog.work.claims import claim_media, enrol_media
 from catalog.work.runs import record_run
 from tests.catalog.factories import (
     SHA,
+    T0,
     add_feature_set,
     add_features,
     add_media,
@@ -216,3 +218,25 @@ def test_many_are_purged_without_reading_whole_tables_for_each(catalog, n_videos
     left = ask(catalog, "SELECT tiktok_id FROM video ORDER BY id")
     assert left == [(name,) for name in ids[n_videos:]]
     assert ask(catalog, "SELECT COUNT(*) FROM view_observation") == [(40 - n_videos,)]
+
+
+def test_files_are_remembered_though_the_tombstone_came_before(catalog):
+    add_videos(catalog, 1)
+    add_media(catalog)
+    name = "7300000000000000001"
+    line = {"platform": "tiktok", "kind": "video", "key": name, "at": T0, "reason": "elsewhere"}
+    with catalog.write() as session:
+        take_facts(session, [("tombstone", line)], None)
+    with catalog.erase() as session:
+        purge(session, named([name]), reason="asked")
+    with catalog.read() as session:
+        assert [left.media for left in files_left(session)] == [(f"{name}.mp4",)]
+
+
+def test_more_are_named_than_a_statement_has_parameters(catalog):
+    add_videos(catalog, 1)
+    many = [str(n) for n in range(70_000)]
+    ids, authors = [*many, "7300000000000000001"], [*many, "author-1"]
+    with catalog.read() as session:
+        found = find_to_purge(session, named(ids, authors))
+    assert (len(found.videos), found.n_accounts, len(found.missing)) == (1, 1, 140_000)

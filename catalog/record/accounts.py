@@ -217,7 +217,8 @@ def add_account_observations(
         if video.account is None or video.author_key is None:
             continue
         key = accounts[video.author_key], seen.observed_at
-        found.setdefault(key, _row(video.account, OF_ACCOUNT, seen.source, run_id))
+        row = _row(video.account, OF_ACCOUNT, seen.source, run_id)
+        _fill(found.setdefault(key, row), row)
         if not seen.is_time_stated:
             unstated.add(key)
     return _add(session, AccountObservation, "account_id", found, unstated)
@@ -353,6 +354,11 @@ def _row(facts: object, columns: Sequence[str], source: str, run_id: int | None)
     return {**told, "source": source, "run_id": run_id}
 
 
+def _fill(known: dict[str, Any], row: Mapping[str, Any]) -> None:
+    """Let what was said first of a moment stand, and fill what it left open."""
+    known |= {name: value for name, value in row.items() if known[name] is None}
+
+
 def _add(
     session: Session,
     entity: type[AccountObservation] | type[SoundObservation],
@@ -381,10 +387,15 @@ def _add(
         if before is None or at > before:
             newest[key] = at, told
         rows.append({owner: key, "observed_at": at, **row})
-    statement = insert_into(session, entity).on_conflict_do_nothing(
-        index_elements=[owner, "observed_at"]
-    )
-    return bulk(session, statement, rows)
+    statement, moment = insert_into(session, entity), [owner, "observed_at"]
+    n_new = bulk(session, statement.on_conflict_do_nothing(index_elements=moment), rows)
+    if n_new < len(rows) and entity is AccountObservation:
+        new, old = statement.excluded, AccountObservation.__table__.c
+        gaps = {name: func.coalesce(old[name], new[name]) for name in columns}
+        more = or_(*(old[name].is_(None) & new[name].is_not(None) for name in columns))
+        fill = statement.on_conflict_do_update(index_elements=moment, set_=gaps, where=more)
+        bulk(session, fill, rows)
+    return n_new
 
 
 def _newest(

@@ -77,7 +77,8 @@ def add_observations(
     for video, seen in batch:
         video_id = ids[video.tiktok_id]
         last = before.get(video_id)
-        if last is not None and _is_same_count(last, seen):
+        is_more = seen.reactions and last is not None and seen.observed_at == last.observed_at
+        if last is not None and not is_more and _is_same_count(last, seen):
             is_soon = timedelta(0) <= seen.observed_at - last.observed_at < repeat_after
             if is_soon or not seen.is_time_stated:
                 continue
@@ -94,7 +95,13 @@ def add_observations(
             reactions = seen.reactions or NO_REACTIONS
             row |= {name: getattr(reactions, name) for name in REACTIONS}
         # The first of one moment counts, in one batch as over many.
-        rows.setdefault((video_id, seen.observed_at), row)
+        first = rows.setdefault((video_id, seen.observed_at), row)
+        if first is not row and seen.reactions and all(first[name] is None for name in REACTIONS):
+            first |= {name: row[name] for name in REACTIONS}
+        if video_id in may_repeat and _is_newer(seen, last):
+            before[video_id] = _Newest(
+                seen.display_text, seen.views_k, seen.step_k, seen.observed_at
+            )
     if not rows:
         return 0
     statement = insert_into(session, ViewObservation).on_conflict_do_nothing(
@@ -162,6 +169,15 @@ def _is_same_count(newest: _Newest, seen: ObservationFacts) -> bool:
         return False
     # Thousands without their text do not say how they were rounded.
     return newest.step_k == seen.step_k or not seen.is_time_stated
+
+
+def _is_newer(seen: ObservationFacts, last: _Newest | None) -> bool:
+    """Say whether this is a video's newest observation now; a readable one stays before others."""
+    if last is None:
+        return True
+    if (seen.views_k is None) != (last.views_k is None):
+        return last.views_k is None
+    return seen.observed_at > last.observed_at
 
 
 def _newest_of(session: Session, video_ids: set[int]) -> dict[int, _Newest]:
@@ -280,7 +296,10 @@ def _upsert_videos(
     session: Session, platform: str, batch: Sightings, run_id: int | None
 ) -> dict[str, int]:
     """Store the videos with their accounts and sounds; return their ids by those of the site."""
-    handles = {v.author_key: v.handle for v, _ in batch if v.author_key}
+    handles: dict[str, str | None] = {}
+    for v, _ in batch:
+        if v.author_key:
+            handles[v.author_key] = v.handle or handles.get(v.author_key)
     accounts = ensure_accounts(session, platform, handles)
     sounds = ensure_sounds(session, platform, [v.sound for v, _ in batch if v.sound])
     # Most files say nothing of these, and a column more is a tenth of a row's time.
@@ -328,7 +347,9 @@ def _merged(
     before: Mapping[str, Any], facts: Mapping[str, Any], *, is_derived: bool
 ) -> dict[str, Any]:
     """Join two sightings of one video in a batch as two batches would be joined."""
-    told = {name: fact for name, fact in facts.items() if fact is not None}
+    told = {name: fact for name, fact in facts.items() if fact not in (None, "")}
+    if before["caption"] and NO_NAME in facts["caption"]:
+        del told["caption"]
     told["first_seen_at"] = min(before["first_seen_at"], facts["first_seen_at"])
     if is_derived and before["posted_at"] is not None:
         told["posted_at"] = before["posted_at"]

@@ -7,7 +7,15 @@ import pytest
 from sqlalchemy import event, func, select
 
 from catalog.errors import BadValue, NameTaken, NotFound
-from catalog.facts import Candidate, Member, Observed, PredictionFacts, RejectedFacts
+from catalog.facts import (
+    AccountFacts,
+    Candidate,
+    Member,
+    Observed,
+    PredictionFacts,
+    Reactions,
+    RejectedFacts,
+)
 from catalog.record.lineage import add_model_version, freeze_split, set_alias, store_predictions
 from catalog.record.retention import purge
 from catalog.record.sightings import adopt_media, mark_gone, store_rejected, store_sightings
@@ -36,7 +44,7 @@ from tests.catalog.factories import (
     seen,
     video_facts,
 )
-from tests.fresh_catalog import ask
+from tests.fresh_catalog import ask, fresh_catalog, told
 
 ID = "7301234567890123457"
 
@@ -454,3 +462,63 @@ def test_what_a_later_file_leaves_out_is_not_forgotten(catalog):
             catalog, (replace(full, url="", caption=caption), seen(at=T0 + timedelta(hours=1)))
         )
     assert ask(catalog, "SELECT url, caption FROM video") == [(url, "with @some.body")]
+
+
+BATCHES = {
+    "an empty caption": [{"caption": "words"}, {"caption": "", "url": ""}],
+    "a caption without its names": [{"caption": "by @somebody"}, {"caption": "by @…"}],
+    "a handle that one of two says": [{"handle": "somebody"}, {"handle": None}],
+    "a count that stays as it was": [{}, {"at": 5}, {"at": 70}],
+    "an old one among new ones": [{"at": 90}, {"at": 0}, {"at": 91}],
+    "an unreadable one between": [{"views_k": None}, {"at": 1}, {"at": 2, "views_k": None}],
+    "files' ages": [{"is_time_stated": False}, {"at": 300, "is_time_stated": False}],
+    "reactions of one moment": [{}, {"reactions": Reactions(5)}],
+    "an account told in parts": [
+        {"account": AccountFacts(is_verified=True)},
+        {"account": AccountFacts(n_followers=7)},
+        {"account": AccountFacts(n_followers=8)},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_one_batch_gives_what_one_after_another_gives(catalog, tmp_path, name):
+    sightings = []
+    for given in BATCHES[name]:
+        told_of, at = dict(given), T0 + timedelta(minutes=given.get("at", 0))
+        told_of.pop("at", None)
+        count = replace(
+            seen(told_of.pop("views_k", 5.0), at=at),
+            is_time_stated=told_of.pop("is_time_stated", True),
+            reactions=told_of.pop("reactions", None),
+        )
+        sightings.append((video_facts(ID, **told_of), count))
+    (tmp_path / "other").mkdir()
+    with fresh_catalog(tmp_path / "other") as other:
+        for target, batches in ((catalog, [sightings]), (other, [[one] for one in sightings])):
+            for batch in batches:
+                with target.write() as session:
+                    store_sightings(
+                        session, batch, run_id=None, found_by=None, repeat_after=timedelta(hours=1)
+                    )
+        assert told(catalog) == told(other)
+    assert ask(catalog, "select 1 from video where caption = '' or url = ''") == []
+
+
+def test_a_file_without_a_time_may_bring_reactions_later(catalog):
+    copied = replace(seen(5.0), is_time_stated=False)
+    with catalog.write() as session:
+        for reactions in (None, Reactions(3, 2)):
+            sighting = (video_facts(ID), replace(copied, reactions=reactions))
+            store_sightings(session, [sighting], run_id=None, found_by=None)
+    assert ask(catalog, "select n_likes, n_comments from view_observation") == [(3, 2)]
+
+
+def test_an_account_is_told_in_parts_of_one_moment(catalog):
+    parts = [AccountFacts(is_verified=True), AccountFacts(n_followers=7, is_verified=False)]
+    with catalog.write() as session:
+        for account in parts:
+            sighting = (video_facts(ID, account=account), seen(5.0))
+            store_sightings(session, [sighting], run_id=None, found_by=None)
+    found = ask(catalog, "select n_followers, is_verified from account_observation")
+    assert found == [(7, True)]

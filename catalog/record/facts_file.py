@@ -502,6 +502,8 @@ def _upsert(
     key: the columns that tell a row; None: all of them.
     """
     statement = insert_into(session, entity)
+    # In the order of their key, so that two writers never deadlock.
+    rows = sorted(rows, key=lambda row: [row[name] for name in key or row])
     n_new = bulk(session, statement.on_conflict_do_nothing(index_elements=key), rows)
     if n_new < len(rows) and key is not None and (names := list(fill)):
         new, old = statement.excluded, table_of(entity).c

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, bindparam, case, func, select, update
+from sqlalchemy import Boolean, ColumnElement, bindparam, case, func, select, update
 from sqlalchemy.orm import Session
 
 from catalog.errors import BadValue, NotFound
@@ -333,11 +333,15 @@ def _upsert_videos(
         elif before is None or before["posted_at"] is None:
             derived.add(video.tiktok_id)
         rows[video.tiktok_id] = facts
-    # Rows in the order of their key: two writers then wait for, and never deadlock, each other.
-    in_order = sorted(rows)
-    for is_derived in (False, True):
-        part = [rows[name] for name in in_order if (name in derived) == is_derived]
-        bulk(session, _upsert(session, is_derived=is_derived, has_more=has_more), part)
+    is_derived: bool | ColumnElement[bool] = bool(derived)
+    if 0 < len(derived) < len(rows):
+        is_derived = bindparam("is_derived", type_=Boolean())
+        for name, facts in rows.items():
+            facts["is_derived"] = name in derived
+    # All in one statement, in the order of their key: two writers then wait for, and never
+    # deadlock, each other.
+    in_order = [rows[name] for name in sorted(rows)]
+    bulk(session, _upsert(session, is_derived=is_derived, has_more=has_more), in_order)
     add_account_observations(session, batch, accounts, run_id)
     add_sound_observations(session, batch, sounds, run_id)
     return ids_of_videos(session, platform, rows)
@@ -356,22 +360,29 @@ def _merged(
     return {**before, **told}
 
 
-def _upsert(session: Session, *, is_derived: bool, has_more: bool) -> Insert:
+def _upsert(session: Session, *, is_derived: bool | ColumnElement[bool], has_more: bool) -> Insert:
     """Return the statement that adds a video, or what is new of it; None never erases anything.
 
-    is_derived: the posting times are only derived, and give way to what is there.
+    is_derived: the posting times are only derived, and give way to what is there; or which are.
     """
     statement = insert_into(session, Video)
     new, old = statement.excluded, table_of(Video).c
     kept = ["account_id", "duration_s", "width_px", "height_px"]
     kept += ["sound_id", *TRAITS] if has_more else []
-    times = (old.posted_at, new.posted_at) if is_derived else (new.posted_at, old.posted_at)
+    stays, comes = (
+        func.coalesce(*times)
+        for times in ((old.posted_at, new.posted_at), (new.posted_at, old.posted_at))
+    )
+    if isinstance(is_derived, bool):
+        posted_at: ColumnElement[Any] = stays if is_derived else comes
+    else:
+        posted_at = case((is_derived, stays), else_=comes)
     return statement.on_conflict_do_update(
         index_elements=["tiktok_id", "platform"],
         set_={
             "url": case((new.url != "", new.url), else_=Video.url),
             "caption": case((_says_more(new.caption), new.caption), else_=Video.caption),
-            "posted_at": func.coalesce(*times),
+            "posted_at": posted_at,
             "first_seen_at": case(
                 (new.first_seen_at < Video.first_seen_at, new.first_seen_at),
                 else_=Video.first_seen_at,

@@ -66,7 +66,7 @@ def bulk(session: Session, statement: Insert, rows: Sequence[Mapping[str, Any]])
     """Run an INSERT for many rows with the same keys; return how many it inserted or changed.
 
     As session.execute, but the driver gets the rows as they are: three times as fast. Text, numbers
-    and times only; no RETURNING.
+    and times only; no RETURNING. A key that is no column is a bound parameter of the statement.
     """
     if not rows:
         return 0
@@ -75,7 +75,9 @@ def bulk(session: Session, statement: Insert, rows: Sequence[Mapping[str, Any]])
     is_sqlite = dialect.name == "sqlite"
     # By position where the driver can: it is quicker to bind than by name.
     plain = sqlite.dialect(paramstyle="qmark") if is_sqlite else dialect
-    compiled = statement.compile(dialect=plain, column_keys=list(rows[0]))
+    columns_of = statement.table.c
+    keys = [name for name in rows[0] if name in columns_of]
+    compiled = statement.compile(dialect=plain, column_keys=keys)
     names = list(compiled.positiontup or ()) if is_sqlite else list(compiled.params)
     columns: list[Iterable[Any]] = []
     for name in names:
@@ -83,7 +85,8 @@ def bulk(session: Session, statement: Insert, rows: Sequence[Mapping[str, Any]])
             columns.append(repeat(compiled.params[name], len(rows)))
             continue
         values = [row[name] for row in rows]
-        change = statement.table.c[name].type.dialect_impl(dialect).bind_processor(dialect)
+        kind = columns_of[name].type if name in columns_of else compiled.binds[name].type
+        change = kind.dialect_impl(dialect).bind_processor(dialect)
         if change is not None:
             # Many rows of a batch share a moment, and turning one into text is slow.
             changed = {value: change(value) for value in {*values}}

@@ -522,3 +522,34 @@ def test_an_account_is_told_in_parts_of_one_moment(catalog):
             store_sightings(session, [sighting], run_id=None, found_by=None)
     found = ask(catalog, "select n_followers, is_verified from account_observation")
     assert found == [(7, True)]
+
+
+def test_stated_and_derived_times_are_written_in_one_order(catalog):
+    names = [f"{7_301_234_567_890_123_450 + n}" for n in range(6)]
+    statements = []
+
+    def note(_connection, _cursor, statement, parameters, _context, is_many):
+        if statement.startswith("INSERT INTO video "):
+            rows = parameters if is_many else [parameters]
+            values = [row.values() if isinstance(row, dict) else row for row in rows]
+            statements.append([next(v for v in row if v in names) for row in values])
+
+    def batch(stated, day):
+        posted_at = T0 - timedelta(days=day)
+        return [
+            (
+                video_facts(name, posted_at=posted_at, is_posted_at_stated=n % 2 == stated),
+                seen(5.0),
+            )
+            for n, name in enumerate(names)
+        ]
+
+    event.listen(catalog.engine, "before_cursor_execute", note)
+    with catalog.write() as session:
+        store_sightings(session, batch(1, 9)[::-1], run_id=None, found_by=None)
+        store_sightings(session, batch(0, 5), run_id=None, found_by=None)
+    event.remove(catalog.engine, "before_cursor_execute", note)
+    assert statements == [names, names]
+    with catalog.read() as session:
+        rows = session.execute(select(Video.posted_at).order_by(Video.tiktok_id)).scalars()
+        assert [(T0 - at).days for at in rows] == [5, 9] * 3

@@ -386,9 +386,12 @@ def _sounds_of(session: Session, videos: Mapping[int, str]) -> list[int]:
 def _delete_lone_sounds(session: Session, sounds: Sequence[int]) -> None:
     """Delete of these the original ones that no video has any more: their ids lead to the author.
 
-    One that is on the list to collect stays.
+    One that is on the list to collect, or that others use, stays without its title: that names
+    whose it is.
     """
     for ids in chunks(sounds):
+        own = Sound.id.in_(ids), Sound.is_original.is_(True)
+        session.execute(update(Sound).where(*own).values(title=None, author=None))
         of_none = (
             select(Sound.id)
             .where(Sound.id.in_(ids), Sound.is_original.is_not(False), Sound.wanted_at.is_(None))

@@ -240,3 +240,18 @@ def test_more_are_named_than_a_statement_has_parameters(catalog):
     with catalog.read() as session:
         found = find_to_purge(session, named(ids, authors))
     assert (len(found.videos), found.n_accounts, len(found.missing)) == (1, 1, 140_000)
+
+
+def test_a_sound_that_others_use_does_not_name_who_was_purged(catalog):
+    own = SoundFacts("7", "original sound - somebody", "somebody", True, 9.0)
+    song = SoundFacts("8", "a song", "a band", False, 9.0)
+    with catalog.write() as session:
+        sightings = [
+            (video_facts(name, author_key=f"author-{n}", sound=sound), seen())
+            for n, names in enumerate((("1", "2"), ("3", "4")))
+            for name, sound in zip(names, (own, song), strict=True)
+        ]
+        store_sightings(session, sightings, run_id=None, found_by=None)
+    remove(catalog, authors=["author-0"])
+    found = ask(catalog, "SELECT platform_id, title, author FROM sound ORDER BY platform_id")
+    assert found == [("7", None, None), ("8", "a song", "a band")]

@@ -37,8 +37,9 @@ log = logging.getLogger(__name__)
 Row = TypeVar("Row")
 
 N_SHOWN = 20
-# What a kill costs, and how long others wait to write: half a second.
-BATCH_ROWS = 5_000
+# No more than the catalog writes in the order of its keys at once: two imports of the same videos
+# in another order would else wait for each other for ever.
+BATCH_ROWS = 1_000
 # A file is copied and decoded, half a second each: a batch must not take many minutes.
 BATCH_MEDIA = 50
 N_CHECKERS = min(4, os.cpu_count() or 1)

@@ -23,7 +23,7 @@ from catalog.files import clean_text
 from catalog.read.posts import by_video_id
 from catalog.record.accounts import buried_keys
 from catalog.record.hashtags import plain_hashtag
-from catalog.record.sightings import ids_of_videos, point_to_newest
+from catalog.record.sightings import AT_ONCE, ids_of_videos, point_to_newest
 from catalog.schema.tables import (
     Account,
     AccountObservation,
@@ -154,7 +154,7 @@ def take_facts(session: Session, facts: Iterable[Fact], run_id: int | None) -> C
     for kind, row in facts:
         by_kind.setdefault(kind, []).append(row)
     for kind, take in TAKERS.items():
-        for batch in chunks(by_kind.get(kind, ())):
+        for batch in chunks(by_kind.get(kind, ()), AT_ONCE):
             counts.update(take(session, batch, run_id))
     return counts
 

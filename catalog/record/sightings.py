@@ -45,6 +45,9 @@ from catalog.work.claims import MediaDone
 
 TRAITS = tuple(Traits.__dataclass_fields__)
 REACTIONS = tuple(Reactions.__dataclass_fields__)
+# So many are written in the order of their keys: two writers that store no more in a transaction
+# wait for, and never deadlock, each other. The statements are made once for them.
+AT_ONCE = 5_000
 NO_TRAITS, NO_REACTIONS = Traits(), Reactions()
 
 
@@ -222,7 +225,7 @@ def store_sightings(
     """
     listing = plain_hashtag(found_by) if found_by is not None else None
     totals = SightingCounts(0, 0, 0)
-    for chunk in chunks(sightings):
+    for chunk in chunks(sightings, AT_ONCE):
         in_order = sorted(chunk, key=lambda sighting: sighting[0].platform)
         for platform, group in groupby(in_order, key=lambda sighting: sighting[0].platform):
             found = list(group)

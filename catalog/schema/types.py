@@ -97,10 +97,10 @@ def bulk(session: Session, statement: Insert, rows: Sequence[Mapping[str, Any]])
     return session.connection().exec_driver_sql(str(compiled), given).rowcount
 
 
-def chunks(items: Iterable[T]) -> Iterator[list[T]]:
-    """Yield `items` in lists of at most CHUNK."""
+def chunks(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
+    """Yield `items` in lists of at most `size`."""
     iterator = iter(items)
-    while chunk := list(islice(iterator, CHUNK)):
+    while chunk := list(islice(iterator, size)):
         yield chunk
 
 

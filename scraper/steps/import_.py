@@ -15,7 +15,7 @@ from catalog.console import Progress
 from catalog.errors import BadValue, NotFound
 from catalog.facts import ObservationFacts, RejectedFacts, SoundFacts, VideoFacts, without_names
 from catalog.record.facts_file import Fact, is_facts_form, read_fact, take_facts
-from catalog.record.sightings import adopt_media, store_rejected, store_sightings
+from catalog.record.sightings import AT_ONCE, adopt_media, store_rejected, store_sightings
 from catalog.schema.session import Catalog
 from catalog.work.claims import MediaDone
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
@@ -37,9 +37,9 @@ log = logging.getLogger(__name__)
 Row = TypeVar("Row")
 
 N_SHOWN = 20
-# No more than the catalog writes in the order of its keys at once: two imports of the same videos
-# in another order would else wait for each other for ever.
-BATCH_ROWS = 1_000
+# One transaction: no more than the catalog writes in the order of its keys, lest two imports of
+# the same videos in another order wait for each other.
+BATCH_ROWS = AT_ONCE
 # A file is copied and decoded, half a second each: a batch must not take many minutes.
 BATCH_MEDIA = 50
 N_CHECKERS = min(4, os.cpu_count() or 1)

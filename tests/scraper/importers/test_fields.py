@@ -47,12 +47,12 @@ def test_an_exact_source_may_give_any_whole_number_as_id():
     assert fields.read_id(whole, "tiktok", exact_int=True) == str(whole)
 
 
-@pytest.mark.parametrize("value", ["dQw4w9WgXcQ", "-_-", "a" * 64])
+@pytest.mark.parametrize("value", ["dQw4w9WgXcQ", "-_-", "a" * 40])
 def test_other_platforms_have_ids_of_their_own(value):
     assert fields.read_id(value, "youtube") == value
 
 
-@pytest.mark.parametrize("value", ["a/b", "..", "a" * 65, "ä", "a.b"])
+@pytest.mark.parametrize("value", ["a/b", "..", "a" * 41, "ä", "a.b"])
 def test_an_id_that_could_be_a_path_is_refused_on_every_platform(value):
     assert reason(fields.read_id, value, "youtube") == "bad_id"
 

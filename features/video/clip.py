@@ -1,6 +1,7 @@
 """The `clip` feature: frames of a video, fitted into a small picture."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final, cast
 
@@ -19,10 +20,10 @@ def fit_picture(
 ) -> NDArray[np.uint8]:
     """Fit a picture, ratio kept, into the middle of a black one: (3, H, W) uint8 RGB."""
     box = (height_px, width_px) if resize == "area" else (PAPER_HEIGHT_PX, PAPER_WIDTH_PX)
-    fitted = fit_size(picture.height_px, picture.width_px, *box)
+    fitted = fit_size(picture.shown.height_px, picture.shown.width_px, *box)
     if resize == "area":
         return letterbox(picture.rgb(*fitted), *box)
-    full = picture.rgb(picture.height_px, picture.width_px)
+    full = picture.rgb(picture.shown.height_px, picture.shown.width_px)
     boxed = letterbox(round_to_uint8(bilinear(full, *fitted)), *box)
     return round_to_uint8(bilinear(boxed, height_px, width_px))
 
@@ -116,8 +117,7 @@ class ClipExtractor:
                 "truncated": clip.truncated,
                 "fraction_read": round(clip.fraction_read, 4),
                 "capped": clip.capped,
-                "rotation_deg": clip.rotation_deg,
-                "mirrored": clip.mirrored,
                 "n_errors": clip.n_errors,
+                **asdict(clip.shown),
             },
         )

@@ -424,7 +424,7 @@ class FramesExtractor:
 
     def _fit(self, picture: Picture) -> NDArray[np.uint8]:
         # Sized as it comes out of the decoder, so that memory holds one large picture at a time.
-        whole = np.ascontiguousarray(picture.rgb(picture.height_px, picture.width_px))
+        whole = np.ascontiguousarray(picture.rgb(picture.shown.height_px, picture.shown.width_px))
         return self.preset.fit(torch.from_numpy(whole)).numpy()
 
 
@@ -443,7 +443,6 @@ def _detail(clip: Clip) -> dict[str, Any]:
         "duration_s": round(clip.duration_s, 3),
         "truncated": clip.truncated,
         "fraction_read": round(clip.fraction_read, 4),
-        "rotation_deg": clip.rotation_deg,
-        "mirrored": clip.mirrored,
         "n_errors": clip.n_errors,
+        **asdict(clip.shown),
     }

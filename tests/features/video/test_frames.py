@@ -442,9 +442,12 @@ def test_a_rows_facts_are_fit_for_sql(media, extractor):
         "duration_s": 4.0,
         "truncated": False,
         "fraction_read": 1.0,
+        "n_errors": 0,
+        "height_px": 256,
+        "width_px": 144,
         "rotation_deg": 0,
         "mirrored": False,
-        "n_errors": 0,
+        "hdr": None,
     }
 
 

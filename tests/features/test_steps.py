@@ -17,7 +17,7 @@ from catalog.work.claims import (
 )
 from features.errors import MissingInput, NoAudioTrack, Undecodable, WeightsMissing
 from features.extractor import Extractor, FeatureSetSpec
-from features.plan import ClipPlan, VisualPlan
+from features.plan import FilePlan, VisualPlan
 from features.settings import ClipConfig
 from features.steps import count_to_extract, drop_from_shard, extract, find_set, retry
 from features.store import FeatureStore
@@ -84,7 +84,7 @@ def add_media(catalog, files):
 
 def run(catalog, plan, folder, *, needs=None, batch=2, workers=0):
     return extract(
-        catalog, plan, data=folder, needs=needs, workers=workers, batch=batch, progress=Silent()
+        catalog, [plan], data=folder, needs=needs, workers=workers, batch=batch, progress=Silent()
     )
 
 
@@ -189,7 +189,7 @@ def test_a_stopped_extract_gives_back_its_claims(catalog, toys, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         extract(
-            catalog, toys, data=tmp_path, workers=0, batch=3, progress=Interrupted(), needs=None
+            catalog, [toys], data=tmp_path, workers=0, batch=3, progress=Interrupted(), needs=None
         )
 
     found = [status for status, _code in states(catalog, "toy").values()]
@@ -218,7 +218,7 @@ def clips(catalog, folder, tmp_path):
         catalog,
         {name: f"media/{name}.mp4" for name in ("one_frame", "torn", "no_b_frames", "absent")},
     )
-    plan = ClipPlan(SMALL, str(tmp_path / "features"))
+    plan = FilePlan("clip", SMALL, str(tmp_path / "features"))
     return plan, run(catalog, plan, folder)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, cast
+from typing import cast
 
 import av
 import numpy as np
@@ -20,7 +20,6 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from features.errors import FeatureError, MissingInput, Undecodable
-from features.extractor import Extracted, Source
 from features.settings import PAPER_HEIGHT_PX, PAPER_WIDTH_PX, ClipConfig, Resize, SamplingConfig
 from features.video.demux import Damage, Index, decode_all, decode_some, decoders_reason, read_index
 from features.video.sampling import Choice, Timeline, choose_frames
@@ -132,15 +131,41 @@ class Clip:
     n_errors: int
 
 
+@dataclass(frozen=True)
+class PictureRequest:
+    """Which frames of a file are wanted, and how each is sized."""
+
+    sampling: SamplingConfig
+    fit: Fit
+
+
+def read_pictures(
+    path: str | Path, requests: Sequence[PictureRequest]
+) -> list[Clip | FeatureError]:
+    """Decode what all requests want of a file; an error takes the place of its request."""
+    clips: list[Clip | FeatureError] = []
+    for request in requests:
+        try:
+            clips.append(read_frames(path, request.sampling, request.fit))
+        except FeatureError as error:
+            clips.append(error)
+    return clips
+
+
 def read_clip(path: str | Path, config: ClipConfig) -> Clip:
     """Decode the frames that the settings name, upright, fitted into H x W on black.
 
     Raises MissingInput, NoVideoStream, Undecodable, TooShort (nothing is left after trimming).
     """
+    return read_frames(path, config, clip_fit(config))
+
+
+def clip_fit(config: ClipConfig) -> Fit:
+    """How the settings size a frame."""
     fit = partial(
         fit_picture, height_px=config.height_px, width_px=config.width_px, resize=config.resize
     )
-    return read_frames(path, config, lambda frame, turn: fit(frame, rotation_deg=turn))
+    return lambda frame, turn: fit(frame, rotation_deg=turn)
 
 
 def read_frames(path: str | Path, sampling: SamplingConfig, fit: Fit) -> Clip:
@@ -267,41 +292,3 @@ def _timeline(times: Iterable[int | None], index: Index) -> Timeline:
     # Behind damage a few frames may claim a time that is still to come; none shows before the next.
     shown_s = (np.minimum.accumulate(pts[::-1])[::-1] - pts.min()) * index.time_base_s
     return Timeline(shown_s, float(shown_s[-1]) + 1 / index.fps)
-
-
-EXTRACTOR: Final = "pyav"
-#: Raised whenever the same file and settings would give other pixels.
-EXTRACTOR_VERSION: Final = "2"
-
-
-class ClipExtractor:
-    """Decodes clips one by one. Tensors of a row: frames (3, D, H, W) uint8 RGB."""
-
-    def __init__(self, config: ClipConfig) -> None:
-        self.config = config
-
-    def __call__(self, sources: Sequence[Source]) -> list[Extracted | FeatureError]:
-        """Decode each file; one that cannot be read costs its own row."""
-        return [self._one(source) for source in sources]
-
-    def _one(self, source: Source) -> Extracted | FeatureError:
-        try:
-            if source.path is None:
-                raise MissingInput(f"video {source.tiktok_id} has no media file")
-            clip = read_clip(source.path, self.config)
-        except FeatureError as error:
-            return error
-        return Extracted(
-            {"frames": clip.frames},
-            {
-                "n_frames": clip.frames.shape[1],
-                "n_frames_total": clip.n_frames_total,
-                "fps": round(clip.fps, 3),
-                "duration_s": round(clip.duration_s, 3),
-                "truncated": clip.truncated,
-                "fraction_read": round(clip.fraction_read, 4),
-                "capped": clip.capped,
-                "rotation_deg": clip.rotation_deg,
-                "n_errors": clip.n_errors,
-            },
-        )

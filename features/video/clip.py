@@ -8,8 +8,9 @@ from typing import Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from features.errors import FeatureError, MissingInput
-from features.extractor import Extracted, Source
+from features.errors import FeatureError
+from features.extractor import Extracted, FeatureSetSpec, Source
+from features.media import media_of
 from features.settings import PAPER_HEIGHT_PX, PAPER_WIDTH_PX, ClipConfig, Resize
 from features.video.picture import Picture
 from features.video.reading import Clip, PictureRequest, read_frames
@@ -90,11 +91,27 @@ EXTRACTOR: Final = "pyav"
 EXTRACTOR_VERSION: Final = "2"
 
 
+def spec(config: ClipConfig) -> FeatureSetSpec:
+    """Name the feature set."""
+    return FeatureSetSpec("clip", config.spec(), EXTRACTOR, EXTRACTOR_VERSION, None)
+
+
+def check(_config: ClipConfig) -> None:
+    """Nothing to check: clips need no weights."""
+
+
+def build(config: ClipConfig) -> "ClipExtractor":
+    """A decoder."""
+    return ClipExtractor(config)
+
+
 class ClipExtractor:
     """Decodes clips one by one. Tensors of a row: frames (3, D, H, W) uint8 RGB."""
 
+    sound = None
+
     def __init__(self, config: ClipConfig) -> None:
-        self.config = config
+        self.pictures = clip_request(config)
 
     def __call__(self, sources: Sequence[Source]) -> list[Extracted | FeatureError]:
         """Decode each file; one that cannot be read costs its own row."""
@@ -102,9 +119,7 @@ class ClipExtractor:
 
     def _one(self, source: Source) -> Extracted | FeatureError:
         try:
-            if source.path is None:
-                raise MissingInput(f"video {source.tiktok_id} has no media file")
-            clip = read_clip(source.path, self.config)
+            clip = media_of(source, self).clip(self.pictures)
         except FeatureError as error:
             return error
         return Extracted(

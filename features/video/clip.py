@@ -88,7 +88,7 @@ def read_clip(path: str | Path, config: ClipConfig) -> Clip:
 
 EXTRACTOR: Final = "pyav"
 #: Raised whenever the same file and settings would give other pixels.
-EXTRACTOR_VERSION: Final = "2"
+EXTRACTOR_VERSION: Final = "3"
 
 
 def spec(config: ClipConfig) -> FeatureSetSpec:
@@ -127,6 +127,7 @@ class ClipExtractor:
             {
                 "n_frames": clip.frames.shape[1],
                 "n_frames_total": clip.n_frames_total,
+                "times_s": clip.times_s,
                 "fps": round(clip.fps, 3),
                 "duration_s": round(clip.duration_s, 3),
                 "truncated": clip.truncated,

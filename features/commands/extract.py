@@ -34,6 +34,7 @@ SUMMARIES = {
     "clip": "Sample frames of each media file, small and upright.",
     "audio": "Take Whisper's encoder states and transcript of each media file.",
     "frames": "Embed frames of each media file with a frozen torchvision network.",
+    "ocr": "Read the text on screen of each media file at a few moments.",
     "visual": "Embed each clip with the autoencoder of `pretrain`.",
 }
 #: Flags of one kind, each for a setting of it: given, they win over the settings for this call.

@@ -111,7 +111,8 @@ class Clip:
     """Sampled frames and what is known of the file they come from.
 
     frames: (3, D, H, W) uint8 RGB. indices: the number of each in display order; frames averaged
-    over a window are named by their middle. n_frames_total counts the frames the file shows;
+    over a window are named by their middle. shown_s: when each appears, after the first of the
+    file. n_frames_total counts the frames the file shows;
     duration_s is how long they last; fps is 30 where the file names no rate. truncated: the file
     ends well before its header says. fraction_read: how much of the promised time, and of the
     listed frames where all had to be decoded, could be read. capped: max_frames left out later
@@ -121,6 +122,7 @@ class Clip:
 
     frames: NDArray[np.uint8]
     indices: tuple[int, ...]
+    shown_s: tuple[float, ...]
     n_frames_total: int
     fps: float
     duration_s: float
@@ -192,6 +194,7 @@ def read_frames(path: str | Path, sampling: SamplingConfig, fit: Fit) -> Clip:
     return Clip(
         frames=album.frames(),
         indices=album.choice.indices,
+        shown_s=tuple(float(timeline.shown_s[index]) for index in album.choice.indices),
         n_frames_total=n_total,
         fps=index.fps,
         duration_s=timeline.end_s,

@@ -6,8 +6,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from catalog.console import Progress
 from catalog.errors import NotFound
 from catalog.facts import FeatureSetFacts, ModelFacts
@@ -64,10 +62,9 @@ def extract(
     named = [(plan.spec(), plan) for plan in plans]
     specs = {spec.kind: spec for spec, _plan in named}
     by_kind = {spec.kind: plan for spec, plan in named}
-    with catalog.write() as session:
-        set_ids = {kind: _enrol(session, spec, needs) for kind, spec in specs.items()}
-        n_open = {kind: count_open(session, set_id) for kind, set_id in set_ids.items()}
-
+    enrolled = {kind: _enrol(catalog, spec, needs) for kind, spec in specs.items()}
+    set_ids = {kind: set_id for kind, (set_id, _n) in enrolled.items()}
+    n_open = {kind: n for kind, (_id, n) in enrolled.items()}
     params: dict[str, Any] = {"kind": ",".join(specs), "feature_set": _names(specs)}
     if left_out:
         params["left_out"] = dict(left_out)
@@ -97,20 +94,23 @@ def extract(
     return run.outcome
 
 
-def _enrol(session: Session, spec: FeatureSetSpec, needs: FeatureSetFacts | None) -> int:
-    """Open what lacks the feature; return the id of its set."""
-    feature_set_id = ensure_feature_set(
-        session,
-        kind=spec.kind,
-        config=spec.config,
-        config_hash=spec.hash,
-        extractor=spec.extractor,
-        extractor_version=spec.extractor_version,
-        weights_sha256=spec.weights_sha256,
-    )
-    needs_id = None if needs is None else needs.id
-    enrol_features(session, feature_set_id, needs_feature_set_id=needs_id)
-    return feature_set_id
+def _enrol(
+    catalog: Catalog, spec: FeatureSetSpec, needs: FeatureSetFacts | None
+) -> tuple[int, int]:
+    """Open what lacks the feature; return the id of its set, and how many are open."""
+    with catalog.write() as session:
+        feature_set_id = ensure_feature_set(
+            session,
+            kind=spec.kind,
+            config=spec.config,
+            config_hash=spec.hash,
+            extractor=spec.extractor,
+            extractor_version=spec.extractor_version,
+            weights_sha256=spec.weights_sha256,
+        )
+        needs_id = None if needs is None else needs.id
+        enrol_features(session, feature_set_id, needs_feature_set_id=needs_id)
+        return feature_set_id, count_open(session, feature_set_id)
 
 
 def _names(specs: Mapping[str, FeatureSetSpec]) -> str:

@@ -22,7 +22,9 @@ def file_plan(app: App, kind: str, changes: Mapping[str, Any] | None = None) -> 
     from features.kinds import KINDS
     from features.plan import FilePlan
 
-    config = app.settings_with(**{kind: changes or {}}).of(KINDS[kind].config)
+    # Without changes the settings themselves: what is wrong with them is then no flag's fault.
+    settings = app.settings_with(**{kind: changes}) if changes else app.settings
+    config = settings.of(KINDS[kind].config)
     with _settings(kind):
         return FilePlan.settled(kind, config, store_root(app))
 

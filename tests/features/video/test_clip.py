@@ -20,7 +20,6 @@ from features.extractor import Extracted, Source
 from features.settings import PAPER_CLIP, ClipConfig
 from features.video import clip as clip_module
 from features.video.clip import (
-    ClipExtractor,
     bilinear,
     fit_picture,
     fit_size,
@@ -28,6 +27,7 @@ from features.video.clip import (
     read_clip,
     round_to_uint8,
 )
+from features.video.clip_kind import ClipExtractor
 from tests.features.media import ffmpeg, make_media
 
 CONFIG = ClipConfig(every_frames=25, max_frames=3, height_px=32, width_px=18)

@@ -22,6 +22,9 @@ OLDEST_UPLOAD = datetime(2014, 1, 1, tzinfo=UTC)  # before the site's first ance
 # Whose pages we know how to visit.
 SITE_PLATFORM = "tiktok"
 
+#: A video's texts: what was written about it, what is said in it, what is read on its screen.
+TEXT_PARTS = ("caption", "transcript", "screen")
+
 # What the site calls the sound of somebody's own video, whose name then follows.
 OWN_TITLE = re.compile(
     r"origin|orijin|orygin|оригинал|オリジナル|原[声聲]|오리지널|asli|gốc|nhạc nền|ต้นฉบับ|الأصلي",

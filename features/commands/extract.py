@@ -37,7 +37,9 @@ SUMMARIES = {
     "clip": "Sample frames of each media file, small and upright.",
     "audio": "Take Whisper's encoder states and transcript of each media file.",
     "frames": "Embed frames of each media file with a frozen torchvision network.",
+    "ocr": "Read the text on screen of each media file at a few moments.",
     "visual": "Embed each clip with the autoencoder of `pretrain`.",
+    "text": "Embed each video's caption, its words and the text on its screen.",
 }
 #: Flags of one kind, each for a setting of it: given, they win over the settings for this call.
 OF_AUDIO = (

@@ -17,14 +17,22 @@ FeatureError
 
 from typing import ClassVar
 
+from catalog.errors import name_text
+
 
 class FeatureError(Exception):
-    """Base of this package's errors; `code` is what the catalog stores for a row."""
+    """Base of this package's errors; `code` is what the catalog stores for a row.
+
+    The message is one line that can be shown and stored anywhere, whatever file it names.
+    """
 
     exit_code: ClassVar[int] = 1
     code: ClassVar[str] = "feature_error"
     #: True when trying again cannot help while the input stays the same.
     permanent: ClassVar[bool] = False
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(name_text(message))
 
 
 class Absent(FeatureError):

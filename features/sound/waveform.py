@@ -12,6 +12,7 @@ of it, and the checksum of what stands before.
 
 import math
 import struct
+import subprocess
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
@@ -40,6 +41,8 @@ _SLACK_SHARE: Final = 0.02
 _WITHOUT_LENGTH: Final = frozenset({"aac", "ac3", "eac3", "amr", "dts"})
 #: Sizes of a RIFF whose writer could not go back to fill them in.
 _UNKNOWN_SIZES: Final = (0, 0xFFFFFFFF)
+#: In place of a file's own name, whose bytes need not be UTF-8, as ffmpeg-python would have them.
+_ANY_NAME: Final = "file:any"
 #: What the last line of a kept file begins with.
 _SEAL: Final = b"viewcast "
 
@@ -221,16 +224,17 @@ def _decode_once(path: Path, max_s: float, keep: Path) -> NDArray[np.float32]:
 def _decode(path: Path, max_s: float) -> NDArray[np.float32]:
     # Float samples, not 16-bit ones: a NaN in the file must stay visible to be counted.
     # Half a second past the limit is read, so that "longer than allowed" is seen without a probe.
-    command = ffmpeg.input(
-        f"file:{path.resolve()}", t=max_s + 0.5, threads=1, protocol_whitelist="file"
-    ).output("pipe:1", map="0:a:0", format="f32le", ac=1, ar=SAMPLE_RATE_HZ, threads=1)
-    try:
-        out, _ = command.global_args("-nostdin", "-v", "error").run(
-            capture_stdout=True, capture_stderr=True
-        )
-    except ffmpeg.Error as error:
-        raise _explain(path, _last_line(error.stderr)) from error
-    return np.frombuffer(out, dtype="<f4")
+    command = (
+        ffmpeg.input(_ANY_NAME, t=max_s + 0.5, threads=1, protocol_whitelist="file")
+        .output("pipe:1", map="0:a:0", format="f32le", ac=1, ar=SAMPLE_RATE_HZ, threads=1)
+        .global_args("-nostdin", "-v", "error")
+        .compile()
+    )
+    command[command.index(_ANY_NAME)] = f"file:{path.resolve()}"
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        raise _explain(path, _last_line(done.stderr))
+    return np.frombuffer(done.stdout, dtype="<f4")
 
 
 def _explain(path: Path, message: str) -> NoAudioTrack | Undecodable:

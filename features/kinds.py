@@ -44,7 +44,7 @@ class FileKind:
 
 
 KINDS: Final[Mapping[str, FileKind]] = {
-    "clip": FileKind("features.video.clip_kind", ClipConfig),
+    "clip": FileKind("features.video.clip", ClipConfig),
     "frames": FileKind("features.video.frames", FramesConfig, may_lack_weights=True),
     "ocr": FileKind("features.video.ocr", OcrConfig, may_lack_weights=True),
     "audio": FileKind("features.sound.audio", AudioConfig),

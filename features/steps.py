@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from catalog.console import Progress
 from catalog.errors import NotFound
@@ -127,6 +128,47 @@ def find_set(catalog: Catalog, plan: Plan) -> FeatureSetFacts | None:
     spec = plan.spec()
     with catalog.read() as session:
         return find_feature_set(session, spec.kind, spec.hash)
+
+
+@dataclass(frozen=True)
+class SetState:
+    """How a feature set stands to what is made now: current, stale, or of other settings.
+
+    why: of a stale one, in words; None otherwise.
+    """
+
+    name: Literal["current", "stale", "other settings", "unknown"]
+    why: str | None = None
+
+
+def states_of(
+    catalog: Catalog, rows: Sequence[Mapping[str, Any]], current: Mapping[str, FeatureSetSpec]
+) -> list[SetState]:
+    """Tell which feature sets new videos still get. rows: sets by kind and config_hash.
+
+    current: what the settings make on this machine, by kind; of others nothing is known. Stale is
+    what another version of its extractor made, by whatever settings, and what is made of such.
+    """
+    with catalog.read() as session:
+        found = [find_feature_set(session, row["kind"], row["config_hash"]) for row in rows]
+    sets = {facts.id: facts for facts in found if facts is not None}
+
+    def state(facts: FeatureSetFacts | None) -> SetState:
+        spec = None if facts is None else current.get(facts.kind)
+        if facts is None or spec is None:
+            return SetState("unknown")
+        if facts.config_hash == spec.hash:
+            return SetState("current")
+        if (facts.extractor, facts.extractor_version) != (spec.extractor, spec.extractor_version):
+            now = f"{spec.extractor} {spec.extractor_version}"
+            then = f"{facts.extractor} {facts.extractor_version}"
+            return SetState("stale", f"made by {then}, now it is {now}")
+        made_of = sets.get(facts.input_set_id or 0)
+        if made_of is not None and state(made_of).name == "stale":
+            return SetState("stale", f"made of {made_of.kind} that is stale")
+        return SetState("other settings")
+
+    return [state(facts) for facts in found]
 
 
 def count_to_extract(catalog: Catalog, plan: Plan, needs: FeatureSetFacts | None) -> int:

@@ -2,17 +2,20 @@
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from catalog.console import App, dry_run_option, emit, emit_outcome, json_option, pass_app, table
-from features.commands.plans import plan_and_input, plans_of_files, store_root
+from catalog.errors import CatalogError
+from features.commands.plans import plan_and_input, plan_of, plans_of_files, store_root
 
 if TYPE_CHECKING:
     from catalog.work.runs import Outcome
+    from features.extractor import FeatureSetSpec
     from features.plan import Plan
 
 log = logging.getLogger(__name__)
@@ -157,13 +160,31 @@ def features() -> None:
 @json_option
 @pass_app
 def features_list(app: App, as_json: bool) -> None:
-    """List feature sets with their coverage."""
+    """List feature sets with their coverage, and which of them new videos still get."""
     from catalog.read import reports
+    from features.steps import states_of
 
     with app.catalog.read() as session:
         rows = reports.coverage(session)
+    states = states_of(app.catalog, rows, _current_specs(app, {row["kind"] for row in rows}))
+    rows = [
+        {**row, "state": state.name, "why": state.why}
+        for row, state in zip(rows, states, strict=True)
+    ]
     text = table(reports.columns_of(rows), [list(row.values()) for row in rows])
     emit({"feature_sets": rows}, as_json=as_json, text=text if rows else "no feature set yet")
+
+
+def _current_specs(app: App, kinds: Collection[str]) -> "dict[str, FeatureSetSpec]":
+    """The feature sets of the settings, of those kinds that can be named on this machine."""
+    from features.errors import FeatureError
+
+    specs = {}
+    for kind in kinds:
+        # An unknown kind is of a newer program; without an autoencoder there is no `visual`.
+        with suppress(KeyError, CatalogError, FeatureError):
+            specs[kind] = plan_of(app, kind).spec()
+    return specs
 
 
 def run_extract(

@@ -312,6 +312,8 @@ class AudioExtractor:
             "truncated": waveform.truncated,
             "fraction_read": round(waveform.fraction_read, 4),
             "capped": waveform.capped,
+            "layout": waveform.layout,
+            "taken": waveform.taken,
             "n_nonfinite": waveform.n_nonfinite,
             "level_dbfs": round(level_dbfs, 1) if math.isfinite(level_dbfs) else None,
             "silent": waveform.silent,

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +18,9 @@ from features.errors import FeatureError, WeightsMismatch, WeightsMissing
 from features.extractor import Extracted, FeatureSetSpec, Source
 from features.media import media_of
 from features.settings import OcrConfig, SamplingConfig
-from features.video.clip import Clip, PictureRequest, fit_picture, fit_size
+from features.video.clip import fit_size
+from features.video.picture import Picture
+from features.video.reading import Clip, PictureRequest
 
 EXTRACTOR: Final = "rapidocr"
 #: Raised whenever the same file and settings would give another text or other numbers.
@@ -125,14 +126,14 @@ class OcrExtractor:
         rows = [screens[index].row for index in clip.indices]
         return Extracted({"moments": np.array(rows, np.float32)}, _detail(clip, screens))
 
-    def _fit(self, frame: av.VideoFrame, rotation_deg: int) -> NDArray[np.uint8]:
-        """Size a frame; into a corner, for a file may change its size, with a mask beside RGB."""
-        sides = frame.height, frame.width
-        upright = sides[::-1] if rotation_deg % 180 else sides
+    def _fit(self, picture: Picture) -> NDArray[np.uint8]:
+        """Size a picture; into a corner, for a file may change its size, with a mask beside RGB."""
         side = self.config.longest_px
-        rows, columns = upright if max(upright) <= side else fit_size(*upright, side, side)
+        rows, columns = picture.height_px, picture.width_px
+        if max(rows, columns) > side:
+            rows, columns = fit_size(rows, columns, side, side)
         packed = np.zeros((4, side, side), np.uint8)
-        packed[:3, :rows, :columns] = fit_picture(frame, rows, columns, rotation_deg, "area")
+        packed[:3, :rows, :columns] = picture.rgb(rows, columns)
         packed[3, :rows, :columns] = 1
         return packed
 

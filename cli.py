@@ -28,6 +28,7 @@ from catalog.console import (
     json_option,
     pass_app,
     table,
+    write_readably,
 )
 from catalog.errors import CatalogError
 from features.errors import FeatureError
@@ -90,6 +91,7 @@ def main(
     A first run: `viewcast demo`. By hand: db upgrade, topic defaults, scrape, fetch, extract clip,
     pretrain, extract visual, extract audio, split create, train, score, report.
     """
+    write_readably()
     flags = {name: value for name, value in (("db", db), ("data", data)) if value is not None}
     ctx.obj = App(settings_file=config, flags=flags, debug=debug, sections=sections)
     ctx.obj.start_nightly = lambda slot, due: _start_nightly(ctx.obj, slot, due)

@@ -18,15 +18,7 @@ FeatureError
 
 from typing import ClassVar
 
-
-def printable(text: str) -> str:
-    r"""Write what is no character to be shown as Python would, such as \n and \udce9.
-
-    File names hold such: a line break, a control code, a byte that is not UTF-8.
-    """
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
+from catalog.errors import name_text
 
 
 class FeatureError(Exception):
@@ -41,7 +33,7 @@ class FeatureError(Exception):
     permanent: ClassVar[bool] = False
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(printable(message))
+        super().__init__(name_text(message))
 
 
 class Absent(FeatureError):

@@ -52,6 +52,7 @@ class Media:
         self._clips: dict[PictureRequest, Clip | FeatureError] = {}
         self._waveforms: dict[float, Waveform | FeatureError] = {}
         sounds = [extractor.sound for extractor in extractors if extractor.sound is not None]
+        self._loudness = any(sound.loudness for sound in sounds)
         folders = [sound.keep_wav for sound in sounds if sound.keep_wav is not None]
         # An id is digits; what else somebody calls a video is not trusted with a path.
         self._keep = folders[0] / f"{name}.wav" if folders and name.isalnum() else None
@@ -69,7 +70,9 @@ class Media:
         """Give at most max_s of the sound."""
         if max_s not in self._waveforms:
             try:
-                self._waveforms[max_s] = read_waveform(self.path, max_s=max_s, keep=self._keep)
+                self._waveforms[max_s] = read_waveform(
+                    self.path, max_s=max_s, keep=self._keep, loudness=self._loudness
+                )
             except FeatureError as error:
                 self._waveforms[max_s] = error
         return _given(self._waveforms[max_s])

@@ -45,14 +45,14 @@ class PictureRequest:
 class Clip:
     """Sampled frames and what is known of the file they come from.
 
-    frames: (3, D, H, W) uint8 RGB. indices: the number of each in display order; frames averaged
-    over a window are named by their middle. shown_s: when each appears, the file's first at 0.
-    n_frames_total counts the frames the file shows; duration_s is how long they last; fps is 30
-    where the file names no rate. truncated: the file ends well before its header says.
-    fraction_read: how much of the promised time, and of the listed frames where all had to be
-    decoded, could be read. capped: max_frames left out later frames. n_errors counts damaged
-    packets and frames that were concealed. The first frame was mirrored left to right if `mirrored`
-    and turned by rotation_deg, counter-clockwise.
+    frames: (3, D, H, W) uint8 RGB. indices: the number of each in display order; frames
+    averaged over a window are named by their middle. shown_s: when each appears, after the
+    file's first. n_frames_total counts the frames the file shows; duration_s is how long they
+    last; fps is 30 where the file names no rate. truncated: the file ends well before its
+    header says. fraction_read: how much of the promised time, and of the listed frames where
+    all had to be decoded, could be read. capped: max_frames left out later frames. n_errors
+    counts damaged packets and frames that were concealed. The first frame was mirrored left to
+    right if `mirrored` and turned by rotation_deg, counter-clockwise.
     """
 
     frames: NDArray[np.uint8]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from catalog.files import MEDIA_SUFFIXES
 from scraper.errors import BadId, BadOption, ImportRefused, RowRefused, printable, shown
 from scraper.importers.fields import OTHER_ID, TIKTOK, read_platform
 from scraper.importers.json_rows import MAX_ROW_BYTES, parse_row
@@ -24,28 +25,6 @@ from scraper.items import check_id
 Row = ImportedVideo | RejectedLine
 
 INFO = ".info.json"
-# Whatever ffmpeg may read; what a file really is, its content tells when it is brought.
-MEDIA_SUFFIXES = frozenset(
-    [
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".3gp",
-        ".webm",
-        ".mkv",
-        ".avi",
-        ".flv",
-        ".f4v",
-        ".ts",
-        ".mts",
-        ".m2ts",
-        ".mpg",
-        ".mpeg",
-        ".ogv",
-        ".wmv",
-        ".asf",
-    ]
-)
 DATA_SUFFIXES = frozenset(
     [
         ".json",

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from catalog.files import MEDIA_SUFFIXES
 from scraper.counts import parse_views_k
 from scraper.errors import (
     BadColumns,
@@ -31,7 +32,6 @@ from scraper.importers.exports import (
 from scraper.importers.fields import read_platform
 from scraper.importers.folder import (
     INFO,
-    MEDIA_SUFFIXES,
     MediaFolder,
     data_files,
     is_media_folder,

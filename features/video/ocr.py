@@ -127,18 +127,10 @@ class OcrExtractor:
         return Extracted({"moments": np.array(rows, np.float32)}, _detail(clip, screens))
 
     def _fit(self, picture: Picture) -> NDArray[np.uint8]:
-<<<<<<< HEAD
-        """Size a picture; into a corner, for a file may change its size, with a mask beside RGB."""
-        side = self.config.longest_px
-        rows, columns = picture.height_px, picture.width_px
-        if max(rows, columns) > side:
-            rows, columns = fit_size(rows, columns, side, side)
-=======
         """Size a frame; into a corner, for a file may change its size, with a mask beside RGB."""
         shown = picture.height_px, picture.width_px
         side = self.config.longest_px
         rows, columns = shown if max(shown) <= side else fit_size(*shown, side, side)
->>>>>>> 8e3478f7fbdaec8ecde904ed1c44b14ec597889a
         packed = np.zeros((4, side, side), np.uint8)
         packed[:3, :rows, :columns] = picture.rgb(rows, columns)
         packed[3, :rows, :columns] = 1

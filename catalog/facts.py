@@ -21,6 +21,8 @@ OLDEST_UPLOAD = datetime(2014, 1, 1, tzinfo=UTC)  # before the site's first ance
 
 # Whose pages we know how to visit.
 SITE_PLATFORM = "tiktok"
+# Of videos that are on no site, so far as anybody said: files that lie on somebody's disk.
+LOCAL_PLATFORM = "local"
 
 # What the site calls the sound of somebody's own video, whose name then follows.
 OWN_TITLE = re.compile(

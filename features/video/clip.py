@@ -21,10 +21,10 @@ def fit_picture(
 ) -> NDArray[np.uint8]:
     """Fit a picture, ratio kept, into the middle of a black one: (3, H, W) uint8 RGB."""
     box = (height_px, width_px) if resize == "area" else (PAPER_HEIGHT_PX, PAPER_WIDTH_PX)
-    fitted = fit_size(picture.shown.height_px, picture.shown.width_px, *box)
+    fitted = fit_size(picture.height_px, picture.width_px, *box)
     if resize == "area":
         return letterbox(picture.rgb(*fitted), *box)
-    full = picture.rgb(picture.shown.height_px, picture.shown.width_px)
+    full = picture.rgb(picture.height_px, picture.width_px)
     boxed = letterbox(round_to_uint8(bilinear(full, *fitted)), *box)
     return round_to_uint8(bilinear(boxed, height_px, width_px))
 
@@ -127,13 +127,13 @@ class ClipExtractor:
             {
                 "n_frames": clip.frames.shape[1],
                 "n_frames_total": clip.n_frames_total,
-                "times_s": clip.times_s,
+                "shown_s": [round(seconds, 3) for seconds in clip.shown_s],
                 "fps": round(clip.fps, 3),
                 "duration_s": round(clip.duration_s, 3),
                 "truncated": clip.truncated,
                 "fraction_read": round(clip.fraction_read, 4),
                 "capped": clip.capped,
                 "n_errors": clip.n_errors,
-                **asdict(clip.shown),
+                **asdict(clip.look),
             },
         )

@@ -23,6 +23,7 @@ from bench import (
     imports,
     listing,
     modern,
+    pictures,
     predict,
 )
 
@@ -32,6 +33,7 @@ MODULES = {
     "imports": imports,
     "listing": listing,
     "clip": clip,
+    "pictures": pictures,
     "frames": frames,
     "autoencoder": autoencoder,
     "audio": audio,

@@ -24,7 +24,8 @@ def fit_picture(
     fitted = fit_size(picture.height_px, picture.width_px, *box)
     if resize == "area":
         return letterbox(picture.rgb(*fitted), *box)
-    full = picture.rgb(picture.height_px, picture.width_px)
+    # Colours as the original's own reader gave them, so that its pixels can be had again.
+    full = picture.rgb(picture.height_px, picture.width_px, exact=False)
     boxed = letterbox(round_to_uint8(bilinear(full, *fitted)), *box)
     return round_to_uint8(bilinear(boxed, height_px, width_px))
 

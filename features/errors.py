@@ -18,13 +18,29 @@ FeatureError
 from typing import ClassVar
 
 
+def printable(text: str) -> str:
+    r"""Write what is no character to be shown as Python would, such as \n and \udce9.
+
+    File names hold such: a line break, a control code, a byte that is not UTF-8.
+    """
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
 class FeatureError(Exception):
-    """Base of this package's errors; `code` is what the catalog stores for a row."""
+    """Base of this package's errors; `code` is what the catalog stores for a row.
+
+    The message is one line that can be shown and stored anywhere, whatever file it names.
+    """
 
     exit_code: ClassVar[int] = 1
     code: ClassVar[str] = "feature_error"
     #: True when trying again cannot help while the input stays the same.
     permanent: ClassVar[bool] = False
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
 
 class Absent(FeatureError):

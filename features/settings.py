@@ -29,6 +29,11 @@ class ExtractConfig:
 
     workers: int = Field(default=2, ge=0, description="processes; 0 computes in this one")
     batch: int = Field(default=8, ge=1, description="videos per shard")
+    kinds: tuple[str, ...] = Field(
+        default=("clip", "audio", "frames"),
+        min_length=1,
+        description="made by `extract files` and in a night, each file opened once",
+    )
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -185,6 +190,9 @@ class FramesConfig:
         names = ("backbone", "n_frames")
         return replace(self, weights=weights, **{name: spec[name] for name in names})
 
+
+#: The settings of a kind that is made of media files.
+KindConfig = ClipConfig | AudioConfig | FramesConfig
 
 SECTIONS: Final[Mapping[str, type]] = {
     "extract": ExtractConfig,

@@ -22,10 +22,9 @@ VIEWS = sorted(newest_views(ROOT / "migrations" / "views"))
 STAGES = (
     "scrape",
     "fetch",
-    "extract clip",
+    "extract files",
     "pretrain",
     "extract visual",
-    "extract audio",
     "split create",
     "train modern",
     "score",

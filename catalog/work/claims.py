@@ -4,7 +4,7 @@ A unit is a row of `feature` or `media_file`. Its owner is a run's uid; each cla
 `attempts`, and owner and attempt together are the fence: whoever finishes must still hold both.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -430,17 +430,25 @@ def claim_features(
     limit: int,
     lease_s: float = LEASE_S,
     now: datetime | None = None,
+    video_ids: Collection[int] | None = None,
 ) -> list[FeatureClaim]:
-    """Take up to `limit` features to extract, in one short transaction; [] when there are none."""
+    """Take up to `limit` features to extract, in one short transaction; [] when there are none.
+
+    video_ids: only of these videos.
+    """
     with catalog.write() as session:
         feature_set = session.get(FeatureSet, feature_set_id)
         if feature_set is None:
             raise NotFound(f"no feature set with id {feature_set_id}")
         input_set = feature_set.input_set_id
         there = MEDIA_THERE if input_set is None else INPUT_THERE
+        of_videos = ""
+        if video_ids is not None:
+            numbers = ", ".join(str(int(video_id)) for video_id in video_ids)
+            of_videos = f" AND u.video_id IN ({numbers})"
         inner = (
             "SELECT u.video_id FROM feature u"
-            f" WHERE u.feature_set_id = :set_id AND {CLAIMABLE} AND {there}"
+            f" WHERE u.feature_set_id = :set_id AND {CLAIMABLE} AND {there}{of_videos}"
             " ORDER BY u.status, u.video_id LIMIT :n"
         )
         more = {"set_id": feature_set_id}

@@ -27,7 +27,10 @@ UNSURE = ("credits", "sheep", "robot_dity", "reno_project", "underwater", "intro
 
 #: (language, half): what espeak-ng says. Written for this.
 SENTENCES = {
-    ("en", 0): "We walked along the river until the rain began. Then we ran back home and made tea.",
+    (
+        "en",
+        0,
+    ): "We walked along the river until the rain began. Then we ran home and made tea.",
     ("de", 0): "Heute gehen wir auf den Markt und kaufen frisches Brot, Käse und ein paar Äpfel.",
     ("es", 0): "Mañana por la tarde iremos a la playa con los niños y comeremos pescado fresco.",
     ("hi", 0): "आज मौसम बहुत अच्छा है और हम सब बाज़ार जा रहे हैं। शाम को हम खाना बनाएंगे।",
@@ -69,6 +72,8 @@ SPEAKERS = {
     "fr": ("asterisk-core-sounds-fr-wav", 1),
     "ru": ("asterisk-core-sounds-ru-wav", 1),
 }
+SHOUTERS = ("British", "Default_ru", "Mobster", "Default_es", "Pirate", "Default_pl", "Surfer")
+SHOUTERS += ("HillBilly", "Default_uk")
 PROMPTS = ("vm-instructions", "demo-moreinfo", "dir-intro", "vm-review", "queue-periodic-announce")
 
 
@@ -206,9 +211,15 @@ class Corpus:
     def items(self) -> Iterator[Item]:
         """Make everything."""
         makers: list[Callable[[], Iterator[Item]]] = [
-            self.spoken, self.recorded, self.voices, self.songs, self.repeated, self.composed, self.nothing,
+            self.spoken,
+            self.recorded,
+            self.voices,
+            self.songs,
+            self.repeated,
+            self.composed,
+            self.nothing,
             self.animals,
-        ]  # fmt: skip
+        ]
         for maker in makers:
             yield from maker()
 
@@ -257,15 +268,14 @@ class Corpus:
     def voices(self) -> Iterator[Item]:
         """A game's shouts, six of a voice; one of its voices sings them, and really does."""
         home = self.packages / "hedgewars-data/usr/share/games/hedgewars/Data/Sounds/voices"
-        for number, voice in enumerate(("British", "Default_ru", "Mobster", "Default_es", "Pirate",
-                                        "Default_pl", "Surfer", "HillBilly", "Default_uk")):  # fmt: skip
+        for number, voice in enumerate(SHOUTERS):
             paths = sorted((home / voice).glob("*.ogg"), key=lambda path: -path.stat().st_size)
             made = joined(*[joined(read(path), silence(0.4)) for path in paths[:6]])
             language = voice.partition("_")[2] or "en"
             yield Item(f"shouts-{voice}", number % 2, "speech", language, None, made)
         paths = sorted((home / "Singer").glob("*.ogg"), key=lambda path: -path.stat().st_size)
         for number in range(6):
-            lines = paths[number : 42 : 6]
+            lines = paths[number:42:6]
             made = joined(*[joined(read(path), silence(0.3)) for path in lines])
             if number >= 4:
                 made = mix(made, band(len(made), 70 + number), 6)
@@ -346,11 +356,14 @@ class Corpus:
             voice, text = (("en", SENTENCES["en", 0]), ("it", SENTENCES["it", 1]))[half]
             spoken = say(voice, text)
             for seconds in (12, 35):
+                name = f"{voice}-{seconds}"
                 lead = 0.5 * self._bed(half, seconds, seconds)
                 made = joined(lead, spoken)
-                yield Item(f"after-music-{voice}-{seconds}", half, "late speech", voice, text, made)
+                yield Item(f"after-music-{name}", half, "late speech", voice, text, made)
                 made = joined(silence(seconds), spoken)
-                yield Item(f"after-silence-{voice}-{seconds}", half, "late speech", voice, text, made)
+                yield Item(
+                    f"after-silence-{voice}-{seconds}", half, "late speech", voice, text, made
+                )
 
     def nothing(self) -> Iterator[Item]:
         """Music, tones and noise in which nobody speaks."""

@@ -80,6 +80,13 @@ def voice_probs(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(torch.sigmoid(x).numpy(), np.float32)
 
 
+def voiced_frames(samples: NDArray[np.float32], n_frames: int) -> NDArray[np.bool_]:
+    """Tell in which of Whisper's 20 ms frames a voice is heard: (n_frames,)."""
+    middles = np.arange(n_frames) * 320 + 160
+    probs = voice_probs(samples)
+    return probs[np.minimum(middles // STEP, len(probs) - 1)] >= VOICE_FROM
+
+
 def _levelled(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     # The network hears less in what is soft; Whisper does not, whose spectrogram is measured from
     # its loudest point. What a file says must not hang on how loud it was copied.

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 from features.errors import FeatureError, MissingInput
 from features.extractor import Extracted, Extractor, Source
 from features.sound.waveform import Waveform, read_waveform
-from features.video.clip import Clip, PictureRequest, read_pictures
+from features.video.reading import Clip, PictureRequest, read_pictures
 
 
 @dataclass(frozen=True)

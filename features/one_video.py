@@ -141,12 +141,14 @@ MADE_OF: Final[Mapping[str, str]] = {"visual": "clip"}
 class Probe:
     """What a media file says of itself; sizes are as it is shown, upright.
 
-    duration_s: how long the pictures last, None where the file does not say.
+    duration_s: how long the pictures last, None where the file does not say. fraction_read: share
+    of the promised time that has pictures, as in a clip; below 1 the end of the file is missing.
     """
 
     duration_s: float | None
     width_px: int
     height_px: int
+    fraction_read: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -287,7 +289,10 @@ def probe(path: Path) -> Probe:
     if is_sideways:
         width_px, height_px = height_px, width_px
     return Probe(
-        duration_s if np.isfinite(duration_s) and duration_s > 0 else None, width_px, height_px
+        duration_s if np.isfinite(duration_s) and duration_s > 0 else None,
+        width_px,
+        height_px,
+        index.fraction_read,
     )
 
 

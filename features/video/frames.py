@@ -18,7 +18,6 @@ from pathlib import Path
 from pickle import UnpicklingError  # noqa: TID251 - named to be caught; nothing is unpickled here
 from typing import Any, Final, cast
 
-import av
 import numpy as np
 import torch
 import torchvision
@@ -34,7 +33,8 @@ from features.errors import FeatureError, NotFinite, WeightsMismatch, WeightsMis
 from features.extractor import Extracted, FeatureSetSpec, Source
 from features.media import media_of
 from features.settings import FramesConfig, SamplingConfig
-from features.video.clip import Clip, PictureRequest
+from features.video.picture import Picture
+from features.video.reading import Clip, PictureRequest
 from features.weights import weights_sha256
 
 #: Every classifier of torchvision that ends in one linear layer over a vector; these three do not.
@@ -435,11 +435,10 @@ class FramesExtractor:
             return NotFinite(f"{self.config.backbone} gave infinities or NaN")
         return Extracted(pool(embeddings), _detail(clip))
 
-    def _fit(self, frame: av.VideoFrame, rotation_deg: int) -> NDArray[np.uint8]:
+    def _fit(self, picture: Picture) -> NDArray[np.uint8]:
         # Sized as it comes out of the decoder, so that memory holds one large picture at a time.
-        upright = np.rot90(frame.to_ndarray(format="rgb24"), k=rotation_deg // 90)
-        picture = torch.from_numpy(np.ascontiguousarray(upright)).permute(2, 0, 1)
-        return self.preset.fit(picture).numpy()
+        whole = np.ascontiguousarray(picture.rgb(picture.height_px, picture.width_px))
+        return self.preset.fit(torch.from_numpy(whole)).numpy()
 
 
 def pool(embeddings: Tensor) -> dict[str, NDArray[np.float32]]:
@@ -458,5 +457,6 @@ def _detail(clip: Clip) -> dict[str, Any]:
         "truncated": clip.truncated,
         "fraction_read": round(clip.fraction_read, 4),
         "rotation_deg": clip.rotation_deg,
+        "mirrored": clip.mirrored,
         "n_errors": clip.n_errors,
     }

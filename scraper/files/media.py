@@ -19,6 +19,8 @@ DURATION_SLACK_S = 2.0
 # What a phone, a site or a tool writes, by content and never by name. No playlist (hls, concat) is
 # among them: in a video's clothes it could name other files of this machine.
 DEMUXERS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"
+# In place of a file's own name, whose bytes need not be UTF-8, as ffmpeg-python would have them.
+ANY_NAME = "file:any"
 ONLY_THIS_FILE = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
 
 
@@ -121,9 +123,8 @@ def _rate(stream: Mapping[str, Any]) -> float:
 
 def _decode(path: Path) -> None:
     # A file that was cut off has a perfect header; only decoding finds where it ends.
-    command = (
-        ffmpeg.input(_address(path), **ONLY_THIS_FILE).output("-", f="null", threads=1).compile()
-    )
+    command = ffmpeg.input(ANY_NAME, **ONLY_THIS_FILE).output("-", f="null", threads=1).compile()
+    command[command.index(ANY_NAME)] = _address(path)
     # In front: behind the output ffmpeg takes them for a slip.
     options = ["-hide_banner", "-v", "error", "-xerror", "-nostdin"]
     _run([command[0], *options, *command[1:]], path, DECODE_S)

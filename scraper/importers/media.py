@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from catalog.files import put_in_place, sha256_of
+from catalog.files import MEDIA_SUFFIXES, put_in_place, sha256_of
 from scraper.errors import MediaTooLarge, NoSpace
 from scraper.files.download import media_path
 from scraper.files.media import check_media, probe_media
 from scraper.files.transfer import hold_part
 from scraper.importers.fields import TIKTOK
-from scraper.importers.folder import MEDIA_SUFFIXES
 from scraper.settings import FetchConfig
 
 COPY_BYTES = 1024 * 1024

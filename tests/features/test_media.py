@@ -11,7 +11,7 @@ from features.errors import FeatureError, MissingInput, NoAudioTrack
 from features.extractor import Extracted, Source
 from features.media import Made, Media, SoundRequest, extract_kinds, media_of
 from features.settings import ClipConfig
-from features.video.clip_kind import ClipExtractor
+from features.video.clip import ClipExtractor
 from tests.features.media import make_media
 
 pytestmark = pytest.mark.ffmpeg

@@ -13,7 +13,7 @@ import torch
 from features.errors import WeightsMismatch, WeightsMissing
 from features.plan import FilePlan, Plan, VisualPlan
 from features.settings import AudioConfig, ClipConfig, FramesConfig
-from features.video.clip_kind import ClipExtractor
+from features.video.clip import ClipExtractor
 from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from features.video.frames import FramesExtractor
 from features.video.visual import VisualExtractor

@@ -447,6 +447,7 @@ def test_a_rows_facts_are_fit_for_sql(media, extractor):
         "truncated": False,
         "fraction_read": 1.0,
         "rotation_deg": 0,
+        "mirrored": False,
         "n_errors": 0,
     }
 

@@ -81,6 +81,15 @@ def visual_plan(app: App) -> "VisualPlan":
     return VisualPlan(clip_set, path, weights.sha256, store_root(app), device)
 
 
+def may_extract_text() -> bool:
+    """Whether the package is here that embeds texts."""
+    from importlib.util import find_spec
+
+    from features.text import PACKAGE
+
+    return find_spec(PACKAGE) is not None
+
+
 def store_root(app: App) -> str:
     """Root of the feature store."""
     return app.settings.features_root or str(app.settings.data_folder / "features")

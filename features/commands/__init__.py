@@ -9,12 +9,12 @@ from features.commands.extract import (
     run_extract,
     run_extract_files,
 )
-from features.commands.plans import may_extract_text, plan_of, store_root
+from features.commands.plans import has_weights, plan_of, store_root
 from features.commands.weights import weights
 
 __all__ = [
     "COMMANDS",
-    "may_extract_text",
+    "has_weights",
     "plan_of",
     "run_drop_from_shards",
     "run_extract",

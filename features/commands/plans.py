@@ -65,6 +65,17 @@ def plans_of_files(app: App, kinds: Sequence[str]) -> "tuple[list[FilePlan], dic
     return plans, left_out
 
 
+def has_weights(app: App, kind: str) -> bool:
+    """Whether a kind can be made here: its weights, or its package, are on the machine."""
+    from features.errors import WeightsMissing
+
+    try:
+        plan_of(app, kind).check()
+    except WeightsMissing:
+        return False
+    return True
+
+
 def visual_plan(app: App) -> "VisualPlan":
     """The embeddings of this setting's clips by the newest autoencoder trained on such clips.
 
@@ -79,15 +90,6 @@ def visual_plan(app: App) -> "VisualPlan":
     path = app.settings.data_folder / weights.artifact_uri
     device = app.settings.of(VisualConfig).device
     return VisualPlan(clip_set, path, weights.sha256, store_root(app), device)
-
-
-def may_extract_text() -> bool:
-    """Whether the package is here that embeds texts."""
-    from importlib.util import find_spec
-
-    from features.text import PACKAGE
-
-    return find_spec(PACKAGE) is not None
 
 
 def store_root(app: App) -> str:

@@ -23,6 +23,7 @@ from bench import (
     imports,
     listing,
     modern,
+    ocr,
     predict,
 )
 
@@ -35,6 +36,7 @@ MODULES = {
     "frames": frames,
     "autoencoder": autoencoder,
     "audio": audio,
+    "ocr": ocr,
     "modern": modern,
     "predict": predict,
     "full_size": full_size,

@@ -24,6 +24,7 @@ from bench import (
     imports,
     listing,
     modern,
+    ocr,
     predict,
 )
 
@@ -37,6 +38,7 @@ MODULES = {
     "autoencoder": autoencoder,
     "audio": audio,
     "down_mix": down_mix,
+    "ocr": ocr,
     "modern": modern,
     "predict": predict,
     "full_size": full_size,

@@ -21,7 +21,7 @@ from bench.measure import ROOT, Cost, Row, cost_of, report
 from features.extractor import Extracted, Source
 from features.settings import AudioConfig, Dtype
 from features.sound.audio import AudioExtractor, fastest_dtype
-from features.sound.waveform import SAMPLE_RATE_HZ, read_waveform, write_kept
+from features.sound.waveform import SAMPLE_RATE_HZ, Mono, read_waveform, write_kept
 from features.sound.whisper_weights import load_whisper
 
 SPEECH = ROOT / "scraper" / "replica" / "speech"
@@ -49,7 +49,7 @@ def make_speech(folder: Path) -> list[str]:
         endless = cycle(sentences[number:] + sentences[:number])
         samples = np.concatenate(list(islice(endless, 20)))[: DURATION_S * SAMPLE_RATE_HZ]
         path = folder / f"speech_{number}.wav"
-        write_kept(path, samples, SAMPLE_RATE_HZ, "bench")
+        write_kept(path, Mono(samples), SAMPLE_RATE_HZ, "bench")
         files.append(str(path))
     return files
 

@@ -39,7 +39,7 @@ from catalog.work.runs import record_run
 from cli import sections
 from features.commands import plan_of
 from features.plan import AUTOENCODER, clip_alias
-from features.sound.waveform import SAMPLE_RATE_HZ, read_waveform, write_kept
+from features.sound.waveform import SAMPLE_RATE_HZ, Mono, read_waveform, write_kept
 from features.store import FeatureStore
 from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from features.weights import save_weights
@@ -87,7 +87,7 @@ def make_video(folder: Path) -> Path:
     sentences = [read_waveform(path).samples for path in sorted(SPEECH.glob("*.flac"))]
     samples = np.concatenate(list(islice(cycle(sentences), 12)))[: DURATION_S * SAMPLE_RATE_HZ]
     sound = folder / "speech.wav"
-    write_kept(sound, samples, SAMPLE_RATE_HZ, "bench")
+    write_kept(sound, Mono(samples), SAMPLE_RATE_HZ, "bench")
     video = folder / "video.mp4"
     command = ["ffmpeg", "-v", "error", "-nostdin", "-f", "lavfi"]
     command += ["-i", "testsrc2=size=576x1024:rate=30", "-i", str(sound), "-t", str(DURATION_S)]

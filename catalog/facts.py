@@ -24,6 +24,9 @@ SITE_PLATFORM = "tiktok"
 # Of videos that are on no site, so far as anybody said: files that lie on somebody's disk.
 LOCAL_PLATFORM = "local"
 
+#: A video's texts: what was written about it, what is said in it, what is read on its screen.
+TEXT_PARTS = ("caption", "transcript", "screen")
+
 # What the site calls the sound of somebody's own video, whose name then follows.
 OWN_TITLE = re.compile(
     r"origin|orijin|orygin|оригинал|オリジナル|原[声聲]|오리지널|asli|gốc|nhạc nền|ต้นฉบับ|الأصلي",

@@ -21,6 +21,7 @@ from typing import Any
 
 from features.errors import FeatureError, WorkerLost
 from features.extractor import Extracted, Extractor, FeatureSetSpec, Source
+from features.media import Made, extract_kinds
 from features.plan import Plan
 from features.store import FeatureStore, StoredRow
 
@@ -43,77 +44,89 @@ class Stored:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What became of each source of a batch, in their order."""
+    """What became of each source of a batch, in their order: by kind."""
 
     sources: Batch
-    results: Sequence[Stored | FeatureError]
+    results: Sequence[Mapping[str, Stored | FeatureError]]
 
 
 Results = Generator[BatchResult, None, None]
 
 
-def extract_batches(plan: Plan, batches: Iterable[Batch], *, workers: int) -> Results:
-    """Extract and store batch after batch; results come as they finish.
+def extract_batches(
+    plans: Mapping[str, Plan], batches: Iterable[Batch], *, workers: int
+) -> Results:
+    """Extract and store batch after batch, of each source the kinds it wants, by their plans.
 
-    workers: 0 computes in this process. `batches` is consumed only as far as workers can follow,
-    so that a batch is claimed shortly before it is worked on. Close the generator to stop.
+    Results come as they finish. workers: 0 computes in this process. `batches` is consumed only
+    as far as workers can follow, so that a batch is claimed shortly before it is worked on. Close
+    the generator to stop.
     An error that is no row's own ends it: what `build` raises, or WorkerLost when workers keep
     dying.
     """
     if workers == 0:
-        return _extract_here(plan, batches)
-    return _extract_in_pool(plan, iter(batches), workers)
+        return _extract_here(plans, batches)
+    return _extract_in_pool(plans, iter(batches), workers)
 
 
 class _Loaded:
-    """A plan's extractor, built when the first batch comes: loading takes seconds."""
+    """The plans' extractors, built when the first batch comes: loading takes seconds."""
 
-    def __init__(self, plan: Plan, *, n_threads: int | None = None) -> None:
-        self.plan = plan
+    def __init__(self, plans: Mapping[str, Plan], *, n_threads: int | None = None) -> None:
+        self.plans = plans
         self.n_threads = n_threads
 
     @cached_property
-    def extractor(self) -> Extractor:
-        extractor = self.plan.build()
+    def extractors(self) -> Mapping[str, Extractor]:
+        extractors = {kind: plan.build() for kind, plan in self.plans.items()}
         torch = sys.modules.get("torch")  # never loaded for its own sake: clips do without
         if torch is not None and self.n_threads is not None:
             torch.set_num_threads(self.n_threads)
-        return extractor
+        return extractors
 
     @cached_property
-    def spec(self) -> FeatureSetSpec:
-        return self.plan.spec()  # once: it may have to checksum a weights file
+    def specs(self) -> Mapping[str, FeatureSetSpec]:
+        # Once: it may have to checksum a weights file.
+        return {kind: plan.spec() for kind, plan in self.plans.items()}
 
     def extract(self, batch: Batch) -> BatchResult:
-        """Extract one batch and write its shard; the rows are on disk when this returns."""
+        """Extract one batch and write a shard of each kind; it is on disk when this returns."""
+        made = extract_kinds(self.extractors, batch)
+        results: list[dict[str, Stored | FeatureError]] = [{} for _ in batch]
+        for kind, plan in self.plans.items():
+            places = [place for place, kinds in enumerate(made) if kind in kinds]
+            stored = self._store(kind, plan, [made[place][kind] for place in places])
+            for place, result in zip(places, stored, strict=True):
+                results[place][kind] = result
+        return BatchResult(batch, results)
+
+    def _store(self, kind: str, plan: Plan, made: Sequence[Made]) -> list[Stored | FeatureError]:
         start = time.perf_counter()
-        results = self.extractor(batch)
-        tensors = [result.tensors for result in results if isinstance(result, Extracted)]
-        store = FeatureStore(self.plan.store_root)
-        rows = iter(store.write(self.spec.kind, self.spec.hash, tensors))
-        seconds = (time.perf_counter() - start) / max(1, len(batch))
-        return BatchResult(
-            batch,
-            [
-                Stored(next(rows), r.detail, seconds) if isinstance(r, Extracted) else r
-                for r in results
-            ],
-        )
+        tensors = [one.result.tensors for one in made if isinstance(one.result, Extracted)]
+        spec = self.specs[kind]
+        rows = iter(FeatureStore(plan.store_root).write(spec.kind, spec.hash, tensors))
+        seconds = (time.perf_counter() - start) / max(1, len(tensors))
+        return [
+            Stored(next(rows), one.result.detail, one.seconds + seconds)
+            if isinstance(one.result, Extracted)
+            else one.result
+            for one in made
+        ]
 
 
-def _extract_here(plan: Plan, batches: Iterable[Batch]) -> Results:
-    loaded = _Loaded(plan)
+def _extract_here(plans: Mapping[str, Plan], batches: Iterable[Batch]) -> Results:
+    loaded = _Loaded(plans)
     for batch in batches:
         yield loaded.extract(batch)
 
 
-def _extract_in_pool(plan: Plan, batches: Iterator[Batch], workers: int) -> Results:
+def _extract_in_pool(plans: Mapping[str, Plan], batches: Iterator[Batch], workers: int) -> Results:
     n_lost = 0
     while n_lost < LOST_POOLS_MAX:
         n_lost += 1
         waiting: dict[Future[BatchResult], Batch] = {}
         unsent: list[Batch] = []
-        with WorkerPool(workers, _start_worker, plan) as pool:
+        with WorkerPool(workers, _start_worker, plans) as pool:
             try:
                 for batch in batches:
                     unsent.append(batch)
@@ -133,16 +146,17 @@ def _extract_in_pool(plan: Plan, batches: Iterator[Batch], workers: int) -> Resu
         # The pool cannot tell whose batch killed the worker: all that are not finished go back.
         for future, sources in waiting.items():
             is_lost = isinstance(future.exception(), BrokenProcessPool)
-            yield _lost(sources) if is_lost else future.result()
+            yield _lost(sources, plans) if is_lost else future.result()
         for sources in unsent:
-            yield _lost(sources)
+            yield _lost(sources, plans)
     raise WorkerLost(
         f"workers died {LOST_POOLS_MAX} times without finishing one batch, the run is given up"
     )
 
 
-def _lost(sources: Batch) -> BatchResult:
-    return BatchResult(sources, [WorkerLost("its worker process died") for _ in sources])
+def _lost(sources: Batch, kinds: Iterable[str]) -> BatchResult:
+    lost = WorkerLost("its worker process died")
+    return BatchResult(sources, [dict.fromkeys(filter(s.wants, kinds), lost) for s in sources])
 
 
 def _finished(waiting: dict[Future[BatchResult], Batch]) -> Iterator[BatchResult]:
@@ -199,11 +213,11 @@ def _leave_with_parent() -> None:
 _worker: _Loaded | None = None  # a worker's own; the pool offers no other place to keep it
 
 
-def _start_worker(plan: Plan) -> None:
+def _start_worker(plans: Mapping[str, Plan]) -> None:
     # Nothing is built here: an error in here would only say that the pool is broken.
     global _worker
     # One thread each: with several workers, more threads only wait for each other.
-    _worker = _Loaded(plan, n_threads=1)
+    _worker = _Loaded(plans, n_threads=1)
 
 
 def _work(batch: Batch) -> BatchResult:

@@ -3,6 +3,7 @@
 FeatureError
 ├── Absent               there is nothing of this kind in the file; the row is skipped, not failed
 │   ├── NoAudioTrack     no_audio
+│   ├── NoText           no_text
 │   └── TooShort         too_short
 ├── Undecodable          undecodable: the file is damaged or not media at all
 ├── NoVideoStream        no_video: a sound file, or only a cover picture
@@ -46,6 +47,12 @@ class NoAudioTrack(Absent):
     """The media file has no sound track."""
 
     code = "no_audio"
+
+
+class NoText(Absent):
+    """The video has no text of any kind."""
+
+    code = "no_text"
 
 
 class TooShort(Absent):

@@ -4,19 +4,24 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
 from catalog.files import sha256_text
 from features.errors import FeatureError
 
+if TYPE_CHECKING:
+    from features.media import Media
+
 
 @dataclass(frozen=True)
 class Source:
-    """One video's input: a media file (`path`), or another feature of it.
+    """One video's input: a media file (`path`), another feature of it, or its texts by part.
 
-    That lies in a store (`uri` and `row`), or in memory (`tensors`).
+    A feature lies in a store (`uri` and `row`), or in memory (`tensors`). media: the file, opened
+    for all the kinds that are made of it now. kinds: those that are wanted; None: all that are
+    made.
     """
 
     video_id: int
@@ -25,6 +30,13 @@ class Source:
     uri: str | None = None
     row: int | None = None
     tensors: Mapping[str, NDArray[Any]] | None = None
+    texts: Mapping[str, str] | None = None
+    media: "Media | None" = None
+    kinds: frozenset[str] | None = None
+
+    def wants(self, kind: str) -> bool:
+        """Whether a kind is to be made of it."""
+        return self.kinds is None or kind in self.kinds
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ which costs it seconds and half a gigabyte.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from features.extractor import Extractor, FeatureSetSpec
-from features.settings import AudioConfig, ClipConfig, FramesConfig
+from features.kinds import KINDS
+from features.settings import KindConfig, TextConfig
 
 AUTOENCODER = "autoencoder"  # the model name under which `pretrain` registers its weights
 
@@ -41,31 +42,38 @@ class Plan(Protocol):
 
 
 @dataclass(frozen=True)
-class ClipPlan:
-    """Sampled frames of media files."""
+class FilePlan:
+    """One of KINDS, made of media files."""
 
-    config: ClipConfig
+    kind: str
+    config: KindConfig
     store_root: str
+
+    @classmethod
+    def settled(cls, kind: str, config: KindConfig, store_root: str) -> Self:
+        """Make the plan, with all decided that the settings leave to the machine.
+
+        Raises ValueError for a setting that only a library could refuse, DeviceMissing.
+        """
+        settle = getattr(KINDS[kind].load(), "settled", None)
+        return cls(kind, config if settle is None else settle(config), store_root)
 
     @property
     def device(self) -> str:
-        """The processor: a decoder is no network."""
-        return "cpu"
+        """Where its network computes; the processor where it has none."""
+        return getattr(self.config, "device", "cpu")
 
     def spec(self) -> FeatureSetSpec:
-        """Name the feature set; loads no network."""
-        from features.video.clip import EXTRACTOR, EXTRACTOR_VERSION  # noqa: PLC0415 (see top)
-
-        return FeatureSetSpec("clip", self.config.spec(), EXTRACTOR, EXTRACTOR_VERSION, None)
+        """Name the feature set, weights at hand or not; raises WeightsMissing for a named file."""
+        return KINDS[self.kind].load().spec(self.config)
 
     def check(self) -> None:
-        """Nothing to check: clips need no weights."""
+        """Raise DeviceMissing, WeightsMissing or WeightsMismatch now rather than in a worker."""
+        KINDS[self.kind].load().check(self.config)
 
     def build(self) -> Extractor:
-        """A decoder."""
-        from features.video.clip import ClipExtractor  # noqa: PLC0415 (see top)
-
-        return ClipExtractor(self.config)
+        """Load whatever is needed, once a process."""
+        return KINDS[self.kind].load().build(self.config)
 
 
 @dataclass(frozen=True)
@@ -111,62 +119,27 @@ class VisualPlan:
 
 
 @dataclass(frozen=True)
-class AudioPlan:
-    """Whisper's states and words of media files."""
+class TextPlan:
+    """Sentence vectors of texts, which are rows of the catalog and no file."""
 
-    config: AudioConfig
+    config: TextConfig
     store_root: str
-
-    @property
-    def device(self) -> str:
-        """Where Whisper computes."""
-        return self.config.device
+    device: str = "cpu"
 
     def spec(self) -> FeatureSetSpec:
-        """Name the feature set; for plain base even where no weights are at hand."""
-        from features.sound.audio import audio_spec  # noqa: PLC0415 (see top)
+        """Name the feature set; loads no network."""
+        from features import text  # noqa: PLC0415 (see top)
 
-        return audio_spec(self.config)
-
-    def check(self) -> None:
-        """Raise WeightsMissing when Whisper's weights are nowhere to be found."""
-        from features.sound.audio import check_weights  # noqa: PLC0415 (see top)
-
-        check_weights(self.config)
-
-    def build(self) -> Extractor:
-        """Whisper."""
-        from features.sound.audio import AudioExtractor  # noqa: PLC0415 (see top)
-
-        return AudioExtractor(self.config, weights_sha256=self.spec().weights_sha256)
-
-
-@dataclass(frozen=True)
-class FramesPlan:
-    """Pooled embeddings of media files' frames by a frozen network of torchvision."""
-
-    config: FramesConfig
-    store_root: str
-
-    @property
-    def device(self) -> str:
-        """Where the network computes."""
-        return self.config.device
-
-    def spec(self) -> FeatureSetSpec:
-        """Name the feature set, weights at hand or not; raises WeightsMissing for a named file."""
-        from features.video.frames import frames_spec  # noqa: PLC0415 (see top)
-
-        return frames_spec(self.config)
+        return text.spec(self.config)
 
     def check(self) -> None:
-        """Raise WeightsMissing or WeightsMismatch when the weights are not on this machine."""
-        from features.video.frames import check_weights  # noqa: PLC0415 (see top)
+        """Raise WeightsMissing or WeightsMismatch where the encoder's package is not here."""
+        from features import text  # noqa: PLC0415 (see top)
 
-        check_weights(self.config)
+        text.check(self.config)
 
     def build(self) -> Extractor:
-        """The network without its head."""
-        from features.video.frames import FramesExtractor  # noqa: PLC0415 (see top)
+        """The encoder."""
+        from features import text  # noqa: PLC0415 (see top)
 
-        return FramesExtractor(self.config)
+        return text.build(self.config)

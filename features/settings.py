@@ -4,10 +4,11 @@ Nothing heavy is imported here, so that `--help` and `config show` stay quick. W
 or Whisper can tell is checked when a plan is made.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -18,7 +19,7 @@ STAGE_DEVICE: Final = r"^(|auto|cpu|cuda(:[0-9]+)?)$"
 #: The paper's intermediate size (section on preprocessing): frames meet at 1024x576 first.
 PAPER_HEIGHT_PX, PAPER_WIDTH_PX = 1024, 576
 
-Sampling = Literal["frames", "seconds", "uniform"]
+Sampling = Literal["frames", "seconds", "uniform", "moments"]
 Resize = Literal["area", "paper"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -29,6 +30,40 @@ class ExtractConfig:
 
     workers: int = Field(default=2, ge=0, description="processes; 0 computes in this one")
     batch: int = Field(default=8, ge=1, description="videos per shard")
+    kinds: tuple[str, ...] = Field(
+        default=("clip", "audio", "frames"),
+        min_length=1,
+        description="made by `extract files` and in a night, each file opened once",
+    )
+
+
+class Moment(NamedTuple):
+    """A moment of a video: so many seconds and so great a part of its time after the start."""
+
+    seconds: float
+    part: float
+
+
+#: Near the end, not at it: many videos fade out or end on a black frame.
+NAMED_MOMENTS: Final = {
+    "start": Moment(0.0, 0.0),
+    "half": Moment(0.0, 0.5),
+    "end": Moment(0.0, 0.95),
+}
+
+
+def read_moments(text: str) -> tuple[Moment, ...]:
+    """Read "start,1.5s,30%,half,end". Raises ValueError."""
+    return tuple(_moment(word.strip()) for word in text.split(","))
+
+
+def _moment(word: str) -> Moment:
+    if word in NAMED_MOMENTS:
+        return NAMED_MOMENTS[word]
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s?|%)", word, re.ASCII)
+    if found is None or (found[2] == "%" and float(found[1]) > 100):
+        raise ValueError(f"moment {word!r} is none of start, half, end, nor like 1.5s or 30%")
+    return Moment(0.0, float(found[1]) / 100) if found[2] == "%" else Moment(float(found[1]), 0.0)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -38,6 +73,7 @@ class SamplingConfig:
     sampling "frames" keeps every every_frames-th; "seconds" what is on show every every_s
     seconds; both stop at max_frames. "uniform" keeps exactly n_frames: what is on show in the
     middle of so many equal parts of the time, a frame twice where it is on show for two of them.
+    "moments" keeps what is on show at each of moments; one after the end is the last frame.
     start_s and stop_s trim first: only frames that appear between them exist; stop_s None is the
     end. window_frames: each kept frame is the mean of so many consecutive ones around it.
     """
@@ -49,6 +85,7 @@ class SamplingConfig:
     every_s: float = Field(default=1.0, gt=0, description="with sampling seconds")
     n_frames: int = Field(default=8, ge=1, description="with sampling uniform")
     max_frames: int = Field(default=16, ge=1, description="later ones are left out; paper: all")
+    moments: str = Field(default="start,half,end", description="with sampling moments")
     start_s: float = Field(default=0.0, ge=0, description="what is before is trimmed")
     stop_s: float | None = Field(default=None, gt=0, description="what is after is trimmed")
     window_frames: int = Field(default=1, ge=1, description="mean of so many frames each")
@@ -57,12 +94,13 @@ class SamplingConfig:
         """Refuse what leaves no frame to keep."""
         if self.stop_s is not None and not self.start_s < self.stop_s:
             raise ValueError(f"stop_s is {self.stop_s}, it must be above start_s {self.start_s}")
+        read_moments(self.moments)
 
     def spec(self) -> dict[str, int | float | str]:
         """Give only the settings that change the numbers, for the name of the feature set."""
         settings = asdict(self)
         used = {name: settings.pop(name) for name in _USES[self.sampling]}
-        for name in ("every_frames", "every_s", "n_frames", "max_frames"):
+        for name in ("every_frames", "every_s", "n_frames", "max_frames", "moments"):
             settings.pop(name, None)
         return {
             **used,
@@ -74,6 +112,7 @@ _USES: Final[dict[Sampling, tuple[str, ...]]] = {
     "frames": ("every_frames", "max_frames"),
     "seconds": ("every_s", "max_frames"),
     "uniform": ("n_frames",),
+    "moments": ("moments",),
 }
 #: What stands at this is left out: a setting that is new here renames no older feature.
 _OFF: Final = {"sampling": "frames", "start_s": 0.0, "stop_s": None, "window_frames": 1}
@@ -186,10 +225,51 @@ class FramesConfig:
         return replace(self, weights=weights, **{name: spec[name] for name in names})
 
 
+@dataclass(frozen=True, config=STRICT)
+class OcrConfig:
+    """When the screen is looked at for text, and which lines of it count.
+
+    longest_px: a picture is read at this size of its longer side, or at its own where that is
+    less. min_score: lines that the reader is less sure of are left out, but counted. At 0.8 all
+    lines of a test of 192 that were read right are in, and none of 48 pictures without text has
+    one (docs/benchmarks.md).
+    """
+
+    moments: str = Field(
+        default="0.5s,2s,half,end", description="seconds (2s), parts (30%), start, half, end"
+    )
+    longest_px: int = Field(default=960, ge=64, le=4096, description="a smaller picture stays")
+    min_score: float = Field(default=0.8, ge=0, le=1, description="less sure lines are left out")
+
+    def __post_init__(self) -> None:
+        """Refuse moments that nobody can read."""
+        read_moments(self.moments)
+
+    def as_trained(self, spec: Mapping[str, Any]) -> Self:
+        """The settings of a feature set."""
+        return replace(self, **{f.name: spec[f.name] for f in fields(self)})
+
+
+@dataclass(frozen=True, config=STRICT)
+class TextConfig:
+    """How a video's texts are embedded. max_chars: of each text, what comes later is left out."""
+
+    max_chars: int = Field(default=20_000, ge=1, description="of a text, the rest is left out")
+
+    def as_trained(self, spec: Mapping[str, Any]) -> Self:
+        """The settings of a feature set."""
+        return replace(self, max_chars=spec["max_chars"])
+
+
+#: The settings of a kind that is made of media files.
+KindConfig = ClipConfig | AudioConfig | FramesConfig | OcrConfig
+
 SECTIONS: Final[Mapping[str, type]] = {
     "extract": ExtractConfig,
     "clip": ClipConfig,
     "visual": VisualConfig,
     "audio": AudioConfig,
     "frames": FramesConfig,
+    "ocr": OcrConfig,
+    "text": TextConfig,
 }

@@ -1,9 +1,11 @@
-"""The step that extracts: compute one kind of feature where it is missing."""
+"""The step that extracts: compute kinds of features where they are missing."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from catalog.console import Progress
 from catalog.errors import NotFound
@@ -27,9 +29,10 @@ from catalog.work.claims import (
     retry_failed,
 )
 from catalog.work.runs import Outcome, RunInProgress, record_run
+from catalog.work.texts import TEXT_KIND, count_texts, enrol_texts
 from features.engine import Stored, extract_batches
 from features.errors import Absent, FeatureError, WeightsMissing
-from features.extractor import Source
+from features.extractor import FeatureSetSpec, Source
 from features.plan import AUTOENCODER, Plan, clip_alias
 from features.store import FeatureStore
 
@@ -40,21 +43,63 @@ LEASE_S = 600.0  # a batch of long videos takes minutes on a slow machine; renew
 
 def extract(
     catalog: Catalog,
-    plan: Plan,
+    plans: Sequence[Plan],
     *,
     data: Path,
     needs: FeatureSetFacts | None = None,
+    left_out: Mapping[str, str] | None = None,
     workers: int,
     batch: int,
     progress: Progress,
     parent_id: int | None = None,
 ) -> Outcome:
-    """Compute this plan's feature for every video that lacks it. Safe to stop and repeat.
+    """Compute these plans' features for every video that lacks them. Safe to stop and repeat.
 
+    Several plans are of media files, and each file is opened once for all that it lacks.
     needs: the feature set whose stored tensors are the input (clips for `visual`); None reads
-    media files. The shard is on disk before a row points at it.
+    media files. left_out: kinds that are not made, and why; kept with the run. The shard is on
+    disk before a row points at it. Where the weights of one kind are missing, the others are made
+    first, and then it is raised.
     """
-    spec = plan.spec()
+    named = [(plan.spec(), plan) for plan in plans]
+    specs = {spec.kind: spec for spec, _plan in named}
+    by_kind = {spec.kind: plan for spec, plan in named}
+    enrolled = {kind: _enrol(catalog, spec, needs) for kind, spec in specs.items()}
+    set_ids = {kind: set_id for kind, (set_id, _n) in enrolled.items()}
+    n_open = {kind: n for kind, (_id, n) in enrolled.items()}
+    params: dict[str, Any] = {"kind": ",".join(specs), "feature_set": _names(specs)}
+    if left_out:
+        params["left_out"] = dict(left_out)
+    name = f"extract-{next(iter(specs))}" if len(specs) == 1 else "extract"
+    with record_run(catalog, name, params=params, parent_id=parent_id) as run:
+        run.expect(sum(n_open.values()))
+        progress.expect(sum(n_open.values()))
+        blocked = {
+            kind: error
+            for kind, plan in by_kind.items()
+            if n_open[kind] and (error := _lacks_weights(catalog, plan, set_ids[kind]))
+        }
+        set_ids = {kind: set_id for kind, set_id in set_ids.items() if kind not in blocked}
+        by_kind = {kind: plan for kind, plan in by_kind.items() if kind not in blocked}
+        waiting: dict[tuple[int, str], FeatureClaim] = {}
+        batches = _claimed_batches(catalog, run, set_ids, data, batch, waiting)
+        with closing(extract_batches(by_kind, batches, workers=workers)) as finished:
+            for one in finished:
+                renew(catalog, run.uid, LEASE_S)
+                for source, results in zip(one.sources, one.results, strict=True):
+                    for kind, result in results.items():
+                        claim = waiting.pop((source.video_id, kind))
+                        _finish(catalog, run, set_ids[kind], claim, result)
+                        progress.advance()
+        for error in blocked.values():
+            raise error
+    return run.outcome
+
+
+def _enrol(
+    catalog: Catalog, spec: FeatureSetSpec, needs: FeatureSetFacts | None
+) -> tuple[int, int]:
+    """Open what lacks the feature; return the id of its set, and how many are open."""
     with catalog.write() as session:
         feature_set_id = ensure_feature_set(
             session,
@@ -65,27 +110,17 @@ def extract(
             extractor_version=spec.extractor_version,
             weights_sha256=spec.weights_sha256,
         )
-        enrol_features(
-            session, feature_set_id, needs_feature_set_id=None if needs is None else needs.id
-        )
-        n_open = count_open(session, feature_set_id)
+        if spec.kind != TEXT_KIND:
+            needs_id = None if needs is None else needs.id
+            enrol_features(session, feature_set_id, needs_feature_set_id=needs_id)
+            return feature_set_id, count_open(session, feature_set_id)
+    enrol_texts(catalog, feature_set_id)
+    with catalog.read() as session:
+        return feature_set_id, count_open(session, feature_set_id)
 
-    params = {"kind": spec.kind, "feature_set": spec.hash[:12]}
-    with record_run(catalog, f"extract-{spec.kind}", params=params, parent_id=parent_id) as run:
-        run.expect(n_open)
-        progress.expect(n_open)
-        if n_open:
-            _check_weights(catalog, plan, feature_set_id)
-        waiting: dict[int, FeatureClaim] = {}
-        batches = _claimed_batches(catalog, run, feature_set_id, data, batch, waiting)
-        with closing(extract_batches(plan, batches, workers=workers)) as results:
-            for finished in results:
-                renew(catalog, run.uid, LEASE_S)
-                for source, result in zip(finished.sources, finished.results, strict=True):
-                    claim = waiting.pop(source.video_id)
-                    _finish(catalog, run, feature_set_id, claim, result)
-                    progress.advance()
-    return run.outcome
+
+def _names(specs: Mapping[str, FeatureSetSpec]) -> str:
+    return ",".join(spec.hash[:12] for spec in specs.values())
 
 
 def find_set(catalog: Catalog, plan: Plan) -> FeatureSetFacts | None:
@@ -95,15 +130,56 @@ def find_set(catalog: Catalog, plan: Plan) -> FeatureSetFacts | None:
         return find_feature_set(session, spec.kind, spec.hash)
 
 
+@dataclass(frozen=True)
+class SetState:
+    """How a feature set stands to what is made now: current, stale, or of other settings.
+
+    why: of a stale one, in words; None otherwise.
+    """
+
+    name: Literal["current", "stale", "other settings", "unknown"]
+    why: str | None = None
+
+
+def states_of(
+    catalog: Catalog, rows: Sequence[Mapping[str, Any]], current: Mapping[str, FeatureSetSpec]
+) -> list[SetState]:
+    """Tell which feature sets new videos still get. rows: sets by kind and config_hash.
+
+    current: what the settings make on this machine, by kind; of others nothing is known. Stale is
+    what another version of its extractor made, by whatever settings, and what is made of such.
+    """
+    with catalog.read() as session:
+        found = [find_feature_set(session, row["kind"], row["config_hash"]) for row in rows]
+    sets = {facts.id: facts for facts in found if facts is not None}
+
+    def state(facts: FeatureSetFacts | None) -> SetState:
+        spec = None if facts is None else current.get(facts.kind)
+        if facts is None or spec is None:
+            return SetState("unknown")
+        if facts.config_hash == spec.hash:
+            return SetState("current")
+        if (facts.extractor, facts.extractor_version) != (spec.extractor, spec.extractor_version):
+            now = f"{spec.extractor} {spec.extractor_version}"
+            then = f"{facts.extractor} {facts.extractor_version}"
+            return SetState("stale", f"made by {then}, now it is {now}")
+        made_of = sets.get(facts.input_set_id or 0)
+        if made_of is not None and state(made_of).name == "stale":
+            return SetState("stale", f"made of {made_of.kind} that is stale")
+        return SetState("other settings")
+
+    return [state(facts) for facts in found]
+
+
 def count_to_extract(catalog: Catalog, plan: Plan, needs: FeatureSetFacts | None) -> int:
     """Count the videos that `extract` would take up now."""
     feature_set = find_set(catalog, plan)
+    set_id = None if feature_set is None else feature_set.id
     with catalog.read() as session:
-        return pending.count_to_extract(
-            session,
-            None if feature_set is None else feature_set.id,
-            needs_feature_set_id=None if needs is None else needs.id,
-        )
+        if plan.spec().kind == TEXT_KIND:
+            return count_texts(session, set_id)
+        needs_id = None if needs is None else needs.id
+        return pending.count_to_extract(session, set_id, needs_feature_set_id=needs_id)
 
 
 def retry(catalog: Catalog, plan: Plan) -> int:
@@ -143,40 +219,73 @@ def drop_from_shard(catalog: Catalog, store: FeatureStore, uri: str) -> int:
     return len(rows)
 
 
-def _check_weights(catalog: Catalog, plan: Plan, feature_set_id: int) -> None:
-    """Fail before any claim when the weights are absent, and leave that fact in the catalog."""
+def _lacks_weights(catalog: Catalog, plan: Plan, feature_set_id: int) -> WeightsMissing | None:
+    """Tell before any claim when the weights are absent, and leave that fact in the catalog."""
     try:
         plan.check()
     except WeightsMissing as error:
         with catalog.write() as session:
             block_features(session, feature_set_id, error.code, str(error))
-        raise
+        return error
+    return None
 
 
 def _claimed_batches(
     catalog: Catalog,
     run: RunInProgress,
-    feature_set_id: int,
+    set_ids: Mapping[str, int],
     data: Path,
     batch: int,
-    waiting: dict[int, FeatureClaim],
+    waiting: dict[tuple[int, str], FeatureClaim],
 ) -> Iterator[list[Source]]:
-    """Claim batch after batch as the engine asks for them."""
-    while claims := claim_features(
-        catalog, feature_set_id, owner=run.uid, limit=batch, lease_s=LEASE_S
-    ):
-        waiting.update((claim.video_id, claim) for claim in claims)
-        yield [_source(claim, data) for claim in claims]
+    """Claim batch after batch as the engine asks for them: of each video all kinds it lacks."""
+
+    def claim(kind: str, video_ids: Collection[int] | None = None) -> list[FeatureClaim]:
+        return claim_features(
+            catalog,
+            set_ids[kind],
+            owner=run.uid,
+            limit=batch,
+            lease_s=LEASE_S,
+            video_ids=video_ids,
+        )
+
+    for leading in set_ids:
+        while claims := claim(leading):
+            found = {leading: claims}
+            for kind in set_ids.keys() - {leading}:
+                found[kind] = claim(kind, [one.video_id for one in claims])
+            yield _sources(found, data, waiting)
 
 
-def _source(claim: FeatureClaim, data: Path) -> Source:
-    is_media = claim.input_row is None
+def _sources(
+    claims: Mapping[str, Sequence[FeatureClaim]],
+    data: Path,
+    waiting: dict[tuple[int, str], FeatureClaim],
+) -> list[Source]:
+    """One source a video and input, with the kinds that were claimed of it."""
+    kinds: dict[tuple[int, str, str], list[str]] = {}
+    first: dict[tuple[int, str, str], FeatureClaim] = {}
+    for kind, found in claims.items():
+        for claim in found:
+            waiting[claim.video_id, kind] = claim
+            # A file that was fetched again in between is another input.
+            place = (claim.video_id, claim.input_uri, claim.input_sha256)
+            kinds.setdefault(place, []).append(kind)
+            first.setdefault(place, claim)
+    return [_source(claim, data, frozenset(kinds[place])) for place, claim in first.items()]
+
+
+def _source(claim: FeatureClaim, data: Path, kinds: frozenset[str]) -> Source:
+    is_media = claim.input_row is None and claim.texts is None
     return Source(
         video_id=claim.video_id,
         tiktok_id=claim.tiktok_id,
         path=str(data / claim.input_uri) if is_media else None,
-        uri=None if is_media else claim.input_uri,
+        uri=None if claim.input_row is None else claim.input_uri,
         row=claim.input_row,
+        texts=claim.texts,
+        kinds=kinds,
     )
 
 

@@ -1,5 +1,6 @@
 """The documents: what is generated is current; commands, links and settings in them exist."""
 
+import json
 import re
 from pathlib import Path
 
@@ -66,9 +67,16 @@ def test_files_that_a_document_links_to_exist(page: Path) -> None:
 def test_operations_lists_every_setting_with_its_default() -> None:
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     listed = dict(re.findall(r"^\| `([\w.]+)` \| `?([^`|]*?)`?\s*\| ", text, re.MULTILINE))
-    defaults = {leaf: "" if value is None else str(value) for leaf, value in _defaults()}
+    defaults = {leaf: _as_set(value) for leaf, value in _defaults()}
 
     assert {name: listed.get(name) for name in defaults} == defaults
+
+
+def _as_set(value: object) -> str:
+    """A default as one would write it: a list as the environment wants it, in JSON."""
+    if isinstance(value, tuple):
+        return json.dumps(value, separators=(",", ":"))
+    return "" if value is None else str(value)
 
 
 def _defaults() -> list[tuple[str, object]]:

@@ -22,10 +22,10 @@ VIEWS = sorted(newest_views(ROOT / "migrations" / "views"))
 STAGES = (
     "scrape",
     "fetch",
-    "extract clip",
+    "extract files",
     "pretrain",
     "extract visual",
-    "extract audio",
+    "extract text",
     "split create",
     "train modern",
     "score",

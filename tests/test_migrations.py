@@ -31,16 +31,16 @@ from tests.postgres_server import PostgresServer, start_server
 
 # Altering a column makes SQLite build the table anew and drop the old one with its children.
 NEXT = '''
-"""Let captions be missing. Revises: 0005"""
+"""Let captions be missing. Revises: 0006"""
 import sqlalchemy as sa
 from alembic import context, op
 
-revision, down_revision = "9999", "0005"
+revision, down_revision = "9999", "0006"
 branch_labels = depends_on = None
 
 
 def change(nullable):
-    views = context.script.get_revision("0005").module.VIEWS
+    views = context.script.get_revision("0006").module.VIEWS
     op.drop_views(views)
     with op.batch_alter_table("video") as batch:
         batch.alter_column("caption", existing_type=sa.Text(), nullable=nullable)
@@ -56,7 +56,7 @@ def downgrade():
 '''
 
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 DROPPED = {
     "feature_set": ("dim", "retired_at"),
     "run": ("retry_of_id",),
@@ -409,7 +409,6 @@ def test_a_full_catalog_loses_no_row_to_0005_and_back(url):
         for name, rows in before.items():
             assert [known(row, old) for row, old in zip(after[name], rows, strict=True)] == rows
         assert all(row["sound_id"] is None for row in after["video"])
-        assert session.check(url) == []
         assert session.downgrade(url, "0004") == "0004"
         assert contents(url) == before
 

@@ -2,16 +2,23 @@
 
 import click
 
-from features.commands.extract import extract, features, run_drop_from_shards, run_extract
-from features.commands.plans import clip_plan, plan_of, store_root
+from features.commands.extract import (
+    extract,
+    features,
+    run_drop_from_shards,
+    run_extract,
+    run_extract_files,
+)
+from features.commands.plans import has_weights, plan_of, store_root
 from features.commands.weights import weights
 
 __all__ = [
     "COMMANDS",
-    "clip_plan",
+    "has_weights",
     "plan_of",
     "run_drop_from_shards",
     "run_extract",
+    "run_extract_files",
     "store_root",
 ]
 

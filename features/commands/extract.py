@@ -1,18 +1,24 @@
 """The commands that compute features and tell how far they are: extract, features."""
 
 import copy
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from catalog.console import App, dry_run_option, emit, emit_outcome, json_option, pass_app, table
-from features.commands.plans import plan_and_input, store_root
+from catalog.errors import CatalogError
+from features.commands.plans import plan_and_input, plan_of, plans_of_files, store_root
 
 if TYPE_CHECKING:
     from catalog.work.runs import Outcome
+    from features.extractor import FeatureSetSpec
     from features.plan import Plan
+
+log = logging.getLogger(__name__)
 
 
 @click.group()
@@ -20,6 +26,21 @@ def extract() -> None:
     """Compute features for every video that lacks them."""
 
 
+workers_option = click.option(
+    "--workers", type=click.IntRange(min=0), help="Processes; 0: this one."
+)
+retry_option = click.option(
+    "--retry-failed", is_flag=True, help="First open again what failed for good."
+)
+#: The commands' own lines; loading the kinds themselves would cost `--help` its quickness.
+SUMMARIES = {
+    "clip": "Sample frames of each media file, small and upright.",
+    "audio": "Take Whisper's encoder states and transcript of each media file.",
+    "frames": "Embed frames of each media file with a frozen torchvision network.",
+    "ocr": "Read the text on screen of each media file at a few moments.",
+    "visual": "Embed each clip with the autoencoder of `pretrain`.",
+    "text": "Embed each video's caption, its words and the text on its screen.",
+}
 #: Flags of one kind, each for a setting of it: given, they win over the settings for this call.
 OF_AUDIO = (
     click.Option(
@@ -42,8 +63,8 @@ OF_AUDIO = (
 
 def _extract_command(kind: str, summary: str) -> click.Command:
     @click.command(kind, help=summary)
-    @click.option("--workers", type=click.IntRange(min=0), help="Processes; 0: this one.")
-    @click.option("--retry-failed", is_flag=True, help="First open again what failed for good.")
+    @workers_option
+    @retry_option
     @json_option
     @dry_run_option
     @pass_app
@@ -92,16 +113,42 @@ def _changes(kind: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-extract.add_command(_extract_command("clip", "Sample frames of each media file (every Nth)."))
-extract.add_command(
-    _extract_command("visual", "Embed each clip with the autoencoder of `pretrain`.")
+for _kind, _summary in SUMMARIES.items():
+    extract.add_command(_extract_command(_kind, _summary))
+
+
+@extract.command("files")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    help="Make this kind; may be repeated. Default: the setting extract.kinds.",
 )
-extract.add_command(
-    _extract_command("audio", "Take Whisper's encoder states and transcript of each media file.")
-)
-extract.add_command(
-    _extract_command("frames", "Embed frames of each media file with a frozen torchvision network.")
-)
+@workers_option
+@retry_option
+@json_option
+@dry_run_option
+@pass_app
+def extract_files(
+    app: App,
+    kinds: tuple[str, ...],
+    workers: int | None,
+    retry_failed: bool,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Make every kind that is made of media files, each file opened once."""
+    if dry_run:
+        from features import steps
+
+        plans, left_out = plans_of_files(app, kinds or kinds_of_files(app))
+        counts = {plan.kind: steps.count_to_extract(app.catalog, plan, None) for plan in plans}
+        emit({"dry_run": True, "n_videos": counts, "left_out": left_out}, as_json=as_json)
+        return
+    outcome = run_extract_files(
+        app, kinds, workers=workers, retry_failed=retry_failed, quiet=as_json
+    )
+    emit_outcome(outcome, as_json=as_json)
 
 
 @click.group()
@@ -113,13 +160,31 @@ def features() -> None:
 @json_option
 @pass_app
 def features_list(app: App, as_json: bool) -> None:
-    """List feature sets with their coverage."""
+    """List feature sets with their coverage, and which of them new videos still get."""
     from catalog.read import reports
+    from features.steps import states_of
 
     with app.catalog.read() as session:
         rows = reports.coverage(session)
+    states = states_of(app.catalog, rows, _current_specs(app, {row["kind"] for row in rows}))
+    rows = [
+        {**row, "state": state.name, "why": state.why}
+        for row, state in zip(rows, states, strict=True)
+    ]
     text = table(reports.columns_of(rows), [list(row.values()) for row in rows])
     emit({"feature_sets": rows}, as_json=as_json, text=text if rows else "no feature set yet")
+
+
+def _current_specs(app: App, kinds: Collection[str]) -> "dict[str, FeatureSetSpec]":
+    """The feature sets of the settings, of those kinds that can be named on this machine."""
+    from features.errors import FeatureError
+
+    specs = {}
+    for kind in kinds:
+        # An unknown kind is of a newer program; without an autoencoder there is no `visual`.
+        with suppress(KeyError, CatalogError, FeatureError):
+            specs[kind] = plan_of(app, kind).spec()
+    return specs
 
 
 def run_extract(
@@ -132,39 +197,95 @@ def run_extract(
     parent_id: int | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> "Outcome":
-    """Extract with the application's settings; what `extract`, `nightly` and `demo` call.
+    """Extract one kind with the application's settings; what `extract` and `nightly` call.
 
     changes: settings of the kind that this call has instead.
     """
+    plan, needs = plan_and_input(app, kind, changes)
+    return _run(
+        app,
+        [plan],
+        f"extract {kind}",
+        needs=needs,
+        workers=workers,
+        retry_failed=retry_failed,
+        quiet=quiet,
+        parent_id=parent_id,
+    )
+
+
+def run_extract_files(
+    app: App,
+    kinds: Sequence[str] = (),
+    *,
+    workers: int | None = None,
+    retry_failed: bool = False,
+    quiet: bool = False,
+    parent_id: int | None = None,
+) -> "Outcome":
+    """Extract several kinds of media files in one pass; none named: those of the settings."""
+    plans, left_out = plans_of_files(app, kinds or kinds_of_files(app))
+    for kind, reason in left_out.items():
+        log.info("%s is left out: %s", kind, reason)
+    return _run(
+        app,
+        plans,
+        "extract files",
+        left_out=left_out,
+        workers=workers,
+        retry_failed=retry_failed,
+        quiet=quiet,
+        parent_id=parent_id,
+    )
+
+
+def kinds_of_files(app: App) -> tuple[str, ...]:
+    """The kinds that the settings name."""
+    from features.settings import ExtractConfig
+
+    return app.settings.of(ExtractConfig).kinds
+
+
+def _run(
+    app: App,
+    plans: "Sequence[Plan]",
+    title: str,
+    *,
+    workers: int | None,
+    retry_failed: bool,
+    quiet: bool,
+    **options: Any,
+) -> "Outcome":
     from catalog.console import progress
     from features import steps
     from features.settings import ExtractConfig
 
-    plan, needs = plan_and_input(app, kind, changes)
     settings = app.settings_with(extract={"workers": workers}).of(ExtractConfig)
     is_set = workers is not None or app.loaded.origins["extract.workers"] != "default"
     if retry_failed:
-        steps.retry(app.catalog, plan)
-    with progress(f"extract {kind}", quiet=quiet) as bar:
+        for plan in plans:
+            steps.retry(app.catalog, plan)
+    with progress(title, quiet=quiet) as bar:
         return steps.extract(
             app.catalog,
-            plan,
+            plans,
             data=app.settings.data_folder,
-            needs=needs,
-            workers=settings.workers if is_set else _workers(plan, settings.workers),
+            workers=settings.workers if is_set else _workers(plans, settings.workers),
             batch=settings.batch,
             progress=bar,
-            parent_id=parent_id,
+            **options,
         )
 
 
-def _workers(plan: "Plan", workers: int) -> int:
+def _workers(plans: "Sequence[Plan]", workers: int) -> int:
     """One where a GPU computes: each holds a copy of the network there. Raises DeviceMissing."""
-    if plan.device == "cpu":
+    devices = {plan.device for plan in plans} - {"cpu"}
+    if not devices:
         return workers  # asked first, so that decoding clips never loads torch
     from features.device import resolve
 
-    return workers if resolve(plan.device) == "cpu" else min(workers, 1)
+    there = {resolve(device) for device in devices}
+    return workers if there == {"cpu"} else min(workers, 1)
 
 
 def run_drop_from_shards(app: App, uris: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """How each kind of feature is made, by the application's settings."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -9,53 +9,71 @@ from catalog.errors import BadSettings
 
 if TYPE_CHECKING:
     from catalog.facts import FeatureSetFacts
-    from features.plan import AudioPlan, ClipPlan, FramesPlan, Plan, VisualPlan
+    from features.plan import FilePlan, Plan, TextPlan, VisualPlan
 
 
 def plan_of(app: App, kind: str, changes: Mapping[str, Any] | None = None) -> "Plan":
-    """The plan of one kind by the application's settings; `changes` of them are audio's only."""
-    if kind == "audio":
-        return audio_plan(app, changes)
-    plans: dict[str, Callable[[App], Plan]] = {
-        "clip": clip_plan,
-        "visual": visual_plan,
-        "frames": frames_plan,
-    }
-    return plans[kind](app)
+    """The plan of one kind by the application's settings, some of them changed for this call."""
+    if kind == "text":
+        return text_plan(app)
+    return visual_plan(app) if kind == "visual" else file_plan(app, kind, changes)
 
 
-def clip_plan(app: App) -> "ClipPlan":
-    """The clip feature set of the application's settings."""
-    from features.plan import ClipPlan
-    from features.settings import ClipConfig
+def text_plan(app: App) -> "TextPlan":
+    """The sentence vectors of the videos' texts."""
+    from features.plan import TextPlan
+    from features.settings import TextConfig
 
-    return ClipPlan(app.settings.of(ClipConfig), store_root(app))
-
-
-def frames_plan(app: App) -> "FramesPlan":
-    """The frames feature set of the application's settings. Raises BadSettings."""
-    from features.plan import FramesPlan
-    from features.settings import FramesConfig
-    from features.video.frames import choose_weights
-
-    config = app.settings.of(FramesConfig)
-    with _settings("frames"):
-        choose_weights(config.backbone, config.weights)
-    return FramesPlan(config, store_root(app))
+    return TextPlan(app.settings.of(TextConfig), store_root(app))
 
 
-def audio_plan(app: App, changes: Mapping[str, Any] | None = None) -> "AudioPlan":
-    """The audio feature set of the application's settings, some of them changed for this call.
+def file_plan(app: App, kind: str, changes: Mapping[str, Any] | None = None) -> "FilePlan":
+    """The plan of a kind that is made of media files. Raises BadSettings."""
+    from features.kinds import KINDS
+    from features.plan import FilePlan
 
-    Raises BadSettings.
+    # Without changes the settings themselves: what is wrong with them is then no flag's fault.
+    settings = app.settings_with(**{kind: changes}) if changes else app.settings
+    config = settings.of(KINDS[kind].config)
+    with _settings(kind):
+        return FilePlan.settled(kind, config, store_root(app))
+
+
+def plans_of_files(app: App, kinds: Sequence[str]) -> "tuple[list[FilePlan], dict[str, str]]":
+    """The plans of several kinds, and why some of them are left out: their weights are not here.
+
+    Raises BadSettings for what is no kind; WeightsMissing for a kind that is never left out.
     """
-    from features.plan import AudioPlan
-    from features.settings import AudioConfig
-    from features.sound.audio import settled
+    from features.errors import WeightsMissing
+    from features.kinds import KINDS
 
-    with _settings("audio"):
-        config = settled(app.settings_with(audio=changes or {}).of(AudioConfig))
-    return AudioPlan(config, store_root(app))
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        names = ", ".join(KINDS)
+        raise BadSettings(f"extract.kinds: {', '.join(unknown)} is none of {names}")
+    plans, left_out = [], {}
+    for kind in dict.fromkeys(kinds):
+        try:
+            plan = file_plan(app, kind)
+            if KINDS[kind].may_lack_weights:
+                plan.check()
+        except WeightsMissing as error:
+            if not KINDS[kind].may_lack_weights:
+                raise
+            left_out[kind] = str(error)
+        else:
+            plans.append(plan)
+    return plans, left_out
+
+
+def has_weights(app: App, kind: str) -> bool:
+    """Whether a kind can be made here: its weights, or its package, are on the machine."""
+    from features.errors import WeightsMissing
+
+    try:
+        plan_of(app, kind).check()
+    except WeightsMissing:
+        return False
+    return True
 
 
 def visual_plan(app: App) -> "VisualPlan":
@@ -67,7 +85,7 @@ def visual_plan(app: App) -> "VisualPlan":
     from features.plan import VisualPlan
     from features.settings import VisualConfig
 
-    clip_set = clip_plan(app).spec().hash
+    clip_set = file_plan(app, "clip").spec().hash
     weights = steps.find_autoencoder(app.catalog, clip_set)
     path = app.settings.data_folder / weights.artifact_uri
     device = app.settings.of(VisualConfig).device
@@ -85,7 +103,7 @@ def plan_and_input(
     """The plan of a kind, and the feature set that it is made from."""
     from features import steps
 
-    needs = steps.find_set(app.catalog, clip_plan(app)) if kind == "visual" else None
+    needs = steps.find_set(app.catalog, file_plan(app, "clip")) if kind == "visual" else None
     return plan_of(app, kind, changes), needs
 
 

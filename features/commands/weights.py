@@ -1,11 +1,14 @@
 """The commands about weights that are not trained here: weights."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from catalog.console import App, dry_run_option, emit, json_option, pass_app, table
-from features.commands.plans import frames_plan
+from features.commands.plans import file_plan
+
+if TYPE_CHECKING:
+    from features.settings import FramesConfig
 
 of_option = click.option(
     "--of",
@@ -105,10 +108,18 @@ def _fetch_audio(app: App, *, dry_run: bool) -> dict[str, Any]:
     return payload
 
 
+def _frames_config(app: App) -> "FramesConfig":
+    from features.settings import FramesConfig
+
+    config = file_plan(app, "frames").config  # refuses what torchvision does not have
+    assert isinstance(config, FramesConfig)
+    return config
+
+
 def _verify_frames(app: App) -> dict[str, Any]:
     from features.video.frames import backbone_fingerprint, choose_weights, find_file, load_backbone
 
-    config = frames_plan(app).config
+    config = _frames_config(app)
     chosen = choose_weights(config.backbone, config.weights)
     file = find_file(chosen)
     return {
@@ -121,7 +132,7 @@ def _verify_frames(app: App) -> dict[str, Any]:
 def _fetch_frames(app: App, *, dry_run: bool) -> dict[str, Any]:
     from features.video.frames import choose_weights, fetch_weights
 
-    config = frames_plan(app).config
+    config = _frames_config(app)
     chosen = choose_weights(config.backbone, config.weights)
     published = None if chosen.published is None else str(chosen.published.file)
     payload: dict[str, Any] = {"model": config.backbone, "cache": published, "dry_run": dry_run}

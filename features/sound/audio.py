@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import torch
@@ -20,8 +19,9 @@ from whisper.audio import N_FRAMES, log_mel_spectrogram
 from whisper.model import Whisper
 
 from features.device import bf16_units, full_precision, resolve
-from features.errors import FeatureError, MissingInput, NotFinite, WeightsMismatch
+from features.errors import FeatureError, NotFinite, WeightsMismatch
 from features.extractor import Extracted, FeatureSetSpec, Source
+from features.media import SoundRequest, media_of
 from features.settings import AudioConfig
 from features.sound.transcript import (
     GATE,
@@ -34,7 +34,7 @@ from features.sound.transcript import (
     read_in_lock_step,
     seconds,
 )
-from features.sound.waveform import Waveform, read_waveform
+from features.sound.waveform import Waveform
 from features.sound.whisper_weights import (
     WeightsSources,
     find_weights,
@@ -75,7 +75,7 @@ def settled(config: AudioConfig) -> AudioConfig:
     return replace(config, dtype=fastest_dtype(resolve(config.device)))
 
 
-def audio_spec(config: AudioConfig) -> FeatureSetSpec:
+def spec(config: AudioConfig) -> FeatureSetSpec:
     """Name the feature set; for plain base even where no weights are at hand."""
     settings = {
         "model": config.model,
@@ -91,10 +91,15 @@ def audio_spec(config: AudioConfig) -> FeatureSetSpec:
     return FeatureSetSpec("audio", settings, EXTRACTOR, EXTRACTOR_VERSION, sha256)
 
 
-def check_weights(config: AudioConfig) -> None:
+def check(config: AudioConfig) -> None:
     """Raise what loading would raise now rather than in a worker; loads and writes nothing."""
     resolve(config.device)
     find_weights(config.model, WeightsSources(path=config.weights))
+
+
+def build(config: AudioConfig) -> "AudioExtractor":
+    """Whisper, with the very weights that the feature set is named by."""
+    return AudioExtractor(config, weights_sha256=spec(config).weights_sha256)
 
 
 @dataclass(frozen=True)
@@ -237,6 +242,8 @@ class AudioExtractor:
     which something is said (zeros and `speech: false` in the detail when nothing is).
     """
 
+    pictures = None
+
     def __init__(
         self,
         config: AudioConfig,
@@ -259,7 +266,7 @@ class AudioExtractor:
                 f"the weights have fingerprint {found}, this feature set needs {weights_sha256}"
             )
         network = network.to(device)
-        self._keep_wav = config.keep_wav
+        self.sound = SoundRequest(config.max_s, config.keep_wav)
         self._shape = (network.dims.n_audio_layer + 1, network.dims.n_audio_state)
         self._encoder = WindowEncoder(network, dtype=_AUTOCAST[config.dtype], device=device)
         self._reader = WindowReader(network) if config.transcript else None
@@ -276,13 +283,7 @@ class AudioExtractor:
         return result
 
     def _open(self, source: Source) -> Job[Extracted]:
-        if source.path is None:
-            raise MissingInput(f"video {source.tiktok_id} has no media file")
-        keep = None
-        # An id is digits; what else somebody calls a video is not trusted with a path.
-        if self._keep_wav is not None and source.tiktok_id.isalnum():
-            keep = self._keep_wav / f"{source.tiktok_id}.wav"
-        waveform = read_waveform(Path(source.path), max_s=self.config.max_s, keep=keep)
+        waveform = media_of(source, self).waveform(self.config.max_s)
         return (yield from self._listen(waveform))
 
     def _listen(self, waveform: Waveform) -> Job[Extracted]:
@@ -311,6 +312,8 @@ class AudioExtractor:
             "truncated": waveform.truncated,
             "fraction_read": round(waveform.fraction_read, 4),
             "capped": waveform.capped,
+            "layout": waveform.layout,
+            "taken": waveform.taken,
             "n_nonfinite": waveform.n_nonfinite,
             "level_dbfs": round(level_dbfs, 1) if math.isfinite(level_dbfs) else None,
             "silent": waveform.silent,

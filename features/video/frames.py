@@ -18,7 +18,6 @@ from pathlib import Path
 from pickle import UnpicklingError  # noqa: TID251 - named to be caught; nothing is unpickled here
 from typing import Any, Final, cast
 
-import av
 import numpy as np
 import torch
 import torchvision
@@ -30,10 +29,12 @@ from torchvision.models import get_model, get_model_weights, list_models
 from torchvision.transforms import InterpolationMode, functional
 
 from features.device import full_precision, resolve
-from features.errors import FeatureError, MissingInput, NotFinite, WeightsMismatch, WeightsMissing
+from features.errors import FeatureError, NotFinite, WeightsMismatch, WeightsMissing
 from features.extractor import Extracted, FeatureSetSpec, Source
+from features.media import media_of
 from features.settings import FramesConfig, SamplingConfig
-from features.video.clip import Clip, read_frames
+from features.video.picture import Picture
+from features.video.reading import Clip, PictureRequest
 from features.weights import weights_sha256
 
 #: Every classifier of torchvision that ends in one linear layer over a vector; these three do not.
@@ -351,7 +352,7 @@ EXTRACTOR_VERSION: Final = "1"
 PASS_FRAMES: Final = 16
 
 
-def frames_spec(config: FramesConfig) -> FeatureSetSpec:
+def spec(config: FramesConfig) -> FeatureSetSpec:
     """Name the feature set. A published file gives the same name wherever it lies.
 
     Raises WeightsMissing where a named file is not there.
@@ -375,10 +376,21 @@ def frames_spec(config: FramesConfig) -> FeatureSetSpec:
     return FeatureSetSpec("frames", settings, EXTRACTOR, EXTRACTOR_VERSION, sha256)
 
 
-def check_weights(config: FramesConfig) -> None:
+def check(config: FramesConfig) -> None:
     """Raise what loading would raise now rather than in a worker; loads nothing."""
     resolve(config.device)
     find_file(choose_weights(config.backbone, config.weights))
+
+
+def settled(config: FramesConfig) -> FramesConfig:
+    """The config as it is. Raises ValueError for a network or weights that are none."""
+    choose_weights(config.backbone, config.weights)
+    return config
+
+
+def build(config: FramesConfig) -> "FramesExtractor":
+    """The network without its head."""
+    return FramesExtractor(config)
 
 
 class FramesExtractor:
@@ -387,6 +399,8 @@ class FramesExtractor:
     Tensors of a row: mean, std, max (E,) float32 each, over the frames; std is 0 for one frame.
     """
 
+    sound = None
+
     def __init__(self, config: FramesConfig) -> None:
         """Load the network. Raises DeviceMissing, WeightsMissing, WeightsMismatch."""
         self.device = resolve(config.device)
@@ -394,6 +408,8 @@ class FramesExtractor:
         self.config = config
         self.network = load_backbone(chosen).to(self.device)
         self.preset = (recognise(chosen) or chosen.published).preset
+        sampling = SamplingConfig(sampling="uniform", n_frames=config.n_frames)
+        self.pictures = PictureRequest(sampling, self._fit)
 
     def __call__(self, sources: Sequence[Source]) -> list[Extracted | FeatureError]:
         """Embed each file's frames; one that cannot be read costs its own row."""
@@ -411,10 +427,7 @@ class FramesExtractor:
 
     def _one(self, source: Source) -> Extracted | FeatureError:
         try:
-            if source.path is None:
-                raise MissingInput(f"video {source.tiktok_id} has no media file")
-            sampling = SamplingConfig(sampling="uniform", n_frames=self.config.n_frames)
-            clip = read_frames(source.path, sampling, self._fit)
+            clip = media_of(source, self).clip(self.pictures)
         except FeatureError as error:
             return error
         embeddings = self.embed(clip.frames)
@@ -422,11 +435,10 @@ class FramesExtractor:
             return NotFinite(f"{self.config.backbone} gave infinities or NaN")
         return Extracted(pool(embeddings), _detail(clip))
 
-    def _fit(self, frame: av.VideoFrame, rotation_deg: int) -> NDArray[np.uint8]:
+    def _fit(self, picture: Picture) -> NDArray[np.uint8]:
         # Sized as it comes out of the decoder, so that memory holds one large picture at a time.
-        upright = np.rot90(frame.to_ndarray(format="rgb24"), k=rotation_deg // 90)
-        picture = torch.from_numpy(np.ascontiguousarray(upright)).permute(2, 0, 1)
-        return self.preset.fit(picture).numpy()
+        whole = np.ascontiguousarray(picture.rgb(picture.height_px, picture.width_px))
+        return self.preset.fit(torch.from_numpy(whole)).numpy()
 
 
 def pool(embeddings: Tensor) -> dict[str, NDArray[np.float32]]:
@@ -445,5 +457,6 @@ def _detail(clip: Clip) -> dict[str, Any]:
         "truncated": clip.truncated,
         "fraction_read": round(clip.fraction_read, 4),
         "rotation_deg": clip.rotation_deg,
+        "mirrored": clip.mirrored,
         "n_errors": clip.n_errors,
     }

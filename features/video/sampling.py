@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import TooShort
-from features.settings import Sampling, SamplingConfig
+from features.settings import Sampling, SamplingConfig, read_moments
 
 #: Some containers note times in whole milliseconds: a frame due at 66.7 ms says 67.
 ROUNDING_S: Final = 1e-3
@@ -89,6 +89,18 @@ def uniform_frames(
     return _on_show(shown, stretch, start_s + parts * (end_s - start_s)), False
 
 
+def at_moments(
+    shown: NDArray[np.float64], stretch: range, end_s: float, config: SamplingConfig
+) -> tuple[list[int], bool]:
+    """Keep what is on show at each moment of the stretch; a frame may come twice."""
+    start_s = float(shown[stretch.start])
+    times_s = [
+        start_s + moment.seconds + moment.part * (end_s - start_s)
+        for moment in read_moments(config.moments)
+    ]
+    return _on_show(shown, stretch, np.array(times_s)), False
+
+
 def _on_show(
     shown: NDArray[np.float64], stretch: range, times_s: NDArray[np.floating[Any]]
 ) -> list[int]:
@@ -102,4 +114,5 @@ SAMPLERS: Final[dict[Sampling, Sampler]] = {
     "frames": every_frames,
     "seconds": every_seconds,
     "uniform": uniform_frames,
+    "moments": at_moments,
 }

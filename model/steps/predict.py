@@ -34,7 +34,7 @@ from features.device import resolve
 from features.errors import FeatureError, WeightsMismatch, WeightsMissing
 from features.extractor import FeatureSetSpec
 from features.one_video import Aside, HeldStore, MadeFeatures, OneOff
-from features.plan import AUTOENCODER, AudioPlan, ClipPlan, FramesPlan, Plan, VisualPlan
+from features.plan import AUTOENCODER, FilePlan, Plan, VisualPlan
 from model.batches import Example
 from model.checkpoint import Checkpoint
 from model.errors import IncompatibleFeatures, NotFinite
@@ -100,7 +100,7 @@ def settled_plans(
 
 def _as_trained(plan: Plan, wanted: FeatureSetFacts | None) -> Plan:
     """The plan with the settings that the feature set was made with."""
-    if wanted is None or not isinstance(plan, ClipPlan | AudioPlan | FramesPlan):
+    if wanted is None or not isinstance(plan, FilePlan):
         return plan
     try:
         changed: dict[str, Any] = {"config": plan.config.as_trained(wanted.config)}

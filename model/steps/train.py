@@ -12,7 +12,12 @@ from typing import Any
 from catalog.console import Progress
 from catalog.errors import NotFound
 from catalog.facts import FeatureSetFacts, ModelFacts, SplitFacts
-from catalog.read.lookup import find_model_by_inputs, find_split, newest_model
+from catalog.read.lookup import (
+    find_model_by_inputs,
+    find_split,
+    model_feature_sets,
+    newest_model,
+)
 from catalog.record.lineage import add_model_version
 from catalog.schema.session import Catalog
 from catalog.work.runs import Outcome, RunInProgress, record_run
@@ -68,7 +73,7 @@ class TrainRequest:
     split: str | None = None  # None: the newest
     shuffle_labels: bool = False  # of train and val: what is then learned is chance
     again: bool = False  # even if exactly this training has been done
-    if_missing: bool = False  # only if the model has no version yet
+    if_missing: bool = False  # only if the model has no version yet that reads today's features
 
     def params(self) -> dict[str, Any]:
         """What the run was asked for, without what was left to the preset."""
@@ -275,6 +280,10 @@ def _trained_before(catalog: Catalog, plan: _Plan, inputs: str) -> tuple[ModelFa
         model = find_model_by_inputs(session, plan.name, inputs)
         if model is None and request.if_missing:
             model = newest_model(session, plan.name)
+            read = {} if model is None else model_feature_sets(session, model.id)
+            if model is not None and (others := _others(plan, read)):
+                log.warning("%s %s reads %s", model.name, model.version, others)
+                model = None
     if model is None:
         return None, False
     is_lost = _is_lost(plan.data, model, read=request.if_missing)
@@ -282,6 +291,16 @@ def _trained_before(catalog: Catalog, plan: _Plan, inputs: str) -> tuple[ModelFa
         path = plan.data / model.artifact_uri
         log.warning("%s cannot be used: %s is trained again", path, plan.name)
     return model, not (request.again or is_lost)
+
+
+def _others(plan: _Plan, read: Mapping[str, FeatureSetFacts]) -> str:
+    """Say which of a version's features new videos do not get any more; empty: none."""
+    others = [
+        f"{kind} {facts.config_hash[:12]}, made as {plan.sets[kind].config_hash[:12]} now"
+        for kind, facts in read.items()
+        if kind in plan.sets and plan.sets[kind].config_hash != facts.config_hash
+    ]
+    return "; ".join(others)
 
 
 def _is_lost(data: Path, model: ModelFacts, *, read: bool) -> bool:

@@ -13,7 +13,8 @@ import numpy as np
 
 from features.errors import FeatureError, Undecodable, WeightsMismatch
 from features.extractor import Extracted, Extractor, FeatureSetSpec, Source
-from features.plan import ClipPlan
+from features.media import FileExtractor
+from features.plan import FilePlan
 
 
 class ToyExtractor:
@@ -76,8 +77,10 @@ class ToyPlan:
 class SpyExtractor:
     """Tells in each row's detail whether its process has loaded torch."""
 
-    def __init__(self, extractor: Extractor) -> None:
+    def __init__(self, extractor: FileExtractor) -> None:
         self.extractor = extractor
+        self.pictures = extractor.pictures
+        self.sound = extractor.sound
 
     def __call__(self, sources: Sequence[Source]) -> list[Extracted | FeatureError]:
         return [
@@ -89,8 +92,8 @@ class SpyExtractor:
 
 
 @dataclass(frozen=True)
-class SpyClipPlan(ClipPlan):
-    """Clips, with a look at what the worker has loaded."""
+class SpyPlan(FilePlan):
+    """Of any kind, with a look at what the worker has loaded."""
 
     def build(self) -> Extractor:
         return SpyExtractor(super().build())

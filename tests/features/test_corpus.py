@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from features.errors import FeatureError, NoVideoStream, Undecodable
 from features.settings import ClipConfig, SamplingConfig
-from features.video import clip as clip_module
-from features.video.clip import fit_picture, read_clip, read_frames
+from features.video import reading
+from features.video.clip import fit_picture, read_clip
 from features.video.demux import Damage, decode_all
+from features.video.picture import Picture
+from features.video.reading import PictureRequest, read_frames
 from tests.features.media import DERIVED, RECIPES, make_media
 
 pytestmark = pytest.mark.ffmpeg
@@ -67,12 +69,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("corpus")
 
 
-def small(frame: av.VideoFrame, turn: int) -> NDArray[np.uint8]:
-    return fit_picture(frame, 64, 36, turn, "area")
+def small(picture: Picture) -> NDArray[np.uint8]:
+    return fit_picture(picture, 64, 36, "area")
 
 
-def whole(frame: av.VideoFrame, turn: int) -> NDArray[np.uint8]:
-    upright = np.rot90(frame.to_ndarray(format="rgb24"), turn // 90)
+def whole(picture: Picture) -> NDArray[np.uint8]:
+    upright = np.rot90(picture.frame.to_ndarray(format="rgb24"), picture.rotation_deg // 90)
     return np.ascontiguousarray(upright.transpose(2, 0, 1))
 
 
@@ -85,7 +87,7 @@ def sequential(path: Path) -> Iterator[NDArray[np.uint8]]:
         stream = next(streams)
         stream.thread_type = "NONE"
         for frame in container.decode(stream):
-            yield small(frame, frame.rotation % 360)
+            yield small(Picture(frame))
 
 
 def test_at_least_forty_files_good_and_bad():
@@ -99,7 +101,7 @@ def test_a_good_file_gives_the_very_frames_of_a_full_decode(folder, name):
     expected = list(sequential(path))
     for every_frames in (1, 7):
         config = SamplingConfig(every_frames=every_frames, max_frames=200)
-        clip = read_frames(path, config, small)
+        clip = read_frames(path, PictureRequest(config, small))
         assert clip.indices == tuple(range(0, len(expected), every_frames))
         np.testing.assert_array_equal(clip.frames, np.stack(expected[::every_frames], axis=1))
         assert clip.n_frames_total == len(expected)
@@ -110,7 +112,7 @@ def test_a_good_file_gives_the_very_frames_of_a_full_decode(folder, name):
 def test_torchcodec_gives_the_same_frames_by_number(folder, name):
     decoders = pytest.importorskip("torchcodec.decoders")
     path = make_media(name, folder)
-    ours = read_frames(path, SamplingConfig(every_frames=7, max_frames=16), whole)
+    ours = read_frames(path, PictureRequest(SamplingConfig(every_frames=7, max_frames=16), whole))
     decoder = decoders.VideoDecoder(str(path), seek_mode="exact", num_ffmpeg_threads=1)
     assert len(decoder) == ours.n_frames_total
     theirs = decoder.get_frames_at(list(ours.indices)).data.numpy().transpose(1, 0, 2, 3)
@@ -127,11 +129,11 @@ def test_torchcodec_gives_the_same_frames_by_number(folder, name):
 def test_a_cut_or_damaged_file_gives_what_is_there_and_says_how_much(folder, name):
     truncated, (least, most), has_errors = PARTLY[name]
     path = make_media(name, folder)
-    clip = read_frames(path, SamplingConfig(every_frames=7, max_frames=64), small)
+    clip = read_frames(path, PictureRequest(SamplingConfig(every_frames=7, max_frames=64), small))
     assert clip.truncated is truncated
     assert least <= clip.fraction_read <= most
     assert (clip.n_errors > 0) is has_errors
-    frames = [small(frame, 0) for frame in decode_all(f"file:{path}", Damage())]
+    frames = [small(Picture(frame)) for frame in decode_all(f"file:{path}", Damage())]
     np.testing.assert_array_equal(clip.frames, np.stack(frames[::7], axis=1))
 
 
@@ -144,7 +146,7 @@ def test_a_bad_file_costs_its_row_with_the_decoders_reason(folder, name):
 
 def test_ten_minutes_cost_no_more_than_the_frames_that_are_wanted(folder, monkeypatch):
     n_decoded = 0
-    decode_some = clip_module.decode_some
+    decode_some = reading.decode_some
 
     def counting(url, runs, wanted, damage):
         nonlocal n_decoded
@@ -152,10 +154,10 @@ def test_ten_minutes_cost_no_more_than_the_frames_that_are_wanted(folder, monkey
         return decode_some(url, runs, wanted, damage)
 
     every = SamplingConfig(every_frames=1, max_frames=64)
-    once = read_frames(make_media("long_group", folder), every, small)
-    monkeypatch.setattr(clip_module, "decode_some", counting)
+    once = read_frames(make_media("long_group", folder), PictureRequest(every, small))
+    monkeypatch.setattr(reading, "decode_some", counting)
     config = SamplingConfig(every_frames=1000, max_frames=20)
-    clip = read_frames(make_media("ten_minutes", folder), config, small)
+    clip = read_frames(make_media("ten_minutes", folder), PictureRequest(config, small))
     assert clip.n_frames_total == 18_000
     assert clip.duration_s == pytest.approx(600)
     assert n_decoded < 1_500
@@ -187,7 +189,7 @@ def test_memory_does_not_grow_with_the_length(folder):
 
 def test_frames_reordered_without_times_of_their_own_keep_their_order(folder):
     path = make_media("avi_packed", folder)
-    clip = read_frames(path, SamplingConfig(every_frames=1, max_frames=64), whole)
+    clip = read_frames(path, PictureRequest(SamplingConfig(every_frames=1, max_frames=64), whole))
     raw = ("-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
     command = ["ffmpeg", "-v", "error", "-i", path, *raw]
     played = subprocess.run(command, check=True, capture_output=True).stdout

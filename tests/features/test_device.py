@@ -11,7 +11,7 @@ import torch
 from features.commands.extract import _workers
 from features.device import bf16_units, full_precision, resolve
 from features.errors import DeviceMissing
-from features.plan import AudioPlan, ClipPlan, FramesPlan, Plan, VisualPlan
+from features.plan import FilePlan, Plan, VisualPlan
 from features.settings import AudioConfig, ClipConfig, FramesConfig
 from features.sound.waveform import SAMPLE_RATE_HZ, Waveform
 from features.sound.whisper_weights import BASE_FINGERPRINT
@@ -87,7 +87,7 @@ def test_a_gpus_convolutions_are_not_rounded_more_than_a_processors():
 
 
 def test_frames_are_seen_there(sent):
-    extractor = FramesPlan(FRAMES, "x").build()
+    extractor = FilePlan("frames", FRAMES, "x").build()
     assert sent == [("network", THERE)]
     extractor.embed(np.zeros((3, 2, 224, 224), np.uint8))
     assert sent == [("network", THERE), ("batch", THERE)]
@@ -105,7 +105,7 @@ def test_sound_is_heard_there(sent, monkeypatch):
     network = random_whisper(n_text_ctx=40)
     monkeypatch.setattr("features.sound.audio.load_whisper", lambda *_: network)
     monkeypatch.setattr("features.sound.audio.fingerprint", lambda _: BASE_FINGERPRINT)
-    extractor = AudioPlan(AudioConfig(transcript=False, device=THERE), "x").build()
+    extractor = FilePlan("audio", AudioConfig(transcript=False, device=THERE), "x").build()
     assert sent == [("network", THERE)]
     noise = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE_HZ).astype(np.float32)
     extractor.extract(Waveform(noise, 1.0, False, 0))
@@ -117,8 +117,8 @@ def test_a_gpu_that_is_not_there_is_said_before_any_work(kind, visual, monkeypat
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     plans: dict[str, Plan] = {
         "visual": visual,
-        "audio": AudioPlan(AudioConfig(device=THERE), "x"),
-        "frames": FramesPlan(FRAMES, "x"),
+        "audio": FilePlan("audio", AudioConfig(device=THERE), "x"),
+        "frames": FilePlan("frames", FRAMES, "x"),
     }
     with pytest.raises(DeviceMissing):
         plans[kind].check()
@@ -126,11 +126,11 @@ def test_a_gpu_that_is_not_there_is_said_before_any_work(kind, visual, monkeypat
 
 
 def test_a_gpu_has_one_worker_and_a_processor_as_many_as_are_set(eight_gpus, visual):
-    assert _workers(visual, 4) == 1
-    assert _workers(visual, 0) == 0
-    assert _workers(replace(visual, device=""), 4) == 1
-    assert _workers(replace(visual, device="cpu"), 4) == 4
-    assert _workers(ClipPlan(ClipConfig(), "x"), 4) == 4
+    assert _workers([visual], 4) == 1
+    assert _workers([visual], 0) == 0
+    assert _workers([replace(visual, device="")], 4) == 1
+    assert _workers([replace(visual, device="cpu")], 4) == 4
+    assert _workers([FilePlan("clip", ClipConfig(), "x")], 4) == 4
 
 
 @pytest.mark.parametrize(

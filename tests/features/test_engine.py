@@ -24,7 +24,7 @@ from features.extractor import Source
 from features.settings import ClipConfig
 from features.store import FeatureStore
 from tests.features.media import make_media
-from tests.features.plans import SpyClipPlan, ToyPlan, is_locked
+from tests.features.plans import SpyPlan, ToyPlan, is_locked
 from tests.programs import wait_until
 
 WORKERS = 2
@@ -38,7 +38,12 @@ def batches(*names: str) -> list[list[Source]]:
 
 def by_video(results: list[BatchResult]) -> dict[int, object]:
     """What became of each video; a video with two results is an error."""
-    pairs = [(s.video_id, r) for b in results for s, r in zip(b.sources, b.results, strict=True)]
+    pairs = [
+        (source.video_id, result)
+        for batch in results
+        for source, kinds in zip(batch.sources, batch.results, strict=True)
+        for result in kinds.values()
+    ]
     assert len({video_id for video_id, _ in pairs}) == len(pairs)
     return dict(pairs)
 
@@ -62,9 +67,9 @@ def test_workers_give_the_rows_that_this_process_gives_and_a_bad_source_costs_on
         [],
         [Source(6, "d"), Source(7, "e")],
     ]
-    here = list(extract_batches(plan, todo, workers=0))
+    here = list(extract_batches({"toy": plan}, todo, workers=0))
     assert [list(b.sources) for b in here] == todo
-    there = by_video(list(extract_batches(plan, iter(todo), workers=WORKERS)))
+    there = by_video(list(extract_batches({"toy": plan}, iter(todo), workers=WORKERS)))
     for video_id, result in by_video(here).items():
         other = there[video_id]
         if video_id in (2, 5):
@@ -83,20 +88,20 @@ def test_workers_give_the_rows_that_this_process_gives_and_a_bad_source_costs_on
 
 def test_nothing_is_loaded_for_nothing(tmp_path):
     plan = ToyPlan(str(tmp_path), is_broken=True)
-    assert list(extract_batches(plan, [], workers=0)) == []
-    assert list(extract_batches(plan, [], workers=WORKERS)) == []
+    assert list(extract_batches({"toy": plan}, [], workers=0)) == []
+    assert list(extract_batches({"toy": plan}, [], workers=WORKERS)) == []
 
 
 @pytest.mark.parametrize("workers", [0, WORKERS])
 def test_what_keeps_an_extractor_from_loading_is_said_and_is_no_lost_worker(tmp_path, workers):
     plan = ToyPlan(str(tmp_path), is_broken=True)
     with pytest.raises(WeightsMismatch, match="not the weights that were named"):
-        list(extract_batches(plan, batches("a", "b"), workers=workers))
+        list(extract_batches({"toy": plan}, batches("a", "b"), workers=workers))
 
 
 def test_a_killed_worker_costs_the_batches_on_the_way_and_the_rest_is_done(plan):
     todo = batches(*"abc", "kill", *"defghijkl")
-    results = by_video(list(extract_batches(plan, todo, workers=WORKERS)))
+    results = by_video(list(extract_batches({"toy": plan}, todo, workers=WORKERS)))
     assert set(results) == set(range(len(todo)))
     lost = {v for v, r in results.items() if isinstance(r, WorkerLost)}
     assert 3 in lost
@@ -116,7 +121,7 @@ def test_a_pool_that_dies_while_nobody_looks_loses_no_batch(plan):
             consumed.append(batch[0].video_id)
             yield batch
 
-    running = extract_batches(plan, claimed(), workers=WORKERS)
+    running = extract_batches({"toy": plan}, claimed(), workers=WORKERS)
     results = [next(running)]
     for child in multiprocessing.active_children():
         assert child.pid is not None
@@ -129,7 +134,7 @@ def test_a_pool_that_dies_while_nobody_looks_loses_no_batch(plan):
 def test_many_deaths_with_work_done_in_between_do_not_end_the_run(plan):
     n_deaths = LOST_POOLS_MAX + 1
     todo = batches(*(["a"] * IN_FLIGHT * 2 + ["kill"]) * n_deaths)
-    results = by_video(list(extract_batches(plan, todo, workers=1)))
+    results = by_video(list(extract_batches({"toy": plan}, todo, workers=1)))
     assert set(results) == set(range(len(todo)))
     assert sum(isinstance(r, WorkerLost) for r in results.values()) >= n_deaths
 
@@ -145,7 +150,9 @@ def test_workers_that_only_die_end_the_run_and_take_no_more_than_they_had(plan):
 
     results = []
     with pytest.raises(WorkerLost, match="given up"):
-        results.extend(extract_batches(plan, claimed(), workers=1))  # each result is seen first
+        results.extend(
+            extract_batches({"toy": plan}, claimed(), workers=1)
+        )  # each result is seen first
     assert len(by_video(results)) == consumed <= LOST_POOLS_MAX * (IN_FLIGHT_PER_WORKER + 1)
 
 
@@ -158,7 +165,7 @@ def test_batches_are_claimed_no_further_than_workers_can_follow(plan):
             consumed += 1
             yield batch
 
-    running = extract_batches(plan, claimed(), workers=WORKERS)
+    running = extract_batches({"toy": plan}, claimed(), workers=WORKERS)
     assert consumed == 0
     n_before = 0
     for n_before, _result in enumerate(running):
@@ -166,12 +173,14 @@ def test_batches_are_claimed_no_further_than_workers_can_follow(plan):
     assert n_before == 29
 
     consumed = 0
-    here = extract_batches(plan, claimed(), workers=0)
+    here = extract_batches({"toy": plan}, claimed(), workers=0)
     assert [consumed for _result in here] == list(range(1, 31))
 
 
 def test_closing_early_stops_hanging_workers_and_leaves_no_child(plan, tmp_path):
-    running = extract_batches(plan, batches("a", "hang", "hang", "a", "a"), workers=WORKERS)
+    running = extract_batches(
+        {"toy": plan}, batches("a", "hang", "hang", "a", "a"), workers=WORKERS
+    )
     next(running)
     wait_until(lambda: any(tmp_path.glob("*.lock")))
     running.close()  # would never return if it waited for them
@@ -180,7 +189,7 @@ def test_closing_early_stops_hanging_workers_and_leaves_no_child(plan, tmp_path)
 
 
 def test_an_error_in_the_caller_leaves_no_child(plan):
-    running = extract_batches(plan, batches(*"abcdef"), workers=WORKERS)
+    running = extract_batches({"toy": plan}, batches(*"abcdef"), workers=WORKERS)
     next(running)
     with pytest.raises(KeyboardInterrupt):
         running.throw(KeyboardInterrupt)
@@ -193,7 +202,7 @@ from features.engine import extract_batches
 from features.extractor import Source
 from tests.features.plans import ToyPlan
 batches = [[Source(1, "hang")], [Source(2, "hang")], [Source(3, "a")]]
-list(extract_batches(ToyPlan(sys.argv[1]), batches, workers=2))
+list(extract_batches({'toy': ToyPlan(sys.argv[1])}, batches, workers=2))
 """
 
 
@@ -219,10 +228,10 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path):
 @pytest.mark.ffmpeg
 def test_workers_that_decode_clips_load_no_torch(tmp_path):
     media = make_media("no_b_frames", tmp_path)
-    plan = SpyClipPlan(ClipConfig(every_frames=20, height_px=16, width_px=9), str(tmp_path))
+    plan = SpyPlan("clip", ClipConfig(every_frames=20, height_px=16, width_px=9), str(tmp_path))
     todo = [[Source(1, "a", path=str(media))], [Source(2, "b", path=str(tmp_path / "gone"))]]
-    here = by_video(list(extract_batches(plan, todo, workers=0)))
-    there = by_video(list(extract_batches(plan, todo, workers=WORKERS)))
+    here = by_video(list(extract_batches({"toy": plan}, todo, workers=0)))
+    there = by_video(list(extract_batches({"toy": plan}, todo, workers=WORKERS)))
     left, right = here[1], there[1]
     assert isinstance(left, Stored)
     assert isinstance(right, Stored)

@@ -18,7 +18,7 @@ from features.errors import (
 )
 from features.extractor import Source
 from features.one_video import Aside, HeldStore, OneOff, probe
-from features.plan import ClipPlan, VisualPlan
+from features.plan import FilePlan, VisualPlan
 from features.settings import ClipConfig
 from features.sound.waveform import read_waveform
 from features.store import FeatureStore
@@ -47,7 +47,7 @@ def plans(tmp_path):
     torch.manual_seed(0)
     weights = tmp_path / "autoencoder.safetensors"
     save_autoencoder(weights, ConvLstmAutoencoder(ConvLstmConfig(hidden=4)), {})
-    clips = ClipPlan(CLIPS, root)
+    clips = FilePlan("clip", CLIPS, root)
     visual = VisualPlan(clips.spec().hash, weights, weights_sha256(weights), root)
     # In another order than they are made in.
     return {"visual": visual, "audio": ToyHearingPlan(root), "clip": clips}
@@ -61,12 +61,13 @@ def test_the_numbers_are_those_that_extract_stores(plans, media, tmp_path):
     store = FeatureStore(str(tmp_path / "store"))
     assert not (tmp_path / "store").exists()
     source = Source(1, "a", path=str(path))
-    [clips] = extract_batches(plans["clip"], [[source]], workers=0)
-    row = clips.results[0].row
+    [clips] = extract_batches({"clip": plans["clip"]}, [[source]], workers=0)
+    clip = clips.results[0]["clip"]
+    row = clip.row
     [embedded] = extract_batches(
-        plans["visual"], [[Source(1, "a", uri=row.uri, row=row.row)]], workers=0
+        {"visual": plans["visual"]}, [[Source(1, "a", uri=row.uri, row=row.row)]], workers=0
     )
-    for kind, result in (("clip", clips.results[0]), ("visual", embedded.results[0])):
+    for kind, result in (("clip", clip), ("visual", embedded.results[0]["visual"])):
         stored = store.read(result.row.uri, result.row.row)
         made = found.made[kind]
         assert stored.keys() == made.tensors.keys()
@@ -101,7 +102,7 @@ def test_no_sound_track_costs_the_sound_alone(plans, media, tmp_path):
 
 
 def test_what_is_made_of_an_absent_part_is_absent_for_its_reason(plans, media):
-    trimmed = ClipPlan(ClipConfig(start_s=60.0, height_px=6, width_px=4), "x")
+    trimmed = FilePlan("clip", ClipConfig(start_s=60.0, height_px=6, width_px=4), "x")
     one_off = OneOff({**plans, "clip": trimmed})
     one_off(media("with_sound"))
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from features.errors import WeightsMismatch, WeightsMissing
-from features.plan import AudioPlan, ClipPlan, FramesPlan, Plan, VisualPlan
+from features.plan import FilePlan, Plan, VisualPlan
 from features.settings import AudioConfig, ClipConfig, FramesConfig
 from features.video.clip import ClipExtractor
 from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
@@ -19,10 +19,10 @@ from features.video.frames import FramesExtractor
 from features.video.visual import VisualExtractor
 from model.training.pretraining import save_autoencoder
 
-CLIPS = ClipPlan(ClipConfig(), "store")
+CLIPS = FilePlan("clip", ClipConfig(), "store")
 VISUAL = VisualPlan("c" * 64, Path("autoencoder.safetensors"), "0" * 64, "store")
-AUDIO = AudioPlan(AudioConfig(dtype="float32"), "store")
-FRAMES = FramesPlan(FramesConfig("shufflenet_v2_x0_5", "random:0"), "store")
+AUDIO = FilePlan("audio", AudioConfig(dtype="float32"), "store")
+FRAMES = FilePlan("frames", FramesConfig("shufflenet_v2_x0_5", "random:0"), "store")
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_missing_whisper_weights_are_noticed_before_any_work(tmp_path, monkeypat
 
 def test_missing_picture_weights_are_noticed_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    plan = FramesPlan(FramesConfig(), "store")
+    plan = FilePlan("frames", FramesConfig(), "store")
     assert plan.spec().kind == "frames"
     for use in (plan.check, plan.build):
         with pytest.raises(WeightsMissing, match="viewcast weights fetch"):
@@ -127,8 +127,8 @@ def test_a_clip_plan_loads_no_torch():
     script = (
         "import sys\n"
         "from features.settings import ClipConfig\n"
-        "from features.plan import ClipPlan\n"
-        "plan = ClipPlan(ClipConfig(), 'store')\n"
+        "from features.plan import FilePlan\n"
+        "plan = FilePlan('clip', ClipConfig(), 'store')\n"
         "plan.spec(), plan.check(), plan.build()\n"
         "sys.exit('torch' in sys.modules)\n"
     )

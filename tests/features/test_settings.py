@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from features.plan import AudioPlan, ClipPlan, FramesPlan, VisualPlan
+from features.plan import FilePlan, VisualPlan
 from features.settings import PAPER_CLIP, AudioConfig, ClipConfig, FramesConfig
 
 ROOT = Path(__file__).parents[2]
@@ -19,34 +19,34 @@ DEMO_WEIGHTS = "5cba197301b1f360c367296597768e2b0011572cd994cfb584cc2604a5834aca
 @pytest.mark.parametrize(
     ("plan", "expected"),
     [
-        pytest.param(ClipPlan(DEMO, "x"), DEMO_CLIPS, id="clip of a demo"),
+        pytest.param(FilePlan("clip", DEMO, "x"), DEMO_CLIPS, id="clip of a demo"),
         pytest.param(
             VisualPlan(DEMO_CLIPS, Path("x"), DEMO_WEIGHTS, "x"),
             "524636a0ec2b36e967d0e12562d267511c55e0ea4cdce8d70b94e9501d0f722e",
             id="visual of a demo",
         ),
         pytest.param(
-            AudioPlan(AudioConfig(), "x"),
+            FilePlan("audio", AudioConfig(), "x"),
             "2b2562b23dbe5192551f1934419ba1b9f42cf9c7e5b0103eaf5580f0816ccccb",
             id="audio",
         ),
         pytest.param(
-            ClipPlan(ClipConfig(), "x"),
+            FilePlan("clip", ClipConfig(), "x"),
             "fa81a6fdce3132dccb77d46f2e3a332529748c86cb0f1fdb52bcb10259d98320",
             id="clip",
         ),
         pytest.param(
-            ClipPlan(PAPER_CLIP, "x"),
+            FilePlan("clip", PAPER_CLIP, "x"),
             "444267e0489e62bc38976a2db8d6ec127983d7f1b0ea436810071c7b284da4ba",
             id="clip of the paper",
         ),
         pytest.param(
-            ClipPlan(ClipConfig(sampling="uniform", start_s=0.5, window_frames=3), "x"),
+            FilePlan("clip", ClipConfig(sampling="uniform", start_s=0.5, window_frames=3), "x"),
             "30056c0e0b8b8489309b67ec4a0ec5264b0dbba5fde2ac3af28a503fb959b309",
             id="clip, uniform",
         ),
         pytest.param(
-            FramesPlan(FramesConfig(), "x"),
+            FilePlan("frames", FramesConfig(), "x"),
             "827a0a560df42677459e167ccf10d84a0b3de919779881ba6c9a3b0e8edb6a4b",
             id="frames",
         ),
@@ -65,14 +65,14 @@ def test_the_clips_of_a_set_can_be_made_whatever_is_set_now(config):
 
 def test_the_sound_of_a_set_is_heard_by_the_weights_and_on_the_device_of_now():
     now = AudioConfig(max_s=9.0, weights=Path("w.pt"), device="cuda", keep_wav=Path("wav"))
-    then = AudioPlan(AudioConfig(transcript=False), "x").spec().config
+    then = FilePlan("audio", AudioConfig(transcript=False), "x").spec().config
     assert now.as_trained(then) == replace(now, max_s=600.0, transcript=False)
 
 
 @pytest.mark.parametrize("weights", ["random:3", "IMAGENET1K_V1"])
 def test_the_frames_of_a_set_are_seen_by_its_network_on_the_device_of_now(weights):
     then = FramesConfig("shufflenet_v2_x0_5", weights, n_frames=4)
-    now = FramesConfig(device="cpu").as_trained(FramesPlan(then, "x").spec().config)
+    now = FramesConfig(device="cpu").as_trained(FilePlan("frames", then, "x").spec().config)
     assert now == replace(then, device="cpu")
 
 

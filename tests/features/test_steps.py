@@ -1,5 +1,5 @@
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,16 @@ from catalog.work.claims import (
 )
 from features.errors import MissingInput, NoAudioTrack, Undecodable, WeightsMissing
 from features.extractor import Extractor, FeatureSetSpec
-from features.plan import ClipPlan, VisualPlan
+from features.plan import FilePlan, VisualPlan
 from features.settings import ClipConfig
-from features.steps import count_to_extract, drop_from_shard, extract, find_set, retry
+from features.steps import (
+    count_to_extract,
+    drop_from_shard,
+    extract,
+    find_set,
+    retry,
+    states_of,
+)
 from features.store import FeatureStore
 from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from model.training.pretraining import save_autoencoder
@@ -31,6 +38,11 @@ from tests.fresh_catalog import ask, fresh_catalog
 SMALL = ClipConfig(every_frames=10, max_frames=4, height_px=16, width_px=9)
 STATES = """SELECT tiktok_id, status, error_code FROM feature f JOIN feature_set s
     ON s.id = f.feature_set_id JOIN video ON video.id = f.video_id WHERE s.kind = :kind"""
+
+
+SHARDS = """SELECT tiktok_id, uri, row FROM feature f JOIN feature_set s
+    ON s.id = f.feature_set_id JOIN video ON video.id = f.video_id
+    WHERE s.kind = :kind AND f.status = 'done' ORDER BY tiktok_id"""
 
 
 class Deaf(ToyExtractor):
@@ -46,9 +58,11 @@ class ToyPlan:
 
     store_root: str
     has_weights: bool = True
+    kind: str = "toy"
+    version: str = "1"
 
     def spec(self) -> FeatureSetSpec:
-        return FeatureSetSpec("toy", {}, "toy", "1", None)
+        return FeatureSetSpec(self.kind, {}, "toy", self.version, None)
 
     def check(self) -> None:
         if not self.has_weights:
@@ -84,7 +98,7 @@ def add_media(catalog, files):
 
 def run(catalog, plan, folder, *, needs=None, batch=2, workers=0):
     return extract(
-        catalog, plan, data=folder, needs=needs, workers=workers, batch=batch, progress=Silent()
+        catalog, [plan], data=folder, needs=needs, workers=workers, batch=batch, progress=Silent()
     )
 
 
@@ -189,12 +203,59 @@ def test_a_stopped_extract_gives_back_its_claims(catalog, toys, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         extract(
-            catalog, toys, data=tmp_path, workers=0, batch=3, progress=Interrupted(), needs=None
+            catalog, [toys], data=tmp_path, workers=0, batch=3, progress=Interrupted(), needs=None
         )
 
     found = [status for status, _code in states(catalog, "toy").values()]
     assert sorted(found) == ["done", "pending", "pending", "pending", "pending"]
     assert run(catalog, toys, tmp_path).n_done == 2
+
+
+def together(catalog, plans, folder, **more):
+    return extract(catalog, plans, data=folder, workers=0, batch=2, progress=Silent(), **more)
+
+
+def test_of_several_kinds_each_video_gets_what_it_lacks(catalog, toys, tmp_path):
+    other = replace(toys, kind="other")
+    run(catalog, toys, tmp_path)
+    add_media(catalog, {"new": "x.mp4"})
+
+    outcome = together(catalog, [other, toys], tmp_path)
+
+    assert states(catalog, "other") == states(catalog, "toy")
+    assert states(catalog, "toy")["new"] == ("done", None)
+    # Of `other` all six videos, of `toy` the new one.
+    assert (outcome.n_done, outcome.n_skipped, outcome.n_failed) == (5, 1, 1)
+    stored = {kind: ask(catalog, SHARDS, kind=kind) for kind in ("toy", "other")}
+    store = FeatureStore(toys.store_root)
+    for (name, *left), (same, *right) in zip(stored["toy"], stored["other"], strict=True):
+        assert name == same
+        assert store.read(*left)["toy"].tolist() == store.read(*right)["toy"].tolist()
+    assert together(catalog, [other, toys], tmp_path).n_done == 0
+
+
+def test_the_kind_whose_weights_are_missing_does_not_keep_the_others(catalog, toys, tmp_path):
+    with pytest.raises(WeightsMissing, match="nowhere"):
+        together(catalog, [replace(toys, kind="other", has_weights=False), toys], tmp_path)
+
+    assert states(catalog, "toy")["good"] == ("done", None)
+    assert set(states(catalog, "other").values()) == {("failed", "weights_missing")}
+
+
+def test_what_another_version_made_is_stale_and_made_anew(catalog, toys, tmp_path):
+    newer = replace(toys, version="2")
+    run(catalog, toys, tmp_path)
+    rows = [{"kind": "toy", "config_hash": toys.spec().hash}]
+    now = {"toy": newer.spec()}
+
+    [before] = states_of(catalog, rows, now)
+    outcome = run(catalog, newer, tmp_path)
+
+    assert (before.name, before.why) == ("stale", "made by toy 1, now it is toy 2")
+    assert outcome.n_done == 3
+    rows.append({"kind": "toy", "config_hash": newer.spec().hash})
+    assert [state.name for state in states_of(catalog, rows, now)] == ["stale", "current"]
+    assert [state.name for state in states_of(catalog, rows, {})] == ["unknown", "unknown"]
 
 
 # --- real files
@@ -218,7 +279,7 @@ def clips(catalog, folder, tmp_path):
         catalog,
         {name: f"media/{name}.mp4" for name in ("one_frame", "torn", "no_b_frames", "absent")},
     )
-    plan = ClipPlan(SMALL, str(tmp_path / "features"))
+    plan = FilePlan("clip", SMALL, str(tmp_path / "features"))
     return plan, run(catalog, plan, folder)
 
 

@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 from catalog.console import App
 from catalog.schema.session import upgrade
 from cli import main, sections
-from features.commands.plans import audio_plan
-from features.plan import AudioPlan
+from features.commands.plans import file_plan
+from features.plan import FilePlan
 from features.settings import AudioConfig
 from features.sound.whisper_decoder import LAYOUTS
 from features.sound.whisper_weights import BASE_FINGERPRINT
@@ -84,7 +84,7 @@ def test_verifying_whisper_tells_how_its_products_are_laid_out(
 def test_flags_of_audio_win_over_its_settings(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def count(_catalog: object, plan: AudioPlan, _needs: object) -> int:
+    def count(_catalog: object, plan: FilePlan, _needs: object) -> int:
         config = plan.config
         seen.append((config.max_s, config.transcript, config.keep_wav, config.dtype))
         return 0
@@ -104,7 +104,7 @@ def test_flags_of_audio_win_over_its_settings(data: Path, monkeypatch: pytest.Mo
         (90.0, False, Path("sound"), "float32"),
     ]
     app = App(flags={"data": data}, sections=sections)
-    audio_plan(app, {"max_s": 1.0})
+    file_plan(app, "audio", {"max_s": 1.0})
     assert app.settings.of(AudioConfig).max_s == 600
 
 

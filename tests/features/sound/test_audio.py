@@ -25,15 +25,19 @@ from features.errors import (
     WeightsMissing,
 )
 from features.extractor import Extracted, Source
-from features.plan import AudioPlan
+from features.plan import FilePlan
 from features.settings import AudioConfig
 from features.sound.audio import (
     AudioExtractor,
     WindowEncoder,
-    audio_spec,
-    check_weights,
     fastest_dtype,
     settled,
+)
+from features.sound.audio import (
+    check as check_weights,
+)
+from features.sound.audio import (
+    spec as audio_spec,
 )
 from features.sound.waveform import SAMPLE_RATE_HZ, Waveform, read_waveform
 from features.sound.whisper_weights import BASE_FINGERPRINT, load_whisper
@@ -447,7 +451,7 @@ def test_whatever_changes_the_numbers_changes_the_name() -> None:
         AudioConfig(dtype="float32", transcript=False),
         AudioConfig(dtype="float32", max_s=60.0),
     ]
-    plans = [AudioPlan(config, "store") for config in configs]
+    plans = [FilePlan("audio", config, "store") for config in configs]
     assert len({plan.spec().hash for plan in plans}) == len(configs)
     written = plans[0].spec().config
     assert written["padding"] == "log-mel zeros to 30 s"

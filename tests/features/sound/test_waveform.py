@@ -1,4 +1,7 @@
 import math
+import re
+import subprocess
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -6,18 +9,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.io import wavfile
+from whisper.audio import load_audio
 
-from features.errors import Absent, MissingInput, NoAudioTrack, TooShort, Undecodable
+from features.errors import (
+    Absent,
+    FeatureError,
+    MissingInput,
+    NoAudioTrack,
+    TooShort,
+    Undecodable,
+)
 from features.sound import waveform as waveform_module
 from features.sound.waveform import (
     SAMPLE_RATE_HZ,
+    Mono,
+    Taken,
     origin_of,
-    promised_s,
+    read_header,
     read_kept,
     read_waveform,
     write_kept,
 )
 from tests.features.sounds import ffmpeg, write_wav
+
+#: One step of the 16-bit samples that Whisper's own loader gives.
+STEP = 2**-15
+PICTURE = ["-f", "lavfi", "-i", "testsrc2=s=64x64:r=10:d=2"]
+
+
+def promised_s(path: Path) -> float | None:
+    header = read_header(path)
+    return None if header is None else header.promised_s
 
 
 @pytest.fixture
@@ -41,8 +64,7 @@ def test_what_has_no_header_with_a_length_tells_none(wav: Path, tmp_path: Path) 
     (tmp_path / "page.mp4").write_bytes(b"<html></html>")
     assert promised_s(tmp_path / "page.mp4") is None
     assert promised_s(tmp_path / "gone.mp4") is None
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x64:r=10:d=1", "-c:v", "mpeg4", f"{tmp_path}/m.mp4")
-    assert promised_s(tmp_path / "m.mp4") is None
+    assert read_header(tmp_path / "gone.mp4") is None
 
 
 @pytest.mark.ffmpeg
@@ -63,15 +85,15 @@ def test_the_sound_s_own_length_counts_not_the_picture_s(wav: Path, tmp_path: Pa
         assert promised_s(tmp_path / name) == pytest.approx(2.0, abs=0.1)
 
 
-@given(arrays(np.float32, st.integers(0, 40)))
+@given(arrays(np.float32, st.integers(0, 40)), st.sampled_from(["mix", "left", "right"]))
 def test_what_was_kept_is_read_back_bit_for_bit(
-    tmp_path_factory: pytest.TempPathFactory, samples: np.ndarray
+    tmp_path_factory: pytest.TempPathFactory, samples: np.ndarray, taken: Taken
 ) -> None:
     folder = tmp_path_factory.mktemp("kept")
-    write_kept(folder / "a" / "1.wav", samples, 16_000, "of this")
+    write_kept(folder / "a" / "1.wav", Mono(samples, taken), 16_000, "of this")
     read = read_kept(folder / "a" / "1.wav", 16_000, "of this")
     assert read is not None
-    assert read.tobytes() == samples.tobytes()
+    assert (read.samples.tobytes(), read.taken) == (samples.tobytes(), taken)
     assert read_kept(folder / "a" / "1.wav", 16_000, "of that") is None
     assert read_kept(folder / "a" / "1.wav", 8_000, "of this") is None
 
@@ -108,13 +130,219 @@ def test_a_16_khz_file_is_passed_through_sample_by_sample(tmp_path: Path) -> Non
 @pytest.mark.ffmpeg
 def test_a_video_s_stereo_track_becomes_mono_at_16_khz(tmp_path: Path) -> None:
     video = tmp_path / "video.mp4"
-    picture = ["-f", "lavfi", "-i", "testsrc2=s=64x64:r=10:d=2"]
     sound = ["-f", "lavfi", "-i", "sine=f=440:d=2:r=44100"]
-    ffmpeg(*picture, *sound, "-ac", "2", "-c:a", "aac", "-c:v", "mpeg4", str(video))
+    ffmpeg(*PICTURE, *sound, "-ac", "2", "-c:a", "aac", "-c:v", "mpeg4", str(video))
     waveform = read_waveform(video)
     assert waveform.duration_s == pytest.approx(2.0, abs=0.1)
     spectrum = np.abs(np.fft.rfft(waveform.samples[:SAMPLE_RATE_HZ]))
     assert int(spectrum.argmax()) == 440
+
+
+def noise(n_channels: int, rate_hz: int, duration_s: float = 1.0, seed: int = 0) -> np.ndarray:
+    """Another noise in each channel, so that a wrong weight of any of them is seen."""
+    n = round(rate_hz * duration_s)
+    return np.random.default_rng(seed).normal(0, 0.1, (n, n_channels)).astype(np.float32)
+
+
+def make_sound(path: Path, channels: np.ndarray, rate_hz: int, layout: str, *options: str) -> Path:
+    raw = path.with_suffix(".raw")
+    channels.astype("<f4").tofile(raw)
+    source = ["-f", "f32le", "-ar", str(rate_hz), "-channel_layout", layout]
+    ffmpeg(*source, "-ac", str(channels.shape[1]), "-i", str(raw), *options, str(path))
+    raw.unlink()
+    return path
+
+
+def assert_heard_as_by_whisper(path: Path, steps: float) -> None:
+    ours, theirs = read_waveform(path).samples, load_audio(str(path))
+    np.testing.assert_allclose(np.minimum(ours, 1 - STEP), theirs, rtol=0, atol=steps * STEP)
+
+
+@pytest.mark.ffmpeg
+@pytest.mark.parametrize(
+    ("layout", "n_channels"),
+    [
+        ("mono", 1),
+        ("stereo", 2),
+        ("2.1", 3),
+        ("3.0", 3),
+        ("quad", 4),
+        ("5.0", 5),
+        ("5.1", 6),
+        ("5.1(side)", 6),
+        ("6.1", 7),
+        ("7.1", 8),
+    ],
+)
+def test_every_layout_is_mixed_as_whisper_s_own_loader_does(
+    tmp_path: Path, layout: str, n_channels: int
+) -> None:
+    sound = noise(n_channels, 44_100)
+    path = make_sound(tmp_path / "a.wav", sound, 44_100, layout, "-c:a", "pcm_f32le")
+    # Half a step is the rounding to 16 bits, which is the loader's and not ours.
+    assert_heard_as_by_whisper(path, 0.51)
+    assert read_waveform(path).layout == layout
+
+
+@pytest.mark.ffmpeg
+@pytest.mark.parametrize(
+    ("name", "codec", "rate_hz", "steps"),
+    [
+        # From 8 or 16 bits to 16 FFmpeg counts in whole steps on the way, too.
+        ("a.wav", "pcm_s16le", 16_000, 0.51),
+        ("a.wav", "pcm_s16le", 44_100, 3.0),
+        ("a.wav", "pcm_u8", 8_000, 3.0),
+        ("a.flac", "flac", 48_000, 3.0),
+        ("a.wav", "pcm_s32le", 96_000, 0.51),
+        ("a.wav", "pcm_f64le", 11_025, 0.51),
+        ("a.mkv", "pcm_f32le", 48_000, 0.51),
+        ("a.mp4", "aac", 22_050, 0.51),  # planar floats
+        ("a.mp4", "aac", 48_000, 0.51),
+        ("a.ogg", "libvorbis", 44_100, 0.51),
+    ],
+)
+def test_every_rate_and_format_is_heard_as_by_whisper_s_own_loader(
+    tmp_path: Path, name: str, codec: str, rate_hz: int, steps: float
+) -> None:
+    path = make_sound(tmp_path / name, noise(2, rate_hz), rate_hz, "stereo", "-c:a", codec)
+    assert_heard_as_by_whisper(path, steps)
+
+
+@pytest.mark.ffmpeg
+def test_channels_that_nobody_named_are_heard_as_by_whisper_s_own_loader(tmp_path: Path) -> None:
+    for n_channels in (1, 2, 3, 6):
+        path = tmp_path / f"{n_channels}.wav"
+        wavfile.write(path, 48_000, noise(n_channels, 48_000))  # without a mask of channels
+        assert_heard_as_by_whisper(path, 0.51)
+
+
+@pytest.mark.ffmpeg
+def test_the_same_sound_in_both_channels_is_as_loud_as_in_one(tmp_path: Path) -> None:
+    loud = 0.99 * np.sin(np.arange(16_000) / 10)[:, None]
+    mono = read_waveform(make_sound(tmp_path / "1.wav", loud, 16_000, "mono", "-c:a", "pcm_f32le"))
+    both = np.repeat(loud, 2, axis=1)
+    path = make_sound(tmp_path / "2.wav", both, 16_000, "stereo", "-c:a", "pcm_f32le")
+    np.testing.assert_array_equal(read_waveform(path).samples, mono.samples)
+    assert mono.samples.max() < 1  # nothing is clipped that was not
+
+
+@pytest.mark.ffmpeg
+def test_channels_that_extinguish_each_other_are_not_mixed(tmp_path: Path) -> None:
+    one = noise(1, 16_000)[:, 0]
+    rest = noise(1, 16_000, seed=1)[:, 0]
+
+    def heard(left: np.ndarray, right: np.ndarray) -> tuple[str, str, np.ndarray]:
+        path = tmp_path / "two.wav"
+        wavfile.write(path, 16_000, np.stack([left, right], 1).astype(np.float32))
+        found = read_waveform(path)
+        return found.status, found.taken, found.samples
+
+    status, taken, samples = heard(one, -one)
+    assert (status, taken) == ("antiphase", "left")
+    np.testing.assert_array_equal(samples, one)
+    status, taken, samples = heard(-0.9 * one, one)
+    assert (status, taken) == ("antiphase", "right")
+    np.testing.assert_array_equal(samples, one)
+    # Much of what is out of phase is music as it should be.
+    for left, right in ((one, rest), (one, -0.5 * one), (one, 0 * one), (one, rest / 2 - one)):
+        status, taken, samples = heard(left, right)
+        assert (status, taken) == ("ok", "mix")
+        np.testing.assert_allclose(samples, (left + right) / 2, atol=1e-7)
+    assert heard(0 * one, 0 * one)[:2] == ("silent", "mix")
+
+
+@pytest.mark.ffmpeg
+def test_the_default_track_is_heard_else_the_first(tmp_path: Path) -> None:
+    tones = ["-f", "lavfi", "-i", "sine=f=300:d=2", "-f", "lavfi", "-i", "sine=f=700:d=2"]
+    maps = ["-map", "0", "-map", "1", "-map", "2", "-c:v", "mpeg4", "-c:a", "flac"]
+
+    def heard_hz(name: str, *dispositions: str) -> int:
+        path = tmp_path / name
+        ffmpeg(*PICTURE, *tones, *maps, *dispositions, str(path))
+        return int(np.abs(np.fft.rfft(read_waveform(path).samples[:SAMPLE_RATE_HZ])).argmax())
+
+    assert heard_hz("a.mkv", "-disposition:a:0", "0", "-disposition:a:1", "default") == 700
+    assert heard_hz("b.mkv", "-disposition:a:0", "default", "-disposition:a:1", "0") == 300
+    neither = ("-disposition:a:0", "0", "-disposition:a:1", "0", "-default_mode", "passthrough")
+    assert heard_hz("c.mkv", *neither) == 300
+
+
+def r128(path: Path) -> dict[str, float]:
+    """What ffmpeg itself tells of a file's loudness, in words."""
+    command = ["ffmpeg", "-nostdin", "-nostats", "-i", str(path), "-map", "0:a:0"]
+    command += ["-af", "ebur128=peak=sample", "-f", "null", "-"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    summary = said[said.rindex("Summary") :]
+    return {name: float(value) for name, value in re.findall(r"(I|LRA|Peak):\s+(\S+)", summary)}
+
+
+@pytest.mark.ffmpeg
+@pytest.mark.parametrize(
+    ("name", "layout", "options"),
+    [
+        ("a.wav", "stereo", ["-c:a", "pcm_s16le"]),
+        ("a.wav", "mono", ["-c:a", "pcm_f32le"]),
+        ("a.mp4", "5.1", ["-c:a", "aac"]),
+    ],
+)
+def test_loudness_is_that_of_the_file_and_moves_no_sample(
+    tmp_path: Path, name: str, layout: str, options: list[str]
+) -> None:
+    n_channels = {"mono": 1, "stereo": 2, "5.1": 6}[layout]
+    sound = noise(n_channels, 44_100, 8.0)
+    sound[: 3 * 44_100] /= 8  # 18 dB softer, then loud
+    path = make_sound(tmp_path / name, sound, 44_100, layout, *options)
+    plain, measured = read_waveform(path), read_waveform(path, loudness=True)
+    assert measured.samples.tobytes() == plain.samples.tobytes()
+    assert plain.loudness is None
+    loudness = measured.loudness
+    assert loudness is not None
+    said = r128(path)
+    assert loudness.integrated_lufs == pytest.approx(said["I"], abs=0.06)
+    assert loudness.range_lu == pytest.approx(said["LRA"], abs=0.06)
+    assert loudness.peak_dbfs == pytest.approx(said["Peak"], abs=0.06)
+    curve = loudness.momentary_lufs
+    assert curve.dtype == np.float32
+    assert len(curve) == 10 * 8 - 3
+    # Element i is of the 400 ms from i / 10 s on: the first that is all loud is the thirtieth.
+    assert curve[30:].mean() - curve[:26].mean() == pytest.approx(18.06, abs=0.5)
+    assert curve[26] < curve[28] < curve[30]
+
+
+@pytest.mark.ffmpeg
+def test_loudness_of_what_is_too_faint_or_too_short_is_none(tmp_path: Path) -> None:
+    silence = write_wav(tmp_path / "silence.wav", np.zeros(4 * SAMPLE_RATE_HZ, np.int16))
+    loudness = read_waveform(silence, loudness=True).loudness
+    assert loudness is not None
+    assert (loudness.integrated_lufs, loudness.range_lu) == (None, None)
+    assert loudness.peak_dbfs == -math.inf
+    assert loudness.momentary_lufs.max() < -100
+    blip = write_wav(tmp_path / "blip.wav", noise(1, SAMPLE_RATE_HZ, 0.3)[:, 0])
+    loudness = read_waveform(blip, loudness=True).loudness
+    assert loudness is not None
+    assert (len(loudness.momentary_lufs), loudness.range_lu) == (0, None)
+    assert -30 < loudness.peak_dbfs < 0
+
+
+@pytest.mark.ffmpeg
+def test_loudness_is_of_no_more_than_the_asked_seconds_and_goes_with_a_kept_wav(
+    tmp_path: Path,
+) -> None:
+    sound = noise(1, SAMPLE_RATE_HZ, 4.0)[:, 0]
+    sound[2 * SAMPLE_RATE_HZ :] *= 5
+    path, keep = write_wav(tmp_path / "a.wav", sound), tmp_path / "kept.wav"
+    read_waveform(path, max_s=2.0, keep=keep)
+    kept = keep.read_bytes()
+    found = read_waveform(path, max_s=2.0, keep=keep, loudness=True)
+    assert keep.read_bytes() == kept
+    assert found.loudness is not None
+    assert len(found.loudness.momentary_lufs) == 17
+    assert found.loudness.peak_dbfs == pytest.approx(
+        20 * math.log10(np.abs(sound[: 2 * SAMPLE_RATE_HZ]).max()), abs=0.01
+    )
+    keep.unlink()
+    read_waveform(path, max_s=2.0, keep=keep, loudness=True)
+    assert keep.read_bytes() == kept
 
 
 @pytest.mark.ffmpeg
@@ -164,7 +392,7 @@ def test_samples_beyond_full_scale_are_clipped(tmp_path: Path) -> None:
 @pytest.mark.ffmpeg
 def test_a_video_without_sound_is_absent_not_failed(tmp_path: Path) -> None:
     video = tmp_path / "mute.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x64:r=10:d=1", "-c:v", "mpeg4", str(video))
+    ffmpeg(*PICTURE, "-c:v", "mpeg4", str(video))
     with pytest.raises(NoAudioTrack, match=r"no audio track among its streams \(video\)") as caught:
         read_waveform(video)
     assert isinstance(caught.value, Absent)
@@ -311,8 +539,29 @@ def test_nothing_is_kept_of_a_file_without_sound(tmp_path: Path) -> None:
     assert not (tmp_path / "audio").exists()
 
 
+ODD_NAMES = ("-y.wav", "concat:a|b.wav", "50%d.wav", "a b'\".wav", "a\nb.wav", "caf\udce9.wav")
+
+
 @pytest.mark.ffmpeg
-def test_a_name_that_looks_like_an_option_or_an_address_is_a_name(tmp_path: Path) -> None:
-    for name in ("-y.wav", "concat:a|b.wav", "50%d.wav", "a b'\".wav"):
-        path = write_wav(tmp_path / name, ramp(8000))
-        assert read_waveform(path).duration_s == 0.5
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_name_is_a_name_whatever_is_in_it(tmp_path: Path, name: str) -> None:
+    path, keep = write_wav(tmp_path / name, ramp(8000)), tmp_path / "kept" / name
+    for _ in range(2):
+        assert read_waveform(path, keep=keep, loudness=True).duration_s == 0.5
+        assert read_waveform(path, keep=keep).duration_s == 0.5
+
+
+@pytest.mark.ffmpeg
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_message_about_any_name_can_be_shown_and_stored(tmp_path: Path, name: str) -> None:
+    write_wav(tmp_path / name, ramp(10))
+    mute, nothing = tmp_path / f"mute{name}.mp4", tmp_path / f"nothing{name}"
+    ffmpeg(*PICTURE, "-c:v", "mpeg4", f"file:{mute}")
+    nothing.write_bytes(b"<html></html>")
+    for path in (tmp_path / name, mute, nothing, tmp_path / f"gone{name}"):
+        with pytest.raises(FeatureError) as caught:
+            read_waveform(path)
+        message = str(caught.value)
+        assert message.encode().isascii()
+        assert message.isprintable()
+        assert str(copy(caught.value)) == message  # and so after any pickling

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from features.errors import FeatureError, MissingInput, NoVideoStream, TooShort, Undecodable
 from features.extractor import Extracted, Source
 from features.settings import PAPER_CLIP, ClipConfig
-from features.video import clip as clip_module
+from features.video import reading
 from features.video.clip import (
     ClipExtractor,
     bilinear,
@@ -28,6 +28,7 @@ from features.video.clip import (
     read_clip,
     round_to_uint8,
 )
+from features.video.picture import Picture
 from tests.features.media import ffmpeg, make_media
 
 CONFIG = ClipConfig(every_frames=25, max_frames=3, height_px=32, width_px=18)
@@ -57,6 +58,7 @@ def test_a_row_holds_the_decoders_frames_and_facts_fit_for_sql(media):
         "fraction_read": 1.0,
         "capped": True,
         "rotation_deg": 0,
+        "mirrored": False,
         "n_errors": 0,
     }
 
@@ -156,7 +158,7 @@ def original(picture: torch.Tensor, *, rounded: bool) -> torch.Tensor:
 def test_paper_mode_is_the_originals_two_steps_within_one_level(height, width, rounded):
     levels = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
     frame = av.VideoFrame.from_ndarray(levels, format="rgb24")
-    ours = fit_picture(frame, 128, 72, 0, "paper")
+    ours = fit_picture(Picture(frame), 128, 72, "paper")
     theirs = original(torch.from_numpy(levels).permute(2, 0, 1), rounded=rounded)
     assert np.abs(ours - theirs.numpy()).max() <= 1
 
@@ -165,7 +167,7 @@ def test_paper_mode_is_the_originals_two_steps_within_one_level(height, width, r
 def test_area_mode_is_the_mean_of_what_each_pixel_covers(height, width):
     levels = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
     frame = av.VideoFrame.from_ndarray(levels, format="rgb24")
-    ours = fit_picture(frame, 128, 72, 0, "area")
+    ours = fit_picture(Picture(frame), 128, 72, "area")
     pixels = torch.from_numpy(levels).permute(2, 0, 1)[None].float()
     means = torch.nn.functional.adaptive_avg_pool2d(pixels, (128, 72))[0]
     assert np.abs(ours - means.numpy()).mean() < 1
@@ -176,8 +178,8 @@ def test_paper_mode_reads_four_of_every_64_pixels_and_area_all():
     levels = np.zeros((1024, 576, 3), np.uint8)
     levels[::8, ::8] = 255  # one bright pixel in the corner of every 8x8 block
     frame = av.VideoFrame.from_ndarray(levels, format="rgb24")
-    assert fit_picture(frame, 128, 72, 0, "paper").max() == 0
-    assert fit_picture(frame, 128, 72, 0, "area").mean() == pytest.approx(255 / 64, abs=0.5)
+    assert fit_picture(Picture(frame), 128, 72, "paper").max() == 0
+    assert fit_picture(Picture(frame), 128, 72, "area").mean() == pytest.approx(255 / 64, abs=0.5)
 
 
 @pytest.mark.parametrize("resize", ["area", "paper"])
@@ -187,7 +189,7 @@ def test_paper_mode_reads_four_of_every_64_pixels_and_area_all():
 )
 def test_what_is_not_9_to_16_lies_between_bars_of_zeros(height, width, bars, resize):
     frame = av.VideoFrame.from_ndarray(np.full((height, width, 3), 200, np.uint8), format="rgb24")
-    bright = fit_picture(frame, 128, 72, 0, resize).max(axis=0) > 0
+    bright = fit_picture(Picture(frame), 128, 72, resize).max(axis=0) > 0
     filled, box = fit_size(height, width, 128, 72), (128, 72)
     side = 0 if bars == "above and below" else 1
     lines = bright.any(axis=1 - side)
@@ -202,8 +204,10 @@ def test_a_turn_moves_the_pixels_and_changes_none(resize):
     levels = np.random.default_rng(2).integers(0, 256, (72, 128, 3), dtype=np.uint8)
     lying = av.VideoFrame.from_ndarray(levels, format="rgb24")
     standing = av.VideoFrame.from_ndarray(np.ascontiguousarray(np.rot90(levels)), format="rgb24")
-    turned = fit_picture(lying, 128, 72, 90, resize).astype(int)
-    assert np.abs(turned - fit_picture(standing, 128, 72, 0, resize)).max() <= 1
+    picture = Picture(lying)
+    picture.rotation_deg = 90
+    turned = fit_picture(picture, 128, 72, resize).astype(int)
+    assert np.abs(turned - fit_picture(Picture(standing), 128, 72, resize)).max() <= 1
 
 
 PICTURES = [
@@ -230,10 +234,7 @@ def sequential(path: Path, config: ClipConfig) -> NDArray[np.uint8]:
         container.streams.video[0].thread_type = "NONE"
         frames = list(container.decode(video=0))[:: config.every_frames][: config.max_frames]
     return np.stack(
-        [
-            fit_picture(f, config.height_px, config.width_px, f.rotation % 360, config.resize)
-            for f in frames
-        ],
+        [fit_picture(Picture(f), config.height_px, config.width_px, config.resize) for f in frames],
         axis=1,
     )
 
@@ -256,7 +257,7 @@ def test_ordinary_files_never_need_the_full_decode(folder, name, monkeypatch):
     def refuse(*_: object) -> None:
         raise AssertionError("all frames were decoded")
 
-    monkeypatch.setattr(clip_module, "decode_all", refuse)
+    monkeypatch.setattr(reading, "decode_all", refuse)
     assert read_clip(make_media(name, folder), ClipConfig(every_frames=20)).frames.shape[1] > 1
 
 

@@ -27,24 +27,28 @@ from features.errors import (
     WeightsMissing,
 )
 from features.extractor import Extracted, Source
-from features.plan import FramesPlan
+from features.plan import FilePlan
 from features.settings import FramesConfig
 from features.store import FeatureStore
 from features.video.frames import (
     BACKBONES,
     FramesExtractor,
     backbone_fingerprint,
-    check_weights,
     choose_weights,
     fetch_weights,
     find_file,
-    frames_spec,
     load_backbone,
     pool,
     published_weights,
     random_fingerprint,
     read_tensors,
     recognise,
+)
+from features.video.frames import (
+    check as check_weights,
+)
+from features.video.frames import (
+    spec as frames_spec,
 )
 from tests.features.backbones import BACKBONE, NAME, Offered, offer
 from tests.features.media import make_media
@@ -443,6 +447,7 @@ def test_a_rows_facts_are_fit_for_sql(media, extractor):
         "truncated": False,
         "fraction_read": 1.0,
         "rotation_deg": 0,
+        "mirrored": False,
         "n_errors": 0,
     }
 
@@ -530,9 +535,9 @@ def test_infinities_cost_the_row(media, tmp_path):
 @pytest.mark.ffmpeg
 def test_a_worker_stores_the_same_row(media, tmp_path, extractor):
     path = make_media("long_group", media)
-    plan = FramesPlan(CONFIG, str(tmp_path / "store"))
-    (batch,) = extract_batches(plan, [[Source(1, "a", path=str(path))]], workers=1)
-    (stored,) = batch.results
+    plan = FilePlan("frames", CONFIG, str(tmp_path / "store"))
+    (batch,) = extract_batches({"frames": plan}, [[Source(1, "a", path=str(path))]], workers=1)
+    stored = batch.results[0]["frames"]
     assert isinstance(stored, Stored)
     tensors = FeatureStore(plan.store_root).read(stored.row.uri, stored.row.row)
     for key, expected in row(extractor, path).tensors.items():

@@ -145,9 +145,10 @@ def test_workers_give_the_rows_that_this_process_gives(store, weights):
     plan = VisualPlan("c" * 64, weights, weights_sha256(weights), store.root)
     sources = stored_sources(store, [clip(n) for n in LENGTHS])
     todo = [sources[:2], sources[2:]]
-    here = [r for b in extract_batches(plan, todo, workers=0) for r in b.results]
-    finished = {b.sources[0].video_id: b for b in extract_batches(plan, todo, workers=2)}
-    there = [r for key in sorted(finished) for r in finished[key].results]
+    plans = {"visual": plan}
+    here = [r["visual"] for b in extract_batches(plans, todo, workers=0) for r in b.results]
+    finished = {b.sources[0].video_id: b for b in extract_batches(plans, todo, workers=2)}
+    there = [r["visual"] for key in sorted(finished) for r in finished[key].results]
     for left, right in zip(here, there, strict=True):
         assert isinstance(left, Stored)
         assert isinstance(right, Stored)

@@ -30,8 +30,7 @@ def of(probe=WHOLE, **details):
         ("audio", {"capped": True, "seconds": 600.0}, "capped", "600 s", True),
         ("audio", {"n_nonfinite": 3}, "damaged", "3 samples", True),
         ("audio", {"silent": True, "status": "silent"}, "silent", "too quiet", False),
-        ("audio", {"status": "antiphase"}, "antiphase", "cancel each other", False),
-        ("audio", {"channels": "left"}, "antiphase", "cancel each other", False),
+        ("audio", {"taken": "left", "status": "antiphase"}, "antiphase", "only the left", False),
     ],
 )
 def test_each_fact_is_told(kind, detail, code, words, is_partial):
@@ -43,7 +42,7 @@ def test_each_fact_is_told(kind, detail, code, words, is_partial):
 
 def test_nothing_is_said_of_a_whole_file_or_of_facts_that_are_not_told():
     whole = {"truncated": False, "fraction_read": 1.0, "capped": False, "n_errors": 0}
-    assert of(clip=whole, audio={"status": "ok", "silent": False}, visual={}, other={}) == ()
+    assert of(clip=whole, audio={"status": "ok", "taken": "mix"}, visual={}, other={}) == ()
 
 
 def test_a_thing_that_two_features_found_is_told_once():

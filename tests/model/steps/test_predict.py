@@ -22,7 +22,7 @@ from catalog.work.runs import record_run
 from features.errors import DeviceMissing, WeightsMissing
 from features.extractor import Source
 from features.one_video import Aside
-from features.plan import AUTOENCODER, ClipPlan, VisualPlan
+from features.plan import AUTOENCODER, FilePlan, VisualPlan
 from features.settings import ClipConfig
 from features.store import FeatureStore
 from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
@@ -62,7 +62,7 @@ class Study:
     def plan_of(self, kind):
         root = str(self.data / "features")
         if kind == "clip":
-            return ClipPlan(self.clips, root)
+            return FilePlan("clip", self.clips, root)
         assert kind == "audio"
         return ToyHearingPlan(root, loud=self.hears_loud)
 

@@ -394,6 +394,19 @@ def test_any_version_will_do_if_missing(study):
     assert second.version == 2
 
 
+def test_a_version_that_reads_features_of_before_is_none_if_missing(study):
+    study.split()
+    _outcome, first = study.train()
+    study.sets["visual"] = add_feature_set(study.catalog, "visual", config_hash="9" * 64)
+    add_features(study.catalog, study.store, study.sets["visual"], study.videos)
+
+    _outcome, second = study.train(if_missing=True)
+    kept, same = study.train(if_missing=True)
+
+    assert (first.version, second.version) == (1, 2)
+    assert (kept.codes, same.id) == ({"trained_before": 1}, second.id)
+
+
 def test_rows_without_their_features_are_left_out_and_counted(study):
     study.split()
     set_status(study, "visual", study.videos[:2], "pending")

@@ -88,8 +88,8 @@ def main(
 ) -> None:
     """Forecast the views of short vertical videos from what is in them, on a SQL catalog.
 
-    A first run: `viewcast demo`. By hand: db upgrade, topic defaults, scrape, fetch, extract clip,
-    pretrain, extract visual, extract audio, split create, train, score, report.
+    A first run: `viewcast demo`. By hand: db upgrade, topic defaults, scrape, fetch, extract files,
+    pretrain, extract visual, split create, train, score, report.
     """
     write_readably()
     flags = {name: value for name, value in (("db", db), ("data", data)) if value is not None}
@@ -327,7 +327,7 @@ def _stages(
 ) -> list[tuple[str, "Stage"]]:
     """Name the stages of a night in their order; each takes the id of the parent run."""
     from catalog.web.pages import write_report_step
-    from features.commands import run_extract, run_extract_files
+    from features.commands import has_weights, run_extract, run_extract_files
     from model.commands import run_pretrain, run_score, run_split, run_train
     from model.settings import TrainConfig
     from scraper.commands.site import run_fetch, run_scrape
@@ -352,6 +352,8 @@ def _stages(
     if retrain != "never":
         stages.append(("pretrain", wire(run_pretrain, if_missing=if_missing)))
     stages.append(("extract visual", wire(run_extract, "visual")))
+    if has_weights(app, "text"):
+        stages.append(("extract text", wire(run_extract, "text")))
     if retrain != "never":
         stages.append(("split create", wire(run_split, if_missing=if_missing)))
         for preset in (settings.of(TrainConfig).preset, *also_train):

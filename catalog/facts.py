@@ -21,6 +21,8 @@ OLDEST_UPLOAD = datetime(2014, 1, 1, tzinfo=UTC)  # before the site's first ance
 
 # Whose pages we know how to visit.
 SITE_PLATFORM = "tiktok"
+# Of videos that are on no site, so far as anybody said: files that lie on somebody's disk.
+LOCAL_PLATFORM = "local"
 
 #: A video's texts: what was written about it, what is said in it, what is read on its screen.
 TEXT_PARTS = ("caption", "transcript", "screen")

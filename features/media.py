@@ -51,9 +51,9 @@ class Media:
         self._clips: dict[PictureRequest, Clip | FeatureError] = {}
         self._waveforms: dict[float, Waveform | FeatureError] = {}
         sounds = [extractor.sound for extractor in extractors if extractor.sound is not None]
-        self._loudness = any(sound.loudness for sound in sounds)
         folders = [sound.keep_wav for sound in sounds if sound.keep_wav is not None]
         # An id is digits; what else somebody calls a video is not trusted with a path.
+        self._loud = {sound.max_s for sound in sounds if sound.loudness}
         self._keep = folders[0] / f"{name}.wav" if folders and name.isalnum() else None
 
     def clip(self, request: PictureRequest) -> Clip:
@@ -66,11 +66,12 @@ class Media:
         return _given(self._clips[request])
 
     def waveform(self, max_s: float) -> Waveform:
-        """Give at most max_s of the sound."""
+        """Give at most max_s of the sound, its loudness too where somebody asked for that."""
         if max_s not in self._waveforms:
+            loudness = max_s in self._loud
             try:
                 self._waveforms[max_s] = read_waveform(
-                    self.path, max_s=max_s, keep=self._keep, loudness=self._loudness
+                    self.path, max_s=max_s, keep=self._keep, loudness=loudness
                 )
             except FeatureError as error:
                 self._waveforms[max_s] = error

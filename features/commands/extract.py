@@ -226,7 +226,7 @@ def run_extract_files(
     """Extract several kinds of media files in one pass; none named: those of the settings."""
     plans, left_out = plans_of_files(app, kinds or kinds_of_files(app))
     for kind, reason in left_out.items():
-        log.warning("%s is left out: %s", kind, reason)
+        log.info("%s is left out: %s", kind, reason)
     return _run(
         app,
         plans,

@@ -65,6 +65,17 @@ def plans_of_files(app: App, kinds: Sequence[str]) -> "tuple[list[FilePlan], dic
     return plans, left_out
 
 
+def has_weights(app: App, kind: str) -> bool:
+    """Whether a kind can be made here: its weights, or its package, are on the machine."""
+    from features.errors import WeightsMissing
+
+    try:
+        plan_of(app, kind).check()
+    except WeightsMissing:
+        return False
+    return True
+
+
 def visual_plan(app: App) -> "VisualPlan":
     """The embeddings of this setting's clips by the newest autoencoder trained on such clips.
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from catalog.files import MEDIA_SUFFIXES
-from scraper.errors import BadId, BadOption, ImportRefused, RowRefused, printable, shown
+from catalog.errors import name_text
+from catalog.facts import LOCAL_PLATFORM
+from catalog.files import MEDIA_SUFFIXES, sha256_of
+from scraper.errors import BadId, BadOption, ImportRefused, RowRefused, shown
 from scraper.importers.fields import OTHER_ID, TIKTOK, read_platform
 from scraper.importers.json_rows import MAX_ROW_BYTES, parse_row
 from scraper.importers.video import (
@@ -45,6 +47,8 @@ PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz", ".zst"})
 # yt-dlp's own default name: "a title [7571863205253778710].mp4"; its predecessor's ends in "-ID".
 IN_BRACKETS = re.compile(r"\[([A-Za-z0-9_-]{5,64})\]$")
 N_YOUTUBE_CHARS = 11
+# Of a content's checksum, in an id: half of it, which no two contents share by chance.
+N_HASH_CHARS = 32
 BEHIND_DASH = re.compile(r"-([A-Za-z0-9_-]{11})$")
 LONG_NUMBER = re.compile(r"(?<![0-9])[0-9]{15,20}(?![0-9])")
 # A picture or sound track by itself, which yt-dlp has not joined yet.
@@ -126,12 +130,14 @@ def ids_in_name(path: Path, root: Path) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def is_media_folder(folder: Path) -> bool:
-    """Say whether there is a description or a media file in a folder or below."""
-    return any(
-        path.name.endswith(INFO) or path.suffix.lower() in MEDIA_SUFFIXES
-        for path in _files(folder, [])
-    )
+def has_info(folder: Path) -> bool:
+    """Say whether there is a description of yt-dlp's in a folder or below."""
+    return any(path.name.endswith(INFO) for path in _files(folder, []))
+
+
+def has_media(folder: Path) -> bool:
+    """Say whether there is a media file in a folder or below."""
+    return any(path.suffix.lower() in MEDIA_SUFFIXES for path in _files(folder, []))
 
 
 def data_files(folder: Path) -> Iterator[Path]:
@@ -162,7 +168,7 @@ def read_folder(
     read_file: how an export is read.
     """
     root = folder.resolve()
-    media = MediaFolder(root)
+    media, bare = MediaFolder(root), _BareMedia(root, options)
     unread: list[OSError] = []
     line = 0
     for path in _files(root, unread):
@@ -174,7 +180,7 @@ def read_folder(
     for path, why in media.left():
         line += 1
         if why is None:
-            yield _bare_media(path, root, line, options)
+            yield bare.read(path, line)
         else:
             yield media_left(path, root, line, why)
     for error in unread:
@@ -245,7 +251,7 @@ def _read_export(
             raise RowRefused("outside", f"{shown(name)} leads out of the folder, or is no file")
         for row in read_file(path):
             if isinstance(row, RejectedLine):
-                yield row if row.file else replace(row, file=printable(name))
+                yield row if row.file else replace(row, file=name_text(name))
             else:
                 yield replace(row, media=row.media or media.of_id(row.sighting.tiktok_id))
     except RowRefused as refusal:
@@ -258,25 +264,75 @@ def _read_export(
         yield rejected(1, os.fsencode(name), unread, name)
 
 
-def _bare_media(path: Path, root: Path, line: int, options: ImportOptions) -> Row:
-    name = path.relative_to(root).as_posix()
-    found = ids_in_name(path, root)
-    try:
-        platform = read_platform(None, options.platform)
+class _BareMedia:
+    """Makes videos of files that nothing describes; the ids of those before tell doubles."""
+
+    def __init__(self, root: Path, options: ImportOptions) -> None:
+        self.root, self.options = root, options
+        self._names: dict[tuple[str, str], tuple[str, Path]] = {}
+
+    def read(self, path: Path, line: int) -> Row:
+        name = path.relative_to(self.root).as_posix()
+        try:
+            platform, video_id = self._identify(path, name)
+            before = self._names.setdefault((platform, video_id), (name, path))
+            if before[1] != path:
+                self._refuse_double(platform, video_id, name, path, before)
+            is_local = platform == LOCAL_PLATFORM
+            return make_video(
+                # Its own age says nothing: whoever copied or recorded it may have set any.
+                ImportedFile.now(self.options),
+                line,
+                tiktok_id=video_id,
+                platform=platform,
+                count=("", None),
+                caption=path.stem if is_local and self.options.caption_from_name else None,
+                media=path,
+            )
+        except RowRefused as error:
+            row = rejected(line, hashlib.sha256(os.fsencode(name)).digest(), error, name)
+            return replace(row, is_media=error.reason == "media_double")
+        except OSError as error:
+            unread = RowRefused("broken_file", f"{name}: {error.strerror}")
+            return rejected(line, os.fsencode(name), unread, name)
+
+    def _identify(self, path: Path, name: str) -> tuple[str, str]:
+        """Return whose video it is, and its id: of its name, or made of its content."""
+        found = ids_in_name(path, self.root)
+        asked = self.options.platform
+        platform = read_platform(None, asked)
         if platform == TIKTOK:
-            found = [text for text in found if _is_tiktok_id(text)]
-            hint = "its name holds no id of tiktok's; of another site? say --platform"
+            ids = [text for text in found if _is_tiktok_id(text)]
+            hint = "its name holds no id of tiktok's; say --platform local to take it as it is"
         else:
-            found = [text for text in found if _is_plain_id(text, platform, path)]
+            ids = [text for text in found if _is_plain_id(text, platform, path)]
             hint = f"its name holds no id of {platform}'s, such as 'a title [ID]'"
-        if not found:
+        if ids:
+            return platform, ids[0]
+        if platform != LOCAL_PLATFORM and (asked is not None or _names_another(path)):
+            if asked is None:
+                hint = "its name ends as another site's do: say --platform youtube, or local"
             raise RowRefused("no_info", f"{name} has no {INFO} beside it, and {hint}")
-        source = ImportedFile.of(path, options)
-        return make_video(
-            source, line, tiktok_id=found[0], platform=platform, count=("", None), media=path
-        )
-    except RowRefused as error:
-        return rejected(line, hashlib.sha256(os.fsencode(name)).digest(), error, name)
+        return LOCAL_PLATFORM, sha256_of(path)[:N_HASH_CHARS]
+
+    def _refuse_double(
+        self, platform: str, video_id: str, name: str, path: Path, before: tuple[str, Path]
+    ) -> None:
+        other = before[0]
+        if platform == LOCAL_PLATFORM and sha256_of(path) != sha256_of(before[1]):
+            why = f"{name} has the id of {other}, and another content: rename one of them"
+            raise RowRefused("id_taken", why, video_id)
+        why = f"{name} is left aside: {other} is that video's"
+        raise RowRefused("media_double", why, video_id)
+
+
+def _names_another(path: Path) -> bool:
+    """Say whether a name ends as yt-dlp lets those of videos of another site end."""
+    bracketed = IN_BRACKETS.search(path.stem)
+    if bracketed is None or len(bracketed[1]) != N_YOUTUBE_CHARS:
+        return False
+    # Eleven small letters are a word.
+    return not (bracketed[1].isalpha() and bracketed[1].islower())
 
 
 def _is_plain_id(text: str, platform: str, path: Path) -> bool:

@@ -34,7 +34,8 @@ from scraper.importers.folder import (
     INFO,
     MediaFolder,
     data_files,
-    is_media_folder,
+    has_info,
+    has_media,
     read_folder,
     with_media,
 )
@@ -212,13 +213,15 @@ def require_readable(path: Path) -> None:
 
 
 def _format_of_folder(folder: Path, options: ImportOptions) -> Format:
-    if is_media_folder(folder):
+    if has_info(folder):
         return "ytdlp"
     for path in data_files(folder):
         try:
             return sniff(path, options)
         except ImportRefused:
             continue
+    if has_media(folder):
+        return "videos"
     raise UnknownFormat(
         f"{folder.resolve().name}/ has neither .info.json nor .mp4 files, or others such, "
         "nor an export that we know"
@@ -299,6 +302,8 @@ def _check_against_format(options: ImportOptions) -> None:
 def _rows(path: Path, options: ImportOptions) -> Iterator[Row]:
     if path.is_dir():
         return read_folder(path, options, lambda file: _file_of_folder(file, options))
+    if options.format == "videos":
+        raise BadOption(f"{path.name} is no folder of videos")
     if options.format == "facts":
         # Told as tables, not as videos: the step takes it as a whole.
         raise BadOption(f"{path.name} is no list of videos: import an export of facts by itself")

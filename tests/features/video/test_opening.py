@@ -1,5 +1,8 @@
 import json
+import re
 import shlex
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
+from catalog.schema.session import upgrade
 from features.errors import FeatureError, MissingInput, NoVideoStream, Undecodable
 from features.extractor import Extracted, Source
 from features.kinds import KINDS
@@ -180,3 +184,29 @@ def test_settings_name_the_feature_set_and_time_does_not():
     assert spec(OpeningConfig()).hash == spec(OpeningConfig()).hash
     config = OpeningConfig(opening_s=2.0)
     assert OpeningConfig().as_trained(spec(config).config) == config
+
+
+def test_each_number_is_documented_in_its_place():
+    page = (Path(__file__).parents[3] / "docs" / "data.md").read_text("utf-8")
+    section = page.partition("### The numbers of `opening`")[2].partition("\n## ")[0]
+    named = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    of_parts = [name for name in named if name.startswith("part_")]
+    pictures = named[: named.index("part_silence_share")]
+    expected: list[str] = []
+    for group in (pictures, named[len(pictures) :]):
+        for part in ("opening", "whole"):
+            expected += [name.replace("part", part, 1) for name in group if name in of_parts]
+        expected += [name for name in group if name not in of_parts]
+    assert expected == list(NUMBERS)
+    assert f"({len(NUMBERS)},) float32, in the order of" in page
+
+
+def test_each_number_is_a_column_of_the_view(tmp_path):
+    upgrade(f"sqlite:///{tmp_path / 'catalog.db'}")
+    with closing(sqlite3.connect(tmp_path / "catalog.db")) as connection:
+        columns = [row[0] for row in connection.execute("select * from v_opening").description]
+    assert set(columns) == {
+        *("video_id", "tiktok_id", "feature_set_id", "picture", "sound", "duration_s"),
+        *NUMBERS,
+        "first_word_s",
+    }

@@ -261,8 +261,37 @@ class TextConfig:
         return replace(self, max_chars=spec["max_chars"])
 
 
+@dataclass(frozen=True, config=STRICT)
+class OpeningConfig:
+    """What the plain numbers of `opening` are about. All settings change them.
+
+    opening_s: how long the opening is. rate_hz: so many frames a second are compared. max_s: how
+    much of a file is looked at and heard.
+    """
+
+    opening_s: float = Field(default=3.0, gt=0)
+    rate_hz: float = Field(default=12.0, gt=0, le=60)
+    max_s: float = Field(default=600.0, gt=0)
+
+    def as_trained(self, spec: Mapping[str, Any]) -> Self:
+        """The settings of a feature set."""
+        return replace(self, **{f.name: spec[f.name] for f in fields(self)})
+
+
+@dataclass(frozen=True, config=STRICT)
+class ThumbnailConfig:
+    """How large a thumbnail is, in pixels and in bytes."""
+
+    side_px: int = Field(default=320, ge=16, le=2048, description="the longer side")
+    quality: int = Field(default=75, ge=1, le=100, description="of the WebP")
+
+    def as_trained(self, spec: Mapping[str, Any]) -> Self:
+        """The settings of a feature set."""
+        return replace(self, **{f.name: spec[f.name] for f in fields(self)})
+
+
 #: The settings of a kind that is made of media files.
-KindConfig = ClipConfig | AudioConfig | FramesConfig | OcrConfig
+KindConfig = ClipConfig | AudioConfig | FramesConfig | OcrConfig | OpeningConfig | ThumbnailConfig
 
 SECTIONS: Final[Mapping[str, type]] = {
     "extract": ExtractConfig,
@@ -271,5 +300,7 @@ SECTIONS: Final[Mapping[str, type]] = {
     "audio": AudioConfig,
     "frames": FramesConfig,
     "ocr": OcrConfig,
+    "opening": OpeningConfig,
+    "thumbnail": ThumbnailConfig,
     "text": TextConfig,
 }

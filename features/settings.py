@@ -32,7 +32,7 @@ class ExtractConfig:
     workers: int = Field(default=2, ge=0, description="processes; 0 computes in this one")
     batch: int = Field(default=8, ge=1, description="videos per shard")
     kinds: tuple[str, ...] = Field(
-        default=("clip", "audio", "frames"),
+        default=("clip", "audio", "opening", "thumbnail", "frames"),
         min_length=1,
         description="made by `extract files` and in a night, each file opened once",
     )
@@ -74,9 +74,9 @@ class SamplingConfig:
     sampling "uniform" keeps exactly n_frames: what is on show in the middle of so many equal parts
     of the time, a frame twice where it is on show for two of them. "frames" keeps every
     every_frames-th; "seconds" what is on show every every_s seconds; both stop at max_frames.
+    "moments" keeps what is on show at each of moments; one after the end is the last frame.
     None: "frames" or "seconds" where every_frames or every_s is set, otherwise "uniform": the
-    whole video, however long it is. "moments" keeps what is on show at each of moments; one after
-    the end is the last frame.
+    whole video, however long it is.
     start_s and stop_s trim first: only frames that appear between them exist; stop_s None is the
     end. window_frames: each kept frame is the mean of so many consecutive ones around it.
     """
@@ -99,9 +99,9 @@ class SamplingConfig:
         """Refuse what leaves no frame to keep."""
         if self.stop_s is not None and not self.start_s < self.stop_s:
             raise ValueError(f"stop_s is {self.stop_s}, it must be above start_s {self.start_s}")
+        read_moments(self.moments)
         if self.sampling is None and None not in (self.every_frames, self.every_s):
             raise ValueError("every_frames and every_s are both set: say which one with sampling")
-        read_moments(self.moments)
 
     @property
     def technique(self) -> Sampling:
@@ -304,8 +304,37 @@ class TextConfig:
         return replace(self, max_chars=spec["max_chars"])
 
 
+@dataclass(frozen=True, config=STRICT)
+class OpeningConfig:
+    """What the plain numbers of `opening` are about. All settings change them.
+
+    opening_s: how long the opening is. rate_hz: so many frames a second are compared. max_s: how
+    much of a file is looked at and heard.
+    """
+
+    opening_s: float = Field(default=3.0, gt=0)
+    rate_hz: float = Field(default=12.0, gt=0, le=60)
+    max_s: float = Field(default=600.0, gt=0)
+
+    def as_trained(self, spec: Mapping[str, Any]) -> Self:
+        """The settings of a feature set."""
+        return replace(self, **{f.name: spec[f.name] for f in fields(self)})
+
+
+@dataclass(frozen=True, config=STRICT)
+class ThumbnailConfig:
+    """How large a thumbnail is, in pixels and in bytes."""
+
+    side_px: int = Field(default=320, ge=16, le=2048, description="the longer side")
+    quality: int = Field(default=75, ge=1, le=100, description="of the WebP")
+
+    def as_trained(self, spec: Mapping[str, Any]) -> Self:
+        """The settings of a feature set."""
+        return replace(self, **{f.name: spec[f.name] for f in fields(self)})
+
+
 #: The settings of a kind that is made of media files.
-KindConfig = ClipConfig | AudioConfig | FramesConfig | OcrConfig
+KindConfig = ClipConfig | AudioConfig | FramesConfig | OcrConfig | OpeningConfig | ThumbnailConfig
 
 SECTIONS: Final[Mapping[str, type]] = {
     "extract": ExtractConfig,
@@ -314,5 +343,7 @@ SECTIONS: Final[Mapping[str, type]] = {
     "audio": AudioConfig,
     "frames": FramesConfig,
     "ocr": OcrConfig,
+    "opening": OpeningConfig,
+    "thumbnail": ThumbnailConfig,
     "text": TextConfig,
 }

@@ -128,13 +128,13 @@ class ClipExtractor:
             {
                 "n_frames": clip.frames.shape[1],
                 "n_frames_total": clip.n_frames_total,
-                "shown_s": [round(seconds, 3) for seconds in clip.shown_s],
+                "times_s": clip.times_s,
                 "fps": round(clip.fps, 3),
                 "duration_s": round(clip.duration_s, 3),
                 "truncated": clip.truncated,
                 "fraction_read": round(clip.fraction_read, 4),
                 "capped": clip.capped,
                 "n_errors": clip.n_errors,
-                **asdict(clip.look),
+                **asdict(clip.shown),
             },
         )

@@ -193,11 +193,11 @@ def _detail(clip: Clip) -> dict[str, Any]:
     return {
         "n_frames": len(set(clip.indices)),  # a short video gives some of them twice
         "n_frames_total": clip.n_frames_total,
-        "shown_s": [round(seconds, 3) for seconds in clip.shown_s],
+        "times_s": clip.times_s,
         "fps": round(clip.fps, 3),
         "duration_s": round(clip.duration_s, 3),
         "truncated": clip.truncated,
         "fraction_read": round(clip.fraction_read, 4),
         "n_errors": clip.n_errors,
-        **asdict(clip.look),
+        **asdict(clip.shown),
     }

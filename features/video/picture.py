@@ -26,7 +26,7 @@ _MOST_STRETCHED: Final = 8.0
 
 
 @dataclass(frozen=True)
-class Look:
+class Shown:
     """How a frame is shown. height_px, width_px: upright, with square pixels.
 
     To be so, what is stored is mirrored left to right if `mirrored`, and then turned by
@@ -54,7 +54,7 @@ class Picture:
         )
         self._is_sideways = rotation_deg % 180 != 0
         height_px, width_px = sides[::-1] if self._is_sideways else sides
-        self.look = Look(height_px, width_px, rotation_deg, mirrored, hdr_of(frame))
+        self.shown = Shown(height_px, width_px, rotation_deg, mirrored, hdr_of(frame))
         self.height_px, self.width_px = height_px, width_px
 
     def rgb(self, height_px: int, width_px: int, *, exact: bool = True) -> NDArray[np.uint8]:
@@ -66,13 +66,13 @@ class Picture:
         # Scaled before it is turned, so that the scaler does all the work on the YUV planes.
         rows, columns = (width_px, height_px) if self._is_sideways else (height_px, width_px)
         frame = self.frame
-        if self.look.hdr in ("pq", "hlg"):
-            frame = _ordinary(frame, self.look.hdr, rows, columns)
+        if self.shown.hdr in ("pq", "hlg"):
+            frame = _ordinary(frame, self.shown.hdr, rows, columns)
         scaler = _SCALER if exact else Interpolation.AREA
         sized: NDArray[np.uint8] = _sized(frame, rows, columns, "rgb24", scaler)
         stored = sized.transpose(2, 0, 1)
-        seen = stored[:, :, ::-1] if self.look.mirrored else stored
-        return np.rot90(seen, k=self.look.rotation_deg // 90, axes=(1, 2))
+        seen = stored[:, :, ::-1] if self.shown.mirrored else stored
+        return np.rot90(seen, k=self.shown.rotation_deg // 90, axes=(1, 2))
 
 
 def shown_aspect(sample_aspect_ratio: object) -> float:
@@ -106,7 +106,7 @@ def _orientation(frame: av.VideoFrame) -> tuple[int, bool]:
     matrix = cast("SideData | None", frame.side_data.get("DISPLAYMATRIX"))
     if matrix is None:
         return 0, False
-    # Look at x: a x + c y, at y: b x + d y; y points down.
+    # Shown at x: a x + c y, at y: b x + d y; y points down.
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
     if abs(a) + abs(d) < abs(b) + abs(c):
         return 90 if c > 0 else 270, b * c > 0

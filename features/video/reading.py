@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from features.errors import FeatureError, MissingInput, TooShort, Undecodable
 from features.settings import SamplingConfig
 from features.video.demux import Damage, Index, decode_all, decode_some, decoders_reason, read_index
-from features.video.picture import Look, Picture
+from features.video.picture import Picture, Shown
 from features.video.sampling import Choice, Timeline, choose_frames
 
 log = logging.getLogger(__name__)
@@ -46,17 +46,17 @@ class Clip:
     """Sampled frames and what is known of the file they come from.
 
     frames: (3, D, H, W) uint8 RGB. indices: the number of each in display order; frames averaged
-    over a window are named by their middle. shown_s: when each appears, after the file's first.
-    n_frames_total counts the frames the file shows; duration_s is how long they last; fps is 30
-    where the file names no rate. truncated: the file ends well before its header says.
-    fraction_read: how much of the promised time, and of the listed frames where all had to be
-    decoded, could be read. capped: max_frames left out later frames. n_errors counts damaged
-    packets and frames that were concealed. look: how the first of them is shown, as they lie here.
+    over a window are named by their middle. times_s: when each appears. n_frames_total counts the
+    frames the file shows; duration_s is how long they last; fps is 30 where the file names no rate.
+    truncated: the file ends well before its header says. fraction_read: how much of the promised
+    time, and of the listed frames where all had to be decoded, could be read. capped: max_frames
+    left out later frames. n_errors counts damaged packets and frames that were concealed. shown:
+    how the first of them is shown, as they lie here.
     """
 
     frames: NDArray[np.uint8]
     indices: tuple[int, ...]
-    shown_s: tuple[float, ...]
+    times_s: tuple[float, ...]
     n_frames_total: int
     fps: float
     duration_s: float
@@ -64,7 +64,7 @@ class Clip:
     fraction_read: float
     capped: bool
     n_errors: int
-    look: Look
+    shown: Shown
 
 
 def read_frames(path: str | Path, request: PictureRequest) -> Clip:
@@ -150,14 +150,14 @@ class _Album:
         )
         self.missing = set(self.rows)
         self.first = min(self.rows)
-        self.look: Look | None = None
+        self.shown: Shown | None = None
         self.n_corrupt = 0
 
     def add(self, number: int, picture: Picture) -> None:
         if number not in self.missing:
             return
         if number == self.first:
-            self.look = picture.look
+            self.shown = picture.shown
         fitted = self.fit(picture)
         self.n_corrupt += picture.frame.is_corrupt
         self.missing.discard(number)
@@ -243,7 +243,7 @@ def _clips(
         n: Clip(
             frames=album.frames(),
             indices=album.choice.indices,
-            shown_s=tuple(float(timeline.shown_s[number]) for number in album.choice.indices),
+            times_s=tuple(round(float(s), 3) for s in timeline.shown_s[[*album.choice.indices]]),
             n_frames_total=n_total,
             fps=index.fps,
             duration_s=timeline.end_s,
@@ -251,10 +251,10 @@ def _clips(
             fraction_read=index.fraction_read * came_out,
             capped=album.choice.capped,
             n_errors=damage.packets + album.n_corrupt,
-            look=album.look,
+            shown=album.shown,
         )
         for n, album in albums.items()
-        if album.look is not None
+        if album.shown is not None
     }
 
 

@@ -74,7 +74,7 @@ def small(picture: Picture) -> NDArray[np.uint8]:
 
 
 def whole(picture: Picture) -> NDArray[np.uint8]:
-    upright = np.rot90(picture.frame.to_ndarray(format="rgb24"), picture.look.rotation_deg // 90)
+    upright = np.rot90(picture.frame.to_ndarray(format="rgb24"), picture.shown.rotation_deg // 90)
     return np.ascontiguousarray(upright.transpose(2, 0, 1))
 
 

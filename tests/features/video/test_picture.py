@@ -61,12 +61,12 @@ def test_a_picture_lies_as_ffmpeg_and_players_show_it(folder, matrix):
     path = folder / f"lying_{'_'.join(map(str, matrix))}.mp4"
     path.write_bytes(whole[:place] + written + whole[place + 36 :])
     picture = Picture(first_frame(path))
-    look = picture.look
-    assert (look.rotation_deg, look.mirrored) == LYING[matrix]
-    theirs = area_mean(played(path, look.height_px, look.width_px), 16, 16)
+    shown = picture.shown
+    assert (shown.rotation_deg, shown.mirrored) == LYING[matrix]
+    theirs = area_mean(played(path, shown.height_px, shown.width_px), 16, 16)
     assert psnr_db(picture.rgb(16, 16).astype(float), theirs) > 35
     clip = read_clip(path, ClipConfig(height_px=64, width_px=64))
-    assert clip.look == look
+    assert clip.shown == shown
 
 
 def test_wide_pixels_are_shown_as_wide_as_they_are(folder):
@@ -79,7 +79,7 @@ def test_wide_pixels_are_shown_as_wide_as_they_are(folder):
     expected = read_clip(square, ClipConfig())
     for path in (wide, high):
         clip = read_clip(path, ClipConfig())
-        assert (clip.look.height_px, clip.look.width_px) == (512, 288)
+        assert (clip.shown.height_px, clip.shown.width_px) == (512, 288)
         assert np.abs(clip.frames.astype(int) - expected.frames).mean() < 4
 
 
@@ -87,7 +87,7 @@ def test_a_pixel_aspect_that_cannot_be_meant_is_not_followed(folder):
     path = folder / "absurd.mp4"
     source = ("-f", "lavfi", "-i", "testsrc2=size=144x256:rate=5", "-t", "1")
     ffmpeg(*source, "-vf", "setsar=1/1000", "-c:v", "libx264", str(path))
-    assert read_clip(path, ClipConfig()).look.height_px == 256
+    assert read_clip(path, ClipConfig()).shown.height_px == 256
 
 
 LOSSLESS = ("-c:v", "libx264", "-qp", "0", "-preset", "ultrafast")
@@ -167,7 +167,7 @@ def test_hdr_is_tone_mapped_as_zscale_and_tonemap_do(folder, hdr, trc):
     source = ("-f", "lavfi", "-i", "testsrc2=size=288x512:rate=5", "-frames:v", "1")
     ffmpeg(*source, "-vf", TO_HDR.format(trc), "-c:v", "ffv1", *tags, str(path))
     picture = Picture(first_frame(path))
-    assert picture.look.hdr == hdr
+    assert picture.shown.hdr == hdr
     apart = np.abs(picture.rgb(512, 288).astype(int) - played(path, 512, 288, TO_SDR))
     assert apart.mean() < 1.5
     assert np.percentile(apart, 99) <= 10
@@ -189,4 +189,4 @@ def test_ordinary_white_stays_nearly_white_and_red_stays_red(hdr, white, grey):
 def test_ordinary_pictures_are_not_tone_mapped(folder):
     frame = first_frame(make_media("ten_bit", folder))
     assert hdr_of(frame) is None
-    assert Picture(frame).look.hdr is None
+    assert Picture(frame).shown.hdr is None

@@ -1,9 +1,9 @@
 """Which words are kept of the sounds of `bench.words_corpus`, ours beside stock Whisper's.
 
-`python -m bench.words hear FOLDER OUT` hears the held half as `extract audio` does, `stock` the same
-with stock Whisper's default settings, each a file of answers; `score FOLDER OUT…` makes a line of the
-table of each. An earlier state of the project is scored by its own answers. `cost OUT` times a minute
-of music, of noise and of speech, for the state that it is run in.
+`python -m bench.words hear FOLDER OUT` hears the held half as `extract audio` does, `stock` the
+same with stock Whisper's default settings, each into a file of answers; `score FOLDER OUT…` makes
+of each a line of the table. An earlier state of the project is scored by answers of its own. `cost
+FOLDER OUT` times a minute of music, noise and speech, for the state that it is run in.
 """
 
 import json

@@ -28,6 +28,7 @@ from catalog.console import (
     json_option,
     pass_app,
     table,
+    write_readably,
 )
 from catalog.errors import CatalogError
 from features.errors import FeatureError
@@ -87,9 +88,10 @@ def main(
 ) -> None:
     """Forecast the views of short vertical videos from what is in them, on a SQL catalog.
 
-    A first run: `viewcast demo`. By hand: db upgrade, topic defaults, scrape, fetch, extract clip,
-    pretrain, extract visual, extract audio, split create, train, score, report.
+    A first run: `viewcast demo`. By hand: db upgrade, topic defaults, scrape, fetch, extract files,
+    pretrain, extract visual, split create, train, score, report.
     """
+    write_readably()
     flags = {name: value for name, value in (("db", db), ("data", data)) if value is not None}
     ctx.obj = App(settings_file=config, flags=flags, debug=debug, sections=sections)
     ctx.obj.start_nightly = lambda slot, due: _start_nightly(ctx.obj, slot, due)
@@ -314,7 +316,7 @@ def _clean_purged_files(app: App) -> int:
 # Small pictures and few epochs: the paper's networks at a size that two cores train in a minute.
 DEMO_SETTINGS: dict[str, Any] = {
     "scrape": {"limit": 60},
-    "clip": {"every_frames": 24, "max_frames": 8, "height_px": 16, "width_px": 9},
+    "clip": {"n_frames": 8, "height_px": 16, "width_px": 9},
     "pretrain": {"epochs": 6, "batch": 4, "lr": 3e-4},
     "extract": {"workers": 2, "batch": 6},
 }
@@ -325,7 +327,7 @@ def _stages(
 ) -> list[tuple[str, "Stage"]]:
     """Name the stages of a night in their order; each takes the id of the parent run."""
     from catalog.web.pages import write_report_step
-    from features.commands import run_extract, run_extract_files
+    from features.commands import has_weights, run_extract, run_extract_files
     from model.commands import run_pretrain, run_score, run_split, run_train
     from model.settings import TrainConfig
     from scraper.commands.site import run_fetch, run_scrape
@@ -350,6 +352,8 @@ def _stages(
     if retrain != "never":
         stages.append(("pretrain", wire(run_pretrain, if_missing=if_missing)))
     stages.append(("extract visual", wire(run_extract, "visual")))
+    if has_weights(app, "text"):
+        stages.append(("extract text", wire(run_extract, "text")))
     if retrain != "never":
         stages.append(("split create", wire(run_split, if_missing=if_missing)))
         for preset in (settings.of(TrainConfig).preset, *also_train):

@@ -1,5 +1,7 @@
 """What every room's commands share: the application object, --json, tables, progress bars."""
 
+import codecs
+import io
 import json
 import re
 import subprocess
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import click
+
+from catalog.errors import NO_UTF8, readable
 
 if TYPE_CHECKING:
     from catalog.schema.session import Catalog
@@ -207,11 +211,31 @@ def dry_run_option(function: CommandFunction) -> CommandFunction:
     )(function)
 
 
+def write_readably() -> None:
+    """Let no text end this program, whatever names of files and whatever terminal there are.
+
+    What standard output and error cannot write is written as `readable` does, or as in JSON.
+    """
+    codecs.register_error("readable", _unwritable)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="readable")
+
+
+def _unwritable(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end]
+    escaped = (readable(char) if NO_UTF8.match(char) else json.dumps(char)[1:-1] for char in text)
+    return "".join(escaped), error.end
+
+
 def emit(payload: Mapping[str, Any], *, as_json: bool, text: str | None = None) -> None:
     """Print a result: as JSON, or as the given text (by default one `name: value` a line)."""
     if as_json:
         document = {"format": JSON_FORMAT, **payload}
-        click.echo(json.dumps(document, default=str, ensure_ascii=False, allow_nan=False))
+        line = json.dumps(document, default=str, ensure_ascii=False, allow_nan=False)
+        # A name's byte stands within a string, where a backslash is written twice.
+        click.echo(NO_UTF8.sub(lambda byte: "\\" + readable(byte[0]), line))
     elif text is not None:
         click.echo(text)
     else:

@@ -14,10 +14,50 @@ CatalogError
 └── BudgetExceeded     too many rows of this run failed (exit 6)
 """
 
+import re
+from os import PathLike
 from typing import ClassVar
 
+# As Python keeps a byte of a file's name that is no UTF-8: no encoding takes it.
+NO_UTF8 = re.compile("[\udc80-\udcff]")
 
-class CatalogError(Exception):
+
+def readable(text: str) -> str:
+    r"""Return a text that can be printed and stored: a name's byte that is no UTF-8 as \xe9."""
+    return NO_UTF8.sub(lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", text)
+
+
+# They join the parts of emoji, or keep words apart, and steer nothing.
+_SHOWN = frozenset(
+    "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}\N{NO-BREAK SPACE}"
+    "\N{NARROW NO-BREAK SPACE}\N{IDEOGRAPHIC SPACE}"
+)
+
+
+def name_text(path: str | PathLike[str]) -> str:
+    r"""Write a file's name on one line, to be printed, stored and sent as JSON.
+
+    What cannot be shown is escaped: \xe9 for a byte that is no UTF-8, \n, \x1b, \u202e.
+    """
+    name = str(path)
+    return name if name.isprintable() else "".join(map(_one_shown, name))
+
+
+def _one_shown(char: str) -> str:
+    if char.isprintable() or char in _SHOWN:
+        return char
+    plain = readable(char)
+    return plain if plain != char else char.encode("unicode_escape").decode()
+
+
+class PrintableError(Exception):
+    """An error whose words can be printed and stored, whatever names of files are among them."""
+
+    def __str__(self) -> str:
+        return readable(super().__str__())
+
+
+class CatalogError(PrintableError):
     """Stand for every known way in which the catalog says no."""
 
     exit_code: ClassVar[int] = 1

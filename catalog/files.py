@@ -13,6 +13,29 @@ from filelock import FileLock, Timeout
 
 from catalog.errors import Busy
 
+# Whatever ffmpeg may read; what a file really is, its content tells when it is read.
+MEDIA_SUFFIXES = frozenset(
+    [
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".3gp",
+        ".webm",
+        ".mkv",
+        ".avi",
+        ".flv",
+        ".f4v",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".mpg",
+        ".mpeg",
+        ".ogv",
+        ".wmv",
+        ".asf",
+    ]
+)
+
 
 @contextmanager
 def atomic_file(path: Path, *, replace: bool = True) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 FeatureError
 ├── Absent               there is nothing of this kind in the file; the row is skipped, not failed
 │   ├── NoAudioTrack     no_audio
+│   ├── NoText           no_text
 │   └── TooShort         too_short
 ├── Undecodable          undecodable: the file is damaged or not media at all
 ├── NoVideoStream        no_video: a sound file, or only a cover picture
@@ -17,15 +18,7 @@ FeatureError
 
 from typing import ClassVar
 
-
-def printable(text: str) -> str:
-    r"""Write what is no character to be shown as Python would, such as \n and \udce9.
-
-    File names hold such: a line break, a control code, a byte that is not UTF-8.
-    """
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
+from catalog.errors import name_text
 
 
 class FeatureError(Exception):
@@ -40,7 +33,7 @@ class FeatureError(Exception):
     permanent: ClassVar[bool] = False
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(printable(message))
+        super().__init__(name_text(message))
 
 
 class Absent(FeatureError):
@@ -54,6 +47,12 @@ class NoAudioTrack(Absent):
     """The media file has no sound track."""
 
     code = "no_audio"
+
+
+class NoText(Absent):
+    """The video has no text of any kind."""
+
+    code = "no_text"
 
 
 class TooShort(Absent):

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """One video's input: a media file (`path`), or another feature of it.
+    """One video's input: a media file (`path`), another feature of it, or its texts by part.
 
-    That lies in a store (`uri` and `row`), or in memory (`tensors`). media: the file, opened for
-    all the kinds that are made of it now. kinds: those that are wanted; None: all that are made.
+    A feature lies in a store (`uri` and `row`), or in memory (`tensors`). media: the file, opened
+    for all the kinds that are made of it now. kinds: those that are wanted; None: all that are
+    made.
     """
 
     video_id: int
@@ -29,6 +30,7 @@ class Source:
     uri: str | None = None
     row: int | None = None
     tensors: Mapping[str, NDArray[Any]] | None = None
+    texts: Mapping[str, str] | None = None
     media: "Media | None" = None
     kinds: frozenset[str] | None = None
 

@@ -29,8 +29,8 @@ class FileExtractor(Extractor, Protocol):
     """An extractor of media files. It says what it will ask of each one, and asks `media_of`."""
 
     @property
-    def pictures(self) -> PictureRequest | None:
-        """The frames that it looks at; None where it looks at none."""
+    def pictures(self) -> PictureRequest | tuple[PictureRequest, ...] | None:
+        """The frames that it looks at, in one or several sizes; None where it looks at none."""
 
     @property
     def sound(self) -> SoundRequest | None:
@@ -47,13 +47,13 @@ class Media:
         """name: the video's id, by which its sound is kept."""
         self.path = path
         self.pictures_s = 0.0  # spent on decoding them
-        asked = (extractor.pictures for extractor in extractors)
-        self._asked = [request for request in asked if request is not None]
+        self._asked = [request for extractor in extractors for request in _asked(extractor)]
         self._clips: dict[PictureRequest, Clip | FeatureError] = {}
         self._waveforms: dict[float, Waveform | FeatureError] = {}
         sounds = [extractor.sound for extractor in extractors if extractor.sound is not None]
         folders = [sound.keep_wav for sound in sounds if sound.keep_wav is not None]
         # An id is digits; what else somebody calls a video is not trusted with a path.
+        self._loud = {sound.max_s for sound in sounds if sound.loudness}
         self._keep = folders[0] / f"{name}.wav" if folders and name.isalnum() else None
 
     def clip(self, request: PictureRequest) -> Clip:
@@ -66,10 +66,13 @@ class Media:
         return _given(self._clips[request])
 
     def waveform(self, max_s: float) -> Waveform:
-        """Give at most max_s of the sound."""
+        """Give at most max_s of the sound, its loudness too where somebody asked for that."""
         if max_s not in self._waveforms:
+            loudness = max_s in self._loud
             try:
-                self._waveforms[max_s] = read_waveform(self.path, max_s=max_s, keep=self._keep)
+                self._waveforms[max_s] = read_waveform(
+                    self.path, max_s=max_s, keep=self._keep, loudness=loudness
+                )
             except FeatureError as error:
                 self._waveforms[max_s] = error
         return _given(self._waveforms[max_s])
@@ -77,6 +80,11 @@ class Media:
     def forget_pictures(self) -> None:
         """Free the pictures' memory; whoever asks again has them decoded anew."""
         self._clips = {}
+
+
+def _asked(extractor: FileExtractor) -> tuple[PictureRequest, ...]:
+    pictures = extractor.pictures
+    return (pictures,) if isinstance(pictures, PictureRequest) else pictures or ()
 
 
 def media_of(source: Source, extractor: FileExtractor) -> Media:

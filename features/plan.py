@@ -10,7 +10,7 @@ from typing import Protocol, Self
 
 from features.extractor import Extractor, FeatureSetSpec
 from features.kinds import KINDS
-from features.settings import KindConfig
+from features.settings import KindConfig, TextConfig
 
 AUTOENCODER = "autoencoder"  # the model name under which `pretrain` registers its weights
 
@@ -116,3 +116,30 @@ class VisualPlan:
 
         self.check()
         return VisualExtractor(self.weights, FeatureStore(self.store_root), device=self.device)
+
+
+@dataclass(frozen=True)
+class TextPlan:
+    """Sentence vectors of texts, which are rows of the catalog and no file."""
+
+    config: TextConfig
+    store_root: str
+    device: str = "cpu"
+
+    def spec(self) -> FeatureSetSpec:
+        """Name the feature set; loads no network."""
+        from features import text  # noqa: PLC0415 (see top)
+
+        return text.spec(self.config)
+
+    def check(self) -> None:
+        """Raise WeightsMissing or WeightsMismatch where the encoder's package is not here."""
+        from features import text  # noqa: PLC0415 (see top)
+
+        text.check(self.config)
+
+    def build(self) -> Extractor:
+        """The encoder."""
+        from features import text  # noqa: PLC0415 (see top)
+
+        return text.build(self.config)

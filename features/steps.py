@@ -29,6 +29,7 @@ from catalog.work.claims import (
     retry_failed,
 )
 from catalog.work.runs import Outcome, RunInProgress, record_run
+from catalog.work.texts import TEXT_KIND, count_texts, enrol_texts
 from features.engine import Stored, extract_batches
 from features.errors import Absent, FeatureError, WeightsMissing
 from features.extractor import FeatureSetSpec, Source
@@ -109,8 +110,12 @@ def _enrol(
             extractor_version=spec.extractor_version,
             weights_sha256=spec.weights_sha256,
         )
-        needs_id = None if needs is None else needs.id
-        enrol_features(session, feature_set_id, needs_feature_set_id=needs_id)
+        if spec.kind != TEXT_KIND:
+            needs_id = None if needs is None else needs.id
+            enrol_features(session, feature_set_id, needs_feature_set_id=needs_id)
+            return feature_set_id, count_open(session, feature_set_id)
+    enrol_texts(catalog, feature_set_id)
+    with catalog.read() as session:
         return feature_set_id, count_open(session, feature_set_id)
 
 
@@ -169,12 +174,12 @@ def states_of(
 def count_to_extract(catalog: Catalog, plan: Plan, needs: FeatureSetFacts | None) -> int:
     """Count the videos that `extract` would take up now."""
     feature_set = find_set(catalog, plan)
+    set_id = None if feature_set is None else feature_set.id
     with catalog.read() as session:
-        return pending.count_to_extract(
-            session,
-            None if feature_set is None else feature_set.id,
-            needs_feature_set_id=None if needs is None else needs.id,
-        )
+        if plan.spec().kind == TEXT_KIND:
+            return count_texts(session, set_id)
+        needs_id = None if needs is None else needs.id
+        return pending.count_to_extract(session, set_id, needs_feature_set_id=needs_id)
 
 
 def retry(catalog: Catalog, plan: Plan) -> int:
@@ -272,13 +277,14 @@ def _sources(
 
 
 def _source(claim: FeatureClaim, data: Path, kinds: frozenset[str]) -> Source:
-    is_media = claim.input_row is None
+    is_media = claim.input_row is None and claim.texts is None
     return Source(
         video_id=claim.video_id,
         tiktok_id=claim.tiktok_id,
         path=str(data / claim.input_uri) if is_media else None,
-        uri=None if is_media else claim.input_uri,
+        uri=None if claim.input_row is None else claim.input_uri,
         row=claim.input_row,
+        texts=claim.texts,
         kinds=kinds,
     )
 

@@ -12,8 +12,10 @@ ModelError
 
 from typing import ClassVar
 
+from catalog.errors import PrintableError
 
-class ModelError(Exception):
+
+class ModelError(PrintableError):
     """Base of everything this package raises on purpose."""
 
     exit_code: ClassVar[int] = 1

@@ -45,6 +45,8 @@ ScrapeError
 
 from typing import ClassVar, Literal
 
+from catalog.errors import PrintableError, readable
+
 # By what we know that the site wants no more of us. elsewhere: it led to another address; empty:
 # a reply with nothing in it; verify: a reply that asks for a proof; waf: a page that works on one.
 BlockMark = Literal[
@@ -54,7 +56,7 @@ BlockMark = Literal[
 MAX_DETAIL_CHARS = 500
 
 
-class ScrapeError(Exception):
+class ScrapeError(PrintableError):
     """Stand for every known way in which the site, a file or the replica says no."""
 
     code: ClassVar[str] = "scrape_error"
@@ -257,7 +259,7 @@ def one_line(text: str) -> str:
 
 def printable(text: str) -> str:
     """Return a text – a file's name may be anything – on one line, without what cannot be shown."""
-    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    plain = "".join(letter if letter.isprintable() else " " for letter in readable(text))
     return plain.encode("utf-8", "replace").decode("utf-8")
 
 

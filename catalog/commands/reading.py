@@ -17,25 +17,38 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("words", nargs=-1, required=True)
+@click.option(
+    "--in",
+    "place",
+    type=click.Choice(["said", "screen", "all"]),
+    default="all",
+    show_default=True,
+    help="What is said, what is written on screen, or either.",
+)
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Videos.")
 @json_option
 @pass_app
-def search(app: App, words: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """Find the videos in which all WORDS are said; one in quotation marks may be a phrase.
+def search(app: App, words: tuple[str, ...], place: str, limit: int, as_json: bool) -> None:
+    """Find the videos that say all WORDS, or show them on screen; in quotation marks: a phrase.
 
     A star at the end of a word lets it go on: danc* finds dance and dancing.
     """
-    from catalog.read.search import search as search_transcripts
+    from catalog.read.search import PLACES
+    from catalog.read.search import search as search_texts
 
+    places = list(PLACES) if place == "all" else [place]
     with app.catalog_to_read.read() as session:
-        found = search_transcripts(session, words, limit=limit)
-    rows = [(said.tiktok_id, said.language, said.speech_s, said.snippet) for said in found]
+        found = search_texts(session, words, limit=limit, places=places)
+    rows = [
+        (video.tiktok_id, ", ".join(video.found_in), video.language, video.speech_s, video.snippet)
+        for video in found
+    ]
     cut = f"\n(first {limit} videos; more with --limit)" if len(found) == limit else ""
-    text = table(["video", "language", "speech s", "said"], rows) + cut
+    text = table(["video", "where", "language", "speech s", "words"], rows) + cut
     emit(
-        {"words": list(words), "videos": [asdict(said) for said in found]},
+        {"words": list(words), "in": places, "videos": [asdict(video) for video in found]},
         as_json=as_json,
-        text=text if found else "said in no video",
+        text=text if found else "in no video",
     )
 
 

@@ -1,7 +1,7 @@
-"""Look words up in what is said in the videos; the index is kept by the database itself."""
+"""Look words up in what is said in videos and written on screen, in the databases' own index."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,22 +18,41 @@ _MARKS: Final = r"[!-/:-@\[-`{-~]+"
 #: As in the index, or it would not be used.
 _WORDS: Final = f"REGEXP_REPLACE(f.detail ->> 'text', '{_MARKS}', ' ', 'g')"
 
-# Of a video that was heard in several ways the newest feature set counts.
+#: Where words are looked up, and the kind of feature set that has them.
+PLACES: Final = {"said": "audio", "screen": "ocr"}
+
+# Of a video that was heard, or read, in several ways the newest feature set counts; of one that is
+# found in both places the better one is shown.
 _SHOWN: Final = """
-SELECT s.tiktok_id, s.video_id, s.feature_set_id, s.language, s.speech_s, s.text
+SELECT b.tiktok_id, b.video_id, b.feature_set_id, b.kind, b.n_places, {columns}
 FROM (
     SELECT
-        t.*,
-        h.badness,
-        ROW_NUMBER() OVER (PARTITION BY t.video_id ORDER BY t.feature_set_id DESC) AS place
-    FROM hits h
-    JOIN v_transcript t ON t.feature_set_id = h.feature_set_id AND t.video_id = h.video_id
-) s
-WHERE s.place = 1
-ORDER BY s.badness, s.video_id DESC
+        n.*,
+        ROW_NUMBER() OVER (PARTITION BY n.video_id ORDER BY n.badness, n.kind) AS place,
+        COUNT(*) OVER (PARTITION BY n.video_id) AS n_places
+    FROM (
+        SELECT
+            v.tiktok_id,
+            f.video_id,
+            f.feature_set_id,
+            f.detail,
+            s.kind,
+            h.badness,
+            ROW_NUMBER() OVER (
+                PARTITION BY f.video_id, s.kind ORDER BY f.feature_set_id DESC
+            ) AS age
+        FROM hits h
+        JOIN feature f ON f.feature_set_id = h.feature_set_id AND f.video_id = h.video_id
+        JOIN feature_set s ON s.id = f.feature_set_id AND s.kind IN ({kinds})
+        JOIN video v ON v.id = f.video_id
+    ) n
+    WHERE n.age = 1
+) b
+WHERE b.place = 1
+ORDER BY b.badness, b.video_id DESC
 LIMIT :limit
 """
-_SQLITE: Final = f"""
+_SQLITE: Final = """
 WITH hits AS MATERIALIZED (
     SELECT
         rowid >> 40 AS feature_set_id,
@@ -42,8 +61,13 @@ WITH hits AS MATERIALIZED (
     FROM transcript_search
     WHERE transcript_search MATCH :phrases
 )
-{_SHOWN}
-"""
+""" + _SHOWN.replace(
+    "{columns}",
+    """
+    JSON_EXTRACT(b.detail, '$.language'),
+    CAST(JSON_EXTRACT(b.detail, '$.speech_s') AS REAL),
+    JSON_EXTRACT(b.detail, '$.text')""",
+)
 _POSTGRES: Final = f"""
 WITH hits AS MATERIALIZED (
     SELECT
@@ -56,40 +80,58 @@ WITH hits AS MATERIALIZED (
         AND f.detail ->> 'text' <> ''
         AND TO_TSVECTOR('simple', {_WORDS}) @@ q.wanted
 )
-{_SHOWN}
-"""
+""" + _SHOWN.replace(
+    "{columns}",
+    """
+    b.detail ->> 'language',
+    CAST(b.detail ->> 'speech_s' AS DOUBLE PRECISION),
+    b.detail ->> 'text'""",
+)
 
 
 @dataclass(frozen=True)
-class Said:
-    """A video in which the words are said. snippet: the place, the words in square brackets."""
+class Found:
+    """A video in which the words are. found_in: where, the place that is shown first.
+
+    snippet: the place, the words in square brackets. language, speech_s: of what is said only.
+    """
 
     tiktok_id: str
     video_id: int
     feature_set_id: int
+    found_in: tuple[str, ...]
     language: str | None
     speech_s: float | None
     snippet: str
     text: str
 
 
-def search(session: Session, phrases: Sequence[str], *, limit: int) -> list[Said]:
-    """Return the videos in which every phrase is said, the best first.
+def search(
+    session: Session, phrases: Sequence[str], *, limit: int, places: Collection[str] = PLACES
+) -> list[Found]:
+    """Return the videos that say every phrase, or have it on their screen, the best first.
 
-    A phrase is one word, or several that follow each other. Upper and lower case are the same (of
-    letters beyond ASCII on PostgreSQL as the database's locale has it), accents are not. A star at
-    its end lets its last word go on. Nothing else has a meaning.
-    Raises BadQuery for a phrase without a letter or digit.
+    All phrases are in one of the places. A phrase is one word, or several that follow each other.
+    Upper and lower case are the same (of letters beyond ASCII on PostgreSQL as the database's
+    locale has it), accents are not. A star at its end lets its last word go on. Nothing else has a
+    meaning. Raises BadQuery for a phrase without a letter or digit.
     """
     phrases = [_readable(phrase) for phrase in phrases]
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     statement, values = (_for_sqlite if is_sqlite else _for_postgres)(phrases)
-    rows = session.execute(text(statement), {**values, "limit": limit})
-    said = re.compile("|".join(map(_pattern, phrases)), re.IGNORECASE)
-    return [
-        Said(tiktok_id, video_id, set_id, language, speech_s, snippet(whole, said), whole)
-        for tiktok_id, video_id, set_id, language, speech_s, whole in rows
-    ]
+    kinds = ", ".join(f"'{PLACES[place]}'" for place in places)
+    rows = session.execute(text(statement.replace("{kinds}", kinds)), {**values, "limit": limit})
+    wanted = re.compile("|".join(map(_pattern, phrases)), re.IGNORECASE)
+    place_of = {kind: place for place, kind in PLACES.items()}
+    found = []
+    for tiktok_id, video_id, set_id, kind, n_places, language, speech_s, whole in rows:
+        shown = place_of[kind]
+        others = (place for place in PLACES if place != shown and n_places > 1)
+        shot = snippet(" / ".join(whole.splitlines()), wanted)
+        found.append(
+            Found(tiktok_id, video_id, set_id, (shown, *others), language, speech_s, shot, whole)
+        )
+    return found
 
 
 def forget_deleted(session: Session) -> None:

@@ -78,6 +78,8 @@ def add_observations(
     has_reactions = any(seen.reactions for _, seen in batch)
     rows: dict[tuple[int, Any], dict[str, Any]] = {}
     for video, seen in batch:
+        if not seen.display_text and not seen.reactions and not seen.is_time_stated:
+            continue  # of a bare file: nobody looked at any count
         video_id = ids[video.tiktok_id]
         last = before.get(video_id)
         is_more = seen.reactions and last is not None and seen.observed_at == last.observed_at

@@ -17,6 +17,7 @@ from catalog.facts import SITE_PLATFORM
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Feature, FeatureSet, MediaFile, Run, Video
 from catalog.schema.types import UtcDateTime, n_changed, plain_json, utc_now
+from catalog.work.texts import TEXT_KIND, hash_of, texts_of
 
 LEASE_S = 600.0
 MAX_ATTEMPTS = 3
@@ -341,7 +342,7 @@ class MediaClaim:
 
 @dataclass(frozen=True)
 class FeatureClaim:
-    """A feature to extract from `input_uri`; ours until the lease ends."""
+    """A feature to extract from `input_uri`, or from `texts`; ours until the lease ends."""
 
     video_id: int
     tiktok_id: str
@@ -349,6 +350,7 @@ class FeatureClaim:
     input_uri: str
     input_row: int | None
     input_sha256: str
+    texts: Mapping[str, str] | None = None
 
 
 def claim_media(
@@ -441,7 +443,10 @@ def claim_features(
         if feature_set is None:
             raise NotFound(f"no feature set with id {feature_set_id}")
         input_set = feature_set.input_set_id
+        is_of_texts = feature_set.kind == TEXT_KIND
         there = MEDIA_THERE if input_set is None else INPUT_THERE
+        if is_of_texts:  # what they are is read when the unit is taken
+            there = "1 = 1"
         of_videos = ""
         if video_ids is not None:
             numbers = ", ".join(str(int(video_id)) for video_id in video_ids)
@@ -456,10 +461,29 @@ def claim_features(
             more["input_set"] = input_set
         own = "feature_set_id = :set_id"
         taken = take(session, "feature", "video_id", own, inner, owner, limit, lease_s, now, more)
+        if is_of_texts:
+            return _claims_of_texts(session, taken)
         return [
             FeatureClaim(video_id, tiktok_id, taken[video_id], uri, row, sha256)
             for video_id, tiktok_id, uri, row, sha256 in _inputs(session, input_set, taken)
         ]
+
+
+def _claims_of_texts(session: Session, taken: Mapping[int, int]) -> list[FeatureClaim]:
+    texts = texts_of(session, taken)
+    named = select(Video.id, Video.tiktok_id).where(Video.id.in_(taken)).order_by(Video.id)
+    return [
+        FeatureClaim(
+            video_id,
+            tiktok_id,
+            taken[video_id],
+            "",
+            None,
+            hash_of(texts[video_id]),
+            texts[video_id],
+        )
+        for video_id, tiktok_id in session.execute(named)
+    ]
 
 
 def finish_feature(

@@ -11,7 +11,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from catalog.errors import RunLost
+from catalog.errors import RunLost, readable
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Event, Run, RunMetric
 from catalog.schema.types import insert_into, utc_now
@@ -45,7 +45,7 @@ class Journal:
         """Keep an event of this run."""
         row = {"at": utc_now(), "run_id": self._run_id, "level": level, "code": code}
         with self._lock:
-            self._events.append(row | {"subject": subject, "detail": detail})
+            self._events.append(row | {"subject": readable(subject), "detail": detail})
 
     def metric(self, part: str, name: str, value: float, step: int) -> None:
         """Keep a metric of this run; the last value of a name counts."""

@@ -9,11 +9,12 @@ from features.commands.extract import (
     run_extract,
     run_extract_files,
 )
-from features.commands.plans import plan_of, store_root
+from features.commands.plans import has_weights, plan_of, store_root
 from features.commands.weights import weights
 
 __all__ = [
     "COMMANDS",
+    "has_weights",
     "plan_of",
     "run_drop_from_shards",
     "run_extract",

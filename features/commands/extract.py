@@ -37,7 +37,9 @@ SUMMARIES = {
     "clip": "Sample frames of each media file, small and upright.",
     "audio": "Take Whisper's encoder states and transcript of each media file.",
     "frames": "Embed frames of each media file with a frozen torchvision network.",
+    "ocr": "Read the text on screen of each media file at a few moments.",
     "visual": "Embed each clip with the autoencoder of `pretrain`.",
+    "text": "Embed each video's caption, its words and the text on its screen.",
 }
 #: Flags of one kind, each for a setting of it: given, they win over the settings for this call.
 OF_AUDIO = (
@@ -224,7 +226,7 @@ def run_extract_files(
     """Extract several kinds of media files in one pass; none named: those of the settings."""
     plans, left_out = plans_of_files(app, kinds or kinds_of_files(app))
     for kind, reason in left_out.items():
-        log.warning("%s is left out: %s", kind, reason)
+        log.info("%s is left out: %s", kind, reason)
     return _run(
         app,
         plans,

@@ -9,12 +9,22 @@ from catalog.errors import BadSettings
 
 if TYPE_CHECKING:
     from catalog.facts import FeatureSetFacts
-    from features.plan import FilePlan, Plan, VisualPlan
+    from features.plan import FilePlan, Plan, TextPlan, VisualPlan
 
 
 def plan_of(app: App, kind: str, changes: Mapping[str, Any] | None = None) -> "Plan":
     """The plan of one kind by the application's settings, some of them changed for this call."""
+    if kind == "text":
+        return text_plan(app)
     return visual_plan(app) if kind == "visual" else file_plan(app, kind, changes)
+
+
+def text_plan(app: App) -> "TextPlan":
+    """The sentence vectors of the videos' texts."""
+    from features.plan import TextPlan
+    from features.settings import TextConfig
+
+    return TextPlan(app.settings.of(TextConfig), store_root(app))
 
 
 def file_plan(app: App, kind: str, changes: Mapping[str, Any] | None = None) -> "FilePlan":
@@ -53,6 +63,17 @@ def plans_of_files(app: App, kinds: Sequence[str]) -> "tuple[list[FilePlan], dic
         else:
             plans.append(plan)
     return plans, left_out
+
+
+def has_weights(app: App, kind: str) -> bool:
+    """Whether a kind can be made here: its weights, or its package, are on the machine."""
+    from features.errors import WeightsMissing
+
+    try:
+        plan_of(app, kind).check()
+    except WeightsMissing:
+        return False
+    return True
 
 
 def visual_plan(app: App) -> "VisualPlan":

@@ -275,6 +275,10 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
+def _finite(decibels: float) -> float | None:
+    return round(decibels, 1) if math.isfinite(decibels) else None
+
+
 class AudioExtractor:
     """Turns media files into pooled Whisper states and a transcript; one bad file costs one row.
 
@@ -329,7 +333,6 @@ class AudioExtractor:
 
     def _listen(self, waveform: Waveform) -> Job[Extracted]:
         """Encode each window once: for the grid's mean, the gate and the words alike."""
-        level_dbfs = waveform.level_dbfs
         reader = None if waveform.silent else self._reader
         mel = self._encoder.mel(waveform)
         n_frames = math.ceil(mel.shape[1] / 2)
@@ -363,7 +366,8 @@ class AudioExtractor:
             "layout": waveform.layout,
             "taken": waveform.taken,
             "n_nonfinite": waveform.n_nonfinite,
-            "level_dbfs": round(level_dbfs, 1) if math.isfinite(level_dbfs) else None,
+            "level_dbfs": _finite(waveform.level_dbfs),
+            "loudest_dbfs": _finite(waveform.loudest_dbfs),
             "silent": waveform.silent,
             "n_frames": n_frames,
         }

@@ -1,26 +1,33 @@
 """The command that forecasts files: predict."""
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from catalog.console import App, dry_run_option, emit, json_option, pass_app
+from catalog.errors import name_text
 from model.commands.choices import find_model_named
 
 if TYPE_CHECKING:
     from catalog.facts import ModelFacts
     from features.one_video import Aside
+    from model.forecast.card import ForecastCard, Refused
+    from model.forecast.given_files import Given
     from model.steps.predict import Predicted
 
+    Result = ForecastCard | Refused
+
+N_NAMED = 5
 ASIDE = "audio"  # Whisper: what takes longest to load, and longest to work
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE…")
+@click.option("-r", "--recursive", is_flag=True, help="Of a folder also what lies deeper.")
 @click.option("--model", "model_name", help="NAME, NAME:VERSION or NAME@ALIAS.")
 @click.option("--caption", default="", help="Of the post; its #words are hashtags.")
 @click.option("--hashtags", default="", metavar="A,B", help="More hashtags, with or without #.")
@@ -32,7 +39,8 @@ ASIDE = "audio"  # Whisper: what takes longest to load, and longest to work
 @pass_app
 def predict(
     app: App,
-    files: tuple[Path, ...],
+    files: tuple[str, ...],
+    recursive: bool,
     model_name: str | None,
     caption: str,
     hashtags: str,
@@ -44,11 +52,16 @@ def predict(
 ) -> None:
     """Forecast the views of video files that are in no catalog; stores nothing by itself.
 
-    What is said of the post holds for all FILEs. One that cannot be read costs itself.
+    FILE is a file, a folder (the videos in it), or a quoted pattern such as 'clips/*.mp4'. What is
+    said of the post holds for all of them. One that cannot be read costs itself; one that is cut
+    off, damaged or longer than the settings look at has its forecast, with a warning, and exit 4.
     """
+    from model.forecast.given_files import find_files
+
     start = time.perf_counter()
+    given = find_files(files, is_recursive=recursive)
     asked = {
-        "files": files,
+        "files": given.files,
         "caption": caption,
         "hashtags": tuple(hashtags.replace(",", " ").split()),
         "posted_at": None if posted_at is None else _moment(posted_at),
@@ -58,34 +71,38 @@ def predict(
     model = find_model_named(app, model_name)
     if dry_run:
         named = {"model": model.name, "version": model.version}
-        listed = [str(path) for path in files]
-        emit({"dry_run": True, **named, "files": listed, "record": record}, as_json=as_json)
+        _show_given(given, {"dry_run": True, **named, "record": record}, as_json=as_json)
         return
-    predicted = _predicted(app, model, asked, quiet=as_json)
-    _show(predicted, time.perf_counter() - start, as_json=as_json)
+    shown = _Shown(given, as_json=as_json)
+    try:
+        predicted = _predicted(app, model, asked, shown.add)
+        shown.sum_up(predicted, time.perf_counter() - start)
+    except BaseException:
+        shown.break_off()
+        raise
     if predicted.exit_code:
         raise click.exceptions.Exit(predicted.exit_code)
 
 
-def _predicted(app: App, model: "ModelFacts", asked: dict[str, Any], *, quiet: bool) -> "Predicted":
+def _predicted(
+    app: App, model: "ModelFacts", asked: dict[str, Any], on_result: "Callable[[Result], None]"
+) -> "Predicted":
     with ExitStack() as stack:
         # Before anything here imports torch, which takes seconds: the other process does it too.
         asides = {aside.kind: stack.enter_context(aside) for aside in _asides(app, model)}
-        from catalog.console import progress
         from features.commands import plan_of
         from features.settings import VisualConfig
         from model.settings import ScoreConfig
         from model.steps.predict import PredictRequest
         from model.steps.predict import predict as predict_step
 
-        bar = stack.enter_context(progress("predict", quiet=quiet or len(asked["files"]) == 1))
         return predict_step(
             app.catalog,
             model,
             PredictRequest(**asked),
             lambda kind: plan_of(app, kind),
             data=app.settings.data_folder,
-            progress=bar,
+            on_result=on_result,
             device=app.settings.of(ScoreConfig).device,
             visual_device=app.settings.of(VisualConfig).device,
             asides=asides,
@@ -104,35 +121,66 @@ def _asides(app: App, model: "ModelFacts") -> "list[Aside]":
     return [Aside(ASIDE)]
 
 
-def _show(predicted: "Predicted", total_s: float, *, as_json: bool) -> None:
-    from model.forecast.card import (
-        ForecastCard,
-        card_document,
-        card_text,
-        refused_document,
-        refused_text,
-    )
+def _show_given(given: "Given", named: dict[str, Any], *, as_json: bool) -> None:
+    """Say what would be forecast, and which arguments name nothing."""
+    from model.forecast.card import Refused, refused_document
 
-    cards = [
-        (card_document(one), card_text(one))
-        if isinstance(one, ForecastCard)
-        else (refused_document(one), refused_text(one))
-        for one in predicted.results
-    ]
-    loading = ", ".join(f"{what} {s:.2f}" for what, s in predicted.load_s.items())
-    payload: dict[str, Any] = {
-        "files": [document for document, _text in cards],
-        "n_files": len(cards),
-        "n_failed": predicted.n_failed,
-        "load_seconds": dict(predicted.load_s),
-        "total_seconds": total_s,
-        "run_id": None if predicted.outcome is None else predicted.outcome.run_id,
-    }
-    lines = [text for _document, text in cards]
-    lines.append(f"loading: {loading} s; {total_s:.2f} s in all")
-    if predicted.outcome is not None:
-        lines.append(f"recorded as run {predicted.outcome.run_id}")
-    emit(payload, as_json=as_json, text="\n\n".join(lines))
+    refused = [refused_document(one) for one in given.files if isinstance(one, Refused)]
+    listed = [name_text(one) for one in given.files if not isinstance(one, Refused)]
+    left_aside = list(given.left_aside)
+    emit({**named, "files": listed, "refused": refused, "left_aside": left_aside}, as_json=as_json)
+
+
+class _Shown:
+    """What is printed of each file: for people at once, for programs in one document at the end."""
+
+    def __init__(self, given: "Given", *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.left_aside = given.left_aside
+        self.documents: list[dict[str, Any]] = []
+
+    def add(self, result: "Result") -> None:
+        from model.forecast.card import (
+            ForecastCard,
+            card_document,
+            card_text,
+            refused_document,
+            refused_text,
+        )
+
+        if isinstance(result, ForecastCard):
+            document, text = card_document(result), card_text(result)
+        else:
+            document, text = refused_document(result), refused_text(result)
+        self.documents.append(document)
+        if not self.as_json:
+            click.echo(f"{text}\n")
+
+    def sum_up(self, predicted: "Predicted", total_s: float) -> None:
+        run_id = None if predicted.outcome is None else predicted.outcome.run_id
+        counts = {"n_failed": predicted.n_failed, "n_partial": predicted.n_partial}
+        times = {"load_seconds": dict(predicted.load_s), "total_seconds": total_s}
+        loading = ", ".join(f"{what} {s:.2f}" for what, s in predicted.load_s.items())
+        lines = [f"loading: {loading} s; {total_s:.2f} s in all"]
+        if self.left_aside:
+            names = [*self.left_aside[:N_NAMED], *["…"][: len(self.left_aside) > N_NAMED]]
+            lines.insert(0, f"left aside in folders: {len(self.left_aside):,} ({', '.join(names)})")
+        if run_id is not None:
+            lines.append(f"recorded as run {run_id}")
+        self._emit({**counts, **times, "run_id": run_id}, "\n".join(lines))
+
+    def break_off(self) -> None:
+        """Print what is done although the rest will not be: what went wrong is told elsewhere."""
+        if self.as_json and self.documents:
+            self._emit({"is_complete": False}, "")
+
+    def _emit(self, more: dict[str, Any], text: str) -> None:
+        payload = {"files": self.documents, "n_files": len(self.documents), "is_complete": True}
+        emit(
+            {**payload, "left_aside": list(self.left_aside), **more},
+            as_json=self.as_json,
+            text=text,
+        )
 
 
 def _moment(text: str) -> datetime:

@@ -105,12 +105,13 @@ def _views_k(scaled: Floats, target: TargetTransform) -> Floats:
     return np.maximum(target.score(scaled), ONE_VIEW_K)
 
 
+SPOKEN: Final = "spoken words"
 #: What people call the blocks of a model that is made of them.
 BLOCKS: Final = {
     "visual": "picture",
     "frames": "frames",
     "audio": "sound",
-    "words": "spoken words",
+    "words": SPOKEN,
     "text": "caption",
     "form": "form of the caption",
     "tags": "hashtags",
@@ -123,7 +124,7 @@ FEATURES: Final = {"visual": "picture", "clip": "clip", "frames": "frames", "aud
 FACTS: Final[dict[str, dict[str, Any]]] = {
     "caption": {"caption": ""},
     "hashtags": {"hashtags": ()},
-    "spoken words": {"transcript": None, "language": None, "speech_s": None},
+    SPOKEN: {"transcript": None, "language": None, "speech_s": None},
     "time of posting": {"posted_at": None},
     "length and shape": {"duration_s": None, "width_px": None, "height_px": None},
 }
@@ -140,7 +141,7 @@ def moves_of(
     """Factor of each modality that the row has and the model reads; 1 where it moved nothing.
 
     What the model cannot do without is not left out, and what two modalities say alike is in the
-    factor of neither.
+    factor of neither. Words that nobody speaks are none, whatever a model makes of their absence.
     """
     if isinstance(network, ConstantRegressor):
         return ()
@@ -149,6 +150,7 @@ def moves_of(
         return tuple(
             replace(moved, modality=BLOCKS.get(moved.modality, moved.modality))
             for moved in ablate(blocks, example, target)
+            if moved.modality != "words" or example.facts.transcript
         )
     whole_k = max(score(example).views_k, ONE_VIEW_K)
     return tuple(
@@ -177,4 +179,5 @@ def _without(example: Example, kind: Kind) -> list[tuple[str, Example]]:
         (name, replace(example, facts=replace(example.facts, **absent)))
         for name, absent in FACTS.items()
         if any(getattr(example.facts, fact) != value for fact, value in absent.items())
+        and (name != SPOKEN or example.facts.transcript)
     ]

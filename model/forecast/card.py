@@ -9,8 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from catalog.errors import name_text, readable
 from catalog.facts import verdict_of
 from model.evaluation.metrics import CONSTANT_NAMES
+from model.forecast.cautions import Caution
 
 RecordVerdict = Literal["better", "unclear", "not_better", "constant", "unmeasured"]
 
@@ -83,10 +85,11 @@ class ModelLine:
 class ForecastCard:
     """All that is said of one file; counts in thousands of views.
 
-    quartile 0 to 3, by edges_k. similar None: the model looks at no other videos, or was not
-    asked to. absent: why each kind of feature that the model reads is not there. known_as: the
-    catalog's video that has this very file, and known_part the part it plays in the model's split.
-    seconds: of each part of the work on this file.
+    file: its name, which may be anything. quartile 0 to 3, by edges_k. similar None: the model
+    looks at no other videos, or was not asked to. absent: why each kind of feature that the model
+    reads is not there. known_as: the catalog's video that has this very file, and known_part the
+    part it plays in the model's split. cautions: what the forecast does not rest on. seconds: of
+    each part of the work on this file.
     """
 
     file: str
@@ -112,12 +115,19 @@ class ForecastCard:
     absent: Mapping[str, str] = field(default_factory=dict)
     known_as: str | None = None
     known_part: str | None = None
+    cautions: tuple[Caution, ...] = ()
+    is_similar_asked: bool = True
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the forecast rests on a part of the file only."""
+        return any(caution.is_partial for caution in self.cautions)
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A file of which nothing can be forecast."""
+    """A file of which nothing can be forecast; its name may be anything."""
 
     file: str
     code: str
@@ -172,7 +182,7 @@ def plain(text: str, n_chars: int = NAME_CHARS) -> str:
     """Make a text one line that steers no terminal: no control or direction marks, not too long."""
     kept = "".join(
         " " if char.isspace() else "\N{REPLACEMENT CHARACTER}" if _is_control(char) else char
-        for char in text
+        for char in readable(text)
     )
     line = " ".join(kept.split())
     return line if len(line) <= n_chars else line[: n_chars - 1] + "…"
@@ -185,8 +195,17 @@ def card_document(card: ForecastCard) -> dict[str, Any]:
     """
     record = card.record
     return {
-        "file": plain(card.file),
+        "file": name_text(card.file),
         "status": "ok",
+        "warnings": [
+            {
+                "code": caution.code,
+                "part": caution.part,
+                "message": plain(caution.message, 1000),
+                "is_partial": caution.is_partial,
+            }
+            for caution in card.cautions
+        ],
         "model": {
             "name": card.model.name,
             "version": card.model.version,
@@ -204,6 +223,7 @@ def card_document(card: ForecastCard) -> dict[str, Any]:
             "n": card.standing.n,
             "sharing": [plain(name) for name in card.standing.hashtags] or None,
         },
+        "similar_asked": card.is_similar_asked,
         "similar": None
         if card.similar is None
         else [
@@ -250,7 +270,7 @@ def card_document(card: ForecastCard) -> dict[str, Any]:
 def refused_document(refused: Refused) -> dict[str, Any]:
     """Give a file without a forecast as JSON values."""
     return {
-        "file": plain(refused.file),
+        "file": name_text(refused.file),
         "status": "failed",
         "code": refused.code,
         "message": plain(refused.message, 1000),
@@ -292,6 +312,7 @@ def views_text(views_k: float) -> str:
 def card_text(card: ForecastCard) -> str:
     """Lay a card out for people, one line a fact."""
     lines = [
+        *[("warning", plain(caution.message, 500)) for caution in card.cautions],
         ("forecast", f"{views_text(card.views_k)} views, {_interval(card)}"),
         ("standing", _standing(card)),
         ("quarter", _quarter(card)),
@@ -303,7 +324,7 @@ def card_text(card: ForecastCard) -> str:
         *[("", text) for text in _track_record(card)],
         ("seconds", ", ".join(f"{what} {s:.2f}" for what, s in card.seconds.items())),
     ]
-    shown, last = [plain(card.file)], ""
+    shown, last = [name_text(card.file)], ""
     for name, text in lines:
         shown.append(f"  {name if name != last else '':<10}{text}")
         last = name or last
@@ -312,7 +333,7 @@ def card_text(card: ForecastCard) -> str:
 
 def refused_text(refused: Refused) -> str:
     """Write in two lines why a file has no forecast."""
-    return f"{plain(refused.file)}\n  {'no forecast':<12}{plain(refused.message, 500)}"
+    return f"{name_text(refused.file)}\n  {'no forecast':<12}{plain(refused.message, 500)}"
 
 
 def _interval(card: ForecastCard) -> str:
@@ -343,7 +364,8 @@ def _quarter(card: ForecastCard) -> str:
 
 def _likes(card: ForecastCard) -> list[tuple[str, str]]:
     if card.similar is None:
-        return [("similar", "not looked for, or this model looks at no other videos")]
+        looks = "this model looks at no other videos"
+        return [("similar", looks if card.is_similar_asked else "not asked for")]
     if not card.similar:
         return [("similar", "the model knows no other video")]
     return [

@@ -1,5 +1,6 @@
 """Forecast media files that are in no catalog, by a trained model; stores nothing unless asked."""
 
+import logging
 import re
 import time
 from array import array
@@ -11,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from catalog.console import Progress
+from catalog.errors import name_text
 from catalog.facts import FeatureRef, FeatureSetFacts, ModelFacts, PostFacts
 from catalog.files import clean_text, sha256_of
 from catalog.read.lookup import (
@@ -51,6 +52,7 @@ from model.forecast.card import (
     percentile_of,
     plain,
 )
+from model.forecast.cautions import cautions_of
 from model.modern.neighbours import Neighbour
 from model.registry import Kind, find_kind
 from model.scoring import Forecast, Scorer
@@ -58,7 +60,10 @@ from model.solved.constants import ConstantRegressor
 from model.steps.rows import Reader
 from model.steps.score import load_model, reader_of
 
+log = logging.getLogger(__name__)
+
 DIFFERENCES_SHOWN = 4
+UNEXPECTED = "unexpected"
 
 
 def settled_plans(
@@ -168,11 +173,11 @@ HASHTAGS_AT_MOST = 100
 class PredictRequest:
     """Files to forecast; what is said of the post holds for each of them.
 
-    posted_at: aware; None: unknown. similar: also look for similar videos. record: keep the
-    forecasts as a run.
+    files: in place of one that an argument should have named, why there is none. posted_at: aware;
+    None: unknown. similar: also look for similar videos. record: keep the forecasts as a run.
     """
 
-    files: tuple[Path, ...]
+    files: tuple[Path | Refused, ...]
     caption: str = ""
     hashtags: tuple[str, ...] = ()
     posted_at: datetime | None = None
@@ -242,11 +247,20 @@ class Predicted:
         return sum(isinstance(result, Refused) for result in self.results)
 
     @property
+    def n_partial(self) -> int:
+        """How many forecasts rest on a part of their file only."""
+        return sum(isinstance(one, ForecastCard) and one.is_partial for one in self.results)
+
+    @property
     def exit_code(self) -> int:
-        """0 where all files have a forecast, 4 where some have, 1 where none has."""
-        if not self.n_failed:
-            return 0
-        return 4 if self.n_failed < len(self.results) else 1
+        """0 where all files have a forecast of the whole of them, 4 where some have one at all.
+
+        1 where none has, and where something happened that nobody expected.
+        """
+        codes = {result.code for result in self.results if isinstance(result, Refused)}
+        if self.n_failed == len(self.results) or UNEXPECTED in codes:
+            return 1
+        return 4 if self.n_failed or self.n_partial else 0
 
 
 def predict(
@@ -256,14 +270,15 @@ def predict(
     plan_of: Callable[[str], Plan],
     *,
     data: Path,
-    progress: Progress,
+    on_result: Callable[[ForecastCard | Refused], None] = lambda _result: None,
     device: str = "cpu",
     visual_device: str = "cpu",
     asides: Mapping[str, Aside] | None = None,
 ) -> Predicted:
     """Forecast each file; a bad one costs itself. Every network is loaded once.
 
-    plan_of: how each kind of feature is made by the settings. device: of the model's network.
+    plan_of: how each kind of feature is made by the settings. on_result: is told of each file as
+    soon as it is done, so that it is not lost when the rest is. device: of the model's network.
     visual_device: of the autoencoder. asides: processes that make some kinds beside this one.
     Raises IncompatibleFeatures where the settings make other features than those the model was
     trained on, FeatureError where weights are missing, DeviceMissing.
@@ -283,15 +298,14 @@ def predict(
     forecasting = _Forecasting(checkpoint, model, request, one_off, beside)
     results: list[ForecastCard | Refused] = []
     with _recorded(catalog, model, request) as run:
-        progress.expect(len(request.files))
         if run is not None:
             run.expect(len(request.files))
-        for path in request.files:
-            result = forecasting.of(path)
+        for given in request.files:
+            result = given if isinstance(given, Refused) else forecasting.of(given)
             results.append(result)
+            on_result(result)
             if run is not None:
                 _record(run, result)
-            progress.advance()
     load_s = {**seconds, **one_off.load_s}
     return Predicted(tuple(results), load_s, None if run is None else run.outcome)
 
@@ -308,9 +322,11 @@ class _Forecasting:
     _store: HeldStore = field(default_factory=HeldStore)
 
     def of(self, path: Path) -> ForecastCard | Refused:
-        name = plain(str(path))
+        name = name_text(path)
         try:
-            made = self.one_off(path)
+            made = self._made(path)
+            if isinstance(made, Refused):
+                return made
             missing = self._missing(made)
             if missing is not None:
                 return Refused(name, missing.code, str(missing))
@@ -319,6 +335,17 @@ class _Forecasting:
             raise  # no file's fault
         except (FeatureError, IncompatibleFeatures, NotFinite) as error:
             return Refused(name, error.code, str(error))
+
+    def _made(self, path: Path) -> MadeFeatures | Refused:
+        """Read the file, by extractors of which some live in other processes."""
+        try:
+            return self.one_off(path, clean_text(self.request.caption))
+        except (FeatureError, IncompatibleFeatures, NotFinite):
+            raise
+        except Exception as error:
+            log.exception("%s: an error that nobody expected", name_text(path))
+            why = f"{type(error).__name__}: {error}; a defect of this program, please report it"
+            return Refused(name_text(path), UNEXPECTED, why)
 
     def _card(self, path: Path, name: str, made: MadeFeatures) -> ForecastCard:
         seconds = {"look": made.probe_s}
@@ -356,6 +383,8 @@ class _Forecasting:
             absent={kind: str(error) for kind, error in errors.items() if error is not None},
             known_as=None if known is None else known.tiktok_id,
             known_part=part,
+            cautions=cautions_of(made),
+            is_similar_asked=self.request.similar,
             seconds=seconds,
         )
 

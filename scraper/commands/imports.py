@@ -57,6 +57,9 @@ N_NAMED = 30
     type=click.Path(path_type=Path),
     help="A folder with the videos' files, their ids in their names.",
 )
+@click.option(
+    "--caption-from-name", is_flag=True, help="Of files that nothing else describes, the caption."
+)
 @click.option("--no-media", is_flag=True, help="Leave media files where they are.")
 @json_option
 @dry_run_option
@@ -75,6 +78,7 @@ def import_(
     keep_round_ids: bool,
     observed_at: datetime | None,
     media: Path | None,
+    caption_from_name: bool,
     no_media: bool,
     as_json: bool,
     dry_run: bool,
@@ -102,6 +106,7 @@ def import_(
         encoding=encoding,
         ignore=ignore,
         keep_round_ids=keep_round_ids,
+        caption_from_name=caption_from_name,
     )
     with progress("import", quiet=as_json) as bar:
         result = import_path(

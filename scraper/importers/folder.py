@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from scraper.errors import BadId, BadOption, ImportRefused, RowRefused, printable, shown
+from catalog.errors import name_text
+from catalog.facts import LOCAL_PLATFORM
+from catalog.files import MEDIA_SUFFIXES, sha256_of
+from scraper.errors import BadId, BadOption, ImportRefused, RowRefused
 from scraper.importers.fields import OTHER_ID, TIKTOK, read_platform
 from scraper.importers.json_rows import MAX_ROW_BYTES, parse_row
 from scraper.importers.video import (
@@ -24,28 +27,6 @@ from scraper.items import check_id
 Row = ImportedVideo | RejectedLine
 
 INFO = ".info.json"
-# Whatever ffmpeg may read; what a file really is, its content tells when it is brought.
-MEDIA_SUFFIXES = frozenset(
-    [
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".3gp",
-        ".webm",
-        ".mkv",
-        ".avi",
-        ".flv",
-        ".f4v",
-        ".ts",
-        ".mts",
-        ".m2ts",
-        ".mpg",
-        ".mpeg",
-        ".ogv",
-        ".wmv",
-        ".asf",
-    ]
-)
 DATA_SUFFIXES = frozenset(
     [
         ".json",
@@ -66,6 +47,8 @@ PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz", ".zst"})
 # yt-dlp's own default name: "a title [7571863205253778710].mp4"; its predecessor's ends in "-ID".
 IN_BRACKETS = re.compile(r"\[([A-Za-z0-9_-]{5,64})\]$")
 N_YOUTUBE_CHARS = 11
+# Of a content's checksum, in an id: half of it, which no two contents share by chance.
+N_HASH_CHARS = 32
 BEHIND_DASH = re.compile(r"-([A-Za-z0-9_-]{11})$")
 LONG_NUMBER = re.compile(r"(?<![0-9])[0-9]{15,20}(?![0-9])")
 # A picture or sound track by itself, which yt-dlp has not joined yet.
@@ -78,7 +61,7 @@ class MediaFolder:
     def __init__(self, folder: Path) -> None:
         """Look at the names. No link that leads out of the folder is followed."""
         if not folder.is_dir():
-            raise BadOption(f"there is no folder {str(folder)!r} of media files")
+            raise BadOption(f"there is no folder '{name_text(folder)}' of media files")
         self.root = folder.resolve()
         self._by_id: dict[str, list[tuple[int, Path]]] = {}
         self._by_stem: dict[Path, list[Path]] = {}
@@ -112,7 +95,7 @@ class MediaFolder:
                 continue
             name = path.relative_to(self.root).as_posix()
             if inside(path, self.root) is None:
-                yield path, RowRefused("outside", f"{shown(name)} leads out of the folder")
+                yield path, RowRefused("outside", f"{name_text(name)} leads out of the folder")
             elif HALF.search(path.stem):
                 why = "is one track of a download that was not finished"
                 yield path, RowRefused("media_half", f"{name} {why}")
@@ -147,12 +130,14 @@ def ids_in_name(path: Path, root: Path) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def is_media_folder(folder: Path) -> bool:
-    """Say whether there is a description or a media file in a folder or below."""
-    return any(
-        path.name.endswith(INFO) or path.suffix.lower() in MEDIA_SUFFIXES
-        for path in _files(folder, [])
-    )
+def has_info(folder: Path) -> bool:
+    """Say whether there is a description of yt-dlp's in a folder or below."""
+    return any(path.name.endswith(INFO) for path in _files(folder, []))
+
+
+def has_media(folder: Path) -> bool:
+    """Say whether there is a media file in a folder or below."""
+    return any(path.suffix.lower() in MEDIA_SUFFIXES for path in _files(folder, []))
 
 
 def data_files(folder: Path) -> Iterator[Path]:
@@ -183,7 +168,7 @@ def read_folder(
     read_file: how an export is read.
     """
     root = folder.resolve()
-    media = MediaFolder(root)
+    media, bare = MediaFolder(root), _BareMedia(root, options)
     unread: list[OSError] = []
     line = 0
     for path in _files(root, unread):
@@ -195,7 +180,7 @@ def read_folder(
     for path, why in media.left():
         line += 1
         if why is None:
-            yield _bare_media(path, root, line, options)
+            yield bare.read(path, line)
         else:
             yield media_left(path, root, line, why)
     for error in unread:
@@ -216,7 +201,7 @@ def with_media(rows: Iterator[Row], media: MediaFolder) -> Iterator[Row]:
             yield row
     for number, (path, why) in enumerate(media.left(), line + 1):
         name = path.relative_to(root).as_posix()
-        unused = RowRefused("media_unused", f"no row has a video of the id in {shown(name)}")
+        unused = RowRefused("media_unused", f"no row has a video of the id in {name_text(name)}")
         yield media_left(path, root, number, why or unused)
 
 
@@ -242,9 +227,10 @@ def _read_info(
     raw = b""
     try:
         if true_path is None:
-            raise RowRefused("outside", f"{shown(name)} leads out of the folder, or is no file")
+            raise RowRefused("outside", f"{name_text(name)} leads out of the folder, or is no file")
         if true_path.stat().st_size > MAX_ROW_BYTES:
-            raise RowRefused("too_large", f"{shown(name)} has more than {MAX_ROW_BYTES:,} bytes")
+            words = f"{name_text(name)} has more than {MAX_ROW_BYTES:,} bytes"
+            raise RowRefused("too_large", words)
         raw = true_path.read_bytes()
         row = options.report.watched(with_handle(parse_row(raw)))
         found = media.beside(path, row.get("ext")) or media.of_id(str(row.get("id")))
@@ -263,10 +249,10 @@ def _read_export(
     name = path.relative_to(root).as_posix()
     try:
         if inside(path, root) is None:
-            raise RowRefused("outside", f"{shown(name)} leads out of the folder, or is no file")
+            raise RowRefused("outside", f"{name_text(name)} leads out of the folder, or is no file")
         for row in read_file(path):
             if isinstance(row, RejectedLine):
-                yield row if row.file else replace(row, file=printable(name))
+                yield row if row.file else replace(row, file=name_text(name))
             else:
                 yield replace(row, media=row.media or media.of_id(row.sighting.tiktok_id))
     except RowRefused as refusal:
@@ -279,25 +265,75 @@ def _read_export(
         yield rejected(1, os.fsencode(name), unread, name)
 
 
-def _bare_media(path: Path, root: Path, line: int, options: ImportOptions) -> Row:
-    name = path.relative_to(root).as_posix()
-    found = ids_in_name(path, root)
-    try:
-        platform = read_platform(None, options.platform)
+class _BareMedia:
+    """Makes videos of files that nothing describes; the ids of those before tell doubles."""
+
+    def __init__(self, root: Path, options: ImportOptions) -> None:
+        self.root, self.options = root, options
+        self._names: dict[tuple[str, str], tuple[str, Path]] = {}
+
+    def read(self, path: Path, line: int) -> Row:
+        name = path.relative_to(self.root).as_posix()
+        try:
+            platform, video_id = self._identify(path, name)
+            before = self._names.setdefault((platform, video_id), (name, path))
+            if before[1] != path:
+                self._refuse_double(platform, video_id, name, path, before)
+            is_local = platform == LOCAL_PLATFORM
+            return make_video(
+                # Its own age says nothing: whoever copied or recorded it may have set any.
+                ImportedFile.now(self.options),
+                line,
+                tiktok_id=video_id,
+                platform=platform,
+                count=("", None),
+                caption=path.stem if is_local and self.options.caption_from_name else None,
+                media=path,
+            )
+        except RowRefused as error:
+            row = rejected(line, hashlib.sha256(os.fsencode(name)).digest(), error, name)
+            return replace(row, is_media=error.reason == "media_double")
+        except OSError as error:
+            unread = RowRefused("broken_file", f"{name}: {error.strerror}")
+            return rejected(line, os.fsencode(name), unread, name)
+
+    def _identify(self, path: Path, name: str) -> tuple[str, str]:
+        """Return whose video it is, and its id: of its name, or made of its content."""
+        found = ids_in_name(path, self.root)
+        asked = self.options.platform
+        platform = read_platform(None, asked)
         if platform == TIKTOK:
-            found = [text for text in found if _is_tiktok_id(text)]
-            hint = "its name holds no id of tiktok's; of another site? say --platform"
+            ids = [text for text in found if _is_tiktok_id(text)]
+            hint = "its name holds no id of tiktok's; say --platform local to take it as it is"
         else:
-            found = [text for text in found if _is_plain_id(text, platform, path)]
+            ids = [text for text in found if _is_plain_id(text, platform, path)]
             hint = f"its name holds no id of {platform}'s, such as 'a title [ID]'"
-        if not found:
+        if ids:
+            return platform, ids[0]
+        if platform != LOCAL_PLATFORM and (asked is not None or _names_another(path)):
+            if asked is None:
+                hint = "its name ends as another site's do: say --platform youtube, or local"
             raise RowRefused("no_info", f"{name} has no {INFO} beside it, and {hint}")
-        source = ImportedFile.of(path, options)
-        return make_video(
-            source, line, tiktok_id=found[0], platform=platform, count=("", None), media=path
-        )
-    except RowRefused as error:
-        return rejected(line, hashlib.sha256(os.fsencode(name)).digest(), error, name)
+        return LOCAL_PLATFORM, sha256_of(path)[:N_HASH_CHARS]
+
+    def _refuse_double(
+        self, platform: str, video_id: str, name: str, path: Path, before: tuple[str, Path]
+    ) -> None:
+        other = before[0]
+        if platform == LOCAL_PLATFORM and sha256_of(path) != sha256_of(before[1]):
+            why = f"{name} has the id of {other}, and another content: rename one of them"
+            raise RowRefused("id_taken", why, video_id)
+        why = f"{name} is left aside: {other} is that video's"
+        raise RowRefused("media_double", why, video_id)
+
+
+def _names_another(path: Path) -> bool:
+    """Say whether a name ends as yt-dlp lets those of videos of another site end."""
+    bracketed = IN_BRACKETS.search(path.stem)
+    if bracketed is None or len(bracketed[1]) != N_YOUTUBE_CHARS:
+        return False
+    # Eleven small letters are a word.
+    return not (bracketed[1].isalpha() and bracketed[1].islower())
 
 
 def _is_plain_id(text: str, platform: str, path: Path) -> bool:

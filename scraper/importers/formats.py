@@ -16,5 +16,6 @@ Format = Literal[
     "page",
     "har",
     "facts",
+    "videos",
 ]
 FORMATS: tuple[Format, ...] = get_args(Format)

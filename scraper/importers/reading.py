@@ -8,6 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from catalog.errors import name_text
+from catalog.files import MEDIA_SUFFIXES
 from scraper.counts import parse_views_k
 from scraper.errors import (
     BadColumns,
@@ -31,10 +33,10 @@ from scraper.importers.exports import (
 from scraper.importers.fields import read_platform
 from scraper.importers.folder import (
     INFO,
-    MEDIA_SUFFIXES,
     MediaFolder,
     data_files,
-    is_media_folder,
+    has_info,
+    has_media,
     read_folder,
     with_media,
 )
@@ -202,23 +204,25 @@ def require_readable(path: Path) -> None:
             path.open("rb").close()
         elif path.exists() or path.is_symlink():
             raise BadOption(
-                f"{str(path)!r} is no plain file: a pipe or device cannot be read twice, and a "
-                "link must lead somewhere; write it to a file first"
+                f"'{name_text(path)}' is no plain file: a pipe or device cannot be read twice, "
+                "and a link must lead somewhere; write it to a file first"
             )
         else:
-            raise BadOption(f"there is no file or folder {str(path)!r}")
+            raise BadOption(f"there is no file or folder '{name_text(path)}'")
     except OSError as error:
-        raise ImportRefused(f"{str(path)!r} cannot be read: {error.strerror}") from error
+        raise ImportRefused(f"'{name_text(path)}' cannot be read: {error.strerror}") from error
 
 
 def _format_of_folder(folder: Path, options: ImportOptions) -> Format:
-    if is_media_folder(folder):
+    if has_info(folder):
         return "ytdlp"
     for path in data_files(folder):
         try:
             return sniff(path, options)
         except ImportRefused:
             continue
+    if has_media(folder):
+        return "videos"
     raise UnknownFormat(
         f"{folder.resolve().name}/ has neither .info.json nor .mp4 files, or others such, "
         "nor an export that we know"
@@ -299,6 +303,8 @@ def _check_against_format(options: ImportOptions) -> None:
 def _rows(path: Path, options: ImportOptions) -> Iterator[Row]:
     if path.is_dir():
         return read_folder(path, options, lambda file: _file_of_folder(file, options))
+    if options.format == "videos":
+        raise BadOption(f"{path.name} is no folder of videos")
     if options.format == "facts":
         # Told as tables, not as videos: the step takes it as a whole.
         raise BadOption(f"{path.name} is no list of videos: import an export of facts by itself")

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
 from pathlib import Path
 
+from catalog.errors import name_text
 from catalog.facts import AccountFacts, Reactions, SoundFacts, Traits
 from catalog.files import clean_text
 from scraper.counts import ViewCount
-from scraper.errors import RowRefused, printable
+from scraper.errors import RowRefused
 from scraper.importers.facts import Reader, readers
 from scraper.importers.fields import (
     TIKTOK,
@@ -73,7 +74,8 @@ class ImportOptions:
     the videos' files, at any depth, their ids in their names. timezone: of times without one.
     date_format: strptime's, of times in another form than ISO 8601 and seconds. encoding: of
     separated text. ignore: columns of a table to leave aside. keep_round_ids: take ids of tiktok's
-    that look as if a program had rounded them. report: where is counted what was read.
+    that look as if a program had rounded them. caption_from_name: of a file that is on no site, so
+    far as is known. report: where is counted what was read.
     """
 
     format: Format | None = None
@@ -87,6 +89,7 @@ class ImportOptions:
     encoding: str | None = None
     ignore: tuple[str, ...] = ()
     keep_round_ids: bool = False
+    caption_from_name: bool = False
     report: ImportReport = field(default_factory=ImportReport, compare=False, repr=False)
 
     @cached_property
@@ -108,6 +111,12 @@ class ImportedFile:
         """Note when a file was written."""
         written_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         return cls(options, written_at, datetime.now(UTC))
+
+    @classmethod
+    def now(cls, options: ImportOptions) -> "ImportedFile":
+        """Note that nobody knows when anything was counted or written: it is seen now."""
+        at = datetime.now(UTC)
+        return cls(options, at, at)
 
     def observed_at(self, stated: datetime | None) -> tuple[datetime, bool]:
         """Return when a row's count was taken, and whether anybody said so."""
@@ -186,7 +195,7 @@ def rejected(line: int, row: bytes, refusal: RowRefused, file: str = "") -> Reje
         reason=refusal.reason,
         detail=refusal.detail,
         sha256=hashlib.sha256(row).hexdigest(),
-        file=printable(file),
+        file=name_text(file),
     )
 
 

@@ -12,14 +12,23 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from catalog.console import Progress
-from catalog.errors import BadValue, NotFound
-from catalog.facts import ObservationFacts, RejectedFacts, SoundFacts, VideoFacts, without_names
+from catalog.errors import BadValue, NotFound, name_text
+from catalog.facts import (
+    LOCAL_PLATFORM,
+    ObservationFacts,
+    RejectedFacts,
+    SoundFacts,
+    VideoFacts,
+    without_names,
+)
+from catalog.files import sha256_of
+from catalog.read.lookup import videos_of_files
 from catalog.record.facts_file import Fact, is_facts_form, read_fact, take_facts
 from catalog.record.sightings import AT_ONCE, adopt_media, store_rejected, store_sightings
 from catalog.schema.session import Catalog
 from catalog.work.claims import MediaDone
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
-from scraper.errors import BadMedia, DownloadFailed, NoSpace, RowRefused, printable
+from scraper.errors import BadMedia, DownloadFailed, NoSpace, RowRefused
 from scraper.files.download import MEDIA_FOLDER
 from scraper.files.media import check_media
 from scraper.importers.fields import TIKTOK
@@ -29,6 +38,7 @@ from scraper.importers.media import BroughtMedia, bring_media, imported_media_pa
 from scraper.importers.reading import read_path, sniff
 from scraper.importers.report import ImportReport
 from scraper.importers.video import ImportedVideo, ImportOptions, RejectedLine, rejected
+from scraper.items import MAX_DURATION_S, read_amount, read_side
 from scraper.settings import FetchConfig
 from scraper.steps.scrape import facts_of
 
@@ -102,7 +112,7 @@ class Tally:
         self.media_failed[code] += 1
         if len(self._failed) < N_SHOWN:
             tiktok_id = row.sighting.tiktok_id
-            name = printable(row.media.name) if row.media else ""
+            name = name_text(row.media.name) if row.media else ""
             self._failed.append(RejectedLine(row.line, tiktok_id, code, message, "", name))
 
     def result(
@@ -181,12 +191,16 @@ def import_path(
     if dry_run:
         _try(batches, tally, progress)
         return tally.result(options.format, None, options.report.as_dict())
-    name = printable(path.resolve().name)
+    name = name_text(path.resolve().name)
     params = {"path": name, **_settings(options), "with_media": with_media}
     with record_run(catalog, "import", params=params, budget=NO_BUDGET) as run:
         for batch in batches:
             media = _bring(batch, data / MEDIA_FOLDER, limits or FetchConfig())
-            rows = [_facts(video, salt, keep_handles=keep_handles) for video in batch.videos]
+            batch, media = _without_doubles(catalog, batch, media)
+            rows = [
+                _probed(_facts(video, salt, keep_handles=keep_handles), media.get(n))
+                for n, video in enumerate(batch.videos)
+            ]
             _store(catalog, run, name, batch, rows, media, data, tally)
             progress.advance(batch.n_rows)
             progress.note(f"{tally.counts['new']} new videos")
@@ -208,7 +222,7 @@ def _import_facts(
     dry_run: bool,
 ) -> ImportResult:
     """Take what `export --format facts` wrote: every table of facts, with every observation."""
-    tally, report, name = Tally(), options.report, printable(path.resolve().name)
+    tally, report, name = Tally(), options.report, name_text(path.resolve().name)
     batches = _chunks(facts_of_file, BATCH_ROWS)
     if dry_run:
         for batch in batches:
@@ -291,7 +305,8 @@ def _settings(options: ImportOptions) -> dict[str, object]:
         "encoding": options.encoding,
         "observed_at": None if when is None else when.isoformat(),
         "keep_round_ids": options.keep_round_ids,
-        "media": None if options.media is None else printable(options.media.name),
+        "caption_from_name": options.caption_from_name,
+        "media": None if options.media is None else name_text(options.media.name),
     }
 
 
@@ -300,6 +315,8 @@ def _batches(rows: Iterator[ImportedVideo | RejectedLine], *, with_media: bool) 
     for row in rows:
         if isinstance(row, RejectedLine):
             batch.rejects.append(row)
+        elif _is_local(row) and not with_media:
+            batch.rejects.append(_left(row, "is a video by itself alone, and --no-media leaves it"))
         else:
             batch.videos.append(row if with_media else _without_media(row))
             n_media += with_media and row.media is not None
@@ -308,6 +325,20 @@ def _batches(rows: Iterator[ImportedVideo | RejectedLine], *, with_media: bool) 
             batch, n_media = _Batch([], []), 0
     if batch.n_entries:
         yield batch
+
+
+def _is_local(row: ImportedVideo) -> bool:
+    """Say whether a video is nothing but its file."""
+    return row.platform == LOCAL_PLATFORM and row.media is not None
+
+
+def _left(row: ImportedVideo, why: str) -> RejectedLine:
+    """Note a local video's file that is left aside."""
+    assert row.media is not None
+    name = name_text(row.media.name)
+    refusal = RowRefused("media_unused", f"{name} {why}", row.sighting.tiktok_id)
+    line = rejected(row.line, row.sighting.tiktok_id.encode(), refusal, name)
+    return replace(line, is_media=True)
 
 
 def _without_media(row: ImportedVideo) -> ImportedVideo:
@@ -329,6 +360,56 @@ def _facts(
     return video, seen
 
 
+def _probed(
+    row: tuple[VideoFacts, ObservationFacts], brought: BroughtMedia | _MediaFailure | None
+) -> tuple[VideoFacts, ObservationFacts]:
+    """Let a file tell its length and size where nobody said them."""
+    video, seen = row
+    if not isinstance(brought, BroughtMedia):
+        return row
+    probe = brought.probe
+    duration_s = read_amount(probe.get("duration_s"), MAX_DURATION_S)
+    told = replace(
+        video,
+        duration_s=duration_s if video.duration_s is None else video.duration_s,
+        width_px=read_side(probe.get("width_px")) if video.width_px is None else video.width_px,
+        height_px=read_side(probe.get("height_px")) if video.height_px is None else video.height_px,
+    )
+    return told, seen
+
+
+def _without_doubles(catalog: Catalog, batch: _Batch, media: "_Media") -> "tuple[_Batch, _Media]":
+    """Leave aside local files whose content is another video's of the catalog."""
+    sha256s = {
+        n: brought.sha256
+        for n, brought in media.items()
+        if isinstance(brought, BroughtMedia) and _is_local(batch.videos[n])
+    }
+    if not sha256s:
+        return batch, media
+    with catalog.read() as session:
+        known = videos_of_files(session, set(sha256s.values()))
+    doubles = {
+        n: known[sha256].tiktok_id
+        for n, sha256 in sha256s.items()
+        if sha256 in known and known[sha256].tiktok_id != batch.videos[n].sighting.tiktok_id
+    }
+    if not doubles:
+        return batch, media
+    for n in doubles:
+        brought = media[n]
+        if isinstance(brought, BroughtMedia) and brought.is_new:
+            brought.path.unlink(missing_ok=True)
+    kept = [n for n in range(len(batch.videos)) if n not in doubles]
+    why = "is left aside: it is the file of video"
+    left = [_left(batch.videos[n], f"{why} {video_id}") for n, video_id in doubles.items()]
+    left = [replace(row, reason="media_double") for row in left]
+    return (
+        _Batch([batch.videos[n] for n in kept], [*batch.rejects, *left]),
+        {place: media[n] for place, n in enumerate(kept) if n in media},
+    )
+
+
 def _bring(batch: _Batch, folder: Path, limits: FetchConfig) -> _Media:
     """Copy and check the batch's files, a few at a time: each waits for programs of its own."""
 
@@ -337,7 +418,11 @@ def _bring(batch: _Batch, folder: Path, limits: FetchConfig) -> _Media:
         assert row.media is not None
         target = imported_media_path(folder, row.platform, found.tiktok_id)
         try:
-            return bring_media(row.media, target, duration_s=found.duration_s, limits=limits)
+            brought = bring_media(row.media, target, duration_s=found.duration_s, limits=limits)
+            if _is_local(row) and not brought.is_new and sha256_of(row.media) != brought.sha256:
+                words = f"video {found.tiktok_id} has another file: rename {row.media.name}"
+                return _MediaFailure("id_taken", words)
+            return brought
         except (BadMedia, DownloadFailed) as error:
             return _MediaFailure(error.code, str(error))
         except OSError as error:
@@ -366,7 +451,13 @@ def _store(
     strays: list[Path] = []
     n_media = 0
     with catalog.write() as session:
-        stored = store_sightings(session, rows, run_id=run.id, found_by=None)
+        # A local video is its file: without one there is none.
+        kept = [
+            row
+            for n, row in enumerate(rows)
+            if not (isinstance(media.get(n), _MediaFailure) and _is_local(batch.videos[n]))
+        ]
+        stored = store_sightings(session, kept, run_id=run.id, found_by=None)
         by_file = groupby(batch.rejects, key=lambda reject: reject.file)
         for file, rejects in by_file:
             name = f"{source}/{file}" if file else source
@@ -379,7 +470,7 @@ def _store(
                 uri=brought.path.relative_to(data).as_posix(),
                 sha256=brought.sha256,
                 n_bytes=brought.n_bytes,
-                probe=brought.probe,
+                probe=brought.probe | _named(row),
             )
             try:
                 n_media += adopt_media(session, row.platform, row.sighting.tiktok_id, done)
@@ -401,6 +492,14 @@ def _store(
         media=n_media,
     )
     log.info("%s: %d rows, %d new videos", source, batch.n_rows, stored.new_videos)
+
+
+def _named(row: ImportedVideo) -> dict[str, str]:
+    """Keep what a local file was called: its id says nothing to anybody.
+
+    Of other files not: tools write the names of accounts into theirs.
+    """
+    return {"imported_as": name_text(row.media.name)} if _is_local(row) and row.media else {}
 
 
 def _count_failures(

@@ -92,6 +92,14 @@ def test_a_file_is_read_once_for_pictures_and_once_for_sound(files, extractors, 
     assert read == ["read_pictures", "read_waveform"]
 
 
+def test_loudness_is_measured_where_one_of_those_that_hear_asks_for_it(files):
+    plain, asking = Level(), Level()
+    asking.sound = SoundRequest(max_s=5.0, loudness=True)
+    for extractors, measured in (([plain], False), ([plain, asking], True)):
+        waveform = Media(files["with_sound"], "a", extractors).waveform(5.0)
+        assert (waveform.loudness is not None) == measured
+
+
 def test_only_what_is_wanted_is_made(files, extractors):
     path = str(files["with_sound"])
     sources = [

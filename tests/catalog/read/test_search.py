@@ -1,4 +1,4 @@
-"""Words are found in what is said, the same on both databases; what is gone is not found."""
+"""Words are found in what is said and on screen, on both databases; what is gone is not found."""
 
 import json
 import re
@@ -163,6 +163,67 @@ def test_only_what_is_heard_is_looked_through(catalog, four):
     assert find(catalog, "unheard") == []
 
 
+def add_screens(catalog: Catalog, texts: list[str], *, name: str = "a") -> int:
+    """Read the screen of each video in turn; return the feature set."""
+    set_id = add_feature_set(catalog, "ocr", name)
+    with catalog.write() as session:
+        enrol_features(session, set_id, needs_feature_set_id=None)
+    claims = claim_features(catalog, set_id, owner="factory", limit=len(texts))
+    with catalog.write() as session:
+        for claim, lines in zip(claims, texts, strict=True):
+            n_lines = len(lines.split("\n")) if lines else 0
+            told = {"text": lines, "n_lines": n_lines, "share": 0.25 * n_lines}
+            told["first_text_s"] = 0.5 if lines else None
+            done = FeatureDone("x", 0, SHA, (4, 3), "float32", 1, 0.1, told)
+            assert finish_feature(session, set_id, claim, "factory", done)
+    return set_id
+
+
+def test_what_is_on_screen_is_found_and_told_apart(catalog, four):
+    screens = add_screens(catalog, ["wait for the dog\npart two", "a zebra", "the dog", ""])
+    with catalog.read() as session:
+        found = {one.video_id: one for one in search(session, ["dog"], limit=9)}
+        said = search(session, ["dog"], limit=9, places=["said"])
+        shown = search(session, ["dog"], limit=9, places=["screen"])
+        (zebra,) = search(session, ["zebra"], limit=9)
+    assert {video_id: set(one.found_in) for video_id, one in found.items()} == {
+        four[0]: {"said", "screen"},
+        four[1]: {"said"},
+        four[2]: {"screen"},
+    }
+    assert {one.video_id for one in said} == {four[0], four[1]}
+    assert {one.found_in for one in said} == {("said",)}
+    assert {one.video_id for one in shown} == {four[0], four[2]}
+    assert (zebra.feature_set_id, zebra.language, zebra.speech_s) == (screens, None, None)
+    assert (zebra.snippet, zebra.text) == ("a [zebra]", "a zebra")
+    assert found[four[2]].snippet == "the [dog]"
+    (two,) = (one for one in shown if one.video_id == four[0])
+    assert two.snippet == "wait for the [dog] / part two"
+    # All words are in one place, not one here and another there.
+    assert find(catalog, "fox", "two") == []
+    assert find(catalog, "dog", "part two") == [four[0]]
+
+
+def test_a_screen_read_twice_is_found_once_and_what_changes_as_it_is(catalog, four):
+    add_screens(catalog, ["a zebra"])
+    newest = add_screens(catalog, ["a zebra again"], name="b")
+    with catalog.read() as session:
+        (one,) = search(session, ["zebra"], limit=9)
+    assert (one.feature_set_id, one.found_in) == (newest, ("screen",))
+    with catalog.write() as session:
+        session.execute(text("UPDATE feature SET status = 'pending' WHERE detail IS NOT NULL"))
+    assert find(catalog, "zebra") == find(catalog, "dog") == []
+
+
+def test_the_view_has_a_row_for_every_screen_that_was_read(catalog, four):
+    set_id = add_screens(catalog, ["wait for it\npart two", ""])
+    sql = "SELECT video_id, feature_set_id, n_lines, share, first_text_s, text FROM v_screen_text"
+    assert sorted(ask(catalog, sql)) == [
+        (four[0], set_id, 2, 0.5, 0.5, "wait for it\npart two"),
+        (four[1], set_id, 0, 0.0, None, ""),
+    ]
+
+
 def test_the_view_has_a_row_for_all_that_was_read_for_words(catalog, four):
     sql = "SELECT video_id, language, language_prob, speech_s, text FROM v_transcript"
     rows = ask(catalog, sql)
@@ -219,6 +280,7 @@ def test_a_purged_video_s_words_are_gone(catalog, four):
             {"id": four[0], "detail": json.dumps(heard(f"{secret} {SAID[0]}"))},
         )
     assert find(catalog, secret) == [four[0]]
+    add_screens(catalog, [f"{secret} on screen", "a dog"])
     with catalog.write() as session:
         tiktok_ids = ["7300000000000000001"]
         purge(session, named(tiktok_ids), reason="asked")
@@ -262,6 +324,32 @@ def test_an_older_catalog_is_searched_after_its_upgrade(tmp_path):
     catalog = open_catalog(url)
     assert set(find(catalog, "dog")) == set(ids[:2])
     catalog.close()
+
+
+def test_screens_are_searched_from_0006_on(tmp_path):
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    upgrade(url)
+    catalog = open_catalog(url)
+    ids = add_videos(catalog, 2)
+    add_media(catalog)
+    add_transcripts(catalog, ["a dog", "a fox"])
+    add_screens(catalog, ["a fox", "a zebra"])
+    catalog.close()
+
+    def indexed() -> list[str]:
+        with closing(sqlite3.connect(tmp_path / "old.db")) as connection:
+            rows = connection.execute("SELECT text FROM transcript_search").fetchall()
+        return sorted(words for (words,) in rows)
+
+    assert indexed() == ["a dog", "a fox", "a fox", "a zebra"]
+    downgrade(url, "0005")
+    assert indexed() == ["a dog", "a fox"]
+    upgrade(url)
+    assert indexed() == ["a dog", "a fox", "a fox", "a zebra"]
+    catalog = open_catalog(url)
+    assert find(catalog, "zebra") == [ids[1]]
+    catalog.close()
+    assert check(url) == []
 
 
 def test_a_reader_may_look_words_up_in_sql(catalog, four):
@@ -362,6 +450,9 @@ def test_the_command_prints_what_is_said(catalog, four, tmp_path):
         app.catalog.close()
         return result
 
+    def found(result) -> list[dict[str, object]]:
+        return json.loads(result.stdout)["videos"]
+
     document = json.loads(call("lazy", "dog", "--json").stdout)
     assert document["words"] == ["lazy", "dog"]
     assert {video["tiktok_id"] for video in document["videos"]} == {
@@ -371,4 +462,13 @@ def test_the_command_prints_what_is_said(catalog, four, tmp_path):
     assert "7300000000000000001" in shown
     assert "[fox]" in shown
     assert "first 1 videos" in call("dog", "--limit", "1").output
-    assert call("giraffe").output == "said in no video\n"
+    assert call("giraffe").output == "in no video\n"
+    add_screens(catalog, ["Giraffes here", "a lazy dog"])
+    assert [video["found_in"] for video in found(call("giraffe*", "--json"))] == [["screen"]]
+    assert found(call("giraffe*", "--in", "said", "--json")) == []
+    by_place = {
+        place: {video["tiktok_id"][-1] for video in found(call("lazy", "--in", place, "--json"))}
+        for place in ("said", "screen", "all")
+    }
+    assert by_place == {"said": {"1", "2"}, "screen": {"2"}, "all": {"1", "2"}}
+    assert "screen" in call("giraffe*").output

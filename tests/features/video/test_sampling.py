@@ -56,6 +56,15 @@ def test_seconds_do_not_depend_on_the_frame_rate():
     assert chosen(steady(91, 30), sampling="seconds", every_s=1) == [0, 30, 60, 90]
 
 
+def test_moments_are_seconds_parts_and_names():
+    film = steady(100, 10)  # ten seconds
+    wanted = "start, 0.5s, 2, 30%, half, end, 60s"
+    assert chosen(film, sampling="moments", moments=wanted) == [0, 5, 20, 30, 50, 95, 99]
+    trimmed = chosen(film, sampling="moments", moments="start,1s,half,end", start_s=4, stop_s=6)
+    assert trimmed == [40, 50, 50, 59]
+    assert chosen(steady(1), sampling="moments", moments="start,half,2s") == [0, 0, 0]
+
+
 def test_seconds_keep_what_is_on_show_at_that_moment():
     still = Timeline(np.array([0.0, 0.1, 5.0]), 6.0)
     assert chosen(still, sampling="seconds", every_s=1) == [0, 1, 1, 1, 1, 2]
@@ -154,7 +163,7 @@ def test_the_name_of_a_feature_set_holds_only_what_changes_the_numbers():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"sampling": "sometimes"}, "'frames', 'seconds' or 'uniform'"),
+        ({"sampling": "sometimes"}, "'frames', 'seconds', 'uniform' or 'moments'"),
         ({"every_frames": 0}, "every_frames"),
         ({"n_frames": 0}, "n_frames"),
         ({"max_frames": 0}, "max_frames"),
@@ -163,6 +172,10 @@ def test_the_name_of_a_feature_set_holds_only_what_changes_the_numbers():
         ({"every_s": float("nan")}, "every_s"),
         ({"start_s": -1.0}, "start_s"),
         ({"start_s": 3.0, "stop_s": 3.0}, "stop_s is"),
+        ({"moments": "start,later"}, "moment 'later' is none of start, half, end"),
+        ({"moments": ""}, "moment '' is none"),
+        ({"moments": "101%"}, "moment '101%' is none"),
+        ({"moments": "-1s"}, "moment '-1s' is none"),
     ],
 )
 def test_settings_that_leave_no_frame_are_refused(settings, message):

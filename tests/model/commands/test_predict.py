@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from catalog.facts import FeatureSetFacts
 from catalog.record.sightings import store_sightings
 from catalog.schema.session import open_catalog
 from cli import main
+from features.one_video import Probe, probe
 from features.store import FeatureStore
 from model.split import SplitConfig
 from model.steps.split import create_split
@@ -152,17 +154,113 @@ def test_bad_files_cost_themselves(data, video, tmp_path):
     evil.write_bytes(b"")
     undecodable = tmp_path / os.fsdecode(b"\xff\xfe.mp4")
     undecodable.write_bytes(b"x")
-    words = [str(tmp_path), str(tmp_path / "page.mp4"), str(evil), video, str(undecodable)]
+    (tmp_path / "folder").mkdir()
+    names = ("folder", "page.mp4", evil.name)
+    words = [*(str(tmp_path / name) for name in names), video, str(undecodable)]
 
     found = documents(viewcast(data, "predict", *words, "--model", "median", "--json"), 4)
     shown = viewcast(data, "predict", *words, "--model", "median")
     none = documents(viewcast(data, "predict", *words[:3], "--model", "median", "--json"), 1)
 
     assert [one["status"] for one in found] == ["failed", "failed", "failed", "ok", "failed"]
-    assert "is a folder" in found[0]["message"]
+    assert "no video is in this folder" in found[0]["message"]
     assert "\x1b" not in shown.output
     assert shown.exit_code == 4
     assert all(one["status"] == "failed" for one in none)
+
+
+def test_a_name_is_any_bytes_and_is_written_the_same_everywhere(data, video, tmp_path):
+    name = os.fsdecode(b"caf\xe9 100%\n-=:.mp4")
+    os.link(video, tmp_path / name)
+    words = ("predict", str(tmp_path / name), video, "--model", "median", "--record")
+    done = viewcast(data, *words, "--json")
+    [odd, plain] = documents(done)
+    shown = viewcast(data, *words)
+
+    written = rf"{tmp_path}/caf\xe9 100%\n-=:.mp4"
+    assert odd["file"] == written
+    assert {**odd, "file": "", "seconds": {}} == {**plain, "file": "", "seconds": {}}
+    assert f"{written}\n" in shown.stdout
+    with closing(open_catalog(f"sqlite:///{data / 'catalog.db'}")) as catalog:
+        run_id = json.loads(done.stdout)["run_id"]
+        subjects = ask(catalog, "SELECT subject FROM event WHERE run_id = :id", id=run_id)
+    assert (written,) in subjects
+
+
+def test_a_folder_and_a_pattern_stand_for_the_videos_in_them(data, video, tmp_path):
+    drafts = tmp_path / "drafts"
+    (drafts / "old").mkdir(parents=True)
+    for name in ("b.mp4", "a.MP4", "old/c.mp4"):
+        os.link(video, drafts / name)
+    (drafts / "notes.txt").write_text("no video")
+
+    def asked(*words: str) -> dict:
+        dry = viewcast(data, "predict", *words, "--model", "median", "--dry-run", "--json")
+        return json.loads(dry.stdout)
+
+    def names(*words: str) -> list[str]:
+        return [str(Path(name).relative_to(tmp_path)) for name in asked(*words)["files"]]
+
+    assert names(str(drafts)) == ["drafts/a.MP4", "drafts/b.mp4"]
+    assert names(str(drafts), "--recursive")[2:] == ["drafts/old/c.mp4"]
+    assert names(str(drafts / "*.mp4"), str(drafts)) == ["drafts/b.mp4", "drafts/a.MP4"]
+    assert asked(str(drafts))["left_aside"] == [f"{drafts}/notes.txt", f"{drafts}/old/"]
+    shown = viewcast(data, "predict", str(drafts), "--model", "median")
+    assert shown.exit_code == 0
+    assert "left aside in folders: 2" in shown.stdout
+
+
+def test_a_file_that_is_cut_off_has_its_forecast_and_a_warning(data, tmp_path):
+    cut = tmp_path / "cut.mp4"
+    whole = make_media("fragmented", tmp_path)
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    words = ("predict", str(whole), str(cut), "--model", "median")
+    [first, second] = documents(viewcast(data, *words, "--json"), 4)
+
+    assert (first["status"], second["status"]) == ("ok", "ok")
+    assert first["warnings"] == []
+    assert [(one["code"], one["part"]) for one in second["warnings"]] == [("truncated", "pictures")]
+    assert second["warnings"][0]["message"] in viewcast(data, *words).stdout
+
+
+@pytest.fixture
+def three(video, tmp_path) -> list[str]:
+    """The same video under three names."""
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        os.link(video, tmp_path / name)
+    return [str(tmp_path / name) for name in ("a.mp4", "b.mp4", "c.mp4")]
+
+
+def fail_for(monkeypatch, name: str, error: BaseException) -> None:
+    """Let the look at one file end in an error."""
+
+    def look(path: Path) -> Probe:
+        if path.name == name:
+            raise error
+        return probe(path)
+
+    monkeypatch.setattr("features.one_video.probe", look)
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_what_is_done_is_printed_although_the_rest_is_broken_off(data, three, monkeypatch, form):
+    fail_for(monkeypatch, "b.mp4", KeyboardInterrupt())
+    result = viewcast(data, "predict", *three, "--model", "median", *form)
+
+    assert result.exit_code == 130
+    assert (three[0] in result.stdout, three[2] in result.stdout) == (True, False)
+    if form:
+        document = json.loads(result.stdout)
+        assert (document["is_complete"], document["n_files"]) == (False, 1)
+
+
+def test_an_error_that_nobody_expected_costs_its_file_and_is_loud(data, three, monkeypatch):
+    fail_for(monkeypatch, "b.mp4", RuntimeError("what is this"))
+    result = viewcast(data, "predict", *three, "--model", "median", "--json")
+    found = documents(result, 1)
+
+    assert [one["status"] for one in found] == ["ok", "failed", "ok"]
+    assert "RuntimeError: what is this" in found[1]["message"]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from catalog.files import sha256_text
 from scraper.errors import UnknownFormat
 from scraper.importers.folder import ids_in_name
 from scraper.importers.reading import read_path, sniff
@@ -94,12 +96,86 @@ def test_of_two_files_beside_a_description_the_one_it_names_is_taken(files):
 def test_bare_files_are_videos_without_a_count(files):
     for name in NAMES:
         files.write(name, "x")
-    files.write("holiday.webm", "x")
+    files.write("a title [dQw4w9WgXcQ].mkv", "y")
     videos, [row] = read(files.folder)
 
     assert media_of(videos) == {tiktok_id(n): Path(NAMES[n]).name for n in range(5)}
     assert {video.sighting.views_k for video in videos} == {None}
     assert (row.reason, row.is_skip) == ("no_info", False)
+    assert "say --platform youtube, or local" in row.detail
+
+
+LOCAL_NAMES = [
+    "holiday.webm",
+    "IMG_0001.mov",
+    "7.mp4",
+    "VID_20250101123456789.mp4",
+    "trip [1080p].mp4",
+    "b/7.mp4",
+    os.fsdecode(b"caf\xe9\n-=%.mp4"),
+    f"{'long ' * 48}.mp4",
+]
+
+
+def test_files_of_no_site_are_local_videos_named_by_their_content(files):
+    for n, name in enumerate(LOCAL_NAMES):
+        files.write(name, f"content {n}")
+    videos, [] = read(files.folder)
+    ids = {v.sighting.tiktok_id for v in videos}
+
+    assert sniff(files.folder) == "videos"
+    assert {video.platform for video in videos} == {"local"}
+    assert len(ids) == len(LOCAL_NAMES)
+    assert sha256_text("content 0")[:32] in ids
+    assert {(v.sighting.caption, v.sighting.posted_at) for v in videos} == {("", None)}
+
+
+def test_a_content_is_one_video_under_whatever_names(files):
+    files.write("a.mp4", "the same")
+    first, [] = read(files.folder)
+    files.write("sub/b.webm", "the same")
+    videos, [row] = read(files.folder)
+
+    assert [v.sighting.tiktok_id for v in videos] == [first[0].sighting.tiktok_id]
+    assert (row.reason, row.file, row.is_skip, row.is_media) == (
+        "media_double",
+        "sub/b.webm",
+        True,
+        True,
+    )
+
+
+def test_names_are_ids_where_a_person_says_so_and_two_files_of_one_are_told(files):
+    files.write("12.mp4", "x")
+    files.write("b/12.mp4", "y")
+    files.write("c/12.mp4", "x")
+    files.write("cat.mp4", "z")
+    videos, rows = read(files.folder, platform="local")
+
+    assert {v.sighting.tiktok_id for v in videos} == {"12", sha256_text("z")[:32]}
+    assert {row.file: row.reason for row in rows} == {
+        "b/12.mp4": "id_taken",
+        "c/12.mp4": "media_double",
+    }
+
+
+def test_a_caption_is_of_the_name_only_where_it_is_asked_for(files):
+    files.write("my cat #cute.mp4", "x")
+    [video], [] = read(files.folder, caption_from_name=True)
+
+    assert (video.sighting.caption, video.sighting.hashtags) == ("my cat #cute", ("cute",))
+
+
+def test_described_and_bare_files_may_lie_together(files):
+    files.write("described.info.json", info())
+    files.write("described.mp4", "x")
+    files.write("bare.mp4", "y")
+    videos, [] = read(files.folder)
+
+    assert {video.platform: video.media.name for video in videos} == {
+        "tiktok": "described.mp4",
+        "local": "bare.mp4",
+    }
 
 
 def test_bare_files_of_another_platform_are_taken_where_a_person_says_whose(files):

@@ -1,7 +1,7 @@
 import json
 import os
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,8 +9,9 @@ from sqlalchemy import text
 
 from catalog.console import Silent
 from catalog.read.exports import export_videos
+from catalog.read.pending import count_media_to_fetch, count_to_refresh
 from catalog.record.accounts import want_accounts
-from catalog.record.retention import purge
+from catalog.record.retention import Named, purge
 from scraper.errors import UnknownFormat
 from scraper.importers.video import ImportOptions
 from scraper.pseudonyms import author_key
@@ -358,7 +359,7 @@ def test_a_name_that_is_no_text_is_stored_as_one(catalog, folder):
 
     bring(catalog, path)
 
-    assert ask(catalog, "SELECT source FROM rejected_row") == [("a  .csv",)]
+    assert ask(catalog, "SELECT source FROM rejected_row") == [(r"a\xff\n.csv",)]
 
 
 def test_the_form_of_a_file_is_not_the_form_of_the_document(catalog, folder):
@@ -393,6 +394,100 @@ def test_files_of_any_container_and_name_are_brought_and_the_rest_is_counted(
         (f"media/11/{tiktok_id()}.mp4",),
         (f"media/12/{tiktok_id(1)}.mkv",),
     ]
+
+
+@pytest.fixture
+def drafts(folder, clip):
+    """Plain videos: two of one content, one in another container, one broken, odd names."""
+    command = ["ffmpeg", "-v", "error", "-i", str(clip), "-c:v", "libvpx", "-deadline", "realtime"]
+    whole = clip.read_bytes()
+    (folder / "a cat.mp4").write_bytes(whole)
+    (folder / os.fsdecode(b"caf\xe9\n.mp4")).write_bytes(whole)
+    (folder / "cut.mp4").write_bytes(whole[:-200])
+    (folder / "notes.mp4").write_text("no video")
+    subprocess.run([*command, str(folder / "phone.webm")], check=True, stdin=subprocess.DEVNULL)
+    return folder
+
+
+@pytest.mark.ffmpeg
+def test_a_folder_of_plain_videos_is_imported_once(catalog, drafts, tmp_path):
+    data = tmp_path / "data"
+    tried = bring(catalog, drafts, data=data, dry_run=True)
+    result = bring(catalog, drafts, data=data)
+    again = bring(catalog, drafts, data=data)
+
+    for found in (tried, result, again):
+        assert found.format == "videos"
+        assert found.media_failed == {"bad_media": 2, "media_double": 1}
+        assert {row.file for row in found.sample} == {"cut.mp4", "notes.mp4", r"caf\xe9\n.mp4"}
+    assert (tried.n_media, result.n_media, again.n_media) == (2, 2, 0)
+    assert (result.n_new_videos, result.n_observations) == (2, 0)
+    assert (again.n_new_videos, again.n_known_videos) == (0, 2)
+    assert result.outcome.exit_code == 4
+    asked = "SELECT platform, caption, posted_at, latest_observation_id, url FROM video"
+    assert ask(catalog, asked) == [("local", "", None, None, "")] * 2
+    assert ask(catalog, "SELECT count(*) FROM video WHERE duration_s > 0 AND width_px > 0") == [
+        (2,)
+    ]
+    kept = [uri for _, _, uri in ask(catalog, MEDIA)]
+    assert {Path(uri).suffix for uri in kept} == {".mp4", ".webm"}
+    assert all((data / uri).is_file() and uri.startswith("media/local/") for uri in kept)
+
+
+@pytest.mark.ffmpeg
+def test_a_local_video_is_never_visited_nor_fetched(catalog, drafts, tmp_path):
+    bring(catalog, drafts, data=tmp_path / "data")
+    now = datetime.now(UTC) + timedelta(days=1)
+
+    with catalog.read() as session:
+        assert count_to_refresh(session, observed_before=now) == 0
+        assert count_media_to_fetch(session, every_platform=True) == 0
+
+
+@pytest.mark.ffmpeg
+def test_a_purged_local_video_stays_away_under_any_name(catalog, folder, clip, tmp_path):
+    (folder / "a.mp4").write_bytes(clip.read_bytes())
+    bring(catalog, folder, data=tmp_path / "data")
+    [(video_id,)] = ask(catalog, "SELECT tiktok_id FROM video")
+    with catalog.write() as session:
+        purge(session, Named("local", {video_id: video_id}, {}), reason="asked")
+    (folder / "a.mp4").rename(folder / "b.mp4")
+
+    result = bring(catalog, folder, data=tmp_path / "data")
+
+    assert (result.n_tombstoned, result.n_media, result.n_new_videos) == (1, 0, 0)
+
+
+@pytest.mark.ffmpeg
+def test_a_copy_of_a_known_videos_file_is_no_second_video(catalog, packed, clip, tmp_path):
+    bring(catalog, packed, data=tmp_path / "data")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "copy.mp4").write_bytes(clip.read_bytes())
+
+    result = bring(catalog, other, data=tmp_path / "data")
+
+    assert (result.n_new_videos, result.media_failed) == (0, {"media_double": 1})
+    assert tiktok_id() in result.sample[0].detail
+    assert not list((tmp_path / "data" / "media" / "local").rglob("*.mp4"))
+
+
+@pytest.mark.ffmpeg
+def test_a_folder_of_broken_videos_is_no_success(catalog, folder, tmp_path):
+    (folder / "a.mp4").write_text("no video")
+
+    result = bring(catalog, folder, data=tmp_path / "data")
+
+    assert (result.outcome.status, result.n_new_videos) == ("failed", 0)
+    assert counts(catalog)[0] == 0
+
+
+def test_without_media_a_local_video_is_left_aside_and_counted(catalog, folder):
+    (folder / "a.mp4").write_text("x")
+
+    result = bring(catalog, folder)
+
+    assert (result.media_failed, counts(catalog)[0]) == ({"media_unused": 1}, 0)
 
 
 def test_a_file_of_nothing_that_we_want_is_no_success(catalog, folder):

@@ -1,11 +1,15 @@
--- One row per video and feature set whose pictures were read for text: what is written on screen.
--- `text` is empty where nothing is.
+-- One row per video and feature set whose pictures were read for text: what is written on screen,
+-- line by line, how many different lines that is, how much of the picture they cover at most, and
+-- when the first is there. `text` is empty where nothing is. Words are looked up by `viewcast search`,
+-- or as those of v_transcript.
 CREATE VIEW v_screen_text AS
 SELECT
     f.video_id,
     v.tiktok_id,
     f.feature_set_id,
     CAST(f.detail ->> 'n_lines' AS BIGINT) AS n_lines,
+    CAST(f.detail ->> 'share' AS DOUBLE PRECISION) AS share,
+    CAST(f.detail ->> 'first_text_s' AS DOUBLE PRECISION) AS first_text_s,
     f.detail ->> 'text' AS text
 FROM feature f
 JOIN feature_set s ON s.id = f.feature_set_id AND s.kind = 'ocr'

@@ -20,7 +20,9 @@ from features.extractor import Extracted, Source
 from features.one_video import Aside, HeldStore, OneOff, probe
 from features.plan import FilePlan, VisualPlan
 from features.settings import ClipConfig
+from features.sound.waveform import read_waveform
 from features.store import FeatureStore
+from features.video.clip import read_clip
 from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from features.weights import weights_sha256
 from model.training.pretraining import save_autoencoder
@@ -232,3 +234,22 @@ def test_weights_that_are_nowhere_are_no_files_fault(plans, media, is_aside):
     plans["audio"] = ToyHearingPlan("x", has_weights=False)
     with Aside("audio") as aside, pytest.raises(WeightsMissing, match="nowhere"):
         OneOff(plans, {"audio": aside} if is_aside else {})(media("with_sound"))
+
+
+def test_a_name_is_any_bytes(media, tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9\n-i %d=:.mp4")
+    os.link(media("with_sound"), path)
+    assert probe(path) == probe(media("with_sound"))
+    heard, clip = read_waveform(path), read_clip(path, CLIPS)
+    np.testing.assert_array_equal(heard.samples, read_waveform(media("with_sound")).samples)
+    np.testing.assert_array_equal(clip.frames, read_clip(media("with_sound"), CLIPS).frames)
+    with pytest.raises(Undecodable) as refused:
+        probe(path.parent)
+    str(refused.value).encode()
+
+
+def test_a_file_that_is_cut_off_says_how_much_of_it_is_there(media, tmp_path):
+    whole, cut = media("fragmented"), tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    assert probe(whole).fraction_read == 1
+    assert 0.2 < probe(cut).fraction_read < 0.8

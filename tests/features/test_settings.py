@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from features.plan import FilePlan, VisualPlan
-from features.settings import PAPER_CLIP, AudioConfig, ClipConfig, FramesConfig
+from features.plan import FilePlan, TextPlan, VisualPlan
+from features.settings import (
+    PAPER_CLIP,
+    AudioConfig,
+    ClipConfig,
+    FramesConfig,
+    OcrConfig,
+    TextConfig,
+)
 
 ROOT = Path(__file__).parents[2]
 DEMO = ClipConfig(every_frames=24, max_frames=8, height_px=16, width_px=9)
@@ -49,6 +56,16 @@ DEMO_WEIGHTS = "5cba197301b1f360c367296597768e2b0011572cd994cfb584cc2604a5834aca
             FilePlan("frames", FramesConfig(), "x"),
             "827a0a560df42677459e167ccf10d84a0b3de919779881ba6c9a3b0e8edb6a4b",
             id="frames",
+        ),
+        pytest.param(
+            FilePlan("ocr", OcrConfig(), "x"),
+            "164882367e56d460e7bb4be3c059200958501ab59acfdfc2906068614154edb9",
+            id="ocr",
+        ),
+        pytest.param(
+            TextPlan(TextConfig(), "x"),
+            "a969f5470dfc4f32cf4d1f0f6bdc51ea6790e645a20c95b6401bdaf475c505d4",
+            id="text",
         ),
     ],
 )

@@ -273,9 +273,8 @@ class OcrConfig:
     """When the screen is looked at for text, and which lines of it count.
 
     longest_px: a picture is read at this size of its longer side, or at its own where that is
-    less. min_score: lines that the reader is less sure of are left out, but counted. At 0.8 all
-    lines of a test of 192 that were read right are in, and none of 48 pictures without text has
-    one (docs/benchmarks.md).
+    less. min_score: lines that the reader is less sure of are left out, but counted. Of 192 drawn
+    lines it was sure by 0.85 or more of all that it read right (docs/benchmarks.md).
     """
 
     moments: str = Field(

@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from features.plan import FilePlan, VisualPlan
-from features.settings import PAPER_CLIP, AudioConfig, ClipConfig, FramesConfig
+from features.plan import FilePlan, TextPlan, VisualPlan
+from features.settings import (
+    PAPER_CLIP,
+    AudioConfig,
+    ClipConfig,
+    FramesConfig,
+    OcrConfig,
+    TextConfig,
+)
 
 ROOT = Path(__file__).parents[2]
 DEMO = ClipConfig(n_frames=8, height_px=16, width_px=9)
@@ -49,6 +56,16 @@ DEMO_WEIGHTS = "5cba197301b1f360c367296597768e2b0011572cd994cfb584cc2604a5834aca
             FilePlan("frames", FramesConfig(), "x"),
             "93d072f1e7ab015a26808332f40bcbc79f353cd40cc558dafe8a65c7737d1093",
             id="frames",
+        ),
+        pytest.param(
+            FilePlan("ocr", OcrConfig(), "x"),
+            "164882367e56d460e7bb4be3c059200958501ab59acfdfc2906068614154edb9",
+            id="ocr",
+        ),
+        pytest.param(
+            TextPlan(TextConfig(), "x"),
+            "a969f5470dfc4f32cf4d1f0f6bdc51ea6790e645a20c95b6401bdaf475c505d4",
+            id="text",
         ),
     ],
 )

@@ -18,11 +18,13 @@ from bench import (
     autoencoder,
     catalog,
     clip,
+    down_mix,
     frames,
     full_size,
     imports,
     listing,
     modern,
+    ocr,
     predict,
 )
 
@@ -35,6 +37,8 @@ MODULES = {
     "frames": frames,
     "autoencoder": autoencoder,
     "audio": audio,
+    "down_mix": down_mix,
+    "ocr": ocr,
     "modern": modern,
     "predict": predict,
     "full_size": full_size,

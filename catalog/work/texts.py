@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
+from catalog.facts import KIND_OF_PART
 from catalog.files import sha256_text
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Feature, FeatureSet, Video
@@ -21,8 +22,6 @@ from catalog.schema.types import among, canonical_json, insert_into, utc_now
 TEXT_KIND: Final = "text"
 #: What a video without any text has in place of the feature.
 NO_TEXT: Final = "no_text"
-#: Whose detail has the text of a part.
-KIND_OF_PART: Final = {"transcript": "audio", "screen": "ocr"}
 #: Videos looked at in one go: what is held in memory, and how long others wait to write.
 PAGE: Final = 5_000
 SETTLED: Final = ("done", "skipped", "dead")

@@ -7,6 +7,7 @@ once, for the states, the speech gate and the words alike.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,8 +24,8 @@ from features.errors import FeatureError, NotFinite, WeightsMismatch
 from features.extractor import Extracted, FeatureSetSpec, Source
 from features.media import SoundRequest, media_of
 from features.settings import AudioConfig
+from features.sound.guard import GATE
 from features.sound.transcript import (
-    GATE,
     N_WINDOW_FRAMES,
     Job,
     Reading,
@@ -34,6 +35,7 @@ from features.sound.transcript import (
     read_in_lock_step,
     seconds,
 )
+from features.sound.voice import voiced_frames
 from features.sound.waveform import Waveform
 from features.sound.whisper_weights import (
     WeightsSources,
@@ -45,7 +47,7 @@ from features.sound.whisper_weights import (
 
 EXTRACTOR: Final = "whisper"
 #: Raised whenever the same file would give other numbers: padding, pooling, gate, token rules.
-EXTRACTOR_VERSION: Final = "2"
+EXTRACTOR_VERSION: Final = "3"
 
 _AUTOCAST: Final = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -184,25 +186,24 @@ class _Transcript:
 
     speech_sum: Tensor
     n_speech_frames: int = 0
-    heard: Reading | None = None
+    #: The surest language of a window with words, and how sure.
+    known: tuple[str, float] | None = None
+    readings: list[Reading] = field(default_factory=list)
     segments: list[dict[str, Any]] = field(default_factory=list)
     dropped: list[dict[str, Any]] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-
-    @property
-    def language(self) -> str | None:
-        """The language of the first window with speech; it is then kept for the whole file."""
-        return self.heard.hearing.language if self.heard and not self.heard.dropped else None
 
     def add(self, reading: Reading, window: Window) -> None:
-        if self.heard is None or (self.heard.dropped and not reading.dropped):
-            self.heard = reading
+        hearing = reading.hearing
+        self.readings.append(reading)
         if reading.dropped:
-            start_s = seconds(window.start_frame)
-            self.dropped.append({"start_s": start_s, "reason": reading.dropped})
+            self.dropped.append(_refused(reading, window))
             return
-        if reading.spans and reading.avg_logprob is not None:
-            self.logprobs.append(reading.avg_logprob)
+        if hearing.language is not None and hearing.language_prob is not None:
+            self.known = max(
+                self.known or ("", 0.0),
+                (hearing.language, hearing.language_prob),
+                key=lambda pair: pair[1],
+            )
         for span, text in reading.spans:
             self.speech_sum += window.state_sum(span.start_frame, span.end_frame)
             self.n_speech_frames += span.end_frame - span.start_frame
@@ -210,28 +211,70 @@ class _Transcript:
                 {
                     "start_s": seconds(window.start_frame + span.start_frame),
                     "end_s": seconds(window.start_frame + span.end_frame),
+                    "language": reading.language,
                     "text": text,
                 }
             )
 
     def detail(self) -> dict[str, Any]:
-        hearing = self.heard.hearing if self.heard else None
+        kept = [reading for reading in self.readings if not reading.dropped]
+        language = _most_spoken(kept)
+        # Of the window that says the most in that language; without any words, of the first.
+        in_it = [reading for reading in kept if reading.language == language]
+        most = max(in_it, key=_n_frames, default=self.readings[0] if self.readings else None)
+        hearing = most.hearing if most else None
+        logprobs = [reading.avg_logprob for reading in kept if reading.avg_logprob is not None]
         return {
             "speech": bool(self.segments),
             "speech_s": seconds(self.n_speech_frames),
-            "language": self.language if self.segments else None,
+            "first_word_s": min((segment["start_s"] for segment in self.segments), default=None),
+            "language": language,
             "language_prob": _rounded(hearing.language_prob if hearing else None),
             "no_speech_prob": _rounded(hearing.no_speech_prob if hearing else None),
-            "avg_logprob": _rounded(mean(self.logprobs)),
+            "avg_logprob": _rounded(mean(logprobs)),
             "text": " ".join(segment["text"] for segment in self.segments),
             "segments": self.segments,
             "dropped": self.dropped,
         }
 
 
+def _refused(reading: Reading, window: Window) -> dict[str, Any]:
+    """Put down a window whose words are not kept, with all that was held against it."""
+    hearing = reading.hearing
+    return {
+        "start_s": seconds(window.start_frame),
+        "end_s": seconds(window.start_frame + reading.n_frames_read),
+        "reason": reading.dropped,
+        "text": reading.text,
+        "language": reading.language or hearing.language,
+        "language_prob": _rounded(hearing.language_prob),
+        "no_speech_prob": _rounded(hearing.no_speech_prob),
+        "avg_logprob": _rounded(reading.avg_logprob),
+        "compression": _rounded(reading.compression),
+        "voice_s": hearing.voice_s,
+    }
+
+
+def _n_frames(reading: Reading) -> int:
+    return sum(span.end_frame - span.start_frame for span, _ in reading.spans)
+
+
+def _most_spoken(readings: Sequence[Reading]) -> str | None:
+    """Return the language that most of the words' time is in."""
+    n_frames: Counter[str] = Counter()
+    for reading in readings:
+        if reading.language is not None:
+            n_frames[reading.language] += _n_frames(reading)
+    return max(n_frames, key=n_frames.__getitem__, default=None)
+
+
 def _rounded(value: float | None) -> float | None:
     # The seventh digit of a softmax depends on where in memory it happens to be computed.
     return None if value is None else round(value, 4)
+
+
+def _finite(decibels: float) -> float | None:
+    return round(decibels, 1) if math.isfinite(decibels) else None
 
 
 class AudioExtractor:
@@ -288,21 +331,27 @@ class AudioExtractor:
 
     def _listen(self, waveform: Waveform) -> Job[Extracted]:
         """Encode each window once: for the grid's mean, the gate and the words alike."""
-        level_dbfs = waveform.level_dbfs
         reader = None if waveform.silent else self._reader
         mel = self._encoder.mel(waveform)
         n_frames = math.ceil(mel.shape[1] / 2)
         audio_sum = torch.zeros(self._shape, dtype=torch.float64)
         transcript = _Transcript(torch.zeros(self._shape, dtype=torch.float64))
         grid, seek = 0, 0 if reader else n_frames
+        voice = voiced_frames(waveform.samples, n_frames) if reader else None
         while (start := min(grid, seek)) < n_frames:
             window = self._encoder.encode(mel, start)
             if start == grid:
                 audio_sum += window.state_sum()
                 grid += N_WINDOW_FRAMES
-            if start == seek and reader:
-                last = start + window.n_frames >= n_frames
-                reading = yield Request(window.features, window.n_frames, last, transcript.language)
+            if start == seek and voice is not None:
+                end = start + window.n_frames
+                reading = yield Request(
+                    window.features,
+                    window.n_frames,
+                    end >= n_frames,
+                    transcript.known,
+                    voice[start:end],
+                )
                 transcript.add(reading, window)
                 seek += reading.n_frames_read
         tensors = {"pooled_audio": audio_sum / n_frames}
@@ -315,7 +364,8 @@ class AudioExtractor:
             "layout": waveform.layout,
             "taken": waveform.taken,
             "n_nonfinite": waveform.n_nonfinite,
-            "level_dbfs": round(level_dbfs, 1) if math.isfinite(level_dbfs) else None,
+            "level_dbfs": _finite(waveform.level_dbfs),
+            "loudest_dbfs": _finite(waveform.loudest_dbfs),
             "silent": waveform.silent,
             "n_frames": n_frames,
         }

@@ -1,6 +1,7 @@
 """The `clip` feature: frames of a video, fitted into a small picture."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final, cast
 
@@ -20,10 +21,10 @@ def fit_picture(
 ) -> NDArray[np.uint8]:
     """Fit a picture, ratio kept, into the middle of a black one: (3, H, W) uint8 RGB."""
     box = (height_px, width_px) if resize == "area" else (PAPER_HEIGHT_PX, PAPER_WIDTH_PX)
-    fitted = fit_size(picture.height_px, picture.width_px, *box)
+    fitted = fit_size(picture.shown.height_px, picture.shown.width_px, *box)
     if resize == "area":
         return letterbox(picture.rgb(*fitted), *box)
-    full = picture.rgb(picture.height_px, picture.width_px)
+    full = picture.rgb(picture.shown.height_px, picture.shown.width_px)
     boxed = letterbox(round_to_uint8(bilinear(full, *fitted)), *box)
     return round_to_uint8(bilinear(boxed, height_px, width_px))
 
@@ -87,7 +88,7 @@ def read_clip(path: str | Path, config: ClipConfig) -> Clip:
 
 EXTRACTOR: Final = "pyav"
 #: Raised whenever the same file and settings would give other pixels.
-EXTRACTOR_VERSION: Final = "2"
+EXTRACTOR_VERSION: Final = "3"
 
 
 def spec(config: ClipConfig) -> FeatureSetSpec:
@@ -126,13 +127,13 @@ class ClipExtractor:
             {
                 "n_frames": clip.frames.shape[1],
                 "n_frames_total": clip.n_frames_total,
+                "times_s": clip.times_s,
                 "fps": round(clip.fps, 3),
                 "duration_s": round(clip.duration_s, 3),
                 "truncated": clip.truncated,
                 "fraction_read": round(clip.fraction_read, 4),
                 "capped": clip.capped,
-                "rotation_deg": clip.rotation_deg,
-                "mirrored": clip.mirrored,
                 "n_errors": clip.n_errors,
+                **asdict(clip.shown),
             },
         )

@@ -128,7 +128,7 @@ class OcrExtractor:
 
     def _fit(self, picture: Picture) -> NDArray[np.uint8]:
         """Size a frame; into a corner, for a file may change its size, with a mask beside RGB."""
-        shown = picture.height_px, picture.width_px
+        shown = picture.shown.height_px, picture.shown.width_px
         side = self.config.longest_px
         rows, columns = shown if max(shown) <= side else fit_size(*shown, side, side)
         packed = np.zeros((4, side, side), np.uint8)
@@ -196,7 +196,7 @@ class Reader:
 
 def _detail(clip: Clip, screens: dict[int, Screen]) -> dict[str, Any]:
     at_s = {
-        index: round(seconds, 3) for index, seconds in zip(clip.indices, clip.shown_s, strict=True)
+        index: round(seconds, 3) for index, seconds in zip(clip.indices, clip.times_s, strict=True)
     }
     in_order = [(at_s[index], screens[index]) for index in sorted(screens)]
     first: dict[str, dict[str, Any]] = {}

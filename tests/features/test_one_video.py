@@ -16,7 +16,7 @@ from features.errors import (
     Undecodable,
     WeightsMissing,
 )
-from features.extractor import Source
+from features.extractor import Extracted, Source
 from features.one_video import Aside, HeldStore, OneOff, probe
 from features.plan import FilePlan, VisualPlan
 from features.settings import ClipConfig
@@ -74,6 +74,29 @@ def test_the_numbers_are_those_that_extract_stores(plans, media, tmp_path):
         for name, tensor in stored.items():
             np.testing.assert_array_equal(tensor, made.tensors[name])
         assert dict(result.detail) == dict(made.detail)
+
+
+class Reading:
+    """Says which texts it was given."""
+
+    def __call__(self, sources):
+        return [Extracted({"all": np.zeros(2)}, dict(source.texts)) for source in sources]
+
+
+def test_texts_are_those_of_the_post_and_of_what_was_made(plans, media):
+    class ReadingPlan(ToyHearingPlan):
+        def build(self):
+            return Reading()
+
+    path = media("with_sound")
+    one_off = OneOff({"text": ReadingPlan("s"), "audio": plans["audio"]})
+    assert one_off(path, "a caption").made["text"].detail == {
+        "caption": "a caption",
+        "transcript": "hello there",
+    }
+    with Aside("audio") as aside:
+        beside = OneOff({"text": ReadingPlan("s"), "audio": plans["audio"]}, {"audio": aside})
+        assert beside(path).made["text"].detail == {"caption": "", "transcript": "hello there"}
 
 
 def test_every_network_is_loaded_once_and_each_file_has_its_own_numbers(plans, media):

@@ -84,3 +84,14 @@ def test_settings_load_nothing_heavy(room):
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_what_is_set_says_how_frames_are_chosen():
+    assert ClipConfig().technique == "uniform"
+    assert ClipConfig(every_frames=9).technique == "frames"
+    assert ClipConfig(every_s=0.5).technique == "seconds"
+    assert ClipConfig(sampling="uniform", every_frames=9).technique == "uniform"
+    assert ClipConfig(sampling="frames").spec() == ClipConfig(every_frames=30).spec()
+    assert ClipConfig(sampling="seconds").spec() == ClipConfig(every_s=1.0).spec()
+    with pytest.raises(ValueError, match="every_frames and every_s are both set"):
+        ClipConfig(every_frames=9, every_s=0.5)

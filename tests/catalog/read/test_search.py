@@ -196,6 +196,9 @@ def test_what_is_on_screen_is_found_and_told_apart(catalog, four):
     assert {one.video_id for one in shown} == {four[0], four[2]}
     assert (zebra.feature_set_id, zebra.language, zebra.speech_s) == (screens, None, None)
     assert (zebra.snippet, zebra.text) == ("a [zebra]", "a zebra")
+    assert found[four[2]].snippet == "the [dog]"
+    (two,) = (one for one in shown if one.video_id == four[0])
+    assert two.snippet == "wait for the [dog] / part two"
     # All words are in one place, not one here and another there.
     assert find(catalog, "fox", "two") == []
     assert find(catalog, "dog", "part two") == [four[0]]

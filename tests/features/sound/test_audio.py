@@ -457,7 +457,7 @@ def test_whatever_changes_the_numbers_changes_the_name() -> None:
     assert written["padding"] == "log-mel zeros to 30 s"
     assert written["pooling"] == "mean of real frames, 30 s grid, float64"
     assert "no_speech>0.6 and language<0.7" in written["gate"]
-    assert "silent<-60.0" in written["gate"]
+    assert "silent<-80.0" in written["gate"]
 
 
 def test_auto_is_settled_before_the_set_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,8 @@ from bench import (
     imports,
     listing,
     modern,
+    ocr,
+    pictures,
     predict,
 )
 
@@ -33,10 +35,12 @@ MODULES = {
     "imports": imports,
     "listing": listing,
     "clip": clip,
+    "pictures": pictures,
     "frames": frames,
     "autoencoder": autoencoder,
     "audio": audio,
     "down_mix": down_mix,
+    "ocr": ocr,
     "modern": modern,
     "predict": predict,
     "full_size": full_size,

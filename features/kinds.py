@@ -10,7 +10,15 @@ from importlib import import_module
 from typing import Any, Final, Protocol, cast
 
 from features.extractor import Extractor, FeatureSetSpec
-from features.settings import AudioConfig, ClipConfig, FramesConfig, KindConfig, OcrConfig
+from features.settings import (
+    AudioConfig,
+    ClipConfig,
+    FramesConfig,
+    KindConfig,
+    OcrConfig,
+    OpeningConfig,
+    ThumbnailConfig,
+)
 
 
 class KindModule(Protocol):
@@ -47,5 +55,7 @@ KINDS: Final[Mapping[str, FileKind]] = {
     "clip": FileKind("features.video.clip", ClipConfig),
     "frames": FileKind("features.video.frames", FramesConfig, may_lack_weights=True),
     "ocr": FileKind("features.video.ocr", OcrConfig, may_lack_weights=True),
+    "opening": FileKind("features.video.opening", OpeningConfig),
+    "thumbnail": FileKind("features.video.thumbnail", ThumbnailConfig),
     "audio": FileKind("features.sound.audio", AudioConfig),
 }

@@ -29,8 +29,8 @@ class FileExtractor(Extractor, Protocol):
     """An extractor of media files. It says what it will ask of each one, and asks `media_of`."""
 
     @property
-    def pictures(self) -> PictureRequest | None:
-        """The frames that it looks at; None where it looks at none."""
+    def pictures(self) -> PictureRequest | tuple[PictureRequest, ...] | None:
+        """The frames that it looks at, in one or several sizes; None where it looks at none."""
 
     @property
     def sound(self) -> SoundRequest | None:
@@ -47,8 +47,7 @@ class Media:
         """name: the video's id, by which its sound is kept."""
         self.path = path
         self.pictures_s = 0.0  # spent on decoding them
-        asked = (extractor.pictures for extractor in extractors)
-        self._asked = [request for request in asked if request is not None]
+        self._asked = [request for extractor in extractors for request in _asked(extractor)]
         self._clips: dict[PictureRequest, Clip | FeatureError] = {}
         self._waveforms: dict[float, Waveform | FeatureError] = {}
         sounds = [extractor.sound for extractor in extractors if extractor.sound is not None]
@@ -81,6 +80,11 @@ class Media:
     def forget_pictures(self) -> None:
         """Free the pictures' memory; whoever asks again has them decoded anew."""
         self._clips = {}
+
+
+def _asked(extractor: FileExtractor) -> tuple[PictureRequest, ...]:
+    pictures = extractor.pictures
+    return (pictures,) if isinstance(pictures, PictureRequest) else pictures or ()
 
 
 def media_of(source: Source, extractor: FileExtractor) -> Media:

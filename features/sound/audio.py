@@ -24,6 +24,7 @@ from features.errors import FeatureError, NotFinite, WeightsMismatch
 from features.extractor import Extracted, FeatureSetSpec, Source
 from features.media import SoundRequest, media_of
 from features.settings import AudioConfig
+from features.sound import voice
 from features.sound.guard import GATE
 from features.sound.transcript import (
     N_WINDOW_FRAMES,
@@ -35,7 +36,6 @@ from features.sound.transcript import (
     read_in_lock_step,
     seconds,
 )
-from features.sound.voice import voiced_frames
 from features.sound.waveform import Waveform
 from features.sound.whisper_weights import (
     WeightsSources,
@@ -109,6 +109,8 @@ def check(config: AudioConfig) -> None:
     """Raise what loading would raise now rather than in a worker; loads and writes nothing."""
     resolve(config.device)
     find_weights(config.model, WeightsSources(path=config.weights))
+    if config.transcript:
+        voice.find_weights()
 
 
 def build(config: AudioConfig) -> "AudioExtractor":
@@ -380,20 +382,20 @@ class AudioExtractor:
         transcript = _Transcript(torch.zeros(self._shape, dtype=torch.float64))
         grid, seek = n_frames if self._text_only else 0, 0 if reader else n_frames
         encode = self._encoder.encode_short if self._text_only else self._encoder.encode
-        voice = voiced_frames(waveform.samples, n_frames) if reader else None
+        voiced = voice.voiced_frames(waveform.samples, n_frames) if reader else None
         while (start := min(grid, seek)) < n_frames:
             window = encode(mel, start)
             if start == grid:
                 audio_sum += window.state_sum()
                 grid += N_WINDOW_FRAMES
-            if start == seek and voice is not None:
+            if start == seek and voiced is not None:
                 end = start + window.n_frames
                 reading = yield Request(
                     window.features,
                     window.n_frames,
                     end >= n_frames,
                     transcript.known,
-                    voice[start:end],
+                    voiced[start:end],
                 )
                 transcript.add(reading, window)
                 seek += reading.n_frames_read

@@ -21,20 +21,23 @@ VOICE_S: Final = 0.25
 NO_SPEECH_ABOVE: Final = 0.6
 #: Below this Whisper guesses at the language, and the surest window of the file is asked.
 LANGUAGE_BELOW: Final = 0.5
+#: Mean log-probability of the tokens: with a voice, in a plain language, and without a voice.
 LOGPROB_BELOW: Final = -1.0
+LOGPROB_BELOW_IN_PLAIN_LANGUAGE: Final = -1.2
 LOGPROB_BELOW_WITHOUT_VOICE: Final = -0.8
+#: From here on a language is plain.
+PLAIN_LANGUAGE_FROM: Final = 0.7
 #: Text that packs better than this repeats itself: stock Whisper's own limit.
 COMPRESSION_ABOVE: Final = 2.4
 #: So often in a row, and most of the text: a loop, however little it packs ("1.5% 1.5% 1.5%").
 REPEATS: Final = 3
-#: Numbers without a word are what Whisper writes for noise; a count is in a language.
-NUMERALS_LANGUAGE_BELOW: Final = 0.7
 #: The rules above, as they are written into a feature set's name.
 GATE: Final = (
     f"voice>={VOICE_S}s at {VOICE_FROM} of {SHA256[:8]}, or no_speech<={NO_SPEECH_ABOVE} and "
-    f"language>={LANGUAGE_BELOW}; drop logprob<{LOGPROB_BELOW}, without voice "
-    f"<{LOGPROB_BELOW_WITHOUT_VOICE}; loops compression>{COMPRESSION_ABOVE} or x{REPEATS}, unless "
-    f"said; numerals language<{NUMERALS_LANGUAGE_BELOW}; silent<{SILENT_BELOW_DBFS}"
+    f"language>={LANGUAGE_BELOW}; drop logprob<{LOGPROB_BELOW}, language>={PLAIN_LANGUAGE_FROM} "
+    f"<{LOGPROB_BELOW_IN_PLAIN_LANGUAGE}, without voice <{LOGPROB_BELOW_WITHOUT_VOICE}; "
+    f"loops compression>{COMPRESSION_ABOVE} or x{REPEATS}, unless said; "
+    f"numerals language<{PLAIN_LANGUAGE_FROM}; silent<{SILENT_BELOW_DBFS}"
 )
 #: A loop runs to the limit of 224 tokens; it is left as soon as it is plain.
 LOOP_CHECK_FROM: Final = 64
@@ -89,7 +92,10 @@ class Hearing:
 
 def objection(hearing: Hearing, text: str, avg_logprob: float, *, loop: bool) -> DropReason | None:
     """Say why a window's words are not kept, None where they are."""
-    least = LOGPROB_BELOW if hearing.has_voice else LOGPROB_BELOW_WITHOUT_VOICE
+    plain = hearing.knows_language(PLAIN_LANGUAGE_FROM)
+    least = LOGPROB_BELOW_IN_PLAIN_LANGUAGE if plain else LOGPROB_BELOW
+    if not hearing.has_voice:
+        least = LOGPROB_BELOW_WITHOUT_VOICE
     if loop and not hearing.may_repeat:
         return "repetitive"
     if avg_logprob < least:
@@ -97,8 +103,8 @@ def objection(hearing: Hearing, text: str, avg_logprob: float, *, loop: bool) ->
     if not any(map(str.isalnum, text)):
         return "no_words"  # "..." and the notes of music are text, but not words
     only_numerals = not any(map(str.isalpha, text))
-    if only_numerals and not hearing.knows_language(NUMERALS_LANGUAGE_BELOW):
-        return "numerals"
+    if only_numerals and not plain:
+        return "numerals"  # what Whisper writes for noise; a count is in a language
     return None
 
 

@@ -51,12 +51,18 @@ class Study:
     def split(self, **more):
         return create_split(self.catalog, SplitConfig(), **more)
 
+    def feature_set(self, kind):
+        """The set of a kind, where the study has one."""
+        if kind not in self.sets:
+            raise NotFound(f"no {kind}")
+        return self.sets[kind]
+
     def train(self, preset="fused", **more):
         fit = QUICK if preset == "fused" else {}
         return train(
             self.catalog,
             TrainRequest(preset, **{"fit": fit, **more}),
-            self.sets.__getitem__,
+            self.feature_set,
             store=self.store,
             data=self.data,
             progress=Silent(),

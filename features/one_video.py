@@ -30,6 +30,7 @@ from features.extractor import Extracted, Extractor, Source
 from features.plan import Plan
 from features.store import FeatureStore
 from features.video.demux import Damage, decode_all, decoders_reason, read_index
+from features.video.picture import Picture
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ TEXT: Final = "text"
 
 @dataclass(frozen=True)
 class Probe:
-    """What a media file says of itself; sizes are as it is shown, upright.
+    """What a media file says of itself; sizes are as it is shown, upright, its pixels square.
 
     duration_s: how long the pictures last, None where the file does not say. fraction_read: share
     of the promised time that has pictures, as in a clip; below 1 the end of the file is missing.
@@ -295,14 +296,11 @@ def probe(path: Path) -> Probe:
             f"{_reason(url) or 'the decoder does not say why'}"
         )
     duration_s = index.timeline.end_s if len(index.shown) else index.header_end_s
-    is_sideways = round(first.rotation / 90) % 2 == 1
-    width_px, height_px = first.width, first.height
-    if is_sideways:
-        width_px, height_px = height_px, width_px
+    shown = Picture(first, index.pixel_aspect).shown
     return Probe(
         duration_s if np.isfinite(duration_s) and duration_s > 0 else None,
-        width_px,
-        height_px,
+        shown.width_px,
+        shown.height_px,
         index.fraction_read,
     )
 

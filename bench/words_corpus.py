@@ -72,8 +72,10 @@ SPEAKERS = {
     "fr": ("asterisk-core-sounds-fr-wav", 1),
     "ru": ("asterisk-core-sounds-ru-wav", 1),
 }
-SHOUTERS = ("British", "Default_ru", "Mobster", "Default_es", "Pirate", "Default_pl", "Surfer")
-SHOUTERS += ("HillBilly", "Default_uk")
+SHOUTERS = (
+    *("British", "Default_ru", "Mobster", "Default_es", "Pirate", "Default_pl"),
+    *("Surfer", "HillBilly", "Default_uk"),
+)
 PROMPTS = ("vm-instructions", "demo-moreinfo", "dir-intro", "vm-review", "queue-periodic-announce")
 
 
@@ -125,7 +127,7 @@ def sing(text: str, shift: int, bpm: int) -> Sound:
 
 def sung(sound: Sound, seed: int, stretch: float = 1.35) -> Sound:
     """Make a voice sing what it says: its pitch put on the notes of a tune, its vowels longer."""
-    import pyworld  # noqa: PLC0415 - a tool of this script alone, not of the project
+    import pyworld  # type: ignore[import-not-found] # noqa: PLC0415 - of this script alone
 
     x = sound.astype(np.float64)
     f0, times = pyworld.harvest(x, RATE_HZ)
@@ -139,7 +141,7 @@ def sung(sound: Sound, seed: int, stretch: float = 1.35) -> Sound:
     slow = np.minimum((np.arange(int(len(f0) * stretch)) / stretch).astype(int), len(f0) - 1)
     notes = np.where(f0 > 0, tune * vibrato, 0)[slow]
     made = pyworld.synthesize(notes, spectrum[slow], noise[slow], RATE_HZ)
-    return made.astype(np.float32)
+    return np.asarray(made, np.float32)
 
 
 def band(length: int, seed: int) -> Sound:
@@ -155,7 +157,8 @@ def band(length: int, seed: int) -> Sound:
     kick = np.sin(2 * np.pi * 60 * (t % (2 * beat))) * np.exp(-12 * (t % (2 * beat)))
     snare = rng.normal(0, 1, length) * np.exp(-25 * ((t + beat) % (2 * beat)))
     hats = rng.normal(0, 1, length) * np.exp(-80 * (t % (beat / 2)))
-    return (0.08 * chord + 0.2 * bass + 0.3 * kick + 0.15 * snare + 0.05 * hats).astype(np.float32)
+    made = 0.08 * chord + 0.2 * bass + 0.3 * kick + 0.15 * snare + 0.05 * hats
+    return np.asarray(made, np.float32)
 
 
 def noise(length: int, seed: int, color: float) -> Sound:
@@ -163,7 +166,7 @@ def noise(length: int, seed: int, color: float) -> Sound:
     spectrum = np.fft.rfft(np.random.default_rng(seed).normal(0, 1, length))
     spectrum /= np.maximum(np.arange(len(spectrum)), 20) ** (color / 2)
     made = np.fft.irfft(spectrum, length)
-    return (0.1 * made / made.std()).astype(np.float32)
+    return np.asarray(0.1 * made / made.std(), np.float32)
 
 
 def mix(voice: Sound, under: Sound, ratio_db: float) -> Sound:
@@ -171,13 +174,13 @@ def mix(voice: Sound, under: Sound, ratio_db: float) -> Sound:
     under = np.resize(under, len(voice))
     gain = voice.std() / max(1e-9, float(under.std())) / 10 ** (ratio_db / 20)
     made = voice + gain * under
-    return (made * min(1, 0.9 / float(np.abs(made).max()))).astype(np.float32)
+    return np.asarray(made * min(1, 0.9 / float(np.abs(made).max())), np.float32)
 
 
 def silence(seconds: float) -> Sound:
     """Nothing, and yet not zeros: a recording's own floor."""
     made = np.random.default_rng(0).normal(0, 1e-4, int(seconds * RATE_HZ))
-    return made.astype(np.float32)
+    return np.asarray(made, np.float32)
 
 
 def joined(*sounds: Sound) -> Sound:
@@ -193,8 +196,10 @@ class Corpus:
         self.music = {half: self._music(half) for half in (0, 1)}
 
     def _music(self, half: int) -> list[tuple[str, Path]]:
-        names = ("supertux-data", "hedgewars-data", "extremetuxracer-data", "frozen-bubble-data")
-        names += ("asterisk-moh-opsound-wav", "fillets-ng-data")
+        names = (
+            *("supertux-data", "hedgewars-data", "extremetuxracer-data", "frozen-bubble-data"),
+            *("asterisk-moh-opsound-wav", "fillets-ng-data"),
+        )
         found = []
         for name in names:
             paths = [
@@ -284,7 +289,7 @@ class Corpus:
     def _lines(self, half: int, language: str) -> Iterator[Item]:
         """Actors' lines of a game, each with its text."""
         scripts = self.packages / "fillets-ng-data/usr/share/games/fillets-ng/script"
-        texts = {}
+        texts: dict[str, str] = {}
         for script in sorted(scripts.glob(f"*/dialogs_{language}.lua")):
             written = script.read_text(encoding="utf-8")
             pairs = re.findall(r'dialogId\("([^"]+)"[^\n]*\n\s*dialogStr\("([^"]+)"\)', written)

@@ -147,12 +147,14 @@ class Probe:
 
     duration_s: how long the pictures last, None where the file does not say. fraction_read: share
     of the promised time that has pictures, as in a clip; below 1 the end of the file is missing.
+    hdr: which kind of it the pictures are, None for ordinary ones.
     """
 
     duration_s: float | None
     width_px: int
     height_px: int
     fraction_read: float = 1.0
+    hdr: str | None = None
 
 
 @dataclass(frozen=True)
@@ -302,6 +304,7 @@ def probe(path: Path) -> Probe:
         shown.width_px,
         shown.height_px,
         index.fraction_read,
+        shown.hdr,
     )
 
 

@@ -20,6 +20,25 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: What a screen has room for; --json has the rest.
+SHOWN_OF_SETS = (
+    "kind",
+    "config_hash",
+    "extractor_version",
+    "n_videos",
+    "n_done",
+    "n_skipped",
+    "n_pending",
+    "n_failed",
+    "n_dead",
+    "n_not_enrolled",
+    "state",
+    "why",
+)
+
+#: Vectors are small and soon made: a shard of as few as of clips would be a file for nothing.
+TEXTS_PER_SHARD = 256
+
 
 @click.group()
 def extract() -> None:
@@ -171,7 +190,10 @@ def features_list(app: App, as_json: bool) -> None:
         {**row, "state": state.name, "why": state.why}
         for row, state in zip(rows, states, strict=True)
     ]
-    text = table(reports.columns_of(rows), [list(row.values()) for row in rows])
+    shown = [{name: row[name] for name in SHOWN_OF_SETS} for row in rows]
+    for row in shown:
+        row["config_hash"] = row["config_hash"][:12]
+    text = table(list(SHOWN_OF_SETS), [list(row.values()) for row in shown])
     emit({"feature_sets": rows}, as_json=as_json, text=text if rows else "no feature set yet")
 
 
@@ -206,6 +228,7 @@ def run_extract(
         app,
         [plan],
         f"extract {kind}",
+        batch=TEXTS_PER_SHARD if kind == "text" else None,
         needs=needs,
         workers=workers,
         retry_failed=retry_failed,
@@ -251,6 +274,7 @@ def _run(
     plans: "Sequence[Plan]",
     title: str,
     *,
+    batch: int | None = None,
     workers: int | None,
     retry_failed: bool,
     quiet: bool,
@@ -271,7 +295,7 @@ def _run(
             plans,
             data=app.settings.data_folder,
             workers=settings.workers if is_set else _workers(plans, settings.workers),
-            batch=settings.batch,
+            batch=batch or settings.batch,
             progress=bar,
             **options,
         )

@@ -25,6 +25,7 @@ from bench import (
     listing,
     modern,
     ocr,
+    pictures,
     predict,
 )
 
@@ -34,6 +35,7 @@ MODULES = {
     "imports": imports,
     "listing": listing,
     "clip": clip,
+    "pictures": pictures,
     "frames": frames,
     "autoencoder": autoencoder,
     "audio": audio,

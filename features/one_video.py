@@ -30,6 +30,7 @@ from features.extractor import Extracted, Extractor, Source
 from features.plan import Plan
 from features.store import FeatureStore
 from features.video.demux import Damage, decode_all, decoders_reason, read_index
+from features.video.picture import Picture
 
 log = logging.getLogger(__name__)
 
@@ -295,14 +296,11 @@ def probe(path: Path) -> Probe:
             f"{_reason(url) or 'the decoder does not say why'}"
         )
     duration_s = index.timeline.end_s if len(index.shown) else index.header_end_s
-    is_sideways = round(first.rotation / 90) % 2 == 1
-    width_px, height_px = first.width, first.height
-    if is_sideways:
-        width_px, height_px = height_px, width_px
+    picture = Picture(first, index.pixel_aspect)
     return Probe(
         duration_s if np.isfinite(duration_s) and duration_s > 0 else None,
-        width_px,
-        height_px,
+        picture.width_px,
+        picture.height_px,
         index.fraction_read,
     )
 

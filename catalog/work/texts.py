@@ -50,9 +50,9 @@ def hash_of(texts: Mapping[str, str]) -> str:
 
 def texts_of(session: Session, video_ids: Collection[int]) -> dict[int, Texts]:
     """Return each video's texts by part; a part that is empty or not known is left out."""
-    of_videos = among(session, Video.id, video_ids)
-    captions = dict(session.execute(select(Video.id, Video.caption).where(of_videos)).all())
-    return _texts(session, captions, among(session, Feature.video_id, video_ids))
+    of_videos = select(Video.id, Video.caption).where(Video.id.in_(video_ids))
+    captions = dict(session.execute(of_videos).all())
+    return _texts(session, captions, Feature.video_id.in_(video_ids))
 
 
 @dataclass
@@ -167,15 +167,13 @@ def _texts(
         # silent: only where it says nothing of words does an older one stand.
         for set_id in sets:
             rows = session.execute(
-                select(Feature.video_id, told).where(
-                    Feature.feature_set_id == set_id,
-                    of_videos,
-                    Feature.status == "done",
-                    told.is_not(None),
+                select(Feature.video_id, Feature.status, told).where(
+                    Feature.feature_set_id == set_id, of_videos
                 )
             )
-            for video_id, text in rows:
-                if video_id in found:
+            # Asked for by its status, SQLite would look through all of the set that have it.
+            for video_id, status, text in rows:
+                if video_id in found and status == "done" and text is not None:
                     _keep(found[video_id], part, text)
     return found
 

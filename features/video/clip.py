@@ -21,10 +21,11 @@ def fit_picture(
 ) -> NDArray[np.uint8]:
     """Fit a picture, ratio kept, into the middle of a black one: (3, H, W) uint8 RGB."""
     box = (height_px, width_px) if resize == "area" else (PAPER_HEIGHT_PX, PAPER_WIDTH_PX)
-    fitted = fit_size(picture.shown.height_px, picture.shown.width_px, *box)
+    fitted = fit_size(picture.height_px, picture.width_px, *box)
     if resize == "area":
         return letterbox(picture.rgb(*fitted), *box)
-    full = picture.rgb(picture.shown.height_px, picture.shown.width_px)
+    # Colours as the original's own reader gave them, so that its pixels can be had again.
+    full = picture.rgb(picture.height_px, picture.width_px, exact=False)
     boxed = letterbox(round_to_uint8(bilinear(full, *fitted)), *box)
     return round_to_uint8(bilinear(boxed, height_px, width_px))
 

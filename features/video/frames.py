@@ -38,7 +38,7 @@ GREY: Final = (124, 116, 104)
 
 def crop(picture: Picture, preset: Preset) -> NDArray[np.uint8]:
     """Cut out the middle as the weights' own transforms do: 43 % of a picture of 9 to 16."""
-    whole = np.ascontiguousarray(picture.rgb(picture.shown.height_px, picture.shown.width_px))
+    whole = np.ascontiguousarray(picture.rgb(picture.height_px, picture.width_px))
     return preset.fit(torch.from_numpy(whole)).numpy()
 
 
@@ -52,10 +52,9 @@ def tiles(picture: Picture, preset: Preset) -> NDArray[np.uint8]:
 
     They overlap where it is less than twice as long as it is wide; grey is beside what is longer.
     """
-    side, shown = preset.crop_px, picture.shown
-    long_px, short_px = max(shown.height_px, shown.width_px), min(shown.height_px, shown.width_px)
-    length = min(round(side * long_px / short_px), 2 * side)
-    if shown.height_px >= shown.width_px:
+    side, sides = preset.crop_px, (picture.height_px, picture.width_px)
+    length = min(round(side * max(sides) / min(sides)), 2 * side)
+    if picture.height_px >= picture.width_px:
         whole = _on_grey(picture, length, side)
         first, last = whole[:, :side], whole[:, -side:]
     else:
@@ -65,7 +64,7 @@ def tiles(picture: Picture, preset: Preset) -> NDArray[np.uint8]:
 
 
 def _on_grey(picture: Picture, height_px: int, width_px: int) -> NDArray[np.uint8]:
-    rows, columns = fit_size(picture.shown.height_px, picture.shown.width_px, height_px, width_px)
+    rows, columns = fit_size(picture.height_px, picture.width_px, height_px, width_px)
     top, left = (height_px - rows) // 2, (width_px - columns) // 2
     boxed = np.empty((3, height_px, width_px), np.uint8)
     boxed[:] = np.array(GREY, np.uint8)[:, None, None]

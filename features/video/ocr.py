@@ -29,8 +29,8 @@ EXTRACTOR_VERSION: Final = "1"
 NETWORKS: Final = {"Det": "PP-OCRv6_det_small.onnx", "Rec": "PP-OCRv6_rec_small.onnx"}
 #: Of both files, one after the other.
 NETWORKS_SHA256: Final = "da2d61aa80aff563071941ca315543dce599e2c08f3a40ffb23c4ee7b5c60159"
-#: The longer side at which text is looked for; what is found is read from the whole picture. Of
-#: 192 lines none more were found at 960, for half as much time again (docs/benchmarks.md).
+#: The longer side at which text is looked for; what is found is read from the whole picture. At
+#: 960 three more of 192 lines are read, for half as much time again (docs/benchmarks.md).
 DETECT_PX: Final = 640
 #: What a row's tensor says of each moment, in this order.
 COLUMNS: Final = ("n_lines", "share", "mean_score")

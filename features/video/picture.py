@@ -55,18 +55,22 @@ class Picture:
         self._is_sideways = rotation_deg % 180 != 0
         height_px, width_px = sides[::-1] if self._is_sideways else sides
         self.shown = Shown(height_px, width_px, rotation_deg, mirrored, hdr_of(frame))
+        self.height_px, self.width_px = height_px, width_px
 
-    def rgb(self, height_px: int, width_px: int) -> NDArray[np.uint8]:
+    def rgb(self, height_px: int, width_px: int, *, exact: bool = True) -> NDArray[np.uint8]:
         """Give it in that size, (3, H, W) RGB; where it shrinks, each pixel is a mean of an area.
 
         The whole picture fills the size: whoever wants its ratio kept asks for a size of it.
+        exact: False takes the shortcuts that other readers of videos take by default.
         """
         # Scaled before it is turned, so that the scaler does all the work on the YUV planes.
         rows, columns = (width_px, height_px) if self._is_sideways else (height_px, width_px)
         frame = self.frame
         if self.shown.hdr in ("pq", "hlg"):
             frame = _ordinary(frame, self.shown.hdr, rows, columns)
-        stored: NDArray[np.uint8] = _sized(frame, rows, columns, "rgb24").transpose(2, 0, 1)
+        scaler = _SCALER if exact else Interpolation.AREA
+        sized: NDArray[np.uint8] = _sized(frame, rows, columns, "rgb24", scaler)
+        stored = sized.transpose(2, 0, 1)
         seen = stored[:, :, ::-1] if self.shown.mirrored else stored
         return np.rot90(seen, k=self.shown.rotation_deg // 90, axes=(1, 2))
 
@@ -88,9 +92,11 @@ def _ordinary(frame: av.VideoFrame, hdr: Hdr, rows: int, columns: int) -> av.Vid
     return av.VideoFrame.from_ndarray(mapped, format="rgb24")
 
 
-def _sized(frame: av.VideoFrame, rows: int, columns: int, colours: str) -> NDArray[Any]:
+def _sized(
+    frame: av.VideoFrame, rows: int, columns: int, colours: str, scaler: Interpolation = _SCALER
+) -> NDArray[Any]:
     sized = VideoReformatter().reformat(
-        frame, columns, rows, colours, interpolation=_SCALER, threads=1
+        frame, columns, rows, colours, interpolation=scaler, threads=1
     )
     return sized.to_ndarray()
 

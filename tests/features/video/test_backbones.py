@@ -390,8 +390,8 @@ def test_lite0_is_the_published_network_without_squeezing(tmp_path):
     with torch.inference_mode():
         features = backbone(pictures)
         whole = network.eval()(pictures)
+        torch.testing.assert_close(network._fc(features), whole, rtol=1e-4, atol=1e-5)
     assert features.shape == (2, 1280)
-    torch.testing.assert_close(network._fc(features), whole, rtol=1e-4, atol=1e-5)
 
 
 def test_lite0_pads_as_tensorflow_does():

@@ -57,10 +57,11 @@ def row(extractor: FramesExtractor, path: Path) -> Extracted:
 def every_frame(path: Path) -> list[torch.Tensor]:
     """Decode the whole file the plain way: (3, h, w) uint8 each."""
     with av.open(str(path)) as container:
-        return [
-            torch.from_numpy(np.ascontiguousarray(Picture(frame).rgb(frame.height, frame.width)))
-            for frame in container.decode(video=0)
-        ]
+        pictures = [Picture(frame) for frame in container.decode(video=0)]
+    return [
+        torch.from_numpy(np.ascontiguousarray(picture.rgb(picture.height_px, picture.width_px)))
+        for picture in pictures
+    ]
 
 
 def straightforward(pictures: list[torch.Tensor]) -> torch.Tensor:
@@ -161,7 +162,9 @@ def test_a_video_filmed_sideways_is_seen_upright(media, extractor):
     result = row(extractor, path)
     turns = result.detail["rotation_deg"] // 90
     assert turns % 2 == 1
-    frames = [torch.rot90(frame, turns, (1, 2)) for frame in every_frame(path)]
+    frames = [
+        torch.rot90(frame, turns, (1, 2)) for frame in every_frame(make_media("landscape", media))
+    ]
     kept = [int((part + 0.5) / 5 * len(frames) + 1e-6) for part in range(5)]
     expected = pool(straightforward([frames[index] for index in kept]))
     np.testing.assert_allclose(result.tensors["mean"], expected["mean"], rtol=1e-4, atol=1e-6)
@@ -284,6 +287,7 @@ def test_the_default_is_named_without_its_weights(tmp_path, monkeypatch):
         "backbone": "resnet18",
         "weights": "IMAGENET1K_V1 (resnet18-f37072fd.pth)",
         "n_frames": 8,
+        "fit": "tiles",
         "transforms": {
             "resize_px": 256,
             "crop_px": 224,

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.exact import area_mean, exact_picture, exact_rgb, psnr_db
+from features.one_video import probe
 from features.settings import ClipConfig
 from features.video.clip import fit_picture, read_clip
 from features.video.picture import Picture
@@ -80,6 +81,8 @@ def test_wide_pixels_are_shown_as_wide_as_they_are(folder):
     for path in (wide, high):
         clip = read_clip(path, ClipConfig())
         assert (clip.shown.height_px, clip.shown.width_px) == (512, 288)
+        looked_at = probe(path)
+        assert (looked_at.height_px, looked_at.width_px) == (512, 288)
         assert np.abs(clip.frames.astype(int) - expected.frames).mean() < 4
 
 

@@ -23,6 +23,7 @@ Sampling = Literal["frames", "seconds", "uniform", "moments"]
 Resize = Literal["area", "paper"]
 FrameFit = Literal["tiles", "pad", "crop"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Lane = Literal["states", "text"]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -212,10 +213,13 @@ class AudioConfig:
     model: a size of Whisper's. max_s: how much of a file is heard. transcript: False leaves the
     decoder out, and with it the words and pooled_speech. dtype: what the encoder computes in, the
     decoder always computes in float32; "auto" is settled when the plan is made, so that the fact
-    is stored. weights, device and keep_wav change no number.
+    is stored. lane: "text" is for who wants the words alone: it encodes no more silence behind a
+    short sound than reading needs, and keeps no states. weights, device and keep_wav change no
+    number.
     """
 
     model: str = "base"
+    lane: Lane = Field(default="states", description="text: the words alone, at less cost")
     weights: Path | None = Field(default=None, description="a .pt file or a converted folder")
     max_s: float = Field(default=600.0, gt=0)
     transcript: bool = True
@@ -230,7 +234,8 @@ class AudioConfig:
     def as_trained(self, spec: Mapping[str, Any]) -> Self:
         """The settings of a feature set, with the weights and the device of these."""
         names = ("model", "max_s", "transcript", "dtype")
-        return replace(self, **{name: spec[name] for name in names})
+        lane = spec.get("lane", "states")
+        return replace(self, lane=lane, **{name: spec[name] for name in names})
 
 
 @dataclass(frozen=True, config=STRICT)

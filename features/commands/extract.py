@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Vectors are small and soon made: a shard of as few as of clips would be a file for nothing.
+TEXTS_PER_SHARD = 256
+
 
 @click.group()
 def extract() -> None:
@@ -206,6 +209,7 @@ def run_extract(
         app,
         [plan],
         f"extract {kind}",
+        batch=TEXTS_PER_SHARD if kind == "text" else None,
         needs=needs,
         workers=workers,
         retry_failed=retry_failed,
@@ -251,6 +255,7 @@ def _run(
     plans: "Sequence[Plan]",
     title: str,
     *,
+    batch: int | None = None,
     workers: int | None,
     retry_failed: bool,
     quiet: bool,
@@ -271,7 +276,7 @@ def _run(
             plans,
             data=app.settings.data_folder,
             workers=settings.workers if is_set else _workers(plans, settings.workers),
-            batch=settings.batch,
+            batch=batch or settings.batch,
             progress=bar,
             **options,
         )

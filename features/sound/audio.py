@@ -49,6 +49,14 @@ EXTRACTOR: Final = "whisper"
 #: Raised whenever the same file would give other numbers: padding, pooling, gate, token rules.
 EXTRACTOR_VERSION: Final = "3"
 
+# The text lane's context: the sound, and so many frames of zeros behind it, of which Whisper needs
+# some to find the end.
+MARGIN_FRAMES: Final = 250
+LEAST_FRAMES: Final = 500
+SHORT_PADDING: Final = (
+    f"log-mel zeros for {MARGIN_FRAMES} frames, {LEAST_FRAMES} at least, {N_WINDOW_FRAMES} at most"
+)
+
 _AUTOCAST: Final = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -69,6 +77,8 @@ def settled(config: AudioConfig) -> AudioConfig:
 
     Raises ValueError for a model that is not one of Whisper's, DeviceMissing.
     """
+    if config.lane == "text" and not config.transcript:
+        raise ValueError("lane 'text' is the transcript alone: transcript = false leaves nothing")
     if config.model not in whisper.available_models():
         names = ", ".join(whisper.available_models())
         raise ValueError(f"model {config.model!r} is not one of Whisper's: {names}")
@@ -89,6 +99,8 @@ def spec(config: AudioConfig) -> FeatureSetSpec:
         "pooling": "mean of real frames, 30 s grid, float64",
         "gate": GATE,
     }
+    if config.lane == "text":
+        settings |= {"lane": "text", "padding": SHORT_PADDING, "pooling": "none"}
     sha256 = whisper_fingerprint(config.model, WeightsSources(path=config.weights))
     return FeatureSetSpec("audio", settings, EXTRACTOR, EXTRACTOR_VERSION, sha256)
 
@@ -108,7 +120,10 @@ def build(config: AudioConfig) -> "AudioExtractor":
 
 @dataclass(frozen=True)
 class Window:
-    """Up to 30 s of sound, encoded. states (L+1, 1500, E), features (1, 1500, E), both float32."""
+    """Up to 30 s of sound, encoded. states (L+1, 1500, E), features (1, 1500, E), both float32.
+
+    In the text lane states are (0, T, E) and features (1, T, E), T at most 1500.
+    """
 
     start_frame: int
     n_frames: int
@@ -159,6 +174,26 @@ class WindowEncoder:
         ):
             features = self._encoder(padded[None].to(self._device))
         return Window(start_frame, n_frames, torch.cat(states).cpu(), features.float())
+
+    @torch.inference_mode()
+    def encode_short(self, mel: Tensor, start_frame: int) -> Window:
+        """Encode the window without most of what is missing to 30 s, and keep no states."""
+        piece = mel[:, 2 * start_frame : 2 * start_frame + N_FRAMES]
+        n_frames = math.ceil(piece.shape[1] / 2)
+        context = min(max(n_frames + MARGIN_FRAMES, LEAST_FRAMES), N_WINDOW_FRAMES)
+        padded = torch.nn.functional.pad(piece, (0, 2 * context - piece.shape[1]))
+        encoder, gelu = self._encoder, torch.nn.functional.gelu
+        # The stock forward, but that it takes 30 s and nothing else.
+        with (
+            full_precision(self._device),
+            torch.autocast(self._device_type, self._dtype, enabled=self._dtype is not None),
+        ):
+            x = gelu(encoder.conv2(gelu(encoder.conv1(padded[None].to(self._device)))))
+            x = x.permute(0, 2, 1).float() + encoder.positional_embedding[:context]
+            for block in encoder.blocks:
+                x = block(x)
+            features = encoder.ln_post(x).float()
+        return Window(start_frame, n_frames, features.new_empty(0, *features.shape[1:]), features)
 
     @contextmanager
     def _recorded_states(self) -> Iterator[list[Tensor]]:
@@ -284,7 +319,8 @@ class AudioExtractor:
 
     Tensors of a row: pooled_audio (L+1, E) float32, the mean over all real frames of the 30 s
     grid; with config.transcript also pooled_speech (L+1, E) float32, the mean over the frames in
-    which something is said (zeros and `speech: false` in the detail when nothing is).
+    which something is said (zeros and `speech: false` in the detail when nothing is). In the text
+    lane neither, but said (2,) float32: how many seconds are spoken, and how many words.
     """
 
     pictures = None
@@ -315,6 +351,9 @@ class AudioExtractor:
         self._shape = (network.dims.n_audio_layer + 1, network.dims.n_audio_state)
         self._encoder = WindowEncoder(network, dtype=_AUTOCAST[config.dtype], device=device)
         self._reader = WindowReader(network) if config.transcript else None
+        self._text_only = config.lane == "text"
+        if self._text_only:
+            self._shape = (0, network.dims.n_audio_state)
 
     def __call__(self, sources: Sequence[Source]) -> list[Extracted | FeatureError]:
         """Extract each file; a known error takes the place of its row."""
@@ -332,16 +371,20 @@ class AudioExtractor:
         return (yield from self._listen(waveform))
 
     def _listen(self, waveform: Waveform) -> Job[Extracted]:
-        """Encode each window once: for the grid's mean, the gate and the words alike."""
+        """Encode each window once: for the grid's mean, the gate and the words alike.
+
+        The text lane has no grid: it encodes what is read.
+        """
         reader = None if waveform.silent else self._reader
         mel = self._encoder.mel(waveform)
         n_frames = math.ceil(mel.shape[1] / 2)
         audio_sum = torch.zeros(self._shape, dtype=torch.float64)
         transcript = _Transcript(torch.zeros(self._shape, dtype=torch.float64))
-        grid, seek = 0, 0 if reader else n_frames
+        grid, seek = n_frames if self._text_only else 0, 0 if reader else n_frames
+        encode = self._encoder.encode_short if self._text_only else self._encoder.encode
         voiced = voice.voiced_frames(waveform.samples, n_frames) if reader else None
         while (start := min(grid, seek)) < n_frames:
-            window = self._encoder.encode(mel, start)
+            window = encode(mel, start)
             if start == grid:
                 audio_sum += window.state_sum()
                 grid += N_WINDOW_FRAMES
@@ -356,7 +399,6 @@ class AudioExtractor:
                 )
                 transcript.add(reading, window)
                 seek += reading.n_frames_read
-        tensors = {"pooled_audio": audio_sum / n_frames}
         detail: dict[str, Any] = {
             "status": waveform.status,
             "seconds": round(waveform.duration_s, 3),
@@ -372,8 +414,14 @@ class AudioExtractor:
             "n_frames": n_frames,
         }
         if self._reader:
-            tensors["pooled_speech"] = transcript.speech_sum / max(1, transcript.n_speech_frames)
             detail |= transcript.detail()
+        if self._text_only:
+            n_words = len(detail["text"].split())
+            tensors = {"said": torch.tensor([detail["speech_s"], n_words])}
+        else:
+            tensors = {"pooled_audio": audio_sum / n_frames}
+        if self._reader and not self._text_only:
+            tensors["pooled_speech"] = transcript.speech_sum / max(1, transcript.n_speech_frames)
         for name, tensor in tensors.items():
             if not bool(torch.isfinite(tensor).all()):
                 raise NotFinite(f"{name} holds numbers that are not finite")

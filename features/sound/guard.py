@@ -21,26 +21,27 @@ VOICE_S: Final = 0.25
 NO_SPEECH_ABOVE: Final = 0.6
 #: Below this Whisper guesses at the language, and the surest window of the file is asked.
 LANGUAGE_BELOW: Final = 0.5
-#: Mean log-probability of the tokens: with a voice, in a plain language, and without a voice.
+#: Mean log-probability of the tokens. -1 is stock Whisper's own limit: of the words just below it
+#: two in five were right, were the language as plain as may be.
 LOGPROB_BELOW: Final = -1.0
-LOGPROB_BELOW_IN_PLAIN_LANGUAGE: Final = -1.2
 LOGPROB_BELOW_WITHOUT_VOICE: Final = -0.8
-#: From here on a language is plain.
-PLAIN_LANGUAGE_FROM: Final = 0.7
 #: Text that packs better than this repeats itself: stock Whisper's own limit.
 COMPRESSION_ABOVE: Final = 2.4
 #: So often in a row, and most of the text: a loop, however little it packs ("1.5% 1.5% 1.5%").
 REPEATS: Final = 3
+#: Numbers without a word are what Whisper writes for noise; a count is in a language.
+NUMERALS_LANGUAGE_BELOW: Final = 0.7
 #: The rules above, as they are written into a feature set's name.
 GATE: Final = (
-    f"voice>={VOICE_S}s at {VOICE_FROM} of {SHA256[:8]}, or no_speech<={NO_SPEECH_ABOVE} and "
-    f"language>={LANGUAGE_BELOW}; drop logprob<{LOGPROB_BELOW}, language>={PLAIN_LANGUAGE_FROM} "
-    f"<{LOGPROB_BELOW_IN_PLAIN_LANGUAGE}, without voice <{LOGPROB_BELOW_WITHOUT_VOICE}; "
+    f"voice>={VOICE_S}s at {VOICE_FROM} of {SHA256[:8]}, or no_speech<={NO_SPEECH_ABOVE}; "
+    f"drop logprob<{LOGPROB_BELOW}, without voice <{LOGPROB_BELOW_WITHOUT_VOICE}; "
     f"loops compression>{COMPRESSION_ABOVE} or x{REPEATS}, unless said; "
-    f"numerals language<{PLAIN_LANGUAGE_FROM}; silent<{SILENT_BELOW_DBFS}"
+    f"language guessed<{LANGUAGE_BELOW}; numerals language<{NUMERALS_LANGUAGE_BELOW}; "
+    f"silent<{SILENT_BELOW_DBFS}"
 )
 #: A loop runs to the limit of 224 tokens; it is left as soon as it is plain.
 LOOP_CHECK_FROM: Final = 64
+LOOP_CHECK_FROM_WITHOUT_VOICE: Final = 32
 LOOP_CHECK_EVERY: Final = 16
 #: Whoever says a line again and again says no more than this in a second.
 TOKENS_PER_S: Final = 12
@@ -71,10 +72,8 @@ class Hearing:
 
     @property
     def is_speech(self) -> bool:
-        """Whether it is worth decoding: a voice is heard, or Whisper alone is sure of one."""
-        return self.has_voice or (
-            self.no_speech_prob <= NO_SPEECH_ABOVE and self.knows_language(LANGUAGE_BELOW)
-        )
+        """Whether it is worth decoding: a voice is heard, or Whisper by itself thinks so."""
+        return self.has_voice or self.no_speech_prob <= NO_SPEECH_ABOVE
 
     @property
     def may_repeat(self) -> bool:
@@ -92,10 +91,7 @@ class Hearing:
 
 def objection(hearing: Hearing, text: str, avg_logprob: float, *, loop: bool) -> DropReason | None:
     """Say why a window's words are not kept, None where they are."""
-    plain = hearing.knows_language(PLAIN_LANGUAGE_FROM)
-    least = LOGPROB_BELOW_IN_PLAIN_LANGUAGE if plain else LOGPROB_BELOW
-    if not hearing.has_voice:
-        least = LOGPROB_BELOW_WITHOUT_VOICE
+    least = LOGPROB_BELOW if hearing.has_voice else LOGPROB_BELOW_WITHOUT_VOICE
     if loop and not hearing.may_repeat:
         return "repetitive"
     if avg_logprob < least:
@@ -103,8 +99,8 @@ def objection(hearing: Hearing, text: str, avg_logprob: float, *, loop: bool) ->
     if not any(map(str.isalnum, text)):
         return "no_words"  # "..." and the notes of music are text, but not words
     only_numerals = not any(map(str.isalpha, text))
-    if only_numerals and not plain:
-        return "numerals"  # what Whisper writes for noise; a count is in a language
+    if only_numerals and not hearing.knows_language(NUMERALS_LANGUAGE_BELOW):
+        return "numerals"
     return None
 
 
@@ -112,6 +108,15 @@ def is_hopeless(hearing: Hearing, sum_logprob: float, n_tokens: int) -> bool:
     """Whether to stop decoding before the end, because it will be dropped anyway."""
     unsure = sum_logprob < HOPELESS_BELOW * n_tokens
     return n_tokens >= HOPELESS_FROM and unsure and not hearing.has_voice
+
+
+def is_time_to_check(hearing: Hearing, n_tokens: int) -> bool:
+    """Whether to look for a loop before the end of a window: not at every token, for it costs."""
+    begin = LOOP_CHECK_FROM if hearing.has_voice else LOOP_CHECK_FROM_WITHOUT_VOICE
+    if n_tokens < begin or n_tokens % LOOP_CHECK_EVERY:
+        return False
+    # A line that is said again and again is heard to its end.
+    return not (hearing.may_repeat and n_tokens < TOKENS_PER_S * hearing.voice_s)
 
 
 def is_loop(text: str, words: Sequence[int]) -> bool:

@@ -24,13 +24,12 @@ from whisper.utils import compression_ratio
 
 from features.errors import FeatureError
 from features.sound.guard import (
-    LOOP_CHECK_EVERY,
-    LOOP_CHECK_FROM,
     TOKENS_PER_S,
     DropReason,
     Hearing,
     is_hopeless,
     is_loop,
+    is_time_to_check,
     objection,
     once_said,
     surest,
@@ -250,9 +249,7 @@ class WindowReader:
         n = len(window.tokens)
         if n >= self._max_tokens or is_hopeless(hearing, window.sum_logprob, n):
             return True
-        if n < LOOP_CHECK_FROM or n % LOOP_CHECK_EVERY:
-            return False
-        if hearing.may_repeat and n < TOKENS_PER_S * hearing.voice_s:
+        if not is_time_to_check(hearing, n):
             return False
         words = self._words(window.tokens)
         return is_loop(self._text(words), words)

@@ -9,6 +9,7 @@ from features.sound.guard import (
     Hearing,
     is_hopeless,
     is_loop,
+    is_time_to_check,
     objection,
     once_said,
     surest,
@@ -31,7 +32,7 @@ def hearing(
         (0.3, 0.95, 0.30, True),  # one word in music
         (0.0, 0.29, 0.66, True),  # singing that is no voice to the network, and Whisper is sure
         (0.0, 0.65, 0.90, False),
-        (0.0, 0.31, 0.42, False),  # a badger
+        (0.0, 0.31, 0.42, True),  # a badger, whose words are dropped when they are there
         (0.2, 0.83, 0.47, False),  # a lion
         (0.0, 0.99, None, False),  # English-only weights know no languages
         (0.0, 0.30, None, True),
@@ -50,10 +51,10 @@ def test_a_window_is_decoded_for_a_voice_or_because_whisper_is_sure(
         (hearing(0.3, 0.81, 0.12), "Victory... No... Amazing!", -0.98, None),
         (hearing(0.0, 0.56, 0.3), "All the stars are falling down", -0.7, None),
         (hearing(0.0, 0.58, 0.49), "FAP FAP", -0.85, "improbable"),  # a heron
+        (hearing(0.0, 0.32, 0.6), "In 1998 there were 1,570 a day", -0.93, "improbable"),  # a tune
         (hearing(0.0, 0.72, 0.6), "Oh", -1.26, "improbable"),  # the hum of the mains
         (hearing(), "This is the best way to get rid of the evil spirit", -1.72, "improbable"),
-        (hearing(8, 0.91), "Te quiero ver bailar", -1.04, None),  # a chorus over a band
-        (hearing(8, 0.27), "Bugin Hama Chot Gamel", -1.04, "improbable"),  # Turkish, as English
+        (hearing(8, 0.27), "Bugin Hama Chot Gamel", -1.14, "improbable"),  # Turkish, as English
         (hearing(), "...", -0.2, "no_words"),
         (hearing(), "♪♪", -0.2, "no_words"),
         (hearing(8, 0.81), COUNTED, -0.26, None),  # a count has its language
@@ -125,6 +126,16 @@ def test_hopeless_words_are_not_read_to_their_end_where_nobody_speaks() -> None:
     assert not is_hopeless(nobody, -1.5 * 15, 15)
     assert not is_hopeless(nobody, -1.1 * 30, 30)
     assert not is_hopeless(somebody, -1.5 * 16, 16)
+
+
+def test_a_loop_is_looked_for_early_where_nobody_speaks_and_late_where_somebody_repeats() -> None:
+    def first(heard: Hearing) -> int:
+        return next(n for n in range(1, 225) if is_time_to_check(heard, n))
+
+    unsure, repeating = hearing(9, 0.3), hearing(9, 0.9)
+    assert first(hearing(0.0)) < first(unsure) < first(repeating)
+    # Nobody says more in nine seconds; a loop over them goes on to 224.
+    assert 9 * 10 < first(repeating) < 9 * 14
 
 
 def test_a_window_has_its_own_language_and_asks_the_file_only_when_it_guesses() -> None:

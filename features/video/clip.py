@@ -125,6 +125,7 @@ class ClipExtractor:
             {"frames": clip.frames},
             {
                 "n_frames": clip.frames.shape[1],
+                "shown_s": [round(shown, 3) for shown in clip.shown_s],
                 "n_frames_total": clip.n_frames_total,
                 "fps": round(clip.fps, 3),
                 "duration_s": round(clip.duration_s, 3),

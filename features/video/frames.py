@@ -451,6 +451,7 @@ def pool(embeddings: Tensor) -> dict[str, NDArray[np.float32]]:
 def _detail(clip: Clip) -> dict[str, Any]:
     return {
         "n_frames": len(set(clip.indices)),  # a short video gives some of them twice
+        "shown_s": [round(shown, 3) for shown in clip.shown_s],
         "n_frames_total": clip.n_frames_total,
         "fps": round(clip.fps, 3),
         "duration_s": round(clip.duration_s, 3),

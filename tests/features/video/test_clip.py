@@ -51,6 +51,7 @@ def test_a_row_holds_the_decoders_frames_and_facts_fit_for_sql(media):
     np.testing.assert_array_equal(result.tensors["frames"], clip.frames)
     assert json.loads(json.dumps(result.detail, allow_nan=False)) == {
         "n_frames": 3,
+        "shown_s": [0.0, 0.833, 1.667],
         "n_frames_total": 120,
         "fps": 30.0,
         "duration_s": 4.0,

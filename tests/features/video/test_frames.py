@@ -441,6 +441,7 @@ def test_a_rows_facts_are_fit_for_sql(media, extractor):
     result = row(extractor, make_media("long_group", media))
     assert json.loads(json.dumps(result.detail, allow_nan=False)) == {
         "n_frames": 5,
+        "shown_s": [0.4, 1.2, 2.0, 2.8, 3.6],
         "n_frames_total": 120,
         "fps": 30.0,
         "duration_s": 4.0,

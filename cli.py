@@ -316,7 +316,7 @@ def _clean_purged_files(app: App) -> int:
 # Small pictures and few epochs: the paper's networks at a size that two cores train in a minute.
 DEMO_SETTINGS: dict[str, Any] = {
     "scrape": {"limit": 60},
-    "clip": {"every_frames": 24, "max_frames": 8, "height_px": 16, "width_px": 9},
+    "clip": {"n_frames": 8, "height_px": 16, "width_px": 9},
     "pretrain": {"epochs": 6, "batch": 4, "lr": 3e-4},
     "extract": {"workers": 2, "batch": 6},
 }

@@ -21,9 +21,10 @@ from torchvision.models import get_model_weights
 from bench.measure import Cost, Row, cost_of, report
 from features.extractor import Extracted, Source
 from features.settings import FramesConfig
-from features.video.frames import FramesExtractor, choose_weights, load_backbone, pool
+from features.video.backbones import choose_weights, load_backbone
+from features.video.frames import FramesExtractor, pool
 
-CONFIG = FramesConfig("resnet18", "random:0", n_frames=8, device="cpu")
+CONFIG = FramesConfig("resnet18", "random:0", n_frames=8, fit="crop", device="cpu")
 DURATION_S, FPS = 60, 30
 KEPT = [int((part + 0.5) / CONFIG.n_frames * DURATION_S * FPS) for part in range(CONFIG.n_frames)]
 PEERS = {"PyAV, all frames": "av", "torchcodec, exact": "torchcodec", "decord2": "decord"}

@@ -26,6 +26,8 @@ LOCAL_PLATFORM = "local"
 
 #: A video's texts: what was written about it, what is said in it, what is read on its screen.
 TEXT_PARTS = ("caption", "transcript", "screen")
+#: The kind of feature whose detail has the text of a part.
+KIND_OF_PART: Mapping[str, str] = {"transcript": "audio", "screen": "ocr"}
 
 # What the site calls the sound of somebody's own video, whose name then follows.
 OWN_TITLE = re.compile(

@@ -34,7 +34,7 @@ PICTURE_PX: Final = 128  # the longer side; what is stored smaller is drawn larg
 N_COLUMNS: Final = 480  # of the wave
 SOFTEST_LUFS: Final = -60.0
 #: What looks at a media file's pictures, and keeps none of them.
-LOOKS: Final = {"frames": "shown_s", "ocr": "moments"}
+LOOKS: Final = {"frames": "times_s", "ocr": "moments"}
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _thumbnail(feature: KnownFeature, store: FeatureStore) -> Strip:
 
 def _clip(feature: KnownFeature, store: FeatureStore) -> Strip:
     frames = _stored(feature, store)["frames"]
-    times: Sequence[float | None] = feature.detail.get("shown_s") or [None] * frames.shape[1]
+    times: Sequence[float | None] = feature.detail.get("times_s") or [None] * frames.shape[1]
     height_px, width_px = frames.shape[2:]
     shots = [
         Shot(_enlarged(frames[:, n].transpose(1, 2, 0)), at_s)

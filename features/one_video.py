@@ -23,12 +23,14 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.facts import KIND_OF_PART
 from features.engine import WorkerPool
 from features.errors import FeatureError, MissingInput, Undecodable, WorkerLost
 from features.extractor import Extracted, Extractor, Source
 from features.plan import Plan
 from features.store import FeatureStore
 from features.video.demux import Damage, decode_all, decoders_reason, read_index
+from features.video.picture import Picture
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +137,8 @@ def _extract(source: Source) -> Timed:
 
 #: Kinds that are made of another kind, which is then made first.
 MADE_OF: Final[Mapping[str, str]] = {"visual": "clip"}
+#: The kind that is made of what others read, with whatever of them there is.
+TEXT: Final = "text"
 
 
 @dataclass(frozen=True)
@@ -218,8 +222,8 @@ class OneOff:
         self._plans = dict(sorted(here.items(), key=lambda item: item[0] in MADE_OF))
         self._extractors: dict[str, Extractor] = {}
 
-    def __call__(self, path: Path) -> MadeFeatures:
-        """Make every kind of one file.
+    def __call__(self, path: Path, caption: str = "") -> MadeFeatures:
+        """Make every kind of one file; caption: what is written about it, for `text`.
 
         What is wrong with one part costs that part. Raises a FeatureError that is the file's own:
         it is not there, no video, or no frame of it can be decoded; and WeightsMissing,
@@ -231,7 +235,8 @@ class OneOff:
         source = Source(0, path.name, path=str(path))
         waiting = {kind: aside.extract(source) for kind, aside in self._asides.items()}
         made: dict[str, Made] = {}
-        for kind in self._plans:  # what another kind is made of stands before it
+        files = (kind for kind in self._plans if kind != TEXT)
+        for kind in files:  # what another kind is made of stands before it
             before = made.get(MADE_OF.get(kind, ""))
             if before is not None and before.error is not None:
                 made[kind] = Made(0.0, error=before.error)
@@ -239,6 +244,13 @@ class OneOff:
                 made_of = None if before is None else before.tensors
                 made[kind] = self._make(kind, replace(source, tensors=made_of))
         made |= {kind: self._made_aside(kind, result) for kind, result in waiting.items()}
+        if TEXT in self._plans:
+            texts = {"caption": caption} | {
+                part: made[kind].detail.get("text", "")
+                for part, kind in KIND_OF_PART.items()
+                if kind in made
+            }
+            made[TEXT] = self._make(TEXT, replace(source, path=None, texts=texts))
         for kind, part in made.items():
             if part.error is not None:
                 log.info("%s: no %s: %s", path, kind, part.error)
@@ -284,14 +296,11 @@ def probe(path: Path) -> Probe:
             f"{_reason(url) or 'the decoder does not say why'}"
         )
     duration_s = index.timeline.end_s if len(index.shown) else index.header_end_s
-    is_sideways = round(first.rotation / 90) % 2 == 1
-    width_px, height_px = first.width, first.height
-    if is_sideways:
-        width_px, height_px = height_px, width_px
+    picture = Picture(first, index.pixel_aspect)
     return Probe(
         duration_s if np.isfinite(duration_s) and duration_s > 0 else None,
-        width_px,
-        height_px,
+        picture.width_px,
+        picture.height_px,
         index.fraction_read,
     )
 

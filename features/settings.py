@@ -21,7 +21,9 @@ PAPER_HEIGHT_PX, PAPER_WIDTH_PX = 1024, 576
 
 Sampling = Literal["frames", "seconds", "uniform", "moments"]
 Resize = Literal["area", "paper"]
+FrameFit = Literal["tiles", "pad", "crop"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Lane = Literal["states", "text"]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -31,7 +33,7 @@ class ExtractConfig:
     workers: int = Field(default=2, ge=0, description="processes; 0 computes in this one")
     batch: int = Field(default=8, ge=1, description="videos per shard")
     kinds: tuple[str, ...] = Field(
-        default=("clip", "audio", "frames"),
+        default=("clip", "audio", "opening", "thumbnail", "frames"),
         min_length=1,
         description="made by `extract files` and in a night, each file opened once",
     )
@@ -70,20 +72,24 @@ def _moment(word: str) -> Moment:
 class SamplingConfig:
     """Which frames are kept.
 
-    sampling "frames" keeps every every_frames-th; "seconds" what is on show every every_s
-    seconds; both stop at max_frames. "uniform" keeps exactly n_frames: what is on show in the
-    middle of so many equal parts of the time, a frame twice where it is on show for two of them.
+    sampling "uniform" keeps exactly n_frames: what is on show in the middle of so many equal parts
+    of the time, a frame twice where it is on show for two of them. "frames" keeps every
+    every_frames-th; "seconds" what is on show every every_s seconds; both stop at max_frames.
     "moments" keeps what is on show at each of moments; one after the end is the last frame.
+    None: "frames" or "seconds" where every_frames or every_s is set, otherwise "uniform": the
+    whole video, however long it is.
     start_s and stop_s trim first: only frames that appear between them exist; stop_s None is the
     end. window_frames: each kept frame is the mean of so many consecutive ones around it.
     """
 
-    sampling: Sampling = Field(
-        default="frames", description="every so many frames, every so many seconds, or so many"
+    sampling: Sampling | None = Field(
+        default=None, description="so many frames, every so many frames, or every so many seconds"
     )
-    every_frames: int = Field(default=30, ge=1, description="paper: 200 (section 2.2)")
-    every_s: float = Field(default=1.0, gt=0, description="with sampling seconds")
-    n_frames: int = Field(default=8, ge=1, description="with sampling uniform")
+    every_frames: int | None = Field(
+        default=None, ge=1, description="with sampling frames, 30; paper: 200 (section 2.2)"
+    )
+    every_s: float | None = Field(default=None, gt=0, description="with sampling seconds, 1")
+    n_frames: int = Field(default=16, ge=1, description="with sampling uniform")
     max_frames: int = Field(default=16, ge=1, description="later ones are left out; paper: all")
     moments: str = Field(default="start,half,end", description="with sampling moments")
     start_s: float = Field(default=0.0, ge=0, description="what is before is trimmed")
@@ -95,11 +101,36 @@ class SamplingConfig:
         if self.stop_s is not None and not self.start_s < self.stop_s:
             raise ValueError(f"stop_s is {self.stop_s}, it must be above start_s {self.start_s}")
         read_moments(self.moments)
+        if self.sampling is None and None not in (self.every_frames, self.every_s):
+            raise ValueError("every_frames and every_s are both set: say which one with sampling")
+
+    @property
+    def technique(self) -> Sampling:
+        """What `sampling` says, or what is set says of it."""
+        if self.sampling is not None:
+            return self.sampling
+        if self.every_frames is not None:
+            return "frames"
+        return "uniform" if self.every_s is None else "seconds"
+
+    @property
+    def step_frames(self) -> int:
+        """With "frames": every so many one is kept."""
+        return 30 if self.every_frames is None else self.every_frames
+
+    @property
+    def step_s(self) -> float:
+        """With "seconds": the time between two."""
+        return 1.0 if self.every_s is None else self.every_s
 
     def spec(self) -> dict[str, int | float | str]:
         """Give only the settings that change the numbers, for the name of the feature set."""
-        settings = asdict(self)
-        used = {name: settings.pop(name) for name in _USES[self.sampling]}
+        settings = asdict(self) | {
+            "sampling": self.technique,
+            "every_frames": self.step_frames,
+            "every_s": self.step_s,
+        }
+        used = {name: settings.pop(name) for name in _USES[self.technique]}
         for name in ("every_frames", "every_s", "n_frames", "max_frames", "moments"):
             settings.pop(name, None)
         return {
@@ -122,9 +153,9 @@ _OFF: Final = {"sampling": "frames", "start_s": 0.0, "stop_s": None, "window_fra
 class ClipConfig(SamplingConfig):
     """How a clip is sampled and sized.
 
-    The paper takes every 200th frame at 128x72: `PAPER_CLIP`. The default is smaller and denser:
-    at the paper's size the fused regressor has 835 million parameters, 13 GB with Adam's state,
-    and a short video would have one or two frames.
+    The paper takes every 200th frame at 128x72: `PAPER_CLIP`. The default is smaller and takes 16
+    frames from the whole of a video: at the paper's size the fused regressor has 835 million
+    parameters, 13 GB with Adam's state, and a short video would have one or two frames.
 
     resize "area" averages and so keeps what is small and moving, and letterboxes at the clip's
     own size; "paper" letterboxes at 1024x576 and is the original's pair of bilinear steps, which
@@ -158,11 +189,14 @@ class ClipConfig(SamplingConfig):
 
     def as_trained(self, spec: Mapping[str, Any]) -> Self:
         """The settings of a feature set; what its spec leaves out is off there, whatever is set."""
-        return type(self)(**{f.name: spec[f.name] for f in fields(self) if f.name in spec})
+        then = {**_OFF, **spec}
+        return type(self)(**{f.name: then[f.name] for f in fields(self) if f.name in then})
 
 
 #: Section 3.1 of the paper. It has no limit; 64 are 7 minutes at 30 frames a second.
-PAPER_CLIP: Final = ClipConfig(every_frames=200, max_frames=64, height_px=128, width_px=72)
+PAPER_CLIP: Final = ClipConfig(
+    sampling="frames", every_frames=200, max_frames=64, height_px=128, width_px=72
+)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -179,10 +213,13 @@ class AudioConfig:
     model: a size of Whisper's. max_s: how much of a file is heard. transcript: False leaves the
     decoder out, and with it the words and pooled_speech. dtype: what the encoder computes in, the
     decoder always computes in float32; "auto" is settled when the plan is made, so that the fact
-    is stored. weights, device and keep_wav change no number.
+    is stored. lane: "text" is for who wants the words alone: it encodes no more silence behind a
+    short sound than reading needs, and keeps no states. weights, device and keep_wav change no
+    number.
     """
 
     model: str = "base"
+    lane: Lane = Field(default="states", description="text: the words alone, at less cost")
     weights: Path | None = Field(default=None, description="a .pt file or a converted folder")
     max_s: float = Field(default=600.0, gt=0)
     transcript: bool = True
@@ -197,24 +234,34 @@ class AudioConfig:
     def as_trained(self, spec: Mapping[str, Any]) -> Self:
         """The settings of a feature set, with the weights and the device of these."""
         names = ("model", "max_s", "transcript", "dtype")
-        return replace(self, **{name: spec[name] for name in names})
+        lane = spec.get("lane", "states")
+        return replace(self, lane=lane, **{name: spec[name] for name in names})
 
 
 @dataclass(frozen=True, config=STRICT)
 class FramesConfig:
     """Which frames are looked at, and by whom.
 
-    backbone: a classifier of torchvision. weights: the name of its published weights (such as
-    IMAGENET1K_V1, or DEFAULT), a .pth or .safetensors file, or random:SEED, which means nothing
-    and needs no download. n_frames: so many frames, uniform in time. device changes no number.
+    backbone: a classifier of torchvision, or efficientnet_lite0, whose weights come with a package.
+    weights: the name of its published weights (such as IMAGENET1K_V1, or DEFAULT), a .pth or
+    .safetensors file, or random:SEED, which means nothing and needs no download. n_frames: so many
+    frames, uniform in time. fit: "tiles" covers each picture by two squares, "pad" fits it into
+    one on grey, "crop" sees its middle only, as the weights' own transforms. device changes no
+    number.
     """
 
-    backbone: str = Field(default="resnet18", description="a torchvision classifier")
+    backbone: str = Field(
+        default="resnet18", description="a torchvision classifier, or efficientnet_lite0"
+    )
     weights: str = Field(
         default="IMAGENET1K_V1",
         description="a published name, a .pth or .safetensors file, or random:SEED (means nothing)",
     )
     n_frames: int = Field(default=8, ge=1, description="uniform in time")
+    fit: FrameFit = Field(
+        default="tiles",
+        description="the whole picture in two squares, or in one on grey, or its middle",
+    )
     device: str = Field(default="", pattern=STAGE_DEVICE, description="empty: `device`")
 
     def as_trained(self, spec: Mapping[str, Any]) -> Self:
@@ -222,7 +269,8 @@ class FramesConfig:
         weights = str(spec["weights"]).partition(" (")[0]  # a published name stands with its file
         weights = self.weights if weights == "file" else weights
         names = ("backbone", "n_frames")
-        return replace(self, weights=weights, **{name: spec[name] for name in names})
+        then = {name: spec[name] for name in names}
+        return replace(self, weights=weights, fit=spec.get("fit", "crop"), **then)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -230,9 +278,8 @@ class OcrConfig:
     """When the screen is looked at for text, and which lines of it count.
 
     longest_px: a picture is read at this size of its longer side, or at its own where that is
-    less. min_score: lines that the reader is less sure of are left out, but counted. At 0.8 all
-    lines of a test of 192 that were read right are in, and none of 48 pictures without text has
-    one (docs/benchmarks.md).
+    less. min_score: lines that the reader is less sure of are left out, but counted. Of 192 drawn
+    lines it was sure by 0.85 or more of all that it read right (docs/benchmarks.md).
     """
 
     moments: str = Field(

@@ -1,6 +1,7 @@
 """The command line as a whole: quick help, one JSON document, exit codes, one-line errors."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,30 @@ def test_a_wrong_setting_is_one_line_and_exit_code_3(
 
 def test_an_unknown_option_is_a_usage_error() -> None:
     assert viewcast("score", "--nonsense").exit_code == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_folder_of_any_name_and_any_terminal_end_no_command(
+    tmp_path: Path, encoding: str
+) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9 \xe2\x82\xac\n%=:")
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+
+    def run(*words: str) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, str(ROOT / "cli.py"), "--data", str(folder), *words]
+        return subprocess.run(command, env=environment, capture_output=True, check=False)
+
+    made = run("db", "upgrade", "--json")
+    shown = run("config", "show")
+    missing = run("import", str(folder / "none"))
+
+    assert (made.returncode, shown.returncode, missing.returncode) == (0, 0, 2), made.stderr
+    json.loads(made.stdout)
+    euro = {"utf-8": "\u20ac"}.get(encoding, r"\u20ac")
+    assert rf"caf\xe9 {euro}" in shown.stdout.decode(encoding)
+    assert rf"caf\xe9 {euro}\n%=:/none" in missing.stderr.decode(encoding)
+    document = json.loads(run("config", "show", "--json").stdout.decode(encoding))
+    assert document["settings"]["data"] == str(tmp_path / "caf\\xe9 \u20ac\n%=:")
 
 
 def test_config_show_says_where_each_setting_comes_from(

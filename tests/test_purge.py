@@ -3,14 +3,24 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from catalog.record.lineage import ensure_feature_set
 from catalog.record.retention import purge
 from catalog.record.sightings import adopt_media, store_sightings
 from catalog.schema.session import open_catalog, upgrade
-from catalog.work.claims import MediaDone
+from catalog.work.claims import (
+    FeatureDone,
+    MediaDone,
+    claim_features,
+    enrol_features,
+    finish_feature,
+)
+from catalog.work.texts import enrol_texts
 from cli import main
+from features.store import FeatureStore
 from scraper.pseudonyms import author_key, load_salt
 from tests.catalog.factories import SHA, named, seen, video_facts
 
@@ -75,6 +85,47 @@ def test_what_is_deleted_can_be_read_in_no_file_of_the_catalog(data: Path) -> No
     assert b"another.rare" in words()
     assert viewcast(data, "purge", "--author", "another.rare", "--force").exit_code == 0
     assert b"another.rare" not in words()
+
+
+def test_the_texts_of_a_purged_video_are_in_no_file(data: Path) -> None:
+    """Lines read on its screen, the index of their words, the vectors made of them."""
+    catalog = open_catalog(f"sqlite:///{data / 'catalog.db'}")
+    store = FeatureStore(str(data / "features"))
+    vectors = [np.full(4, number, np.float32) for number in (1.5, 2.5)]
+    for kind in ("ocr", "text"):
+        with catalog.write() as session:
+            set_id = ensure_feature_set(
+                session,
+                kind=kind,
+                config={},
+                config_hash=SHA,
+                extractor=kind,
+                extractor_version="1",
+                weights_sha256=None,
+            )
+            if kind == "ocr":
+                enrol_features(session, set_id, needs_feature_set_id=None)
+        if kind == "text":
+            assert enrol_texts(catalog, set_id) == 2
+        claims = claim_features(catalog, set_id, owner="test", limit=2)
+        shard = store.write(kind, SHA, [{"all": vector} for vector in vectors])
+        with catalog.write() as session:
+            for claim, row in zip(claims, shard, strict=True):
+                detail = {"text": f"xylophonist {claim.tiktok_id}"} if kind == "ocr" else {}
+                done = FeatureDone(row.uri, row.row, row.sha256, (4,), "float32", 16, 0.1, detail)
+                assert finish_feature(session, set_id, claim, "test", done)
+    catalog.close()
+
+    assert viewcast(data, "purge", "--video", SECOND, "--force").exit_code == 0
+    left = b"".join(file.read_bytes() for file in data.glob("catalog.db*"))
+    assert f"xylophonist {FIRST}".encode() in left
+    assert f"xylophonist {SECOND}".encode() not in left
+    found = json.loads(viewcast(data, "search", "xylophonist", "--json").stdout)["videos"]
+    assert [video["tiktok_id"] for video in found] == [FIRST]
+    shards = [file.read_bytes() for file in (data / "features").rglob("*.safetensors")]
+    assert len(shards) == 2
+    assert all(vectors[0].tobytes() in shard for shard in shards)
+    assert not any(vectors[1].tobytes() in shard for shard in shards)
 
 
 def test_a_dry_run_makes_no_key(data: Path) -> None:

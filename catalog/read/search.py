@@ -127,7 +127,7 @@ def search(
     for tiktok_id, video_id, set_id, kind, n_places, language, speech_s, whole in rows:
         shown = place_of[kind]
         others = (place for place in PLACES if place != shown and n_places > 1)
-        shot = snippet(whole, wanted)
+        shot = snippet(" / ".join(whole.splitlines()), wanted)
         found.append(
             Found(tiktok_id, video_id, set_id, (shown, *others), language, speech_s, shot, whole)
         )

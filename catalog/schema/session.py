@@ -21,7 +21,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
-from catalog.errors import BadQuery, CatalogError, NotReady, SchemaBehind
+from catalog.errors import BadQuery, CatalogError, NotReady, SchemaBehind, readable
 from catalog.schema import schema_check
 
 WRITE = "viewcast_write"
@@ -307,7 +307,8 @@ def _connect(engine: Engine) -> Iterator[Connection]:
         connection = engine.connect()
     except OperationalError as error:
         engine.dispose()
-        address = engine.url.render_as_string(hide_password=True)
+        named = engine.url.set(database=readable(engine.url.database or ""))
+        address = named.render_as_string(hide_password=True)
         raise NotReady(f"cannot open {address}: {error.orig}") from error
     with connection:
         yield connection

@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
+from catalog.facts import KIND_OF_PART
 from catalog.files import sha256_text
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Feature, FeatureSet, Video
@@ -21,8 +22,6 @@ from catalog.schema.types import among, canonical_json, insert_into, utc_now
 TEXT_KIND: Final = "text"
 #: What a video without any text has in place of the feature.
 NO_TEXT: Final = "no_text"
-#: Whose detail has the text of a part.
-KIND_OF_PART: Final = {"transcript": "audio", "screen": "ocr"}
 #: Videos looked at in one go: what is held in memory, and how long others wait to write.
 PAGE: Final = 5_000
 SETTLED: Final = ("done", "skipped", "dead")
@@ -51,9 +50,9 @@ def hash_of(texts: Mapping[str, str]) -> str:
 
 def texts_of(session: Session, video_ids: Collection[int]) -> dict[int, Texts]:
     """Return each video's texts by part; a part that is empty or not known is left out."""
-    of_videos = among(session, Video.id, video_ids)
-    captions = dict(session.execute(select(Video.id, Video.caption).where(of_videos)).all())
-    return _texts(session, captions, among(session, Feature.video_id, video_ids))
+    of_videos = select(Video.id, Video.caption).where(Video.id.in_(video_ids))
+    captions = dict(session.execute(of_videos).all())
+    return _texts(session, captions, Feature.video_id.in_(video_ids))
 
 
 @dataclass
@@ -168,15 +167,13 @@ def _texts(
         # silent: only where it says nothing of words does an older one stand.
         for set_id in sets:
             rows = session.execute(
-                select(Feature.video_id, told).where(
-                    Feature.feature_set_id == set_id,
-                    of_videos,
-                    Feature.status == "done",
-                    told.is_not(None),
+                select(Feature.video_id, Feature.status, told).where(
+                    Feature.feature_set_id == set_id, of_videos
                 )
             )
-            for video_id, text in rows:
-                if video_id in found:
+            # Asked for by its status, SQLite would look through all of the set that have it.
+            for video_id, status, text in rows:
+                if video_id in found and status == "done" and text is not None:
                     _keep(found[video_id], part, text)
     return found
 

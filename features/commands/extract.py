@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Vectors are small and soon made: a shard of as few as of clips would be a file for nothing.
+TEXTS_PER_SHARD = 256
+
 
 @click.group()
 def extract() -> None:
@@ -212,6 +215,7 @@ def run_extract(
         app,
         [plan],
         f"extract {kind}",
+        batch=TEXTS_PER_SHARD if kind == "text" else None,
         needs=needs,
         workers=workers,
         retry_failed=retry_failed,
@@ -257,6 +261,7 @@ def _run(
     plans: "Sequence[Plan]",
     title: str,
     *,
+    batch: int | None = None,
     workers: int | None,
     retry_failed: bool,
     quiet: bool,
@@ -277,7 +282,7 @@ def _run(
             plans,
             data=app.settings.data_folder,
             workers=settings.workers if is_set else _workers(plans, settings.workers),
-            batch=settings.batch,
+            batch=batch or settings.batch,
             progress=bar,
             **options,
         )

@@ -117,7 +117,12 @@ def _frames_config(app: App) -> "FramesConfig":
 
 
 def _verify_frames(app: App) -> dict[str, Any]:
-    from features.video.frames import backbone_fingerprint, choose_weights, find_file, load_backbone
+    from features.video.backbones import (
+        backbone_fingerprint,
+        choose_weights,
+        find_file,
+        load_backbone,
+    )
 
     config = _frames_config(app)
     chosen = choose_weights(config.backbone, config.weights)
@@ -130,7 +135,7 @@ def _verify_frames(app: App) -> dict[str, Any]:
 
 
 def _fetch_frames(app: App, *, dry_run: bool) -> dict[str, Any]:
-    from features.video.frames import choose_weights, fetch_weights
+    from features.video.backbones import choose_weights, fetch_weights
 
     config = _frames_config(app)
     chosen = choose_weights(config.backbone, config.weights)

@@ -7,6 +7,7 @@ once, for the states, the speech gate and the words alike.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,8 +24,9 @@ from features.errors import FeatureError, NotFinite, WeightsMismatch
 from features.extractor import Extracted, FeatureSetSpec, Source
 from features.media import SoundRequest, media_of
 from features.settings import AudioConfig
+from features.sound import voice
+from features.sound.guard import GATE
 from features.sound.transcript import (
-    GATE,
     N_WINDOW_FRAMES,
     Job,
     Reading,
@@ -45,7 +47,15 @@ from features.sound.whisper_weights import (
 
 EXTRACTOR: Final = "whisper"
 #: Raised whenever the same file would give other numbers: padding, pooling, gate, token rules.
-EXTRACTOR_VERSION: Final = "2"
+EXTRACTOR_VERSION: Final = "3"
+
+# The text lane's context: the sound, and so many frames of zeros behind it, of which Whisper needs
+# some to find the end.
+MARGIN_FRAMES: Final = 250
+LEAST_FRAMES: Final = 500
+SHORT_PADDING: Final = (
+    f"log-mel zeros for {MARGIN_FRAMES} frames, {LEAST_FRAMES} at least, {N_WINDOW_FRAMES} at most"
+)
 
 _AUTOCAST: Final = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -67,6 +77,8 @@ def settled(config: AudioConfig) -> AudioConfig:
 
     Raises ValueError for a model that is not one of Whisper's, DeviceMissing.
     """
+    if config.lane == "text" and not config.transcript:
+        raise ValueError("lane 'text' is the transcript alone: transcript = false leaves nothing")
     if config.model not in whisper.available_models():
         names = ", ".join(whisper.available_models())
         raise ValueError(f"model {config.model!r} is not one of Whisper's: {names}")
@@ -87,6 +99,8 @@ def spec(config: AudioConfig) -> FeatureSetSpec:
         "pooling": "mean of real frames, 30 s grid, float64",
         "gate": GATE,
     }
+    if config.lane == "text":
+        settings |= {"lane": "text", "padding": SHORT_PADDING, "pooling": "none"}
     sha256 = whisper_fingerprint(config.model, WeightsSources(path=config.weights))
     return FeatureSetSpec("audio", settings, EXTRACTOR, EXTRACTOR_VERSION, sha256)
 
@@ -95,6 +109,8 @@ def check(config: AudioConfig) -> None:
     """Raise what loading would raise now rather than in a worker; loads and writes nothing."""
     resolve(config.device)
     find_weights(config.model, WeightsSources(path=config.weights))
+    if config.transcript:
+        voice.find_weights()
 
 
 def build(config: AudioConfig) -> "AudioExtractor":
@@ -104,7 +120,10 @@ def build(config: AudioConfig) -> "AudioExtractor":
 
 @dataclass(frozen=True)
 class Window:
-    """Up to 30 s of sound, encoded. states (L+1, 1500, E), features (1, 1500, E), both float32."""
+    """Up to 30 s of sound, encoded. states (L+1, 1500, E), features (1, 1500, E), both float32.
+
+    In the text lane states are (0, T, E) and features (1, T, E), T at most 1500.
+    """
 
     start_frame: int
     n_frames: int
@@ -156,6 +175,26 @@ class WindowEncoder:
             features = self._encoder(padded[None].to(self._device))
         return Window(start_frame, n_frames, torch.cat(states).cpu(), features.float())
 
+    @torch.inference_mode()
+    def encode_short(self, mel: Tensor, start_frame: int) -> Window:
+        """Encode the window without most of what is missing to 30 s, and keep no states."""
+        piece = mel[:, 2 * start_frame : 2 * start_frame + N_FRAMES]
+        n_frames = math.ceil(piece.shape[1] / 2)
+        context = min(max(n_frames + MARGIN_FRAMES, LEAST_FRAMES), N_WINDOW_FRAMES)
+        padded = torch.nn.functional.pad(piece, (0, 2 * context - piece.shape[1]))
+        encoder, gelu = self._encoder, torch.nn.functional.gelu
+        # The stock forward, but that it takes 30 s and nothing else.
+        with (
+            full_precision(self._device),
+            torch.autocast(self._device_type, self._dtype, enabled=self._dtype is not None),
+        ):
+            x = gelu(encoder.conv2(gelu(encoder.conv1(padded[None].to(self._device)))))
+            x = x.permute(0, 2, 1).float() + encoder.positional_embedding[:context]
+            for block in encoder.blocks:
+                x = block(x)
+            features = encoder.ln_post(x).float()
+        return Window(start_frame, n_frames, features.new_empty(0, *features.shape[1:]), features)
+
     @contextmanager
     def _recorded_states(self) -> Iterator[list[Tensor]]:
         states: list[Tensor] = []
@@ -184,25 +223,24 @@ class _Transcript:
 
     speech_sum: Tensor
     n_speech_frames: int = 0
-    heard: Reading | None = None
+    #: The surest language of a window with words, and how sure.
+    known: tuple[str, float] | None = None
+    readings: list[Reading] = field(default_factory=list)
     segments: list[dict[str, Any]] = field(default_factory=list)
     dropped: list[dict[str, Any]] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-
-    @property
-    def language(self) -> str | None:
-        """The language of the first window with speech; it is then kept for the whole file."""
-        return self.heard.hearing.language if self.heard and not self.heard.dropped else None
 
     def add(self, reading: Reading, window: Window) -> None:
-        if self.heard is None or (self.heard.dropped and not reading.dropped):
-            self.heard = reading
+        hearing = reading.hearing
+        self.readings.append(reading)
         if reading.dropped:
-            start_s = seconds(window.start_frame)
-            self.dropped.append({"start_s": start_s, "reason": reading.dropped})
+            self.dropped.append(_refused(reading, window))
             return
-        if reading.spans and reading.avg_logprob is not None:
-            self.logprobs.append(reading.avg_logprob)
+        if hearing.language is not None and hearing.language_prob is not None:
+            self.known = max(
+                self.known or ("", 0.0),
+                (hearing.language, hearing.language_prob),
+                key=lambda pair: pair[1],
+            )
         for span, text in reading.spans:
             self.speech_sum += window.state_sum(span.start_frame, span.end_frame)
             self.n_speech_frames += span.end_frame - span.start_frame
@@ -210,23 +248,61 @@ class _Transcript:
                 {
                     "start_s": seconds(window.start_frame + span.start_frame),
                     "end_s": seconds(window.start_frame + span.end_frame),
+                    "language": reading.language,
                     "text": text,
                 }
             )
 
     def detail(self) -> dict[str, Any]:
-        hearing = self.heard.hearing if self.heard else None
+        kept = [reading for reading in self.readings if not reading.dropped]
+        language = _most_spoken(kept)
+        # Of the window that says the most in that language; without any words, of the first.
+        in_it = [reading for reading in kept if reading.language == language]
+        most = max(in_it, key=_n_frames, default=self.readings[0] if self.readings else None)
+        hearing = most.hearing if most else None
+        logprobs = [reading.avg_logprob for reading in kept if reading.avg_logprob is not None]
         return {
             "speech": bool(self.segments),
             "speech_s": seconds(self.n_speech_frames),
-            "language": self.language if self.segments else None,
+            "first_word_s": min((segment["start_s"] for segment in self.segments), default=None),
+            "language": language,
             "language_prob": _rounded(hearing.language_prob if hearing else None),
             "no_speech_prob": _rounded(hearing.no_speech_prob if hearing else None),
-            "avg_logprob": _rounded(mean(self.logprobs)),
+            "avg_logprob": _rounded(mean(logprobs)),
             "text": " ".join(segment["text"] for segment in self.segments),
             "segments": self.segments,
             "dropped": self.dropped,
         }
+
+
+def _refused(reading: Reading, window: Window) -> dict[str, Any]:
+    """Put down a window whose words are not kept, with all that was held against it."""
+    hearing = reading.hearing
+    return {
+        "start_s": seconds(window.start_frame),
+        "end_s": seconds(window.start_frame + reading.n_frames_read),
+        "reason": reading.dropped,
+        "text": reading.text,
+        "language": reading.language or hearing.language,
+        "language_prob": _rounded(hearing.language_prob),
+        "no_speech_prob": _rounded(hearing.no_speech_prob),
+        "avg_logprob": _rounded(reading.avg_logprob),
+        "compression": _rounded(reading.compression),
+        "voice_s": hearing.voice_s,
+    }
+
+
+def _n_frames(reading: Reading) -> int:
+    return sum(span.end_frame - span.start_frame for span, _ in reading.spans)
+
+
+def _most_spoken(readings: Sequence[Reading]) -> str | None:
+    """Return the language that most of the words' time is in."""
+    n_frames: Counter[str] = Counter()
+    for reading in readings:
+        if reading.language is not None:
+            n_frames[reading.language] += _n_frames(reading)
+    return max(n_frames, key=n_frames.__getitem__, default=None)
 
 
 def _rounded(value: float | None) -> float | None:
@@ -234,12 +310,17 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
+def _finite(decibels: float) -> float | None:
+    return round(decibels, 1) if math.isfinite(decibels) else None
+
+
 class AudioExtractor:
     """Turns media files into pooled Whisper states and a transcript; one bad file costs one row.
 
     Tensors of a row: pooled_audio (L+1, E) float32, the mean over all real frames of the 30 s
     grid; with config.transcript also pooled_speech (L+1, E) float32, the mean over the frames in
-    which something is said (zeros and `speech: false` in the detail when nothing is).
+    which something is said (zeros and `speech: false` in the detail when nothing is). In the text
+    lane neither, but said (2,) float32: how many seconds are spoken, and how many words.
     """
 
     pictures = None
@@ -270,6 +351,9 @@ class AudioExtractor:
         self._shape = (network.dims.n_audio_layer + 1, network.dims.n_audio_state)
         self._encoder = WindowEncoder(network, dtype=_AUTOCAST[config.dtype], device=device)
         self._reader = WindowReader(network) if config.transcript else None
+        self._text_only = config.lane == "text"
+        if self._text_only:
+            self._shape = (0, network.dims.n_audio_state)
 
     def __call__(self, sources: Sequence[Source]) -> list[Extracted | FeatureError]:
         """Extract each file; a known error takes the place of its row."""
@@ -287,25 +371,34 @@ class AudioExtractor:
         return (yield from self._listen(waveform))
 
     def _listen(self, waveform: Waveform) -> Job[Extracted]:
-        """Encode each window once: for the grid's mean, the gate and the words alike."""
-        level_dbfs = waveform.level_dbfs
+        """Encode each window once: for the grid's mean, the gate and the words alike.
+
+        The text lane has no grid: it encodes what is read.
+        """
         reader = None if waveform.silent else self._reader
         mel = self._encoder.mel(waveform)
         n_frames = math.ceil(mel.shape[1] / 2)
         audio_sum = torch.zeros(self._shape, dtype=torch.float64)
         transcript = _Transcript(torch.zeros(self._shape, dtype=torch.float64))
-        grid, seek = 0, 0 if reader else n_frames
+        grid, seek = n_frames if self._text_only else 0, 0 if reader else n_frames
+        encode = self._encoder.encode_short if self._text_only else self._encoder.encode
+        voiced = voice.voiced_frames(waveform.samples, n_frames) if reader else None
         while (start := min(grid, seek)) < n_frames:
-            window = self._encoder.encode(mel, start)
+            window = encode(mel, start)
             if start == grid:
                 audio_sum += window.state_sum()
                 grid += N_WINDOW_FRAMES
-            if start == seek and reader:
-                last = start + window.n_frames >= n_frames
-                reading = yield Request(window.features, window.n_frames, last, transcript.language)
+            if start == seek and voiced is not None:
+                end = start + window.n_frames
+                reading = yield Request(
+                    window.features,
+                    window.n_frames,
+                    end >= n_frames,
+                    transcript.known,
+                    voiced[start:end],
+                )
                 transcript.add(reading, window)
                 seek += reading.n_frames_read
-        tensors = {"pooled_audio": audio_sum / n_frames}
         detail: dict[str, Any] = {
             "status": waveform.status,
             "seconds": round(waveform.duration_s, 3),
@@ -315,13 +408,20 @@ class AudioExtractor:
             "layout": waveform.layout,
             "taken": waveform.taken,
             "n_nonfinite": waveform.n_nonfinite,
-            "level_dbfs": round(level_dbfs, 1) if math.isfinite(level_dbfs) else None,
+            "level_dbfs": _finite(waveform.level_dbfs),
+            "loudest_dbfs": _finite(waveform.loudest_dbfs),
             "silent": waveform.silent,
             "n_frames": n_frames,
         }
         if self._reader:
-            tensors["pooled_speech"] = transcript.speech_sum / max(1, transcript.n_speech_frames)
             detail |= transcript.detail()
+        if self._text_only:
+            n_words = len(detail["text"].split())
+            tensors = {"said": torch.tensor([detail["speech_s"], n_words])}
+        else:
+            tensors = {"pooled_audio": audio_sum / n_frames}
+        if self._reader and not self._text_only:
+            tensors["pooled_speech"] = transcript.speech_sum / max(1, transcript.n_speech_frames)
         for name, tensor in tensors.items():
             if not bool(torch.isfinite(tensor).all()):
                 raise NotFinite(f"{name} holds numbers that are not finite")

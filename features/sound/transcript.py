@@ -2,18 +2,20 @@
 
 Stock Whisper's own token rules, greedy, each window by itself and many videos in lock step;
 without its second tries, which are random, and without the text before a window as a prompt,
-which lets one loop start the next. Two guards keep invented words out of the catalog: a gate
-before decoding, and a check of the decoded text after it.
+which lets one loop start the next. `guard` keeps invented words out of the catalog: before they
+are decoded, and when they are there.
 """
 
 import math
 import warnings
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Literal, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from whisper.decoding import DecodingOptions, DecodingTask
 from whisper.model import Whisper
@@ -21,47 +23,27 @@ from whisper.tokenizer import get_tokenizer
 from whisper.utils import compression_ratio
 
 from features.errors import FeatureError
-from features.sound.waveform import SILENT_BELOW_DBFS
+from features.sound.guard import (
+    TOKENS_PER_S,
+    DropReason,
+    Hearing,
+    is_hopeless,
+    is_loop,
+    is_time_to_check,
+    objection,
+    once_said,
+    surest,
+)
 from features.sound.whisper_decoder import RowDecoder
 
 #: One encoder frame is 20 ms: the unit of timestamp tokens and of every `*_frame` here.
 FRAME_S: Final = 0.02
 N_WINDOW_FRAMES: Final = 1500
 
-# The gate needs both signs: speech reaches a no-speech probability of 0.64, and short or foreign
-# speech a language probability of 0.32, but never together (19 windows and 27 clips measured).
-NO_SPEECH_ABOVE: Final = 0.6
-LANGUAGE_BELOW: Final = 0.7
-# Stock Whisper's limits. There they start another, random decoding; here they drop the window.
-LOGPROB_BELOW: Final = -1.0
-COMPRESSION_ABOVE: Final = 2.4
-#: The rules above, as they are written into a feature set's name.
-GATE: Final = (
-    f"no_speech>{NO_SPEECH_ABOVE} and language<{LANGUAGE_BELOW}; "
-    f"drop logprob<{LOGPROB_BELOW}, compression>{COMPRESSION_ABOVE}; silent<{SILENT_BELOW_DBFS}"
-)
 #: A sentence cut off by the end of the file is read again from its start only if this much is left.
 MIN_TAIL_FRAMES: Final = 50
-#: A loop runs to the limit of 224 tokens; it is left as soon as it is plain.
-LOOP_CHECK_FROM: Final = 64
-LOOP_CHECK_EVERY: Final = 16
-
-DropReason = Literal["no_speech", "improbable", "repetitive", "no_words"]
-
-
-@dataclass(frozen=True)
-class Hearing:
-    """What one decoder step on a window says before any word is decoded."""
-
-    language: str | None  # None for English-only weights, which cannot tell
-    language_prob: float | None
-    no_speech_prob: float
-
-    @property
-    def is_speech(self) -> bool:
-        """False only where both signs speak against speech."""
-        uncertain = self.language_prob is None or self.language_prob < LANGUAGE_BELOW
-        return not (self.no_speech_prob > NO_SPEECH_ABOVE and uncertain)
+#: A span begins and ends so near to the voice in it: what is soft before a vowel is no voice yet.
+VOICE_MARGIN_FRAMES: Final = 10
 
 
 @dataclass(frozen=True)
@@ -75,14 +57,24 @@ class Span:
 
 @dataclass(frozen=True)
 class Reading:
-    """One window, read: spans are empty when it was dropped. `n_frames_read` is always positive."""
+    """One window, read: spans are empty when it was dropped. `n_frames_read` is always positive.
+
+    language: what it was decoded in. text: all that was decoded, be it dropped, or None.
+    """
 
     hearing: Hearing
     dropped: DropReason | None
     spans: tuple[tuple[Span, str], ...]
-    avg_logprob: float | None
     n_tokens: int
     n_frames_read: int
+    language: str | None = None
+    text: str | None = None
+    avg_logprob: float | None = None
+
+    @property
+    def compression(self) -> float | None:
+        """How many times smaller the text gets when it is packed: much, where it repeats itself."""
+        return compression_ratio(self.text) if self.text else None
 
 
 def cut(
@@ -120,6 +112,22 @@ def cut(
     return [span for span in spans if span.end_frame > span.start_frame], n_read
 
 
+def within_voice(span: Span, voice: NDArray[np.bool_], n_words: int) -> Span:
+    """Leave out what stands before and after the voice; n_words are the span's tokens.
+
+    Whisper lets a sentence begin where the silence or the tune before it begins. All stays where
+    the voice is too short to have said that much: in singing it is heard here and there only.
+    """
+    heard = np.flatnonzero(voice[span.start_frame : span.end_frame])
+    if len(heard) * FRAME_S * TOKENS_PER_S < max(1, n_words):
+        return span
+    first = span.start_frame + int(heard[0]) - VOICE_MARGIN_FRAMES
+    end = span.start_frame + int(heard[-1]) + 1 + VOICE_MARGIN_FRAMES
+    return replace(
+        span, start_frame=max(span.start_frame, first), end_frame=min(span.end_frame, end)
+    )
+
+
 def seconds(frame: float) -> float:
     """Turn a frame number into seconds, to the hundredth that timestamps have."""
     return round(frame * FRAME_S, 2)
@@ -134,13 +142,15 @@ def mean(values: Sequence[float]) -> float | None:
 class Request:
     """A window to read. features: (1, 1500, E) float32, of which n_frames are sound.
 
-    last: nothing follows this window. language: what the file speaks, if that is known.
+    last: nothing follows this window. known: of which language another window of the file is
+    surest, and how sure. voice: (n_frames,), where a voice is heard.
     """
 
     features: Tensor
     n_frames: int
     last: bool
-    language: str | None
+    known: tuple[str, float] | None
+    voice: NDArray[np.bool_]
 
 
 Result = TypeVar("Result")
@@ -155,6 +165,7 @@ class _Open:
     request: Request
     feed: deque[int]
     hearing: Hearing | None = None
+    language: str | None = None
     prompt: list[int] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
     sum_logprob: float = 0.0
@@ -214,12 +225,12 @@ class WindowReader:
     def _take(self, window: _Open, logits: Tensor) -> Reading | None:
         """Make use of what may come next in a window; the reading if nothing comes next."""
         if window.hearing is None:
-            window.hearing = self._hear(logits)
+            window.hearing = self._hear(logits, seconds(int(window.request.voice.sum())))
             if not window.hearing.is_speech:
-                return Reading(window.hearing, "no_speech", (), None, 0, window.request.n_frames)
-            language = window.request.language or window.hearing.language
-            if language is not None:
-                place = self._tokenizer.all_language_codes.index(language)
+                return Reading(window.hearing, "no_speech", (), 0, window.request.n_frames)
+            window.language = surest(window.hearing, window.request.known)
+            if window.language is not None:
+                place = self._tokenizer.all_language_codes.index(window.language)
                 window.feed.append(self._tokenizer.all_language_tokens[place])
                 window.feed.append(self._tokenizer.transcribe)
                 window.prompt += window.feed
@@ -227,23 +238,30 @@ class WindowReader:
             return None
         token = self._choose(window, logits[None])
         if token == self._tokenizer.eot:
-            return self._finish(window, window.hearing)
+            return self._finish(window, window.hearing, ended=True)
         window.tokens.append(token)
-        n = len(window.tokens)
-        check = n >= LOOP_CHECK_FROM and n % LOOP_CHECK_EVERY == 0
-        if n >= self._max_tokens or (check and self._is_loop(window.tokens)):
-            return self._finish(window, window.hearing)
+        if self._is_to_be_left(window, window.hearing):
+            return self._finish(window, window.hearing, ended=False)
         window.feed.append(token)
         return None
 
-    def _hear(self, logits: Tensor) -> Hearing:
+    def _is_to_be_left(self, window: _Open, hearing: Hearing) -> bool:
+        n = len(window.tokens)
+        if n >= self._max_tokens or is_hopeless(hearing, window.sum_logprob, n):
+            return True
+        if not is_time_to_check(hearing, n):
+            return False
+        words = self._words(window.tokens)
+        return is_loop(self._text(words), words)
+
+    def _hear(self, logits: Tensor, voice_s: float) -> Hearing:
         no_speech_prob = float(logits.softmax(-1)[self._tokenizer.no_speech])
         if not self._multilingual:
-            return Hearing(None, None, no_speech_prob)
+            return Hearing(None, None, no_speech_prob, voice_s)
         languages = logits[list(self._tokenizer.all_language_tokens)].softmax(-1)
         best = int(languages.argmax())
         code: str = self._tokenizer.all_language_codes[best]
-        return Hearing(code, float(languages[best]), no_speech_prob)
+        return Hearing(code, float(languages[best]), no_speech_prob, voice_s)
 
     def _choose(self, window: _Open, logits: Tensor) -> int:
         seen = torch.tensor([window.prompt + window.tokens], device=logits.device)
@@ -253,34 +271,39 @@ class WindowReader:
         window.sum_logprob += float(logits[0, token] - logits[0].logsumexp(-1))
         return token
 
-    def _finish(self, window: _Open, hearing: Hearing) -> Reading:
+    def _finish(self, window: _Open, hearing: Hearing, *, ended: bool) -> Reading:
+        """Cut a window's tokens into spans. ended: they came to an end by themselves."""
         tokens, n_frames = window.tokens, window.request.n_frames
         avg_logprob = window.sum_logprob / (len(tokens) + 1)
-        dropped = self._objection(avg_logprob, tokens)
-        if dropped is not None:
-            return Reading(hearing, dropped, (), avg_logprob, len(tokens), n_frames)
-        spans, n_read = cut(
-            tokens, self._tokenizer.timestamp_begin, n_frames=n_frames, last=window.request.last
-        )
-        said = ((span, self._text(span.tokens)) for span in spans)
-        # "..." and the notes of music are text, but not words.
-        kept = tuple((span, text) for span, text in said if any(map(str.isalnum, text)))
+        words = self._words(tokens)
+        text = self._text(words)
+        loop = is_loop(text, words)
+        dropped = objection(hearing, text, avg_logprob, loop=loop)
+        kept: tuple[tuple[Span, str], ...] = ()
+        n_read = n_frames
+        if dropped is None and loop and not ended:
+            # Somebody speaks, and Whisper fell into a loop over it; what came before was heard.
+            once = once_said(words)
+            dropped = "repetitive" if once is None else None
+            spans = [Span(0, n_frames, tuple(words[:once]))]
+        elif dropped is None:
+            begin: int = self._tokenizer.timestamp_begin
+            spans, n_read = cut(tokens, begin, n_frames=n_frames, last=window.request.last)
+        if dropped is None:
+            said = ((span, self._words(span.tokens)) for span in spans)
+            heard = window.request.voice
+            timed = ((within_voice(s, heard, len(w)), self._text(w)) for s, w in said)
+            kept = tuple((span, words) for span, words in timed if any(map(str.isalnum, words)))
         return Reading(
-            hearing, None if kept else "no_words", kept, avg_logprob, len(tokens), n_read
+            hearing, dropped, kept, len(tokens), n_read, window.language, text, avg_logprob
         )
 
-    def _objection(self, avg_logprob: float, tokens: Sequence[int]) -> DropReason | None:
-        if avg_logprob < LOGPROB_BELOW:
-            return "improbable"
-        return "repetitive" if self._is_loop(tokens) else None
-
-    def _is_loop(self, tokens: Sequence[int]) -> bool:
-        text = self._text(tokens)
-        return bool(text) and compression_ratio(text) > COMPRESSION_ABOVE
+    def _words(self, tokens: Sequence[int]) -> list[int]:
+        return [token for token in tokens if token < self._tokenizer.eot]
 
     def _text(self, tokens: Sequence[int]) -> str:
         # The tokenizer leaves timestamps out by itself, other special tokens it would print.
-        text: str = self._tokenizer.decode([t for t in tokens if t < self._tokenizer.eot])
+        text: str = self._tokenizer.decode(self._words(tokens))
         return text.strip()
 
 

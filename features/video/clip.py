@@ -1,6 +1,7 @@
 """The `clip` feature: frames of a video, fitted into a small picture."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final, cast
 
@@ -23,7 +24,8 @@ def fit_picture(
     fitted = fit_size(picture.height_px, picture.width_px, *box)
     if resize == "area":
         return letterbox(picture.rgb(*fitted), *box)
-    full = picture.rgb(picture.height_px, picture.width_px)
+    # Colours as the original's own reader gave them, so that its pixels can be had again.
+    full = picture.rgb(picture.height_px, picture.width_px, exact=False)
     boxed = letterbox(round_to_uint8(bilinear(full, *fitted)), *box)
     return round_to_uint8(bilinear(boxed, height_px, width_px))
 
@@ -87,7 +89,7 @@ def read_clip(path: str | Path, config: ClipConfig) -> Clip:
 
 EXTRACTOR: Final = "pyav"
 #: Raised whenever the same file and settings would give other pixels.
-EXTRACTOR_VERSION: Final = "2"
+EXTRACTOR_VERSION: Final = "3"
 
 
 def spec(config: ClipConfig) -> FeatureSetSpec:
@@ -125,15 +127,14 @@ class ClipExtractor:
             {"frames": clip.frames},
             {
                 "n_frames": clip.frames.shape[1],
-                "shown_s": [round(shown, 3) for shown in clip.shown_s],
                 "n_frames_total": clip.n_frames_total,
+                "times_s": clip.times_s,
                 "fps": round(clip.fps, 3),
                 "duration_s": round(clip.duration_s, 3),
                 "truncated": clip.truncated,
                 "fraction_read": round(clip.fraction_read, 4),
                 "capped": clip.capped,
-                "rotation_deg": clip.rotation_deg,
-                "mirrored": clip.mirrored,
                 "n_errors": clip.n_errors,
+                **asdict(clip.shown),
             },
         )

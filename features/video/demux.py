@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from features.errors import NoVideoStream, Undecodable
+from features.video.picture import shown_aspect
 from features.video.sampling import Timeline
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Index:
     never shown (edit lists). All empty when a packet has no time of its own, as in raw streams:
     then the only honest order is the decoder's. has_guessed_times: the container notes only the
     order of decoding. header_end_s: when the header says that the pictures end, 0 where it does
-    not say. fps is 30 where the file names no rate.
+    not say. fps is 30 where the file names no rate. pixel_aspect: width of a pixel by its height.
     """
 
     pts: NDArray[np.int64]
@@ -47,6 +48,7 @@ class Index:
     header_end_s: float
     fps: float
     time_base_s: float
+    pixel_aspect: float = 1.0
 
     @cached_property
     def shown(self) -> NDArray[np.intp]:
@@ -159,6 +161,7 @@ def read_index(url: str) -> Index:
             header_end_s=_header_end_s(container, stream),
             fps=float(stream.average_rate or stream.guessed_rate or 0) or 30.0,
             time_base_s=float(stream.time_base or 0),
+            pixel_aspect=shown_aspect(stream.sample_aspect_ratio),
         )
 
 

@@ -1,353 +1,88 @@
-"""The `frames` feature: what a frozen picture network makes of a video's frames, pooled.
+"""The `frames` feature: what a frozen picture network makes of a video's frames, each and pooled.
 
-A few frames, uniform in time, go through the transforms of the network's own weights and through
-the network without its head; of the vectors, one a frame, the mean, the standard deviation and
-the maximum over the frames are kept.
-
-Three places and no other: torchvision's published files in torchvision's own cache, a file that
-was named, or a named seed. Nothing is downloaded but by `fetch_weights`.
+A few frames, uniform in time, go through the network without its head; the vectors, one a frame,
+are kept, and their mean, standard deviation and maximum.
 """
 
-import hashlib
-import re
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from pathlib import Path
-from pickle import UnpicklingError  # noqa: TID251 - named to be caught; nothing is unpickled here
-from typing import Any, Final, cast
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, Final
 
 import numpy as np
 import torch
-import torchvision
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
-from torchvision.models import get_model, get_model_weights, list_models
-from torchvision.transforms import InterpolationMode, functional
+from torch import Tensor
 
 from features.device import full_precision, resolve
-from features.errors import FeatureError, NotFinite, WeightsMismatch, WeightsMissing
+from features.errors import FeatureError, NotFinite
 from features.extractor import Extracted, FeatureSetSpec, Source
 from features.media import media_of
-from features.settings import FramesConfig, SamplingConfig
+from features.settings import FrameFit, FramesConfig, SamplingConfig
+from features.video.backbones import (
+    Preset,
+    choose_weights,
+    find_file,
+    load_backbone,
+    random_fingerprint,
+    recognise,
+)
+from features.video.clip import fit_size
 from features.video.picture import Picture
 from features.video.reading import Clip, PictureRequest
 from features.weights import weights_sha256
 
-#: Every classifier of torchvision that ends in one linear layer over a vector; these three do not.
-BACKBONES: Final = tuple(
-    list_models(module=torchvision.models, exclude=["googlenet", "inception*", "squeezenet*"])
-)
-FILE_SUFFIXES: Final = (".pth", ".pt", ".safetensors")
-LONGEST_RATIO: Final = 8  # of a picture's sides
+#: Of 0 to 255, what lies around a picture that is not square: the mean of ImageNet's pictures, so
+#: that a network sees next to nothing there.
+GREY: Final = (124, 116, 104)
 
 
-@dataclass(frozen=True)
-class Preset:
-    """How pictures are made ready for a network: the transforms published with its weights.
+def crop(picture: Picture, preset: Preset) -> NDArray[np.uint8]:
+    """Cut out the middle as the weights' own transforms do: 43 % of a picture of 9 to 16."""
+    whole = np.ascontiguousarray(picture.rgb(picture.height_px, picture.width_px))
+    return preset.fit(torch.from_numpy(whole)).numpy()
 
-    The shorter side is resized to resize_px, the middle crop_px x crop_px is kept.
+
+def pad(picture: Picture, preset: Preset) -> NDArray[np.uint8]:
+    """Fit the whole picture into the network's square, on grey."""
+    return _on_grey(picture, preset.crop_px, preset.crop_px)
+
+
+def tiles(picture: Picture, preset: Preset) -> NDArray[np.uint8]:
+    """Cover the picture by two squares, one under the other: (3, 2 crop, crop).
+
+    They overlap where it is less than twice as long as it is wide; grey is beside what is longer.
     """
-
-    resize_px: int
-    crop_px: int
-    interpolation: str
-    antialias: bool
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def fit(self, picture: Tensor) -> Tensor:
-        """Resize and crop: (3, h, w) uint8 to (3, crop, crop) uint8."""
-        # No network sees more of a strip than its middle; all of one, resized, could fill memory.
-        longest = LONGEST_RATIO * min(picture.shape[1:])
-        strip = [min(side, longest) for side in picture.shape[1:]]
-        if strip != list(picture.shape[1:]):
-            picture = functional.center_crop(picture, strip)
-        mode = InterpolationMode(self.interpolation)
-        resized = functional.resize(picture, [self.resize_px], mode, antialias=self.antialias)
-        return cast("Tensor", functional.center_crop(resized, [self.crop_px]))
-
-    def normalise(self, pictures: Tensor) -> Tensor:
-        """Scale to the network's colours: (D, 3, crop, crop) uint8 to float32."""
-        scaled = functional.convert_image_dtype(pictures, torch.float32)
-        return cast("Tensor", functional.normalize(scaled, [*self.mean], [*self.std]))
+    side, sides = preset.crop_px, (picture.height_px, picture.width_px)
+    length = min(round(side * max(sides) / min(sides)), 2 * side)
+    if picture.height_px >= picture.width_px:
+        whole = _on_grey(picture, length, side)
+        first, last = whole[:, :side], whole[:, -side:]
+    else:
+        whole = _on_grey(picture, side, length)
+        first, last = whole[:, :, :side], whole[:, :, -side:]
+    return np.concatenate([first, last], axis=1)
 
 
-@dataclass(frozen=True)
-class PublishedWeights:
-    """Weights that torchvision offers; what the file's sha256 begins with is in its name."""
-
-    name: str
-    url: str
-    sha256_prefix: str
-    preset: Preset
-
-    @property
-    def file(self) -> Path:
-        """Where torchvision keeps the file on this machine, whether it is there or not."""
-        return Path(torch.hub.get_dir()) / "checkpoints" / self.file_name
-
-    @property
-    def file_name(self) -> str:
-        """The file's own name."""
-        return self.url.rpartition("/")[2]
-
-    def is_of(self, sha256: str) -> bool:
-        """Tell whether a file of that checksum is this one."""
-        return bool(self.sha256_prefix) and sha256.startswith(self.sha256_prefix)
+def _on_grey(picture: Picture, height_px: int, width_px: int) -> NDArray[np.uint8]:
+    rows, columns = fit_size(picture.height_px, picture.width_px, height_px, width_px)
+    top, left = (height_px - rows) // 2, (width_px - columns) // 2
+    boxed = np.empty((3, height_px, width_px), np.uint8)
+    boxed[:] = np.array(GREY, np.uint8)[:, None, None]
+    boxed[:, top : top + rows, left : left + columns] = picture.rgb(rows, columns)
+    return boxed
 
 
-@dataclass(frozen=True)
-class ChosenWeights:
-    """What a `weights` setting means for one backbone.
-
-    published: torchvision's weights, or those whose transforms are used with other weights.
-    file: the file that was named. seed: of random weights. Both None: the published file.
-    """
-
-    backbone: str
-    published: PublishedWeights
-    file: Path | None = None
-    seed: int | None = None
-
-
-def published_weights(backbone: str) -> dict[str, PublishedWeights]:
-    """Give torchvision's weights of a backbone by name, the first published first."""
-    found = {}
-    for entry in get_model_weights(backbone):
-        if entry.meta["categories"] is None:  # features for a detector; their classifier is NaN
-            continue
-        transforms = entry.transforms()
-        prefix = re.search(r"-([0-9a-f]{8,})\.", entry.url)
-        found[entry.name] = PublishedWeights(
-            name=entry.name,
-            url=entry.url,
-            sha256_prefix=prefix[1] if prefix else "",
-            preset=Preset(
-                resize_px=transforms.resize_size[0],
-                crop_px=transforms.crop_size[0],
-                interpolation=transforms.interpolation.value,
-                antialias=bool(transforms.antialias),
-                mean=tuple(transforms.mean),
-                std=tuple(transforms.std),
-            ),
-        )
-    return found
-
-
-def choose_weights(backbone: str, weights: str) -> ChosenWeights:
-    """Read the setting: a published name, `DEFAULT`, `random:SEED`, or a file; opens none.
-
-    Raises ValueError for what is none of these.
-    """
-    if backbone not in BACKBONES:
-        raise ValueError(
-            f"backbone {backbone!r} is not one of torchvision's classifiers: {', '.join(BACKBONES)}"
-        )
-    offered = published_weights(backbone)
-    first = next(iter(offered.values()))
-    if weights == "DEFAULT":
-        return ChosenWeights(backbone, offered[get_model_weights(backbone).DEFAULT.name])
-    if weights in offered:
-        return ChosenWeights(backbone, offered[weights])
-    if seed := re.fullmatch(r"random:(\d{1,9})", weights):
-        return ChosenWeights(backbone, first, seed=int(seed[1]))
-    file = Path(weights).expanduser()
-    if file.suffix not in FILE_SUFFIXES:
-        raise ValueError(
-            f"weights {weights!r} are none of {backbone}'s ({', '.join(offered)}), "
-            f"nor random:SEED, nor a file in {', '.join(FILE_SUFFIXES)}"
-        )
-    return ChosenWeights(backbone, first, file=file)
-
-
-def recognise(chosen: ChosenWeights) -> PublishedWeights | None:
-    """Tell which of torchvision's weights these are, wherever a named file lies; None: others.
-
-    Raises WeightsMissing for a named file that is not there.
-    """
-    if chosen.seed is not None:
-        return None
-    if chosen.file is None:
-        return chosen.published
-    sha256 = weights_sha256(chosen.file)
-    offered = published_weights(chosen.backbone).values()
-    return next((known for known in offered if known.is_of(sha256)), None)
-
-
-def find_file(chosen: ChosenWeights) -> Path | None:
-    """Return the file that would be loaded; None for random weights.
-
-    Raises WeightsMissing with every way out, WeightsMismatch for a damaged file in the cache.
-    """
-    if chosen.seed is not None:
-        return None
-    file = chosen.file or chosen.published.file
-    if not file.is_file():
-        found = "" if chosen.file is None else f"{file}: no weights file. "
-        raise WeightsMissing(found + _ways_out(chosen))
-    if chosen.file is None and not chosen.published.is_of(sha256 := weights_sha256(file)):
-        # torch.hub checks what it downloads and trusts whatever lies in its cache afterwards.
-        raise WeightsMismatch(
-            f"{file} has sha256 {sha256}, torchvision's begins with "
-            f"{chosen.published.sha256_prefix}: delete it and fetch it again"
-        )
-    return file
-
-
-def fetch_weights(chosen: ChosenWeights) -> Path | None:
-    """Download published weights into torchvision's own cache, unless they are there.
-
-    Returns the file, None for random weights. Raises WeightsMissing when the download fails.
-    """
-    try:
-        return find_file(chosen)
-    except WeightsMissing:
-        if chosen.file is not None:
-            raise
-    published = chosen.published
-    published.file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        torch.hub.download_url_to_file(
-            published.url, str(published.file), published.sha256_prefix, progress=False
-        )
-    except (OSError, RuntimeError) as error:
-        # OSError: no network, or no room on the disk. RuntimeError: what came has another hash.
-        raise WeightsMissing(f"download failed ({error}). {_ways_out(chosen)}") from error
-    return published.file
-
-
-def _ways_out(chosen: ChosenWeights) -> str:
-    published = chosen.published
-    return (
-        f"no weights {published.name} of {chosen.backbone} on this machine; one of these helps: "
-        "(1) with internet: viewcast weights fetch --of frames; "
-        f"(2) put torchvision's {published.file_name} (its sha256 begins with "
-        f"{published.sha256_prefix}) into {published.file.parent}; "
-        "(3) name a .pth or .safetensors file of this network in the setting frames.weights "
-        "(VIEWCAST_FRAMES__WEIGHTS); "
-        "(4) to try things out without meaning: frames.weights = random:0"
-    )
-
-
-_N_NAMED = 3  # keys in a message: enough to recognise another architecture by
-
-
-def load_backbone(chosen: ChosenWeights) -> nn.Module:
-    """Build the network without its head, for inference: (B, 3, crop, crop) to (B, E) float32.
-
-    Raises WeightsMissing, WeightsMismatch.
-    """
-    file = find_file(chosen)
-    arguments = {}
-    if chosen.backbone.startswith("vit_"):  # its position embedding has one place per patch
-        preset = (recognise(chosen) or chosen.published).preset
-        arguments["image_size"] = preset.crop_px
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(chosen.seed or 0)
-        network = cast("nn.Module", get_model(chosen.backbone, weights=None, **arguments))
-    head = _remove_head(network)
-    if file is not None:
-        _fill(network, head, read_tensors(file), f"{file} does not fit {chosen.backbone}")
-    # This order of the numbers in memory makes convolutions a quarter faster on a processor.
-    network = network.to(memory_format=torch.channels_last)
-    return network.eval().requires_grad_(False)
-
-
-def backbone_fingerprint(network: nn.Module) -> str:
-    """Hash names and values of a network's tensors, sorted by name, to a sha256."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().numpy().data)
-    return digest.hexdigest()
-
-
-@lru_cache(maxsize=8)
-def random_fingerprint(backbone: str, seed: int) -> str:
-    """Hash the weights that a seed gives here: another torch or processor may draw others."""
-    return backbone_fingerprint(load_backbone(choose_weights(backbone, f"random:{seed}")))
-
-
-def read_tensors(file: Path) -> Mapping[str, Tensor]:
-    """Read a state dict from .safetensors, or from .pth without running anything that is in it.
-
-    Raises WeightsMissing, WeightsMismatch.
-    """
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        content = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251 - published weights are .pth; weights_only runs no code
-    except FileNotFoundError as error:
-        raise WeightsMissing(f"no weights file {file}") from error
-    except (
-        SafetensorError,
-        UnpicklingError,
-        EOFError,
-        OSError,
-        RuntimeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise WeightsMismatch(f"{file} is not a file of weights: {reason}") from error
-    for wrapping in ("state_dict", "model"):  # what training scripts put their weights under
-        if isinstance(content, Mapping) and isinstance(content.get(wrapping), Mapping):
-            content = content[wrapping]
-    if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise WeightsMismatch(f"{file} holds something else than named tensors")
-    return content
-
-
-def _fill(network: nn.Module, head: str, tensors: Mapping[str, Tensor], refusal: str) -> None:
-    """Load strictly, but for the head: it is gone, so another number of classes is no obstacle."""
-    state: OrderedDict[str, Tensor] = OrderedDict(
-        (_name(name), tensor)
-        for name, tensor in tensors.items()
-        if not _name(name).startswith(f"{head}.")
-    )
-    # Torchvision's layers read the version they were saved in; safetensors has no place for it.
-    own: Any = {"": {"version": getattr(network, "_version", None)}}
-    state.__dict__["_metadata"] = getattr(tensors, "_metadata", own)
-    try:
-        missing, unknown = network.load_state_dict(state, strict=False)
-    except (RuntimeError, ValueError) as error:
-        lines = [line.strip() for line in str(error).splitlines()]
-        named = lines[1 : 1 + _N_NAMED] or lines  # after a heading, one line a tensor
-        raise WeightsMismatch(f"{refusal}: {' '.join(named)}") from error
-    # Counts batches of the training; old files do not have it and inference does not read it.
-    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-    unknown = [name for name in state if name in unknown]  # torch gives them depth by depth
-    faults = [
-        f"{what} {', '.join(names[:_N_NAMED])}" + (" …" if len(names) > _N_NAMED else "")
-        for what, names in (("it lacks", missing), ("it has unknown", unknown))
-        if names
-    ]
-    if faults:
-        raise WeightsMismatch(f"{refusal}: {'; '.join(faults)}")
-
-
-def _name(name: str) -> str:
-    """Give a tensor the name it has today: without a wrapper's prefix or DenseNet's old dots."""
-    name = name.removeprefix("module.")
-    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name)
-
-
-def _remove_head(network: nn.Module) -> str:
-    """Let the features through where the classes were; return the name of the removed layer."""
-    name: str = [name for name, _ in network.named_modules()][-1]
-    parent, _, own_name = name.rpartition(".")
-    setattr(network.get_submodule(parent), own_name, nn.Identity())
-    return name
+#: How a picture is made ready: (3, n crop, crop) uint8, n squares one under the other.
+FITS: Final[dict[FrameFit, Callable[[Picture, Preset], NDArray[np.uint8]]]] = {
+    "tiles": tiles,
+    "pad": pad,
+    "crop": crop,
+}
 
 
 EXTRACTOR: Final = "torchvision"
 #: Raised whenever the same file and weights would give other numbers.
-EXTRACTOR_VERSION: Final = "1"
+EXTRACTOR_VERSION: Final = "2"
 #: Frames in one pass through the network: bounds its memory whatever n_frames is.
 PASS_FRAMES: Final = 16
 
@@ -371,6 +106,7 @@ def spec(config: FramesConfig) -> FeatureSetSpec:
         "backbone": config.backbone,
         "weights": weights,
         "n_frames": config.n_frames,
+        "fit": config.fit,
         "transforms": asdict((known or chosen.published).preset),
     }
     return FeatureSetSpec("frames", settings, EXTRACTOR, EXTRACTOR_VERSION, sha256)
@@ -396,7 +132,8 @@ def build(config: FramesConfig) -> "FramesExtractor":
 class FramesExtractor:
     """Embeds frames of media files, one file after the other, so that no row depends on another.
 
-    Tensors of a row: mean, std, max (E,) float32 each, over the frames; std is 0 for one frame.
+    Tensors of a row: mean, std, max (E,) float32 each, over the frames; std is 0 for one frame;
+    each (D, E) float16, one vector a frame, that of its squares' mean.
     """
 
     sound = None
@@ -416,14 +153,18 @@ class FramesExtractor:
         return [self._one(source) for source in sources]
 
     def embed(self, pictures: NDArray[np.uint8]) -> Tensor:
-        """Embed pictures of the network's size: (3, D, crop, crop) uint8 RGB to (D, E) float32."""
+        """Embed pictures of n squares: (3, D, n crop, crop) uint8 RGB to (D, E) float32."""
+        side = self.preset.crop_px
+        n_frames, n_squares = pictures.shape[1], pictures.shape[2] // side
+        squares = torch.from_numpy(pictures).reshape(3, n_frames * n_squares, side, side)
+        batch = squares.transpose(0, 1)
         with torch.inference_mode(), full_precision(self.device):
-            batch = self.preset.normalise(torch.from_numpy(pictures).transpose(0, 1))
             passes = [
-                self.network(batch[start : start + PASS_FRAMES].to(self.device))
-                for start in range(0, len(batch), PASS_FRAMES)
+                self.network(self.preset.normalise(batch[at : at + PASS_FRAMES]).to(self.device))
+                for at in range(0, len(batch), PASS_FRAMES)
             ]
-            return torch.cat(passes).float().cpu()
+            vectors = torch.cat(passes).float().cpu()
+        return vectors.reshape(n_frames, n_squares, -1).mean(1)
 
     def _one(self, source: Source) -> Extracted | FeatureError:
         try:
@@ -431,17 +172,17 @@ class FramesExtractor:
         except FeatureError as error:
             return error
         embeddings = self.embed(clip.frames)
-        if not bool(torch.isfinite(embeddings).all()):
+        each = embeddings.half()
+        if not bool(torch.isfinite(each).all()):
             return NotFinite(f"{self.config.backbone} gave infinities or NaN")
-        return Extracted(pool(embeddings), _detail(clip))
+        return Extracted({**pool(embeddings), "each": each.numpy()}, _detail(clip))
 
     def _fit(self, picture: Picture) -> NDArray[np.uint8]:
         # Sized as it comes out of the decoder, so that memory holds one large picture at a time.
-        whole = np.ascontiguousarray(picture.rgb(picture.height_px, picture.width_px))
-        return self.preset.fit(torch.from_numpy(whole)).numpy()
+        return FITS[self.config.fit](picture, self.preset)
 
 
-def pool(embeddings: Tensor) -> dict[str, NDArray[np.float32]]:
+def pool(embeddings: Tensor) -> dict[str, NDArray[Any]]:
     """Pool (D, E) over the frames to mean, std, max, (E,) float32 each."""
     exact = embeddings.double()
     pooled = {"mean": exact.mean(0), "std": exact.std(0, correction=0), "max": exact.amax(0)}
@@ -451,13 +192,12 @@ def pool(embeddings: Tensor) -> dict[str, NDArray[np.float32]]:
 def _detail(clip: Clip) -> dict[str, Any]:
     return {
         "n_frames": len(set(clip.indices)),  # a short video gives some of them twice
-        "shown_s": [round(shown, 3) for shown in clip.shown_s],
         "n_frames_total": clip.n_frames_total,
+        "times_s": clip.times_s,
         "fps": round(clip.fps, 3),
         "duration_s": round(clip.duration_s, 3),
         "truncated": clip.truncated,
         "fraction_read": round(clip.fraction_read, 4),
-        "rotation_deg": clip.rotation_deg,
-        "mirrored": clip.mirrored,
         "n_errors": clip.n_errors,
+        **asdict(clip.shown),
     }

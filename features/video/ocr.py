@@ -29,8 +29,8 @@ EXTRACTOR_VERSION: Final = "1"
 NETWORKS: Final = {"Det": "PP-OCRv6_det_small.onnx", "Rec": "PP-OCRv6_rec_small.onnx"}
 #: Of both files, one after the other.
 NETWORKS_SHA256: Final = "da2d61aa80aff563071941ca315543dce599e2c08f3a40ffb23c4ee7b5c60159"
-#: The longer side at which text is looked for; what is found is read from the whole picture. Of
-#: 192 lines none more were found at 960, for half as much time again (docs/benchmarks.md).
+#: The longer side at which text is looked for; what is found is read from the whole picture. At
+#: 960 three more of 192 lines are read, for half as much time again (docs/benchmarks.md).
 DETECT_PX: Final = 640
 #: What a row's tensor says of each moment, in this order.
 COLUMNS: Final = ("n_lines", "share", "mean_score")
@@ -128,7 +128,7 @@ class OcrExtractor:
 
     def _fit(self, picture: Picture) -> NDArray[np.uint8]:
         """Size a frame; into a corner, for a file may change its size, with a mask beside RGB."""
-        shown = picture.height_px, picture.width_px
+        shown = picture.shown.height_px, picture.shown.width_px
         side = self.config.longest_px
         rows, columns = shown if max(shown) <= side else fit_size(*shown, side, side)
         packed = np.zeros((4, side, side), np.uint8)
@@ -196,7 +196,7 @@ class Reader:
 
 def _detail(clip: Clip, screens: dict[int, Screen]) -> dict[str, Any]:
     at_s = {
-        index: round(seconds, 3) for index, seconds in zip(clip.indices, clip.shown_s, strict=True)
+        index: round(seconds, 3) for index, seconds in zip(clip.indices, clip.times_s, strict=True)
     }
     in_order = [(at_s[index], screens[index]) for index in sorted(screens)]
     first: dict[str, dict[str, Any]] = {}

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from features.errors import FeatureError, MissingInput, TooShort, Undecodable
 from features.settings import SamplingConfig
 from features.video.demux import Damage, Index, decode_all, decode_some, decoders_reason, read_index
-from features.video.picture import Picture
+from features.video.picture import Picture, Shown
 from features.video.sampling import Choice, Timeline, choose_frames
 
 log = logging.getLogger(__name__)
@@ -45,28 +45,26 @@ class PictureRequest:
 class Clip:
     """Sampled frames and what is known of the file they come from.
 
-    frames: (3, D, H, W) uint8 RGB. indices: the number of each in display order; frames
-    averaged over a window are named by their middle. shown_s: when each appears, after the
-    file's first. n_frames_total counts the frames the file shows; duration_s is how long they
-    last; fps is 30 where the file names no rate. truncated: the file ends well before its
-    header says. fraction_read: how much of the promised time, and of the listed frames where
-    all had to be decoded, could be read. capped: max_frames left out later frames. n_errors
-    counts damaged packets and frames that were concealed. The first frame was mirrored left to
-    right if `mirrored` and turned by rotation_deg, counter-clockwise.
+    frames: (3, D, H, W) uint8 RGB. indices: the number of each in display order; frames averaged
+    over a window are named by their middle. times_s: when each appears. n_frames_total counts the
+    frames the file shows; duration_s is how long they last; fps is 30 where the file names no rate.
+    truncated: the file ends well before its header says. fraction_read: how much of the promised
+    time, and of the listed frames where all had to be decoded, could be read. capped: max_frames
+    left out later frames. n_errors counts damaged packets and frames that were concealed. shown:
+    how the first of them is shown, as they lie here.
     """
 
     frames: NDArray[np.uint8]
     indices: tuple[int, ...]
-    shown_s: tuple[float, ...]
+    times_s: tuple[float, ...]
     n_frames_total: int
     fps: float
     duration_s: float
     truncated: bool
     fraction_read: float
     capped: bool
-    rotation_deg: int
-    mirrored: bool
     n_errors: int
+    shown: Shown
 
 
 def read_frames(path: str | Path, request: PictureRequest) -> Clip:
@@ -152,14 +150,14 @@ class _Album:
         )
         self.missing = set(self.rows)
         self.first = min(self.rows)
-        self.rotation_deg, self.mirrored = 0, False
+        self.shown: Shown | None = None
         self.n_corrupt = 0
 
     def add(self, number: int, picture: Picture) -> None:
         if number not in self.missing:
             return
         if number == self.first:
-            self.rotation_deg, self.mirrored = picture.rotation_deg, picture.mirrored
+            self.shown = picture.shown
         fitted = self.fit(picture)
         self.n_corrupt += picture.frame.is_corrupt
         self.missing.discard(number)
@@ -195,7 +193,7 @@ def _read_some(url: str, index: Index, requests: _Requests) -> _Found:
         if number <= latest:  # the decoder shows them in another order: their times are wrong
             return found
         latest = number
-        _add(albums, number, frame)
+        _add(albums, number, Picture(frame, index.pixel_aspect))
     # How a damaged frame is concealed depends on the frames before it, all of them.
     if damage.packets or any(album.missing or album.n_corrupt for album in albums.values()):
         return found
@@ -214,7 +212,7 @@ def _read_all(url: str, index: Index, requests: _Requests) -> _Found:
     albums, found = _albums(timeline, requests)
     damage = Damage()
     for number, frame in enumerate(decode_all(url, damage) if albums else ()):
-        _add(albums, number, frame)
+        _add(albums, number, Picture(frame, index.pixel_aspect))
     return found | _clips(albums, index, timeline, damage)
 
 
@@ -230,8 +228,7 @@ def _albums(timeline: Timeline, requests: _Requests) -> tuple[dict[int, _Album],
     return albums, found
 
 
-def _add(albums: Mapping[int, _Album], number: int, frame: av.VideoFrame) -> None:
-    picture = Picture(frame)
+def _add(albums: Mapping[int, _Album], number: int, picture: Picture) -> None:
     for album in albums.values():
         album.add(number, picture)
 
@@ -246,18 +243,18 @@ def _clips(
         n: Clip(
             frames=album.frames(),
             indices=album.choice.indices,
-            shown_s=tuple(float(timeline.shown_s[number]) for number in album.choice.indices),
+            times_s=tuple(round(float(s), 3) for s in timeline.shown_s[[*album.choice.indices]]),
             n_frames_total=n_total,
             fps=index.fps,
             duration_s=timeline.end_s,
             truncated=index.fraction_read < 1,
             fraction_read=index.fraction_read * came_out,
             capped=album.choice.capped,
-            rotation_deg=album.rotation_deg,
-            mirrored=album.mirrored,
             n_errors=damage.packets + album.n_corrupt,
+            shown=album.shown,
         )
         for n, album in albums.items()
+        if album.shown is not None
     }
 
 

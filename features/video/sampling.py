@@ -49,7 +49,7 @@ def choose_frames(timeline: Timeline, config: SamplingConfig) -> Choice:
             f"no frame appears from {config.start_s:g} s to {stop_s:g} s of {timeline.end_s:.2f} s"
         )
     ends = timeline.end_s if stretch.stop == len(shown) else float(shown[stretch.stop])
-    indices, capped = SAMPLERS[config.sampling](
+    indices, capped = SAMPLERS[config.technique](
         shown, stretch, max(ends, shown[stretch[-1]]), config
     )
     before, after = (config.window_frames - 1) // 2, config.window_frames // 2
@@ -64,7 +64,7 @@ def every_frames(
     _shown: NDArray[np.float64], stretch: range, _end_s: float, config: SamplingConfig
 ) -> tuple[list[int], bool]:
     """Keep the first frame of the stretch and every Nth after it."""
-    kept = stretch[:: config.every_frames]
+    kept = stretch[:: config.step_frames]
     return list(kept[: config.max_frames]), len(kept) > config.max_frames
 
 
@@ -74,9 +74,9 @@ def every_seconds(
     """Keep what is on show at the start of the stretch and every s seconds after it."""
     start_s = float(shown[stretch.start])
     # Not counted one by one: damaged times may claim that a video lasts for years.
-    steps = max((end_s - start_s - ROUNDING_S) / config.every_s, 1.0)
+    steps = max((end_s - start_s - ROUNDING_S) / config.step_s, 1.0)
     n_kept = ceil(min(steps, config.max_frames + 1))
-    times_s = start_s + np.arange(min(n_kept, config.max_frames)) * config.every_s
+    times_s = start_s + np.arange(min(n_kept, config.max_frames)) * config.step_s
     return _on_show(shown, stretch, times_s), n_kept > config.max_frames
 
 

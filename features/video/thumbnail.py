@@ -75,7 +75,7 @@ class ThumbnailExtractor:
             {
                 "height_px": picture.shape[1],
                 "width_px": picture.shape[2],
-                "at_s": round(clip.shown_s[chosen], 3),
+                "at_s": clip.times_s[chosen],
                 "n_bytes": len(webp),
                 "duration_s": round(clip.duration_s, 3),
                 "truncated": clip.truncated,

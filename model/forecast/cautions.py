@@ -95,8 +95,11 @@ _OF_SOUND: Final = (
     ),
     _Rule(
         "antiphase",
-        lambda detail: detail.get("status") == "antiphase" or detail.get("channels") in ONE_SIDE,
-        lambda _: "left and right cancel each other where they are mixed, as many phones do",
+        lambda detail: detail.get("taken") in ONE_SIDE,
+        lambda detail: (
+            "left and right cancel each other where they are mixed, as in many phones: only the "
+            f"{detail['taken']} one is listened to"
+        ),
         is_partial=False,
     ),
     _Rule(

@@ -83,7 +83,7 @@ class _Search:
             self.refuse(path, _nothing_in(others))
 
     def refuse(self, path: Path, why: str) -> None:
-        name = name_text(path)
+        name = name_text(path) if path.parts else "''"
         self.files.setdefault(path.absolute(), Refused(name, MissingInput.code, f"{name}: {why}"))
 
     def _below(self, folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:

@@ -14,7 +14,7 @@ from torchvision.models import get_model_weights
 from torchvision.models.video import SwinTransformer3d
 
 from features.errors import WeightsMismatch, WeightsMissing
-from features.video.frames import FILE_SUFFIXES
+from features.video.backbones import FILE_SUFFIXES
 from features.weights import load_foreign, weights_sha256
 from model.base import Network
 from model.batches import Batch, InputShapes

@@ -339,7 +339,7 @@ class _Forecasting:
     def _made(self, path: Path) -> MadeFeatures | Refused:
         """Read the file, by extractors of which some live in other processes."""
         try:
-            return self.one_off(path)
+            return self.one_off(path, clean_text(self.request.caption))
         except (FeatureError, IncompatibleFeatures, NotFinite):
             raise
         except Exception as error:

@@ -33,8 +33,9 @@ WAITING = ("pending", "leased", "failed")
 class Reader:
     """Makes an example of what the catalog knows of a video.
 
-    tensors: which of each feature. clip_depth: frames of a clip that the network reads; shorter
-    ones get black frames behind them. A feature that is absent stays None, never zeros.
+    tensors: which of each feature, none of one that is only asked for its facts. clip_depth:
+    frames of a clip that the network reads; shorter ones get black frames behind them. A feature
+    that is absent stays None, never zeros.
     """
 
     store: FeatureStore
@@ -64,7 +65,7 @@ class Reader:
         )
 
     def _read(self, feature: str, ref: FeatureRef) -> NDArray[Any] | None:
-        if ref.status != "done":
+        if ref.status != "done" or not self.tensors[feature]:
             return None
         uri, row = location(ref)
         tensors = self.store.read(uri, row)

@@ -25,7 +25,7 @@ from features.errors import WeightsMissing
 from features.store import FeatureStore
 from model.base import Network
 from model.checkpoint import ModelCard, save_checkpoint
-from model.errors import BadCheckpoint, BadSetting, NothingToTrain
+from model.errors import BadCheckpoint, BadSetting, IncompatibleFeatures, NothingToTrain
 from model.registry import Kind, Preset, TrainingInputs, find_kind, find_preset, with_overrides
 from model.scoring import Scorer
 from model.solved.constants import Constants
@@ -164,7 +164,11 @@ class _Plan:
 
     def reader(self, store: FeatureStore) -> Reader:
         depth = getattr(self.preset.network, "depth", None)  # of a clip; most read none
-        return Reader(store, self.preset.tensors, depth if isinstance(depth, int) else None)
+        tensors = {
+            feature: () if _is_text_only(facts) else self.preset.tensors[feature]
+            for feature, facts in self.sets.items()
+        }
+        return Reader(store, tensors, depth if isinstance(depth, int) else None)
 
     def inputs_hash(self, contents: str) -> str:
         """Name everything that the result is made from."""
@@ -240,6 +244,11 @@ def train(
     return run.outcome, model
 
 
+def _is_text_only(facts: FeatureSetFacts) -> bool:
+    """Whether these are audio features without states: their words are read as facts alone."""
+    return facts.kind == "audio" and facts.config.get("lane") == "text"
+
+
 def _planned(
     catalog: Catalog,
     request: TrainRequest,
@@ -253,6 +262,11 @@ def _planned(
         # What is not there, or cannot even be named without its weights, is done without.
         with suppress(*((NotFound, WeightsMissing) if kind.optional else ())):
             sets[str(feature)] = feature_set(feature)
+            if _is_text_only(sets[str(feature)]) and not kind.optional:
+                raise IncompatibleFeatures(
+                    f"{preset.name} reads the states of what is heard, and audio.lane = 'text' "
+                    "keeps none; set audio.lane to 'states' and run `viewcast extract audio`"
+                )
     with catalog.read() as session:
         split = find_split(session, request.split)
     return _Plan(request, preset, kind, request.model_name(preset), split, sets, data)

@@ -1,6 +1,7 @@
 """Check that a file is the whole, playable video it should be, without trusting its name."""
 
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,18 +11,25 @@ from typing import Any
 
 import ffmpeg
 
-from scraper.errors import BadMedia, ToolMissing
+from catalog.errors import name_text
+from scraper.errors import BadMedia, ToolMissing, one_line
 from scraper.items import MAX_SIDE_PX
 
 PROBE_S = 30.0
 DECODE_S = 300.0
 DURATION_SLACK_S = 2.0
+# A track of another kind, a header's rounding, a late start: the end may be so much earlier.
+END_SLACK_S, END_SLACK = 1.0, 0.1
 # What a phone, a site or a tool writes, by content and never by name. No playlist (hls, concat) is
 # among them: in a video's clothes it could name other files of this machine.
 DEMUXERS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"
 # In place of a file's own name, whose bytes need not be UTF-8, as ffmpeg-python would have them.
 ANY_NAME = "file:any"
 ONLY_THIS_FILE = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
+
+
+# By which ffmpeg names the part of itself that speaks: another one each time.
+ADDRESS_IN_MEMORY = re.compile(r"\[[^\[\]]+ @ 0x[0-9a-f]+\] ")
 
 
 @dataclass(frozen=True)
@@ -39,12 +47,17 @@ class Probe:
 def check_media(path: Path, *, duration_s: float | None) -> Probe:
     """Probe a file and decode it once to its end. Raises BadMedia.
 
-    duration_s: what the site says, in whole seconds; None if it did not.
+    That end must be about where the file's own header says. duration_s: what the site says, in
+    whole seconds; None if it did not.
     """
     probe = probe_media(path)
     if duration_s is not None and abs(probe.duration_s - duration_s) > DURATION_SLACK_S:
         raise BadMedia(f"{path.name} lasts {probe.duration_s:.1f} s instead of {duration_s:.1f} s")
-    _decode(path)
+    end_s = _decode(path)
+    slack_s = max(END_SLACK_S, END_SLACK * probe.duration_s)
+    if end_s is not None and probe.duration_s - end_s > slack_s:
+        promised = f"the {probe.duration_s:.1f} s that its header promises"
+        raise BadMedia(f"{name_text(path.name)} is cut off: {end_s:.1f} s of {promised} are there")
     return probe
 
 
@@ -121,16 +134,22 @@ def _rate(stream: Mapping[str, Any]) -> float:
     return float(Fraction(given[0])) if given else 0.0
 
 
-def _decode(path: Path) -> None:
-    # A file that was cut off has a perfect header; only decoding finds where it ends.
+def _decode(path: Path) -> float | None:
+    """Decode all of a file; return when its last picture or sound ends, None if that has no time.
+
+    A file that was cut off has a perfect header; only decoding finds where it ends. Of an mp4 that
+    is an error, a webm or mkv just ends early.
+    """
     command = ffmpeg.input(ANY_NAME, **ONLY_THIS_FILE).output("-", f="null", threads=1).compile()
     command[command.index(ANY_NAME)] = _address(path)
     # In front: behind the output ffmpeg takes them for a slip.
-    options = ["-hide_banner", "-v", "error", "-xerror", "-nostdin"]
-    _run([command[0], *options, *command[1:]], path, DECODE_S)
+    options = ["-hide_banner", "-v", "error", "-xerror", "-nostdin", "-progress", "-"]
+    told = _run([command[0], *options, *command[1:]], path, DECODE_S, "finds it cut off or damaged")
+    times = re.findall(rb"^out_time_us=([0-9]+)$", told, re.MULTILINE)
+    return int(times[-1]) / 1_000_000 if times else None
 
 
-def _run(command: list[str], path: Path, limit_s: float) -> bytes:
+def _run(command: list[str], path: Path, limit_s: float, verdict: str = "refuses it") -> bytes:
     try:
         done = subprocess.run(
             command, capture_output=True, check=True, timeout=limit_s, stdin=subprocess.DEVNULL
@@ -141,8 +160,9 @@ def _run(command: list[str], path: Path, limit_s: float) -> bytes:
         raise BadMedia(f"{command[0]} took more than {limit_s:.0f} s for {path.name}") from error
     except subprocess.CalledProcessError as error:
         # The first words are of the fault, the later ones of what followed from it.
-        words = error.stderr.decode("utf-8", "replace").strip()[:300]
-        raise BadMedia(f"{command[0]} refuses {path.name}: {words!r}") from error
+        words = error.stderr.decode("utf-8", "surrogateescape").replace(_address(path), path.name)
+        words = one_line(ADDRESS_IN_MEMORY.sub("", words).strip()[:300])
+        raise BadMedia(f"{name_text(path.name)}: {command[0]} {verdict}: {words}") from error
     return done.stdout
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from catalog.errors import name_text
 from catalog.facts import LOCAL_PLATFORM
 from catalog.files import MEDIA_SUFFIXES, sha256_of
-from scraper.errors import BadId, BadOption, ImportRefused, RowRefused, shown
+from scraper.errors import BadId, BadOption, ImportRefused, RowRefused
 from scraper.importers.fields import OTHER_ID, TIKTOK, read_platform
 from scraper.importers.json_rows import MAX_ROW_BYTES, parse_row
 from scraper.importers.video import (
@@ -61,7 +61,7 @@ class MediaFolder:
     def __init__(self, folder: Path) -> None:
         """Look at the names. No link that leads out of the folder is followed."""
         if not folder.is_dir():
-            raise BadOption(f"there is no folder {str(folder)!r} of media files")
+            raise BadOption(f"there is no folder '{name_text(folder)}' of media files")
         self.root = folder.resolve()
         self._by_id: dict[str, list[tuple[int, Path]]] = {}
         self._by_stem: dict[Path, list[Path]] = {}
@@ -95,7 +95,7 @@ class MediaFolder:
                 continue
             name = path.relative_to(self.root).as_posix()
             if inside(path, self.root) is None:
-                yield path, RowRefused("outside", f"{shown(name)} leads out of the folder")
+                yield path, RowRefused("outside", f"{name_text(name)} leads out of the folder")
             elif HALF.search(path.stem):
                 why = "is one track of a download that was not finished"
                 yield path, RowRefused("media_half", f"{name} {why}")
@@ -201,7 +201,7 @@ def with_media(rows: Iterator[Row], media: MediaFolder) -> Iterator[Row]:
             yield row
     for number, (path, why) in enumerate(media.left(), line + 1):
         name = path.relative_to(root).as_posix()
-        unused = RowRefused("media_unused", f"no row has a video of the id in {shown(name)}")
+        unused = RowRefused("media_unused", f"no row has a video of the id in {name_text(name)}")
         yield media_left(path, root, number, why or unused)
 
 
@@ -227,9 +227,10 @@ def _read_info(
     raw = b""
     try:
         if true_path is None:
-            raise RowRefused("outside", f"{shown(name)} leads out of the folder, or is no file")
+            raise RowRefused("outside", f"{name_text(name)} leads out of the folder, or is no file")
         if true_path.stat().st_size > MAX_ROW_BYTES:
-            raise RowRefused("too_large", f"{shown(name)} has more than {MAX_ROW_BYTES:,} bytes")
+            words = f"{name_text(name)} has more than {MAX_ROW_BYTES:,} bytes"
+            raise RowRefused("too_large", words)
         raw = true_path.read_bytes()
         row = options.report.watched(with_handle(parse_row(raw)))
         found = media.beside(path, row.get("ext")) or media.of_id(str(row.get("id")))
@@ -248,7 +249,7 @@ def _read_export(
     name = path.relative_to(root).as_posix()
     try:
         if inside(path, root) is None:
-            raise RowRefused("outside", f"{shown(name)} leads out of the folder, or is no file")
+            raise RowRefused("outside", f"{name_text(name)} leads out of the folder, or is no file")
         for row in read_file(path):
             if isinstance(row, RejectedLine):
                 yield row if row.file else replace(row, file=name_text(name))

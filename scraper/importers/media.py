@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from catalog.errors import name_text
 from catalog.files import MEDIA_SUFFIXES, put_in_place, sha256_of
-from scraper.errors import MediaTooLarge, NoSpace
+from scraper.errors import BadMedia, MediaTooLarge, NoSpace
 from scraper.files.download import media_path
-from scraper.files.media import check_media, probe_media
+from scraper.files.media import Probe, check_media, probe_media
 from scraper.files.transfer import hold_part
 from scraper.importers.fields import TIKTOK
 from scraper.settings import FetchConfig
@@ -73,11 +74,19 @@ def bring_media(
         try:
             with source.open("rb") as old, os.fdopen(part.open(append=False), "wb") as new:
                 shutil.copyfileobj(old, new, COPY_BYTES)
-            probe = check_media(part.path, duration_s=duration_s)
+            probe = _checked(part.path, source.name, duration_s)
             put_in_place(part.path, target)
         finally:
             part.discard()
     return _brought(target, probe.facts, is_new=True)
+
+
+def _checked(copy: Path, name: str, duration_s: float | None) -> Probe:
+    try:
+        return check_media(copy, duration_s=duration_s)
+    except BadMedia as error:
+        # Under the name that its owner knows.
+        raise BadMedia(str(error).replace(copy.name, name_text(name))) from error
 
 
 def _brought(path: Path, probe: dict[str, Any], *, is_new: bool) -> BroughtMedia:

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from catalog.errors import name_text
 from catalog.files import MEDIA_SUFFIXES
 from scraper.counts import parse_views_k
 from scraper.errors import (
@@ -203,13 +204,13 @@ def require_readable(path: Path) -> None:
             path.open("rb").close()
         elif path.exists() or path.is_symlink():
             raise BadOption(
-                f"{str(path)!r} is no plain file: a pipe or device cannot be read twice, and a "
-                "link must lead somewhere; write it to a file first"
+                f"'{name_text(path)}' is no plain file: a pipe or device cannot be read twice, "
+                "and a link must lead somewhere; write it to a file first"
             )
         else:
-            raise BadOption(f"there is no file or folder {str(path)!r}")
+            raise BadOption(f"there is no file or folder '{name_text(path)}'")
     except OSError as error:
-        raise ImportRefused(f"{str(path)!r} cannot be read: {error.strerror}") from error
+        raise ImportRefused(f"'{name_text(path)}' cannot be read: {error.strerror}") from error
 
 
 def _format_of_folder(folder: Path, options: ImportOptions) -> Format:

@@ -470,7 +470,7 @@ def _store(
                 uri=brought.path.relative_to(data).as_posix(),
                 sha256=brought.sha256,
                 n_bytes=brought.n_bytes,
-                probe=brought.probe,
+                probe=brought.probe | _named(row),
             )
             try:
                 n_media += adopt_media(session, row.platform, row.sighting.tiktok_id, done)
@@ -492,6 +492,14 @@ def _store(
         media=n_media,
     )
     log.info("%s: %d rows, %d new videos", source, batch.n_rows, stored.new_videos)
+
+
+def _named(row: ImportedVideo) -> dict[str, str]:
+    """Keep what a local file was called: its id says nothing to anybody.
+
+    Of other files not: tools write the names of accounts into theirs.
+    """
+    return {"imported_as": name_text(row.media.name)} if _is_local(row) and row.media else {}
 
 
 def _count_failures(

@@ -56,7 +56,7 @@ def test_a_flag_beats_the_environment_and_the_environment_beats_the_file(
         ("[extract]\nworkesr = 1\n", "there is no such setting; there are workers, batch"),
         ("nonsense = 1\n", "there is no such setting; there are data, db, "),
         ("extract = 1\n", "extract"),
-        ("[clip]\nsampling = 'now'\n", "'frames', 'seconds' or 'uniform', got 'now'"),
+        ("[clip]\nsampling = 'now'\n", "'seconds', 'uniform' or 'moments', got 'now'"),
         ("[clip]\nstart_s = 5.0\nstop_s = 2.0\n", "stop_s is 2.0, it must be above start_s 5.0"),
         (
             "[clip]\nevery_s = inf\n",

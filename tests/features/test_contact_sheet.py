@@ -74,7 +74,7 @@ def test_shows_what_was_made_and_says_what_was_not(made, folder):
     sheet = sheet_of(folder, made)
     assert [strip.kind for strip in sheet.strips] == ["thumbnail", "clip", "ocr"]
     clip = sheet.strips[1]
-    assert [shot.at_s for shot in clip.shots] == made["clip"].detail["shown_s"]
+    assert [shot.at_s for shot in clip.shots] == made["clip"].detail["times_s"]
     assert [shot.at_s for shot in sheet.strips[2].shots] == [0.5, 1.5]
     assert sheet.duration_s == pytest.approx(2, abs=0.1)
     assert sheet.wave is not None

@@ -16,7 +16,7 @@ from features.settings import ClipConfig, SamplingConfig
 from features.video import reading
 from features.video.clip import fit_picture, read_clip
 from features.video.demux import Damage, decode_all
-from features.video.picture import Picture
+from features.video.picture import Picture, shown_aspect
 from features.video.reading import PictureRequest, read_frames
 from tests.features.media import DERIVED, RECIPES, make_media
 
@@ -74,7 +74,7 @@ def small(picture: Picture) -> NDArray[np.uint8]:
 
 
 def whole(picture: Picture) -> NDArray[np.uint8]:
-    upright = np.rot90(picture.frame.to_ndarray(format="rgb24"), picture.rotation_deg // 90)
+    upright = np.rot90(picture.frame.to_ndarray(format="rgb24"), picture.shown.rotation_deg // 90)
     return np.ascontiguousarray(upright.transpose(2, 0, 1))
 
 
@@ -87,7 +87,7 @@ def sequential(path: Path) -> Iterator[NDArray[np.uint8]]:
         stream = next(streams)
         stream.thread_type = "NONE"
         for frame in container.decode(stream):
-            yield small(Picture(frame))
+            yield small(Picture(frame, shown_aspect(stream.sample_aspect_ratio)))
 
 
 def test_at_least_forty_files_good_and_bad():

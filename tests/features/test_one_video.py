@@ -16,11 +16,13 @@ from features.errors import (
     Undecodable,
     WeightsMissing,
 )
-from features.extractor import Source
+from features.extractor import Extracted, Source
 from features.one_video import Aside, HeldStore, OneOff, probe
 from features.plan import FilePlan, VisualPlan
 from features.settings import ClipConfig
+from features.sound.waveform import read_waveform
 from features.store import FeatureStore
+from features.video.clip import read_clip
 from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from features.weights import weights_sha256
 from model.training.pretraining import save_autoencoder
@@ -72,6 +74,29 @@ def test_the_numbers_are_those_that_extract_stores(plans, media, tmp_path):
         for name, tensor in stored.items():
             np.testing.assert_array_equal(tensor, made.tensors[name])
         assert dict(result.detail) == dict(made.detail)
+
+
+class Reading:
+    """Says which texts it was given."""
+
+    def __call__(self, sources):
+        return [Extracted({"all": np.zeros(2)}, dict(source.texts)) for source in sources]
+
+
+def test_texts_are_those_of_the_post_and_of_what_was_made(plans, media):
+    class ReadingPlan(ToyHearingPlan):
+        def build(self):
+            return Reading()
+
+    path = media("with_sound")
+    one_off = OneOff({"text": ReadingPlan("s"), "audio": plans["audio"]})
+    assert one_off(path, "a caption").made["text"].detail == {
+        "caption": "a caption",
+        "transcript": "hello there",
+    }
+    with Aside("audio") as aside:
+        beside = OneOff({"text": ReadingPlan("s"), "audio": plans["audio"]}, {"audio": aside})
+        assert beside(path).made["text"].detail == {"caption": "", "transcript": "hello there"}
 
 
 def test_every_network_is_loaded_once_and_each_file_has_its_own_numbers(plans, media):
@@ -209,3 +234,22 @@ def test_weights_that_are_nowhere_are_no_files_fault(plans, media, is_aside):
     plans["audio"] = ToyHearingPlan("x", has_weights=False)
     with Aside("audio") as aside, pytest.raises(WeightsMissing, match="nowhere"):
         OneOff(plans, {"audio": aside} if is_aside else {})(media("with_sound"))
+
+
+def test_a_name_is_any_bytes(media, tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9\n-i %d=:.mp4")
+    os.link(media("with_sound"), path)
+    assert probe(path) == probe(media("with_sound"))
+    heard, clip = read_waveform(path), read_clip(path, CLIPS)
+    np.testing.assert_array_equal(heard.samples, read_waveform(media("with_sound")).samples)
+    np.testing.assert_array_equal(clip.frames, read_clip(media("with_sound"), CLIPS).frames)
+    with pytest.raises(Undecodable) as refused:
+        probe(path.parent)
+    str(refused.value).encode()
+
+
+def test_a_file_that_is_cut_off_says_how_much_of_it_is_there(media, tmp_path):
+    whole, cut = media("fragmented"), tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    assert probe(whole).fraction_read == 1
+    assert 0.2 < probe(cut).fraction_read < 0.8

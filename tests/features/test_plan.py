@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from features.errors import WeightsMismatch, WeightsMissing
-from features.plan import FilePlan, Plan, VisualPlan
-from features.settings import AudioConfig, ClipConfig, FramesConfig
+from features.plan import FilePlan, Plan, TextPlan, VisualPlan
+from features.settings import AudioConfig, ClipConfig, FramesConfig, OcrConfig, TextConfig
 from features.video.clip import ClipExtractor
 from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from features.video.frames import FramesExtractor
@@ -22,6 +22,8 @@ from model.training.pretraining import save_autoencoder
 CLIPS = FilePlan("clip", ClipConfig(), "store")
 VISUAL = VisualPlan("c" * 64, Path("autoencoder.safetensors"), "0" * 64, "store")
 AUDIO = FilePlan("audio", AudioConfig(dtype="float32"), "store")
+OCR = FilePlan("ocr", OcrConfig(), "store")
+TEXT = TextPlan(TextConfig(), "store")
 FRAMES = FilePlan("frames", FramesConfig("shufflenet_v2_x0_5", "random:0"), "store")
 
 
@@ -32,7 +34,9 @@ def visual(tmp_path) -> VisualPlan:
     return VisualPlan("c" * 64, path, sha256, str(tmp_path))
 
 
-@pytest.mark.parametrize("plan", [CLIPS, VISUAL, AUDIO, FRAMES], ids=lambda plan: plan.spec().kind)
+@pytest.mark.parametrize(
+    "plan", [CLIPS, VISUAL, AUDIO, FRAMES, OCR, TEXT], ids=lambda plan: plan.spec().kind
+)
 def test_a_plan_travels_and_names_the_same_set_there(plan: Plan):
     there = pickle.loads(pickle.dumps(plan))
     assert there == plan
@@ -65,6 +69,8 @@ def test_kinds_and_settings_stand_in_the_spec():
         (AUDIO, {"config": AudioConfig(dtype="float32", transcript=False)}),
         (FRAMES, {"config": FramesConfig("shufflenet_v2_x0_5", "random:1")}),
         (FRAMES, {"config": FramesConfig("shufflenet_v2_x0_5", "random:0", n_frames=4)}),
+        (OCR, {"config": OcrConfig(moments="1s")}),
+        (TEXT, {"config": TextConfig(max_chars=100)}),
     ],
 )
 def test_what_changes_the_numbers_changes_the_set(plan, change):
@@ -78,6 +84,8 @@ def test_what_changes_the_numbers_changes_the_set(plan, change):
         (VISUAL, {"weights": Path("copy.safetensors"), "device": "cuda"}),
         (AUDIO, {"store_root": "x", "config": AudioConfig(device="cuda", keep_wav=Path("wav"))}),
         (FRAMES, {"config": replace(FRAMES.config, device="cuda:1")}),
+        (OCR, {"store_root": "s3://elsewhere"}),
+        (TEXT, {"store_root": "s3://elsewhere"}),
     ],
 )
 def test_where_it_is_computed_and_stored_does_not(plan, change):

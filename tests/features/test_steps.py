@@ -1,7 +1,9 @@
+import json
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 
@@ -15,8 +17,8 @@ from catalog.work.claims import (
     enrol_media,
     finish_media,
 )
-from features.errors import MissingInput, NoAudioTrack, Undecodable, WeightsMissing
-from features.extractor import Extractor, FeatureSetSpec
+from features.errors import MissingInput, NoAudioTrack, NoText, Undecodable, WeightsMissing
+from features.extractor import Extracted, Extractor, FeatureSetSpec
 from features.plan import FilePlan, VisualPlan
 from features.settings import ClipConfig
 from features.steps import (
@@ -194,6 +196,55 @@ def test_a_file_that_cannot_be_had_closes_its_feature(catalog, toys, tmp_path):
     run(catalog, toys, tmp_path)
 
     assert states(catalog, "toy")["lost"] == ("skipped", "no_input")
+
+
+class Reader:
+    """Keeps what it was given to read; a video without a text has nothing to read."""
+
+    def __call__(self, sources):
+        assert all(source.path is None and source.uri is None for source in sources)
+        return [
+            Extracted({"all": np.zeros(2, np.float32)}, dict(source.texts))
+            if source.texts
+            else NoText("nothing to read")
+            for source in sources
+        ]
+
+
+@dataclass(frozen=True)
+class ReadingPlan(ToyPlan):
+    """A feature that is made of texts."""
+
+    kind: str = "text"
+
+    def build(self) -> Extractor:
+        return Reader()
+
+
+def test_texts_are_read_when_they_are_there_and_again_when_they_change(catalog, toys, tmp_path):
+    plan = ReadingPlan(toys.store_root)
+    with catalog.write() as session:
+        session.execute(text("UPDATE video SET caption = tiktok_id WHERE tiktok_id <> 'last'"))
+        session.execute(text("UPDATE video SET caption = '' WHERE tiktok_id = 'last'"))
+    assert count_to_extract(catalog, plan, None) == 4
+    assert run(catalog, plan, tmp_path).n_done == 4
+    assert states(catalog, "text")["last"] == ("skipped", "no_text")
+    assert run(catalog, plan, tmp_path).n_done == 0
+
+    with catalog.write() as session:
+        session.execute(text("UPDATE video SET caption = 'later' WHERE tiktok_id = 'last'"))
+        session.execute(text("UPDATE video SET caption = 'else' WHERE tiktok_id = 'good'"))
+    assert count_to_extract(catalog, plan, None) == 2
+    assert run(catalog, plan, tmp_path).n_done == 2
+    read = """SELECT tiktok_id, detail FROM feature f JOIN feature_set s
+        ON s.id = f.feature_set_id JOIN video ON video.id = f.video_id WHERE s.kind = 'text'"""
+    assert {name: json.loads(detail) for name, detail in ask(catalog, read)} == {
+        "good": {"caption": "else"},
+        "silent": {"caption": "silent"},
+        "bad": {"caption": "bad"},
+        "fine": {"caption": "fine"},
+        "last": {"caption": "later"},
+    }
 
 
 def test_a_stopped_extract_gives_back_its_claims(catalog, toys, tmp_path):

@@ -15,7 +15,7 @@ N_STATES, WIDTH = 3, 8
 
 
 class ToyHearing:
-    """Hears by the file's name: `silent` has no sound, `kill` ends the process."""
+    """Hears by the file's name: `silent` has no sound, `kill` ends it, `defect` is one."""
 
     def __call__(self, sources: Sequence[Source]) -> list[Extracted | FeatureError]:
         return [self._one(source) for source in sources]
@@ -25,6 +25,8 @@ class ToyHearing:
             return NoAudioTrack(f"{source.tiktok_id} has no sound track")
         if "kill" in source.tiktok_id:
             os.kill(os.getpid(), signal.SIGKILL)
+        if "defect" in source.tiktok_id:
+            raise ValueError("nobody thought of this")
         size = Path(source.path or "").stat().st_size
         states = np.random.default_rng(size).normal(0, 1, (N_STATES, WIDTH)).astype(np.float32)
         detail = {"text": "hello there", "language": "en", "speech_s": 1.5, "pid": os.getpid()}

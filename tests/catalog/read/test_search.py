@@ -196,6 +196,9 @@ def test_what_is_on_screen_is_found_and_told_apart(catalog, four):
     assert {one.video_id for one in shown} == {four[0], four[2]}
     assert (zebra.feature_set_id, zebra.language, zebra.speech_s) == (screens, None, None)
     assert (zebra.snippet, zebra.text) == ("a [zebra]", "a zebra")
+    assert found[four[2]].snippet == "the [dog]"
+    (two,) = (one for one in shown if one.video_id == four[0])
+    assert two.snippet == "wait for the [dog] / part two"
     # All words are in one place, not one here and another there.
     assert find(catalog, "fox", "two") == []
     assert find(catalog, "dog", "part two") == [four[0]]
@@ -228,6 +231,44 @@ def test_the_view_has_a_row_for_all_that_was_read_for_words(catalog, four):
         (video_id, "en" if said else None, 0.93, 7.0 if said else 0.0, said)
         for video_id, said in zip(four, SAID, strict=True)
     ]
+
+
+def test_the_words_that_were_refused_stand_with_what_spoke_against_them(catalog, four):
+    numbers = {
+        "language_prob": 0.41,
+        "no_speech_prob": 0.3,
+        "avg_logprob": -1.25,
+        "compression": 1.1,
+    }
+    refused = {
+        "start_s": 30,
+        "end_s": 44.5,
+        "reason": "improbable",
+        "text": "la la",
+        "language": "fr",
+    }
+    undecoded = {"start_s": 0, "end_s": 30, "reason": "no_speech", "text": None, "language": "en"}
+    older = {"start_s": 60, "reason": "repetitive"}
+    windows = [undecoded, refused | numbers | {"voice_s": 2.5}, older]
+    set_id = add_feature_set(catalog, "audio", "z")
+    with catalog.write() as session:
+        enrol_features(session, set_id, needs_feature_set_id=None)
+    (claim,) = claim_features(catalog, set_id, owner="factory", limit=1)
+    with catalog.write() as session:
+        detail = {"text": "", "dropped": windows}
+        done = FeatureDone("x", 0, SHA, (7, 8), "float32", 1, 0.1, detail)
+        assert finish_feature(session, set_id, claim, "factory", done)
+    columns = "start_s, end_s, reason, text, language, avg_logprob, compression, voice_s"
+    sql = f"SELECT {columns} FROM v_unheard_window WHERE tiktok_id IS NOT NULL ORDER BY start_s"
+    nothing = [None] * 3
+    assert [list(row) for row in ask(catalog, sql)] == [
+        [0.0, 30.0, "no_speech", None, "en", *nothing],
+        [30.0, 44.5, "improbable", "la la", "fr", -1.25, 1.1, 2.5],
+        [60.0, None, "repetitive", None, None, *nothing],
+    ]
+    # What a user asks who is content with less.
+    lower = "SELECT text FROM v_unheard_window WHERE avg_logprob > -1.3 AND compression < 2.4"
+    assert [list(row) for row in ask(catalog, lower)] == [["la la"]]
 
 
 def test_a_purged_video_s_words_are_gone(catalog, four):

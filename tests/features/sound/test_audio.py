@@ -28,6 +28,7 @@ from features.extractor import Extracted, Source
 from features.plan import FilePlan
 from features.settings import AudioConfig
 from features.sound.audio import (
+    MARGIN_FRAMES,
     AudioExtractor,
     WindowEncoder,
     fastest_dtype,
@@ -39,6 +40,7 @@ from features.sound.audio import (
 from features.sound.audio import (
     spec as audio_spec,
 )
+from features.sound.guard import GATE
 from features.sound.waveform import SAMPLE_RATE_HZ, Waveform, read_waveform
 from features.sound.whisper_weights import BASE_FINGERPRINT, load_whisper
 from tests.features.sounds import (
@@ -456,8 +458,8 @@ def test_whatever_changes_the_numbers_changes_the_name() -> None:
     written = plans[0].spec().config
     assert written["padding"] == "log-mel zeros to 30 s"
     assert written["pooling"] == "mean of real frames, 30 s grid, float64"
-    assert "no_speech>0.6 and language<0.7" in written["gate"]
-    assert "silent<-60.0" in written["gate"]
+    assert written["gate"] == GATE
+    assert "silent<-80.0" in written["gate"]
 
 
 def test_auto_is_settled_before_the_set_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -501,3 +503,70 @@ def test_a_gpu_hears_the_same(
     for name, tensor in here.tensors.items():
         error = np.linalg.norm(there.tensors[name] - tensor, axis=1)
         assert (error < 0.01 * np.linalg.norm(tensor, axis=1)).all()
+
+
+TEXT = replace(FLOAT32, lane="text")
+
+
+@pytest.fixture(scope="module")
+def text_lane(network: Whisper) -> AudioExtractor:
+    return AudioExtractor(TEXT, network=network)
+
+
+@pytest.mark.whisper
+@pytest.mark.ffmpeg
+def test_the_text_lane_reads_the_same_words_and_keeps_no_states(
+    text_lane: AudioExtractor, heard: dict[str, Extracted]
+) -> None:
+    n_errors = 0
+    together = [extracted(result) for result in text_lane([source(path) for path in CLIPS])]
+    for path, result in zip(CLIPS, together, strict=True):
+        detail = result.detail
+        assert detail.keys() == heard[path.stem].detail.keys()
+        n_errors += word_errors(words(path.with_suffix(".txt").read_text()), words(detail["text"]))
+        said = [detail["speech_s"], len(detail["text"].split())]
+        assert result.tensors.keys() == {"said"}
+        assert result.tensors["said"].dtype == np.float32
+        assert result.tensors["said"].tolist() == pytest.approx(said)
+        assert_same(result, extracted(text_lane([source(path)])[0]))
+    assert n_errors <= 4  # of 71
+
+
+@pytest.mark.whisper
+@pytest.mark.ffmpeg
+def test_the_text_lane_invents_nothing_either(
+    text_lane: AudioExtractor, corpus: dict[str, Path]
+) -> None:
+    for name in NON_SPEECH:
+        detail = extracted(text_lane([source(corpus[name])])[0]).detail
+        assert (detail["text"], detail["speech"]) == ("", False), name
+
+
+def test_the_text_lane_encodes_a_full_window_as_it_is(small: AudioExtractor) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 40 * SAMPLE_RATE_HZ)
+    encoder = WindowEncoder(random_whisper(n_text_ctx=40))
+    mel = encoder.mel(waveform_of(noise))
+    whole, short = encoder.encode(mel, 0), encoder.encode_short(mel, 0)
+    torch.testing.assert_close(short.features, whole.features, rtol=0, atol=1e-5)
+    assert short.n_frames == whole.n_frames == 1500
+    # Of the ten seconds behind it no more silence is encoded than was said.
+    rest = encoder.encode_short(mel, 1500)
+    assert (rest.n_frames, rest.features.shape[1]) == (500, 500 + MARGIN_FRAMES)
+    assert rest.state_sum().shape == (0, rest.features.shape[2])
+
+
+def test_the_text_lane_encodes_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    extractor = AudioExtractor(TEXT, network=random_whisper(n_text_ctx=40))
+    monkeypatch.setattr(WindowEncoder, "encode_short", lambda *_: pytest.fail("encoded"))
+    result = extractor.extract(waveform_of(np.zeros(SAMPLE_RATE_HZ)))
+    assert (result.detail["silent"], result.tensors["said"].tolist()) == (True, [0.0, 0.0])
+
+
+def test_the_text_lane_is_a_feature_set_of_its_own() -> None:
+    states, text = audio_spec(FLOAT32), audio_spec(TEXT)
+    assert states.hash != text.hash
+    assert "lane" not in states.config  # made before there were lanes
+    for one, config in ((states, FLOAT32), (text, TEXT)):
+        assert TEXT.as_trained(one.config) == FLOAT32.as_trained(one.config) == config
+    with pytest.raises(ValueError, match="transcript = false leaves nothing"):
+        audio_spec(replace(TEXT, transcript=False))

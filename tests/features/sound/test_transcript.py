@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -8,8 +9,8 @@ from whisper.decoding import DecodingOptions
 from whisper.model import Whisper
 
 from features.errors import FeatureError, NotFinite
+from features.sound.guard import Hearing
 from features.sound.transcript import (
-    Hearing,
     Job,
     Reading,
     Request,
@@ -17,6 +18,7 @@ from features.sound.transcript import (
     WindowReader,
     cut,
     read_in_lock_step,
+    within_voice,
 )
 from features.sound.whisper_decoder import ROWS
 from tests.features.sounds import random_whisper
@@ -77,22 +79,25 @@ def test_every_window_moves_the_reading_on(tokens: list[int], n_frames: int, las
     assert all(0 <= span.start_frame < span.end_frame <= n_frames for span in spans)
 
 
-@pytest.mark.parametrize(
-    ("no_speech_prob", "language_prob", "is_speech"),
-    [
-        (0.01, 0.99, True),
-        (0.64, 0.93, True),  # clear English over loud music
-        (0.30, 0.32, True),  # one foreign word
-        (0.61, 0.50, False),
-        (0.99, 0.23, False),
-        (0.99, None, False),  # English-only weights know no languages
-        (0.30, None, True),
-    ],
-)
-def test_the_gate_wants_both_signs(
-    no_speech_prob: float, language_prob: float | None, is_speech: bool
-) -> None:
-    assert Hearing("en", language_prob, no_speech_prob).is_speech is is_speech
+def voice(*frames: tuple[int, int], n_frames: int = 1500) -> np.ndarray:
+    heard = np.zeros(n_frames, bool)
+    for start, end in frames:
+        heard[start:end] = True
+    return heard
+
+
+def test_a_span_begins_and_ends_with_the_voice_in_it() -> None:
+    """Twelve seconds of a tune before a sentence are no speech, and Whisper counts them in."""
+    span = Span(0, 1100, (1, 2, 3))
+    assert within_voice(span, voice((600, 700), (720, 800)), 9) == Span(590, 810, span.tokens)
+    assert within_voice(span, voice((5, 1095)), 9) == span
+
+
+def test_a_span_stays_where_the_voice_is_too_short_for_its_words() -> None:
+    """In singing a voice is heard here and there only: half a second cannot hold twenty words."""
+    span = Span(0, 1100, (1, 2, 3))
+    assert within_voice(span, voice((600, 625)), 20) == span
+    assert within_voice(span, voice(), 1) == span
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +112,9 @@ def reader(network: Whisper, monkeypatch: pytest.MonkeyPatch) -> WindowReader:
     return WindowReader(network)
 
 
-def request(seed: int, *, language: str | None = None) -> Request:
+def request(seed: int, *, known: tuple[str, float] | None = None) -> Request:
     sound = torch.randn(1, 1500, 64, generator=torch.Generator().manual_seed(seed))
-    return Request(sound, 700 + seed, True, language)
+    return Request(sound, 700 + seed, True, known, voice((0, 350), n_frames=700 + seed))
 
 
 def job(*seeds: int) -> Job[list[Reading]]:
@@ -120,16 +125,36 @@ def job(*seeds: int) -> Job[list[Reading]]:
 
 
 def test_tokens_are_those_of_stock_whisper(network: Whisper, reader: WindowReader) -> None:
-    asked = request(0, language="en")
-    options = DecodingOptions(language="en", temperature=0.0, fp16=False)
-    stock = network.decode(asked.features, options)[0]
+    asked = request(0)
     window = reader.begin(asked)
     opened = reader._open[window]
     while not (finished := reader.advance()):
         pass
+    language = finished[window].language
+    options = DecodingOptions(language=language, temperature=0.0, fp16=False)
+    stock = network.decode(asked.features, options)[0]
     assert opened.tokens == stock.tokens
     assert finished[window].avg_logprob == pytest.approx(stock.avg_logprob, abs=1e-4)
     assert finished[window].hearing.no_speech_prob == pytest.approx(stock.no_speech_prob, abs=1e-6)
+
+
+def test_a_window_is_read_in_the_file_s_language_only_where_it_guesses_at_its_own(
+    reader: WindowReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def language(known: tuple[str, float] | None) -> str | None:
+        def ask() -> Job[Reading]:
+            return (yield request(0, known=known))
+
+        (reading,) = read_in_lock_step([ask()], reader)
+        assert isinstance(reading, Reading)
+        return reading.language
+
+    own = language(None)
+    assert own not in (None, "fi")
+    assert language(("fi", 1.0)) == own
+    monkeypatch.setattr(Hearing, "knows_language", lambda _hearing, _least: False)
+    assert language(("fi", 1.0)) == "fi"
+    assert language(("fi", 0.0)) == own
 
 
 def test_more_jobs_than_places_are_all_read_each_as_if_it_were_alone(

@@ -354,9 +354,20 @@ def test_the_level_is_measured_against_full_scale(tmp_path: Path) -> None:
     silence = write_wav(tmp_path / "silence.wav", np.zeros(SAMPLE_RATE_HZ, np.int16))
     assert read_waveform(silence).level_dbfs == -math.inf
     assert read_waveform(silence).status == "silent"
-    for decibels, status in ((-59, "ok"), (-61, "silent")):
-        faint = (math.sqrt(2) * 10 ** (decibels / 20) * 2 * sine).astype(np.float32)
-        assert read_waveform(write_wav(tmp_path / "faint.wav", faint)).status == status
+
+
+@pytest.mark.ffmpeg
+def test_silent_is_what_is_not_loud_enough_for_a_tenth_of_a_second(tmp_path: Path) -> None:
+    sine = np.sqrt(2) * np.sin(2 * np.pi * 100 * np.arange(1600) / SAMPLE_RATE_HZ)
+    for decibels, status in ((-79, "ok"), (-81, "silent")):
+        word = 10 ** (decibels / 20) * sine
+        for place in (0, 20 * 1600, 60 * 1600 + 700 - 1600):  # first, in the middle, last
+            minute = np.zeros(60 * 1600 + 700, np.float32)
+            minute[place : place + 1600] = word
+            waveform = read_waveform(write_wav(tmp_path / "faint.wav", minute))
+            assert waveform.status == status
+            assert waveform.loudest_dbfs == pytest.approx(decibels, abs=0.1)
+            assert waveform.level_dbfs < decibels - 17
 
 
 @pytest.mark.ffmpeg

@@ -36,7 +36,7 @@ CONFIGS = st.builds(
 
 def test_every_nth_frame_is_the_papers_skip():
     assert chosen(steady(1000), every_frames=200) == [0, 200, 400, 600, 800]
-    assert chosen(steady(1000)) == [*range(0, 480, 30)]  # the default is denser, and ends
+    assert chosen(steady(1000), sampling="frames") == [*range(0, 480, 30)]  # denser, and ends
     assert chosen(steady(1000), every_frames=100) == [*range(0, 1000, 100)]
     assert chosen(steady(200), every_frames=200) == [0]
 
@@ -145,8 +145,10 @@ def test_times_that_last_for_years_cost_no_memory():
 
 
 def test_the_name_of_a_feature_set_holds_only_what_changes_the_numbers():
-    assert SamplingConfig().spec() == {"every_frames": 30, "max_frames": 16}
-    assert SamplingConfig(every_s=9, n_frames=3).spec() == SamplingConfig().spec()
+    assert SamplingConfig().spec() == {"sampling": "uniform", "n_frames": 16}
+    assert SamplingConfig("frames").spec() == {"every_frames": 30, "max_frames": 16}
+    frames = SamplingConfig("frames")
+    assert dataclasses.replace(frames, every_s=9, n_frames=3).spec() == frames.spec()
     uniform = SamplingConfig(sampling="uniform", n_frames=5)
     assert uniform.spec() == {"sampling": "uniform", "n_frames": 5}
     assert dataclasses.replace(uniform, max_frames=2).spec() == uniform.spec()

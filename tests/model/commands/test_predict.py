@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -286,3 +287,31 @@ def test_a_caption_that_would_steer_a_terminal_does_not(data, video):
     assert result.exit_code == 0
     assert not any(mark in result.output for mark in "\x1b\x07\u202e")
     assert "[bold]x[/bold]" in result.output
+
+
+def test_a_folder_of_plain_videos_goes_all_the_way_to_its_scores(data, video, tmp_path):
+    """Import, extract, score: one broken, one twice, one of an odd name, one in a webm."""
+    shutil.copytree(data, own := tmp_path / "data")
+    (folder := tmp_path / "phone").mkdir()
+    for name in (b"a.mp4", b"b.mp4"):
+        shutil.copy(video, folder / os.fsdecode(name))
+    shutil.copy(make_media("square", tmp_path), folder / os.fsdecode(b"caf\xe9\n.mp4"))
+    shutil.copy(make_media("webm", tmp_path), folder)
+    (folder / "broken.mp4").write_bytes(Path(video).read_bytes()[:-500])
+
+    imported = viewcast(own, "import", str(folder), "--caption-from-name", "--json")
+    extracted = viewcast(own, "extract", "clip", "--json")
+    scored = viewcast(own, "score", "--model", "ridge", "--json")
+
+    assert imported.exit_code == 4, imported.output
+    assert json.loads(imported.stdout)["media_failed"] == {"media_double": 1, "bad_media": 1}
+    assert (extracted.exit_code, json.loads(extracted.stdout)["n_done"]) == (0, 3)
+    assert scored.exit_code == 0, scored.output
+    asked = """
+        SELECT json_extract(m.probe, '$.imported_as'), s.predicted_k > 0
+        FROM video v JOIN media_file m ON m.video_id = v.id
+        JOIN v_latest_score s ON s.video_id = v.id WHERE v.platform = 'local' ORDER BY 1
+    """
+    with closing(open_catalog(f"sqlite:///{own / 'catalog.db'}")) as catalog:
+        found = ask(catalog, asked)
+    assert found == [("a.mp4", 1), (r"caf\xe9\n.mp4", 1), ("webm.webm", 1)]

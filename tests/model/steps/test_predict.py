@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -429,3 +431,34 @@ def test_what_is_said_of_the_post_reaches_the_card(study, media):
     assert card.hashtags == ("cats", "dog", "fish")
     assert card.caption == "two #Cats and a #dog #cats"
     assert card.posted_at == "2026-11-23T18:30:00+00:00"
+
+
+def test_what_happens_in_a_process_beside_costs_the_file_alone(study, media, tmp_path, caplog):
+    names = ("a.mp4", "defect.mp4", "kill.mp4", "z.mp4")
+    for name in names:
+        os.link(media("with_sound"), tmp_path / name)
+    with Aside("audio") as aside:
+        predicted = study.predict(*(tmp_path / name for name in names), asides={"audio": aside})
+
+    first, defect, killed, last = predicted.results
+    assert study.told == [first, defect, killed, last]
+    assert isinstance(defect, Refused)
+    assert defect.code == "unexpected"
+    assert "ValueError: nobody thought of this" in caplog.text
+    assert "worker" in killed.absent["audio"] or "died" in killed.absent["audio"]
+    assert [one.code for one in killed.cautions if one.part == "sound"] == ["unread"]
+    assert first.views_k == last.views_k
+    assert predicted.exit_code == 1
+
+
+def test_a_partial_file_is_forecast_with_its_caution(study, media, tmp_path):
+    whole, cut = media("with_sound"), tmp_path / "cut.mkv"
+    command = ["ffmpeg", "-v", "error", "-i", str(whole), "-c", "copy", str(tmp_path / "whole.mkv")]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    content = (tmp_path / "whole.mkv").read_bytes()
+    cut.write_bytes(content[: len(content) // 2])
+    predicted = study.predict(cut)
+
+    [card] = predicted.results
+    assert "truncated" in {caution.code for caution in card.cautions}
+    assert (predicted.n_failed, predicted.n_partial, predicted.exit_code) == (0, 1, 4)

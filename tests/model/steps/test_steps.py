@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,6 +27,7 @@ from model.steps.pretrain import import_autoencoder, pretrain_autoencoder
 from model.steps.score import count_to_score, score
 from model.steps.split import create_split
 from model.steps.train import TrainRequest, train
+from tests import synthetic
 from tests.catalog.factories import add_videos
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.synthetic import add_feature_set, add_features
@@ -49,12 +51,18 @@ class Study:
     def split(self, **more):
         return create_split(self.catalog, SplitConfig(), **more)
 
+    def feature_set(self, kind):
+        """The set of a kind, where the study has one."""
+        if kind not in self.sets:
+            raise NotFound(f"no {kind}")
+        return self.sets[kind]
+
     def train(self, preset="fused", **more):
         fit = QUICK if preset == "fused" else {}
         return train(
             self.catalog,
             TrainRequest(preset, **{"fit": fit, **more}),
-            self.sets.__getitem__,
+            self.feature_set,
             store=self.store,
             data=self.data,
             progress=Silent(),
@@ -585,6 +593,24 @@ def test_features_other_than_those_of_the_training_are_refused(trained):
 
     with pytest.raises(IncompatibleFeatures, match="visual"):
         study.score(model)
+
+
+def test_states_are_not_to_be_had_of_the_text_lane(study, monkeypatch):
+    study.split()
+    study.sets["audio"] = add_feature_set(
+        study.catalog, "audio", config_hash="e" * 64, config={"lane": "text"}
+    )
+    said = {"said": np.float32([3.0, 8.0])}
+    monkeypatch.setitem(synthetic.ROWS, "audio", lambda _number: said)
+    add_features(study.catalog, study.store, study.sets["audio"], study.videos)
+
+    with pytest.raises(IncompatibleFeatures, match=r"fused reads the states .* audio\.lane"):
+        study.train("fused")
+    # Who can do without them does, and reads the words as facts.
+    outcome, model = study.train("ridge")
+    assert outcome.status == "ok"
+    assert model.hyper["tensors"]["audio"] == []
+    assert study.score(model).n_done == N
 
 
 def test_a_constant_needs_no_feature(study):

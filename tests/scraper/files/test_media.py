@@ -1,3 +1,4 @@
+import os
 import struct
 import subprocess
 
@@ -59,6 +60,33 @@ def test_a_file_that_was_cut_off_is_found_by_decoding(clip, tmp_path):
     probe_media(cut)  # its header is perfect
     with pytest.raises(BadMedia):
         check_media(cut, duration_s=2.0)
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.webm", "a.ts"])
+def test_a_file_in_a_container_of_pieces_is_cut_off_where_its_header_promises_more(tmp_path, name):
+    codec = (
+        ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8") if "webm" in name else FAST
+    )
+    whole = make(tmp_path / name, *PICTURE, *codec)
+    check_media(whole, duration_s=None)
+    cut = tmp_path / f"cut_{name}"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 5])
+    if name == "a.ts":  # which has no header that promises anything
+        assert check_media(cut, duration_s=None).duration_s < 1.5
+        return
+    with pytest.raises(BadMedia, match=r"is cut off: .* of the 2\.0 s"):
+        check_media(cut, duration_s=None)
+
+
+def test_a_name_is_any_bytes(clip, tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9\n-i %d=:.mp4")
+    os.link(clip, path)
+    assert check_media(path, duration_s=None).facts == probe_media(clip).facts
+    path.unlink()
+    path.write_bytes(clip.read_bytes()[:-3000])
+    with pytest.raises(BadMedia, match=r"caf\\xe9.*cut off or damaged") as refused:
+        check_media(path, duration_s=None)
+    str(refused.value).encode()
 
 
 def test_another_length_than_announced_is_refused(clip):

@@ -68,7 +68,7 @@ class Picture:
         self.frame = frame
         # Not `frame.side_data`, which holds the frame and is held by it: large pictures would pile
         # up until Python looks for such rings.
-        beside = SideDataContainer(frame)
+        beside = SideDataContainer(frame)  # type: ignore[call-arg] # its stub has no __init__
         rotation_deg, mirrored = _orientation(beside)
         # What is stretched gets more pixels; none is lost.
         sides = (

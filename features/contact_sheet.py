@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
@@ -104,8 +105,9 @@ class Sheet:
 
     @property
     def ticks(self) -> list[int]:
-        """Whole seconds for the axis: at most a dozen."""
-        step = next(n for n in (1, 2, 5, 10, 30, 60, 120, 3_600) if self.duration_s / n <= 12)
+        """Whole seconds for the axis: a dozen at most, however long a damaged file claims to be."""
+        steps = (n for n in (1, 2, 5, 10, 30, 60, 120, 300, 600) if self.duration_s / n <= 12)
+        step = next(steps, ceil(self.duration_s / 12))
         return list(range(0, int(self.duration_s) + 1, step))
 
 
@@ -215,12 +217,16 @@ def _moments(detail: Mapping[str, Any], key: str) -> list[float]:
 def _looks(kind: str, times_s: Sequence[float], media: Path) -> Strip:
     """Small pictures of the moments at which a network looked."""
     fit = partial(fit_picture, height_px=PICTURE_PX, width_px=PICTURE_PX, resize="area")
-    shots = []
-    for at_s in dict.fromkeys(times_s):
-        # The frame on show then, and no other.
-        sampling = SamplingConfig("seconds", start_s=at_s, max_frames=1)
-        clip = read_frames(media, PictureRequest(sampling, fit))
-        shots.append(Shot(_without_sides(clip.frames[:, 0].transpose(1, 2, 0)), at_s))
+    times_s = list(dict.fromkeys(times_s))
+    moments = ",".join(f"{at_s:.3f}s" for at_s in times_s)
+    if not moments:
+        return Strip(kind, "", ())
+    sampling = SamplingConfig("moments", moments=moments)
+    clip = read_frames(media, PictureRequest(sampling, fit))
+    shots = [
+        Shot(_without_sides(clip.frames[:, n].transpose(1, 2, 0)), at_s)
+        for n, at_s in enumerate(times_s)
+    ]
     return Strip(kind, f"Where `{kind}` looked; it sees these in its own size.", shots)
 
 

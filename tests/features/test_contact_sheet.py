@@ -194,6 +194,13 @@ def test_an_empty_sheet_can_be_drawn_and_filled():
     assert "no clip yet" in render("sheet.html", title="x", sheet=empty, rows=[])
 
 
+@pytest.mark.parametrize("duration_s", [0.0, 3.8, 600.0, 50_000.0, 1e9])
+def test_the_axis_has_at_most_a_dozen_parts(duration_s):
+    ticks = Sheet("", "", "", duration_s).ticks
+    assert 1 <= len(ticks) <= 13
+    assert ticks[-1] <= duration_s
+
+
 def test_many_pictures_go_on_in_the_next_row():
     shots = [Shot(np.full((100, 60, 3), 7, np.uint8), n / 2) for n in range(60)]
     few, many = (Sheet("", "", "", 30.0, strips=[Strip("clip", "", shots[:n])]) for n in (5, 60))

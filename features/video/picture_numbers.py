@@ -128,7 +128,8 @@ def look(frames: NDArray[np.uint8]) -> dict[str, float | None]:
         highest, lowest = chunk.max(axis=0), chunk.min(axis=0)
         spread = (highest - lowest).astype(np.float32)
         sums["brightness_levels"] += float(luma.mean(axis=(1, 2)).sum())
-        sums["contrast_levels"] += float(luma.std(axis=(1, 2)).sum())
+        # In double: the mean of equal singles is not their value.
+        sums["contrast_levels"] += float(luma.std(axis=(1, 2), dtype=np.float64).sum())
         sums["dark_share"] += float((luma < DARK_BELOW).mean(axis=(1, 2)).sum())
         sums["bright_share"] += float((luma > BRIGHT_ABOVE).mean(axis=(1, 2)).sum())
         saturation = spread / np.maximum(highest, 1)

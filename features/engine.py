@@ -70,19 +70,23 @@ def extract_batches(
 
 
 class _Loaded:
-    """The plans' extractors, built when the first batch comes: loading takes seconds."""
+    """The plans' extractors, each built when a batch wants its kind: loading takes seconds."""
 
     def __init__(self, plans: Mapping[str, Plan], *, n_threads: int | None = None) -> None:
         self.plans = plans
         self.n_threads = n_threads
+        self._built: dict[str, Extractor] = {}
 
-    @cached_property
-    def extractors(self) -> Mapping[str, Extractor]:
-        extractors = {kind: plan.build() for kind, plan in self.plans.items()}
+    def extractors(self, batch: Batch) -> Mapping[str, Extractor]:
+        """Those of the kinds that somebody in the batch wants, in the order of the plans."""
+        wanted = [kind for kind in self.plans if any(source.wants(kind) for source in batch)]
+        for kind in wanted:
+            if kind not in self._built:
+                self._built[kind] = self.plans[kind].build()
         torch = sys.modules.get("torch")  # never loaded for its own sake: clips do without
         if torch is not None and self.n_threads is not None:
             torch.set_num_threads(self.n_threads)
-        return extractors
+        return {kind: self._built[kind] for kind in wanted}
 
     @cached_property
     def specs(self) -> Mapping[str, FeatureSetSpec]:
@@ -91,7 +95,7 @@ class _Loaded:
 
     def extract(self, batch: Batch) -> BatchResult:
         """Extract one batch and write a shard of each kind; it is on disk when this returns."""
-        made = extract_kinds(self.extractors, batch)
+        made = extract_kinds(self.extractors(batch), batch)
         results: list[dict[str, Stored | FeatureError]] = [{} for _ in batch]
         for kind, plan in self.plans.items():
             places = [place for place, kinds in enumerate(made) if kind in kinds]

@@ -28,10 +28,10 @@ from catalog.work.claims import (
     renew,
     retry_failed,
 )
-from catalog.work.runs import Outcome, RunInProgress, record_run
+from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from catalog.work.texts import TEXT_KIND, count_texts, enrol_texts
 from features.engine import Stored, extract_batches
-from features.errors import Absent, FeatureError, WeightsMissing
+from features.errors import Absent, FeatureError, WeightsMissing, WorkerLost
 from features.extractor import FeatureSetSpec, Source
 from features.plan import AUTOENCODER, Plan, clip_alias
 from features.store import FeatureStore
@@ -71,7 +71,9 @@ def extract(
     if left_out:
         params["left_out"] = dict(left_out)
     name = f"extract-{next(iter(specs))}" if len(specs) == 1 else "extract"
-    with record_run(catalog, name, params=params, parent_id=parent_id) as run:
+    # A file that cannot be read fails once for each kind.
+    budget = FailureBudget(min_failures=FailureBudget.min_failures * len(plans))
+    with record_run(catalog, name, params=params, parent_id=parent_id, budget=budget) as run:
         run.expect(sum(n_open.values()))
         progress.expect(sum(n_open.values()))
         blocked = {
@@ -155,18 +157,17 @@ def states_of(
 
     def state(facts: FeatureSetFacts | None) -> SetState:
         spec = None if facts is None else current.get(facts.kind)
-        if facts is None or spec is None:
+        if facts is None:
             return SetState("unknown")
-        if facts.config_hash == spec.hash:
+        if spec is not None and facts.config_hash == spec.hash:
             return SetState("current")
-        if (facts.extractor, facts.extractor_version) != (spec.extractor, spec.extractor_version):
-            now = f"{spec.extractor} {spec.extractor_version}"
-            then = f"{facts.extractor} {facts.extractor_version}"
-            return SetState("stale", f"made by {then}, now it is {now}")
+        now, then = ((one.extractor, one.extractor_version) for one in (spec or facts, facts))
+        if now != then:
+            return SetState("stale", f"made by {' '.join(then)}, now it is {' '.join(now)}")
         made_of = sets.get(facts.input_set_id or 0)
         if made_of is not None and state(made_of).name == "stale":
             return SetState("stale", f"made of {made_of.kind} that is stale")
-        return SetState("other settings")
+        return SetState("unknown" if spec is None else "other settings")
 
     return [state(facts) for facts in found]
 
@@ -305,7 +306,9 @@ def _finish(
     elif isinstance(result, Absent):
         run.skipped(claim.tiktok_id, result.code)
     else:
-        run.failed(claim.tiktok_id, result.code, str(result))
+        # One death costs all that was on the way; how often workers may die, the engine knows.
+        spared = isinstance(result, WorkerLost)
+        run.failed(claim.tiktok_id, result.code, str(result), spared=spared)
 
 
 def _recorded(result: Stored | FeatureError) -> FeatureDone | NothingThere | Failed:

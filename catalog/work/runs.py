@@ -359,6 +359,7 @@ class RunInProgress:
     _status: str = "running"
     _exit_code: int | None = None
     _has_kept: bool = False
+    _n_spared: int = 0
     _is_in_vain: bool = False
     _codes: dict[str, int] = field(default_factory=dict)
 
@@ -379,19 +380,23 @@ class RunInProgress:
         log.debug("%s: %s skipped, %s", self.kind, subject, code)
         self._journal.flush_if_due()
 
-    def failed(self, subject: str, code: str, message: str, *, kept: bool = False) -> None:
+    def failed(
+        self, subject: str, code: str, message: str, *, kept: bool = False, spared: bool = False
+    ) -> None:
         """Count and record a unit that failed. Raises BudgetExceeded when they are too many.
 
-        kept: a part of its result was stored, so the run has not failed as a whole.
+        kept: a part of its result was stored, so the run has not failed as a whole. spared: others'
+        fault, that has a limit of its own: it spends nothing of the budget.
         """
         self._has_kept |= kept
+        self._n_spared += spared
         self._journal.n_failed += 1
         self._codes[code] = self._codes.get(code, 0) + 1
         self._journal.event("error", code, subject, {"message": message})
         log.info("%s: %s failed, %s: %s", self.kind, subject, code, message)
         self._journal.flush_if_free()
         n_total = max(self._journal.n_total or 0, self._n_tried())
-        if self._budget.is_exceeded(self._journal.n_failed, n_total):
+        if self._budget.is_exceeded(self._journal.n_failed - self._n_spared, n_total):
             raise BudgetExceeded(
                 f"{self._journal.n_failed} of {n_total} failed, the last with {code}: {message}"
             )

@@ -163,7 +163,7 @@ def extract_files(
     if dry_run:
         from features import steps
 
-        plans, left_out = plans_of_files(app, kinds or kinds_of_files(app))
+        plans, left_out = plans_of_files(app, kinds)
         counts = {plan.kind: steps.count_to_extract(app.catalog, plan, None) for plan in plans}
         emit({"dry_run": True, "n_videos": counts, "left_out": left_out}, as_json=as_json)
         return
@@ -253,9 +253,9 @@ def run_extract_files(
     parent_id: int | None = None,
 ) -> "Outcome":
     """Extract several kinds of media files in one pass; none named: those of the settings."""
-    plans, left_out = plans_of_files(app, kinds or kinds_of_files(app))
+    plans, left_out = plans_of_files(app, kinds)
     for kind, reason in left_out.items():
-        log.info("%s is left out: %s", kind, reason)
+        log.warning("%s is left out: %s", kind, reason)
     return _run(
         app,
         plans,
@@ -266,13 +266,6 @@ def run_extract_files(
         quiet=quiet,
         parent_id=parent_id,
     )
-
-
-def kinds_of_files(app: App) -> tuple[str, ...]:
-    """The kinds that the settings name."""
-    from features.settings import ExtractConfig
-
-    return app.settings.of(ExtractConfig).kinds
 
 
 def _run(

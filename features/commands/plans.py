@@ -39,25 +39,30 @@ def file_plan(app: App, kind: str, changes: Mapping[str, Any] | None = None) -> 
         return FilePlan.settled(kind, config, store_root(app))
 
 
-def plans_of_files(app: App, kinds: Sequence[str]) -> "tuple[list[FilePlan], dict[str, str]]":
+def plans_of_files(app: App, asked: Sequence[str]) -> "tuple[list[FilePlan], dict[str, str]]":
     """The plans of several kinds, and why some of them are left out: their weights are not here.
 
-    Raises BadSettings for what is no kind; WeightsMissing for a kind that is never left out.
+    asked: by name, and then none is left out; empty: the kinds of the settings. Raises BadSettings
+    for what is no kind; WeightsMissing for a kind that is not left out.
     """
     from features.errors import WeightsMissing
     from features.kinds import KINDS
+    from features.settings import ExtractConfig
 
+    kinds = asked or app.settings.of(ExtractConfig).kinds
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         names = ", ".join(KINDS)
-        raise BadSettings(f"extract.kinds: {', '.join(unknown)} is none of {names}")
+        whose = "--kind" if asked else "extract.kinds"
+        raise BadSettings(f"{whose}: {', '.join(unknown)} is none of {names}")
     plans, left_out = [], {}
     for kind in dict.fromkeys(kinds):
+        may_lack_weights = KINDS[kind].may_lack_weights and not asked
         try:
             plan = file_plan(app, kind)
-            if KINDS[kind].may_lack_weights:
+            if may_lack_weights:
                 plan.check()
         except WeightsMissing as error:
-            if not KINDS[kind].may_lack_weights:
+            if not may_lack_weights:
                 raise
             left_out[kind] = str(error)
         else:

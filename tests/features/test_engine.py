@@ -92,6 +92,13 @@ def test_nothing_is_loaded_for_nothing(tmp_path):
     assert list(extract_batches({"toy": plan}, [], workers=WORKERS)) == []
 
 
+def test_a_kind_that_nobody_wants_is_not_loaded(tmp_path):
+    plans = {"toy": ToyPlan(str(tmp_path)), "other": ToyPlan(str(tmp_path), is_broken=True)}
+    batch = [Source(n, "a", kinds=frozenset({"toy"})) for n in range(2)]
+    (result,) = extract_batches(plans, [batch], workers=0)
+    assert [list(made) for made in result.results] == [["toy"], ["toy"]]
+
+
 @pytest.mark.parametrize("workers", [0, WORKERS])
 def test_what_keeps_an_extractor_from_loading_is_said_and_is_no_lost_worker(tmp_path, workers):
     plan = ToyPlan(str(tmp_path), is_broken=True)

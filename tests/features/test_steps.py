@@ -8,12 +8,14 @@ import pytest
 from sqlalchemy import text
 
 from catalog.console import Silent
+from catalog.record.lineage import ensure_feature_set
 from catalog.record.sightings import store_sightings
 from catalog.work.claims import (
     Failed,
     MediaDone,
     claim_features,
     claim_media,
+    enrol_features,
     enrol_media,
     finish_media,
 )
@@ -285,6 +287,32 @@ def test_of_several_kinds_each_video_gets_what_it_lacks(catalog, toys, tmp_path)
     assert together(catalog, [other, toys], tmp_path).n_done == 0
 
 
+def test_one_file_that_cannot_be_read_fails_once_for_each_kind(catalog, toys, tmp_path):
+    kinds = [replace(toys, kind=f"toy{n}") for n in range(6)]
+
+    outcome = together(catalog, kinds, tmp_path)  # of each kind, 1 of 5 fails: no reason to stop
+
+    assert (outcome.n_done, outcome.n_skipped, outcome.n_failed) == (18, 6, 6)
+    assert set(states(catalog, "toy5").values()) == {
+        ("done", None),
+        ("skipped", "no_audio"),
+        ("dead", "undecodable"),
+    }
+
+
+def test_a_death_that_costs_most_rows_their_turn_does_not_end_the_run(catalog, tmp_path):
+    add_media(catalog, {f"video{n}": "x.mp4" for n in range(3)} | {"kill": "x.mp4"})
+    add_media(catalog, {f"later{n}": "x.mp4" for n in range(20)})
+    plan = ToyPlan(str(tmp_path / "features"))
+
+    outcome = run(catalog, plan, tmp_path, workers=1, batch=8)
+
+    assert outcome.n_done + outcome.n_failed == 24
+    assert 8 <= outcome.n_failed <= 16
+    assert set(outcome.codes) == {"worker_lost"}
+    assert states(catalog, "toy")["later19"] == ("done", None)
+
+
 def test_the_kind_whose_weights_are_missing_does_not_keep_the_others(catalog, toys, tmp_path):
     with pytest.raises(WeightsMissing, match="nowhere"):
         together(catalog, [replace(toys, kind="other", has_weights=False), toys], tmp_path)
@@ -307,6 +335,29 @@ def test_what_another_version_made_is_stale_and_made_anew(catalog, toys, tmp_pat
     rows.append({"kind": "toy", "config_hash": newer.spec().hash})
     assert [state.name for state in states_of(catalog, rows, now)] == ["stale", "current"]
     assert [state.name for state in states_of(catalog, rows, {})] == ["unknown", "unknown"]
+
+
+def test_what_is_made_of_something_stale_is_stale_though_nothing_can_be_made_yet(catalog, toys):
+    with catalog.write() as session:
+        ids = {
+            kind: ensure_feature_set(
+                session,
+                kind=kind,
+                config={},
+                config_hash=kind,
+                extractor="toy",
+                extractor_version="1",
+                weights_sha256=None,
+            )
+            for kind in ("clip", "visual")
+        }
+        enrol_features(session, ids["visual"], needs_feature_set_id=ids["clip"])
+    rows = [{"kind": kind, "config_hash": kind} for kind in ids]
+    now = {"clip": replace(toys, kind="clip", version="2").spec()}  # no autoencoder for these yet
+
+    _clip, visual = states_of(catalog, rows, now)
+
+    assert (visual.name, visual.why) == ("stale", "made of clip that is stale")
 
 
 # --- real files

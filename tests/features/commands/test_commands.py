@@ -125,6 +125,27 @@ def test_seconds_that_make_no_sense_are_refused(data: Path, seconds: str) -> Non
     assert seconds in result.output
 
 
+def test_a_kind_without_weights_is_left_out_unless_it_is_asked_for(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = viewcast(data, "extract", "files", "--dry-run", "--json")
+    said = json.loads(result.stdout)
+    assert "frames" not in said["n_videos"]
+    assert "weights fetch --of frames" in said["left_out"]["frames"]
+
+    assert viewcast(data, "extract", "files", "--workers", "0").exit_code == 0
+    assert any("frames is left out" in record.getMessage() for record in caplog.records)
+
+    asked = viewcast(data, "extract", "files", "--kind", "frames", "--dry-run", "--json")
+    assert json.loads(asked.stdout)["left_out"] == {}
+
+
+def test_what_is_no_kind_is_refused(data: Path) -> None:
+    result = viewcast(data, "extract", "files", "--kind", "smell")
+    assert result.exit_code == 3
+    assert "smell is none of clip" in result.output
+
+
 @pytest.fixture
 def shown(data: Path) -> Path:
     """A catalog with one video, whose file was not fetched."""

@@ -290,6 +290,15 @@ class FeatureRef:
 
 
 @dataclass(frozen=True)
+class KnownFeature(FeatureRef):
+    """One feature with what its extractor told of it, and why it is not there where it is not."""
+
+    detail: Mapping[str, Any]
+    error_code: str | None
+    error: str | None
+
+
+@dataclass(frozen=True)
 class PostFacts:
     """What a model may read of a post beside its picture and sound; None: nobody said.
 

@@ -192,7 +192,16 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
 
 #: What changes no row: it reads, or what it writes is only the file that was asked for.
 READERS = frozenset(
-    {"compare", "config show", "daemon status", "db check", "db current", "export", "features list"}
+    {
+        "compare",
+        "config show",
+        "daemon status",
+        "db check",
+        "db current",
+        "export",
+        "features list",
+        "features show",
+    }
     | {"models compare-autoencoders", "models describe", "models list", "models presets", "replica"}
     | {"report", "runs list", "runs show", "search", "split list", "split show", "sql"}
     | {"topic list", "weights list", "weights verify"}

@@ -12,6 +12,7 @@ import click
 from catalog.console import App, dry_run_option, emit, emit_outcome, json_option, pass_app, table
 from catalog.errors import CatalogError
 from features.commands.plans import plan_and_input, plan_of, plans_of_files, store_root
+from features.commands.show import features_show
 
 if TYPE_CHECKING:
     from catalog.work.runs import Outcome
@@ -54,6 +55,8 @@ retry_option = click.option(
 #: The commands' own lines; loading the kinds themselves would cost `--help` its quickness.
 SUMMARIES = {
     "clip": "Sample frames of each media file, small and upright.",
+    "opening": "Tell plain numbers of each media file's first seconds and of the whole.",
+    "thumbnail": "Make a small WebP of each media file.",
     "audio": "Take Whisper's encoder states and transcript of each media file.",
     "frames": "Embed frames of each media file with a frozen torchvision network.",
     "ocr": "Read the text on screen of each media file at a few moments.",
@@ -195,6 +198,9 @@ def features_list(app: App, as_json: bool) -> None:
         row["config_hash"] = row["config_hash"][:12]
     text = table(list(SHOWN_OF_SETS), [list(row.values()) for row in shown])
     emit({"feature_sets": rows}, as_json=as_json, text=text if rows else "no feature set yet")
+
+
+features.add_command(features_show)
 
 
 def _current_specs(app: App, kinds: Collection[str]) -> "dict[str, FeatureSetSpec]":

@@ -70,13 +70,12 @@ class ThumbnailExtractor:
         chosen = choose(clip.frames)
         picture = without_bars(clip.frames[:, chosen])
         webp = encode(picture, self.config.quality)
-        at_s = (chosen + 0.5) / N_FRAMES * clip.duration_s
         return Extracted(
             {"webp": np.frombuffer(webp, np.uint8)},
             {
                 "height_px": picture.shape[1],
                 "width_px": picture.shape[2],
-                "at_s": round(at_s, 3),
+                "at_s": clip.times_s[chosen],
                 "n_bytes": len(webp),
                 "duration_s": round(clip.duration_s, 3),
                 "truncated": clip.truncated,

@@ -123,3 +123,36 @@ def test_seconds_that_make_no_sense_are_refused(data: Path, seconds: str) -> Non
     result = viewcast(data, "extract", "audio", "--max-seconds", seconds, "--dry-run")
     assert result.exit_code in (2, 3)
     assert seconds in result.output
+
+
+@pytest.fixture
+def shown(data: Path) -> Path:
+    """A catalog with one video, whose file was not fetched."""
+    assert viewcast(data, "add", "7571863205253778710").exit_code == 0
+    return data
+
+
+def test_a_video_of_which_nothing_was_made_is_shown_as_that(shown: Path) -> None:
+    result = viewcast(shown, "features", "show", "7571863205253778710")
+    assert result.exit_code == 0
+    assert "no clip yet: run `viewcast extract clip`" in result.stdout
+    assert "run `viewcast fetch`" in result.stdout
+
+
+@pytest.mark.parametrize(("name", "head"), [("s.html", b"<!doctype html>"), ("S.PNG", b"\x89PNG")])
+def test_a_sheet_is_written_by_its_suffix(shown: Path, name: str, head: bytes) -> None:
+    output = shown / "sheets" / name
+    words = ("features", "show", "7571863205253778710", "--output", str(output), "--json")
+    said = json.loads(viewcast(shown, *words).stdout)
+    assert output.read_bytes().startswith(head)
+    assert said["output"] == str(output)
+    assert any("extract opening" in line for line in said["missing"])
+
+
+def test_a_sheet_of_another_suffix_or_of_no_video_is_refused(shown: Path) -> None:
+    other = viewcast(shown, "features", "show", "7571863205253778710", "-o", "sheet.txt")
+    assert other.exit_code == 2
+    assert ".html or .png" in other.output
+    unknown = viewcast(shown, "features", "show", "nothing")
+    assert unknown.exit_code != 0
+    assert "no video nothing" in unknown.output

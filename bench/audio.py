@@ -19,7 +19,7 @@ from whisper.audio import N_FRAMES, N_SAMPLES, load_audio, log_mel_spectrogram, 
 
 from bench.measure import ROOT, Cost, Row, cost_of, report
 from features.extractor import Extracted, Source
-from features.settings import AudioConfig, Dtype
+from features.settings import AudioConfig, Dtype, Lane
 from features.sound.audio import AudioExtractor, fastest_dtype
 from features.sound.waveform import SAMPLE_RATE_HZ, Mono, read_waveform, write_kept
 from features.sound.whisper_weights import load_whisper
@@ -27,6 +27,7 @@ from features.sound.whisper_weights import load_whisper
 SPEECH = ROOT / "scraper" / "replica" / "speech"
 N_FILES = 4
 DURATION_S = 60
+SHORT_S = 15
 MUSIC = (
     "0.3*sin(2*PI*(220*pow(2,floor(mod(t*4,8))*2/12))*t)*exp(-3*mod(t,0.25))"
     "+0.2*sin(2*PI*55*t)*exp(-8*mod(t,0.5))"
@@ -38,7 +39,14 @@ def rows() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         files = make_speech(Path(folder))
         music = make_music(Path(folder))
-        return [*_encoder(files), *_transcript(files), *_music(music), _same_words(files)]
+        short = [cut_short(file, Path(folder)) for file in (files[0], music)]
+        return [
+            *_encoder(files),
+            *_transcript(files),
+            *_music(music),
+            *_text_lane(short),
+            _same_words(files),
+        ]
 
 
 def make_speech(folder: Path) -> list[str]:
@@ -59,6 +67,14 @@ def make_music(folder: Path) -> str:
     path = folder / "music.wav"
     source = f"aevalsrc='{MUSIC}':d={DURATION_S}:s=44100"
     command = ["ffmpeg", "-v", "error", "-nostdin", "-f", "lavfi", "-i", source, str(path)]
+    subprocess.run(command, check=True)
+    return str(path)
+
+
+def cut_short(file: str, folder: Path) -> str:
+    """Write the first quarter of a file, which is as long as most clips are."""
+    path = folder / f"short_{Path(file).name}"
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-i", file, "-t", str(SHORT_S), str(path)]
     subprocess.run(command, check=True)
     return str(path)
 
@@ -123,6 +139,27 @@ def _music(music: str) -> list[Row]:
     ]
 
 
+def _text_lane(files: list[str]) -> list[Row]:
+    found = []
+    for file, what in zip(files, ("speech", "music"), strict=True):
+        states = cost_of("bench.audio", "hear", "float32", file)
+        for dtype in _dtypes():
+            text = cost_of("bench.audio", "words", dtype, file)
+            others = {"states float32": states}
+            if find_spec("faster_whisper"):
+                others["faster-whisper int8 greedy"] = _peer("hear", "int8", file)
+            found += [
+                Row(
+                    f"CPU seconds for {SHORT_S} s of {what}, text lane {dtype}",
+                    f"{text.cpu_s:.2f} s",
+                    f"{name} {other.cpu_s:.2f} s",
+                    f"{other.cpu_s / text.cpu_s:.1f}",
+                )
+                for name, other in others.items()
+            ]
+    return found
+
+
 def _same_words(files: list[str]) -> Row:
     command = [sys.executable, "-m", "bench.audio", "same", "float32", *files]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
@@ -158,8 +195,9 @@ def _compare(what: str, ours: dict[str, Cost], others: dict[str, Cost]) -> list[
 
 def _main(way: str, dtype: Dtype, files: list[str]) -> None:
     network = load_whisper("base")
-    if way in ("hear", "encode"):
-        config = AudioConfig(transcript=way == "hear", dtype=dtype)
+    if way in ("hear", "encode", "words"):
+        lane: Lane = "text" if way == "words" else "states"
+        config = AudioConfig(transcript=way != "encode", dtype=dtype, lane=lane)
         extractor = AudioExtractor(config, network=network)
         report(lambda: hear(files, extractor))
     elif way == "embed":

@@ -143,16 +143,18 @@ TEXT: Final = "text"
 
 @dataclass(frozen=True)
 class Probe:
-    """What a media file says of itself; sizes are as it is shown, upright.
+    """What a media file says of itself; sizes are as it is shown, upright, its pixels square.
 
     duration_s: how long the pictures last, None where the file does not say. fraction_read: share
     of the promised time that has pictures, as in a clip; below 1 the end of the file is missing.
+    hdr: which kind of it the pictures are, None for ordinary ones.
     """
 
     duration_s: float | None
     width_px: int
     height_px: int
     fraction_read: float = 1.0
+    hdr: str | None = None
 
 
 @dataclass(frozen=True)
@@ -296,12 +298,13 @@ def probe(path: Path) -> Probe:
             f"{_reason(url) or 'the decoder does not say why'}"
         )
     duration_s = index.timeline.end_s if len(index.shown) else index.header_end_s
-    picture = Picture(first, index.pixel_aspect)
+    shown = Picture(first, index.pixel_aspect).shown
     return Probe(
         duration_s if np.isfinite(duration_s) and duration_s > 0 else None,
-        picture.width_px,
-        picture.height_px,
+        shown.width_px,
+        shown.height_px,
         index.fraction_read,
+        shown.hdr,
     )
 
 

@@ -21,6 +21,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: What a screen has room for; --json has the rest.
+SHOWN_OF_SETS = (
+    "kind",
+    "config_hash",
+    "extractor_version",
+    "n_videos",
+    "n_done",
+    "n_skipped",
+    "n_pending",
+    "n_failed",
+    "n_dead",
+    "n_not_enrolled",
+    "state",
+    "why",
+)
+
 #: Vectors are small and soon made: a shard of as few as of clips would be a file for nothing.
 TEXTS_PER_SHARD = 256
 
@@ -177,7 +193,10 @@ def features_list(app: App, as_json: bool) -> None:
         {**row, "state": state.name, "why": state.why}
         for row, state in zip(rows, states, strict=True)
     ]
-    text = table(reports.columns_of(rows), [list(row.values()) for row in rows])
+    shown = [{name: row[name] for name in SHOWN_OF_SETS} for row in rows]
+    for row in shown:
+        row["config_hash"] = row["config_hash"][:12]
+    text = table(list(SHOWN_OF_SETS), [list(row.values()) for row in shown])
     emit({"feature_sets": rows}, as_json=as_json, text=text if rows else "no feature set yet")
 
 

@@ -42,6 +42,8 @@ N_WINDOW_FRAMES: Final = 1500
 
 #: A sentence cut off by the end of the file is read again from its start only if this much is left.
 MIN_TAIL_FRAMES: Final = 50
+#: Words that are refused are read again from where the voice begins, if that is so much later.
+MIN_LEAD_FRAMES: Final = 100
 #: A span begins and ends so near to the voice in it: what is soft before a vowel is no voice yet.
 VOICE_MARGIN_FRAMES: Final = 10
 
@@ -126,6 +128,17 @@ def within_voice(span: Span, voice: NDArray[np.bool_], n_words: int) -> Span:
     return replace(
         span, start_frame=max(span.start_frame, first), end_frame=min(span.end_frame, end)
     )
+
+
+def second_start(voice: NDArray[np.bool_]) -> int | None:
+    """Where to read a window again whose words are refused; None where that would change nothing.
+
+    A tune before a sentence spoils what Whisper makes of it.
+    """
+    heard = np.flatnonzero(voice)
+    if not len(heard) or heard[0] - VOICE_MARGIN_FRAMES < MIN_LEAD_FRAMES:
+        return None
+    return int(heard[0]) - VOICE_MARGIN_FRAMES
 
 
 def seconds(frame: float) -> float:
@@ -289,6 +302,8 @@ class WindowReader:
         elif dropped is None:
             begin: int = self._tokenizer.timestamp_begin
             spans, n_read = cut(tokens, begin, n_frames=n_frames, last=window.request.last)
+        if dropped in ("improbable", "repetitive"):
+            n_read = second_start(window.request.voice) or n_frames
         if dropped is None:
             said = ((span, self._words(span.tokens)) for span in spans)
             heard = window.request.voice

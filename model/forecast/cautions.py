@@ -124,7 +124,8 @@ def cautions_of(made: MadeFeatures) -> tuple[Caution, ...]:
     ]
     share = made.probe.fraction_read
     # Last: a feature that has looked at the pictures knows it better.
-    details.append(("pictures", {"truncated": share < WHOLE, "fraction_read": share}))
+    looked_at = {"truncated": share < WHOLE, "fraction_read": share, "hdr": made.probe.hdr}
+    details.append(("pictures", looked_at))
     for part, detail in details:
         for rule in _OF_SOUND if part == "sound" else _OF_PICTURES:
             if rule.holds(detail):

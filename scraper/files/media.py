@@ -18,6 +18,7 @@ from scraper.items import MAX_SIDE_PX
 PROBE_S = 30.0
 DECODE_S = 300.0
 DURATION_SLACK_S = 2.0
+MOST_STRETCHED = 8.0
 # A track of another kind, a header's rounding, a late start: the end may be so much earlier.
 END_SLACK_S, END_SLACK = 1.0, 0.1
 # What a phone, a site or a tool writes, by content and never by name. No playlist (hls, concat) is
@@ -34,7 +35,7 @@ ADDRESS_IN_MEMORY = re.compile(r"\[[^\[\]]+ @ 0x[0-9a-f]+\] ")
 
 @dataclass(frozen=True)
 class Probe:
-    """What a file holds; fps is the header's average, rotation counted in width and height."""
+    """What a file holds; fps is the header's average; width and height are as it is shown."""
 
     duration_s: float
     width_px: int
@@ -78,7 +79,7 @@ def probe_media(path: Path) -> Probe:
     try:
         stated_s = raw["format"].get("duration")
         duration_s = _measured_s(path) if stated_s is None else float(stated_s)
-        width_px, height_px = int(pictures[0]["width"]), int(pictures[0]["height"])
+        width_px, height_px = _shown_size(pictures[0])
         fps = _rate(pictures[0])
     except (KeyError, ValueError, ZeroDivisionError) as error:
         raise BadMedia(f"{path.name} lacks a length, a size or a frame rate: {error!r}") from error
@@ -103,6 +104,16 @@ def probe_media(path: Path) -> Probe:
         "bit_rate": _int(raw["format"].get("bit_rate")),
     }
     return Probe(duration_s, width_px, height_px, fps, bool(sounds), facts)
+
+
+def _shown_size(stream: Mapping[str, Any]) -> tuple[int, int]:
+    """Return width and height once the pixels are square; what is stretched gets more of them."""
+    width_px, height_px = int(stream["width"]), int(stream["height"])
+    wide, _, high = str(stream.get("sample_aspect_ratio", "1:1")).partition(":")
+    aspect = int(wide) / int(high) if wide.isdecimal() and high.isdecimal() and int(high) else 1.0
+    if not 1 / MOST_STRETCHED <= aspect <= MOST_STRETCHED:  # nobody shows it so
+        return width_px, height_px
+    return round(width_px * max(aspect, 1)), round(height_px * max(1 / aspect, 1))
 
 
 def _ffprobe(path: Path, *asked: str) -> dict[str, Any]:

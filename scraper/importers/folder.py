@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from catalog.errors import name_text
@@ -280,9 +281,10 @@ class _BareMedia:
             if before[1] != path:
                 self._refuse_double(platform, video_id, name, path, before)
             is_local = platform == LOCAL_PLATFORM
+            # A camera's clock may have set any time.
+            source = ImportedFile.now if is_local else partial(ImportedFile.of, path)
             return make_video(
-                # Its own age says nothing: whoever copied or recorded it may have set any.
-                ImportedFile.now(self.options),
+                source(self.options),
                 line,
                 tiktok_id=video_id,
                 platform=platform,

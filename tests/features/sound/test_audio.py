@@ -283,6 +283,35 @@ def test_nothing_is_invented_where_nothing_is_said(name: str, heard: dict[str, E
 
 @pytest.mark.whisper
 @pytest.mark.ffmpeg
+def test_a_line_that_is_said_again_and_again_is_heard(extractor: AudioExtractor) -> None:
+    sentence = read_waveform(SPEECH / "austen_0880.flac").samples
+    line = np.concatenate([sentence, np.zeros(4_800, np.float32)])
+    detail = extractor.extract(waveform_of(np.tile(line, 7))).detail
+    assert detail["dropped"] == []
+    # Once, or as often as it was said; never more.
+    assert 1 <= detail["text"].count("young man") <= 7
+
+
+@pytest.mark.whisper
+@pytest.mark.ffmpeg
+@pytest.mark.parametrize("gain", [1.0, 0.1])
+def test_a_tune_before_a_sentence_is_no_speech_however_loud_both_are(
+    extractor: AudioExtractor, gain: float
+) -> None:
+    sentence = read_waveform(SPEECH / "austen_0880.flac").samples
+    seconds = np.arange(8 * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+    notes = 220 * 2 ** (np.floor(seconds * 4 % 8) / 6)
+    tune = 0.2 * np.sin(2 * np.pi * notes * seconds) * np.exp(-3 * (seconds % 0.25))
+    both = np.concatenate([tune.astype(np.float32), sentence]) * np.float32(gain)
+    detail = extractor.extract(waveform_of(both)).detail
+    assert "young man" in detail["text"]
+    assert 7.5 < detail["first_word_s"] < 8.6
+    assert detail["speech_s"] < len(sentence) / SAMPLE_RATE_HZ + 0.5
+    assert [segment["language"] for segment in detail["segments"]] == ["en"]
+
+
+@pytest.mark.whisper
+@pytest.mark.ffmpeg
 def test_a_long_file_is_read_through_and_no_window_is_encoded_twice(
     extractor: AudioExtractor, network: Whisper
 ) -> None:

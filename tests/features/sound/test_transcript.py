@@ -18,6 +18,7 @@ from features.sound.transcript import (
     WindowReader,
     cut,
     read_in_lock_step,
+    second_start,
     within_voice,
 )
 from features.sound.whisper_decoder import ROWS
@@ -98,6 +99,14 @@ def test_a_span_stays_where_the_voice_is_too_short_for_its_words() -> None:
     span = Span(0, 1100, (1, 2, 3))
     assert within_voice(span, voice((600, 625)), 20) == span
     assert within_voice(span, voice(), 1) == span
+
+
+def test_refused_words_are_read_again_from_where_the_voice_begins() -> None:
+    assert second_start(voice((600, 900))) == 590
+    assert second_start(voice((60, 900))) is None
+    assert second_start(voice()) is None
+    # What is left of a window begins with its voice, so that nothing is read a third time.
+    assert second_start(voice((600, 900))[590:]) is None
 
 
 @pytest.fixture(scope="module")

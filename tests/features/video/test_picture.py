@@ -3,6 +3,7 @@
 import struct
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -193,3 +194,16 @@ def test_ordinary_pictures_are_not_tone_mapped(folder):
     frame = first_frame(make_media("ten_bit", folder))
     assert hdr_of(frame) is None
     assert Picture(frame).shown.hdr is None
+
+
+@pytest.mark.parametrize(
+    ("transfer", "side_data", "expected"),
+    [
+        (2, {"DOVI_METADATA": b""}, "dolby_vision"),
+        (18, {"DOVI_METADATA": b""}, "hlg"),  # what phones film: any decoder shows it
+        (1, {"DOVI_METADATA": b""}, None),
+        (2, {}, None),
+    ],
+)
+def test_dolby_vision_is_named_where_nothing_else_can_be_shown(transfer, side_data, expected):
+    assert hdr_of(SimpleNamespace(color_trc=transfer, side_data=side_data)) == expected

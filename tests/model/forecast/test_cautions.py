@@ -60,3 +60,8 @@ def test_a_part_that_cannot_be_read_is_told_and_one_that_is_not_there_is_not():
     assert of(audio=NoAudioTrack("no track")) == ()
     [caution] = of(audio=Undecodable("broken"))
     assert (caution.code, caution.is_partial) == ("unread", True)
+
+
+def test_what_the_first_look_finds_is_told_where_no_feature_is_made():
+    told = of(Probe(3.0, 144, 256, 0.5, "pq"))
+    assert [(one.code, one.is_partial) for one in told] == [("truncated", True), ("hdr", False)]

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from features import one_video
 from scraper.errors import BadMedia, ToolMissing
 from scraper.files.media import check_media, probe_media
 
@@ -51,6 +52,14 @@ def test_a_turned_picture_is_measured_as_it_is_shown(clip, tmp_path):
     turned.write_bytes(content)
     probe = probe_media(turned)
     assert (probe.width_px, probe.height_px) == (256, 144)
+
+
+@pytest.mark.parametrize(("ratio", "size"), [("2/1", (288, 256)), ("1/2", (144, 512))])
+def test_pixels_that_are_no_squares_are_measured_as_they_are_shown(tmp_path, ratio, size):
+    probe = probe_media(make(tmp_path / "a.mp4", *PICTURE, "-vf", f"setsar={ratio}", *FAST))
+    assert (probe.width_px, probe.height_px) == size
+    mine = one_video.probe(tmp_path / "a.mp4")
+    assert (mine.width_px, mine.height_px) == size
 
 
 def test_a_file_that_was_cut_off_is_found_by_decoding(clip, tmp_path):

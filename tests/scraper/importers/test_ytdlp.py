@@ -113,7 +113,7 @@ def test_no_link_out_of_the_folder_is_followed(files, tmp_path_factory):
 def test_a_media_file_without_id_is_named(files):
     files.write("holiday.mp4", "x")
 
-    [], [row] = read_folder(files.folder)
+    [], [row] = read_folder(files.folder, platform="youtube")
 
     assert (row.reason, row.file) == ("no_info", "holiday.mp4")
 

@@ -34,7 +34,7 @@ DEMO_WEIGHTS = "5cba197301b1f360c367296597768e2b0011572cd994cfb584cc2604a5834aca
         ),
         pytest.param(
             FilePlan("audio", AudioConfig(), "x"),
-            "2b2562b23dbe5192551f1934419ba1b9f42cf9c7e5b0103eaf5580f0816ccccb",
+            "d3da7ccd9789da930b076096a8b4d6ff8ad4600d57d6790f9971cf628852a88e",
             id="audio",
         ),
         pytest.param(

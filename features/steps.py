@@ -169,19 +169,19 @@ def states_of(
     sets = {facts.id: facts for facts in found if facts is not None}
 
     def state(facts: FeatureSetFacts | None) -> SetState:
-        spec = None if facts is None else current.get(facts.kind)
-        if facts is None or spec is None:
+        if facts is None:
             return SetState("unknown")
-        if facts.config_hash == spec.hash:
+        spec = current.get(facts.kind)
+        if spec is not None and facts.config_hash == spec.hash:
             return SetState("current")
-        if (facts.extractor, facts.extractor_version) != (spec.extractor, spec.extractor_version):
+        made_by = facts.extractor, facts.extractor_version
+        if spec is not None and made_by != (spec.extractor, spec.extractor_version):
             now = f"{spec.extractor} {spec.extractor_version}"
-            then = f"{facts.extractor} {facts.extractor_version}"
-            return SetState("stale", f"made by {then}, now it is {now}")
+            return SetState("stale", f"made by {' '.join(made_by)}, now it is {now}")
         made_of = sets.get(facts.input_set_id or 0)
         if made_of is not None and state(made_of).name == "stale":
             return SetState("stale", f"made of {made_of.kind} that is stale")
-        return SetState("other settings")
+        return SetState("unknown" if spec is None else "other settings")
 
     return [state(facts) for facts in found]
 

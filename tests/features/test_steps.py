@@ -384,6 +384,22 @@ def test_what_another_version_made_is_stale_and_made_anew(catalog, toys, tmp_pat
     assert [state.name for state in states_of(catalog, rows, {})] == ["unknown", "unknown"]
 
 
+def test_what_is_made_of_something_stale_is_stale_before_it_can_be_made_anew(
+    catalog, toys, tmp_path
+):
+    run(catalog, toys, tmp_path)
+    made = replace(toys, kind="made")
+    run(catalog, made, tmp_path, needs=find_set(catalog, toys))
+    rows = [{"kind": plan.kind, "config_hash": plan.spec().hash} for plan in (toys, made)]
+
+    of_old, of_now = (
+        states_of(catalog, rows, {"toy": replace(toys, version=version).spec()})[1]
+        for version in ("2", "1")
+    )
+    assert (of_old.name, of_old.why) == ("stale", "made of toy that is stale")
+    assert of_now.name == "unknown"
+
+
 # --- real files
 
 

@@ -13,6 +13,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +49,10 @@ class Score:
 
 
 def items(folder: Path) -> list[dict[str, str | int | None]]:
-    """Return the held half."""
+    """Return the held half, shuffled: of a run that was broken off there is a fair sample."""
     lines = (folder / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
-    return [item for item in map(json.loads, lines) if item["half"] == HELD]
+    held = [item for item in map(json.loads, lines) if item["half"] == HELD]
+    return sorted(held, key=lambda item: sha256(item["name"].encode()).digest())
 
 
 def hear(folder: Path, names: list[str], *, batch: int = 16) -> Iterator[Answers]:

@@ -37,6 +37,11 @@ MEDIA_SUFFIXES = frozenset(
 )
 
 
+def is_video_name(path: Path) -> bool:
+    """Say whether a file's name is a video's; a hidden one is some program's own."""
+    return path.suffix.lower() in MEDIA_SUFFIXES and not path.name.startswith(".")
+
+
 @contextmanager
 def atomic_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """Give a temporary path to write to; on success it becomes `path`, whole and synced.

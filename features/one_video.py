@@ -27,6 +27,7 @@ from catalog.facts import KIND_OF_PART
 from features.engine import WorkerPool
 from features.errors import FeatureError, MissingInput, Undecodable, WorkerLost
 from features.extractor import Extracted, Extractor, Source
+from features.media import extract_kinds
 from features.plan import Plan
 from features.store import FeatureStore
 from features.video.demux import Damage, decode_all, decoders_reason, read_index
@@ -220,12 +221,11 @@ class OneOff:
         self._asides = {kind: aside for kind, aside in (asides or {}).items() if kind in plans}
         for kind, aside in self._asides.items():
             aside.load(plans[kind])
-        here = {kind: plan for kind, plan in plans.items() if kind not in self._asides}
-        self._plans = dict(sorted(here.items(), key=lambda item: item[0] in MADE_OF))
+        self._plans = {kind: plan for kind, plan in plans.items() if kind not in self._asides}
         self._extractors: dict[str, Extractor] = {}
 
     def __call__(self, path: Path, caption: str = "") -> MadeFeatures:
-        """Make every kind of one file; caption: what is written about it, for `text`.
+        """Make every kind of one file, opened once; caption: what is written about it, for `text`.
 
         What is wrong with one part costs that part. Raises a FeatureError that is the file's own:
         it is not there, no video, or no frame of it can be decoded; and WeightsMissing,
@@ -236,15 +236,15 @@ class OneOff:
         probe_s = time.perf_counter() - start
         source = Source(0, path.name, path=str(path))
         waiting = {kind: aside.extract(source) for kind, aside in self._asides.items()}
-        made: dict[str, Made] = {}
-        files = (kind for kind in self._plans if kind != TEXT)
-        for kind in files:  # what another kind is made of stands before it
-            before = made.get(MADE_OF.get(kind, ""))
-            if before is not None and before.error is not None:
+        of_file = {kind: self._extractor(kind) for kind in self._plans if _is_of_file(kind)}
+        (found_in,) = extract_kinds(of_file, [source])
+        made = {kind: _made(one.seconds, one.result) for kind, one in found_in.items()}
+        for kind in self._plans.keys() & MADE_OF.keys():
+            before = made[MADE_OF[kind]]
+            if before.error is not None:
                 made[kind] = Made(0.0, error=before.error)
             else:
-                made_of = None if before is None else before.tensors
-                made[kind] = self._make(kind, replace(source, tensors=made_of))
+                made[kind] = self._make(kind, replace(source, tensors=before.tensors))
         made |= {kind: self._made_aside(kind, result) for kind, result in waiting.items()}
         if TEXT in self._plans:
             texts = {"caption": caption} | {
@@ -306,6 +306,10 @@ def probe(path: Path) -> Probe:
         index.fraction_read,
         shown.hdr,
     )
+
+
+def _is_of_file(kind: str) -> bool:
+    return kind not in MADE_OF and kind != TEXT
 
 
 def _made(seconds: float, result: Extracted | FeatureError) -> Made:

@@ -13,7 +13,7 @@ from catalog.facts import FeatureSetFacts, ModelFacts
 from catalog.read import pending
 from catalog.read.lookup import find_feature_set, find_model
 from catalog.record.lineage import ensure_feature_set
-from catalog.record.retention import move_rows, rows_in_shard
+from catalog.record.retention import forget_shard, move_rows, rows_in_shard, shards_left
 from catalog.schema.session import Catalog
 from catalog.work.claims import (
     Failed,
@@ -31,7 +31,7 @@ from catalog.work.claims import (
 from catalog.work.runs import Outcome, RunInProgress, record_run
 from catalog.work.texts import TEXT_KIND, count_texts, enrol_texts
 from features.engine import Stored, extract_batches
-from features.errors import Absent, FeatureError, WeightsMissing
+from features.errors import Absent, FeatureError, MissingInput, WeightsMissing
 from features.extractor import FeatureSetSpec, Source
 from features.plan import AUTOENCODER, Plan, clip_alias
 from features.store import FeatureStore
@@ -65,6 +65,8 @@ def extract(
     specs = {spec.kind: spec for spec, _plan in named}
     by_kind = {spec.kind: plan for spec, plan in named}
     enrolled = {kind: _enrol(catalog, spec, needs) for kind, spec in specs.items()}
+    for spec, plan in named:
+        _drop_outdated(catalog, FeatureStore(plan.store_root), enrolled[spec.kind][0])
     set_ids = {kind: set_id for kind, (set_id, _n) in enrolled.items()}
     n_open = {kind: n for kind, (_id, n) in enrolled.items()}
     params: dict[str, Any] = {"kind": ",".join(specs), "feature_set": _names(specs)}
@@ -119,6 +121,19 @@ def _enrol(
         return feature_set_id, count_open(session, feature_set_id)
 
 
+def _drop_outdated(catalog: Catalog, store: FeatureStore, feature_set_id: int) -> None:
+    """Remove from their shards what is to be made anew, so that a purge need not look for it."""
+    with catalog.read() as session:
+        uris = shards_left(session, feature_set_id)
+    for uri in uris:
+        try:
+            drop_from_shard(catalog, store, uri)
+        except FeatureError as error:  # no fault of what is to be made now
+            log.warning("an outdated row stays in a shard that cannot be written anew: %s", error)
+        with catalog.write() as session:
+            forget_shard(session, feature_set_id, uri)
+
+
 def _names(specs: Mapping[str, FeatureSetSpec]) -> str:
     return ",".join(spec.hash[:12] for spec in specs.values())
 
@@ -154,19 +169,19 @@ def states_of(
     sets = {facts.id: facts for facts in found if facts is not None}
 
     def state(facts: FeatureSetFacts | None) -> SetState:
-        spec = None if facts is None else current.get(facts.kind)
-        if facts is None or spec is None:
+        if facts is None:
             return SetState("unknown")
-        if facts.config_hash == spec.hash:
+        spec = current.get(facts.kind)
+        if spec is not None and facts.config_hash == spec.hash:
             return SetState("current")
-        if (facts.extractor, facts.extractor_version) != (spec.extractor, spec.extractor_version):
+        made_by = facts.extractor, facts.extractor_version
+        if spec is not None and made_by != (spec.extractor, spec.extractor_version):
             now = f"{spec.extractor} {spec.extractor_version}"
-            then = f"{facts.extractor} {facts.extractor_version}"
-            return SetState("stale", f"made by {then}, now it is {now}")
+            return SetState("stale", f"made by {' '.join(made_by)}, now it is {now}")
         made_of = sets.get(facts.input_set_id or 0)
         if made_of is not None and state(made_of).name == "stale":
             return SetState("stale", f"made of {made_of.kind} that is stale")
-        return SetState("other settings")
+        return SetState("unknown" if spec is None else "other settings")
 
     return [state(facts) for facts in found]
 
@@ -210,7 +225,13 @@ def drop_from_shard(catalog: Catalog, store: FeatureStore, uri: str) -> int:
     with catalog.read() as session:
         rows = rows_in_shard(session, uri)
     if rows:
-        stored = store.rewrite(uri, [row.row for row in rows])
+        try:
+            stored = store.rewrite(uri, [row.row for row in rows])
+        except MissingInput:
+            with catalog.read() as session:
+                if rows_in_shard(session, uri):
+                    raise
+            return len(rows)  # another process has just done it
         if stored[0].uri == uri:  # everything in it is still wanted
             return len(rows)
         with catalog.write() as session:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from catalog.schema.schema_check import newest_views
+from catalog.schema.session import migrations_folder
 from catalog.settings import leaves, settings_class
 from cli import sections
 from docs import make_schema
@@ -46,6 +48,21 @@ def test_the_readme_lists_the_commands_as_they_are() -> None:
 
     assert make_schema.commands_table() in text, "run: python docs/make_schema.py"
     assert make_schema.readme_page(text) == text
+
+
+@pytest.mark.parametrize(
+    ("page", "listed"),
+    [
+        ("README.md", r"reporting views are part of the schema:(.*?);"),
+        ("docs/operations.md", r"GRANT SELECT ON alembic_version,(.*?) TO viewcast_report;"),
+    ],
+)
+def test_every_reporting_view_is_listed(page: str, listed: str) -> None:
+    found = re.search(listed, (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    views = newest_views(migrations_folder() / "views")
+
+    assert found is not None
+    assert sorted(re.findall(r"\bv_\w+", found[1])) == sorted(views)
 
 
 def test_there_are_calls_to_check() -> None:

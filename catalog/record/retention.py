@@ -65,6 +65,30 @@ def rows_in_shard(session: Session, uri: str) -> list[ShardRow]:
     ]
 
 
+def shards_left(session: Session, feature_set_id: int) -> list[str]:
+    """Return the shards that still have rows of features which are to be made anew, or are gone."""
+    wanted = select(Feature.uri).where(
+        Feature.feature_set_id == feature_set_id,
+        Feature.status.in_(("pending", "failed", "skipped")),
+        Feature.uri.is_not(None),
+    )
+    return sorted({uri for uri in session.scalars(wanted) if uri is not None})
+
+
+def forget_shard(session: Session, feature_set_id: int, uri: str) -> None:
+    """Note that a shard has no row any more of features which are to be made anew, or are gone."""
+    session.execute(
+        update(Feature)
+        .where(
+            Feature.feature_set_id == feature_set_id,
+            Feature.status.in_(("pending", "failed", "skipped")),
+            Feature.uri == uri,
+        )
+        .values(uri=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def move_rows(
     session: Session, uri: str, rows: Sequence[ShardRow], new: Sequence[tuple[str, int]]
 ) -> None:

@@ -200,8 +200,9 @@ OPEN_NEW = f"""
     INSERT INTO feature (feature_set_id, video_id, status, attempts)
     SELECT :set_id, i.video_id, 'pending', 0 FROM {{inputs}} i
     WHERE i.status = 'done' AND {NEW.format("i.video_id")} ON CONFLICT DO NOTHING"""
+# Its shard stays known: a row of it is there to be removed first.
 OPEN_AGAIN = """
-    UPDATE feature SET status = 'pending', attempts = 0, not_before = NULL, uri = NULL, row = NULL,
+    UPDATE feature SET status = 'pending', attempts = 0, not_before = NULL, row = NULL,
         sha256 = NULL, shape = NULL, dtype = NULL, n_bytes = NULL, seconds = NULL, detail = NULL,
         input_sha256 = NULL, error_code = NULL, error = NULL, finished_at = NULL, run_id = NULL
     WHERE feature_set_id = :set_id AND status IN ('done', 'skipped', 'dead') AND EXISTS (
@@ -451,9 +452,10 @@ def claim_features(
         if video_ids is not None:
             numbers = ", ".join(str(int(video_id)) for video_id in video_ids)
             of_videos = f" AND u.video_id IN ({numbers})"
+        # What it was before is removed from its shard first, or nobody would find it there again.
         inner = (
-            "SELECT u.video_id FROM feature u"
-            f" WHERE u.feature_set_id = :set_id AND {CLAIMABLE} AND {there}{of_videos}"
+            "SELECT u.video_id FROM feature u WHERE u.feature_set_id = :set_id"
+            f" AND {CLAIMABLE} AND u.uri IS NULL AND {there}{of_videos}"
             " ORDER BY u.status, u.video_id LIMIT :n"
         )
         more = {"set_id": feature_set_id}

@@ -25,9 +25,9 @@ NO_TEXT: Final = "no_text"
 #: Videos looked at in one go: what is held in memory, and how long others wait to write.
 PAGE: Final = 5_000
 SETTLED: Final = ("done", "skipped", "dead")
+#: All that a finished unit tells, but for its shard: a row of it is there to be removed first.
 EMPTIED: Final[Mapping[str, Any]] = {
     "not_before": None,
-    "uri": None,
     "row": None,
     "sha256": None,
     "shape": None,

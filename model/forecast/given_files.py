@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.errors import name_text
-from catalog.files import MEDIA_SUFFIXES
+from catalog.files import is_video_name
 from features.errors import MissingInput
 from model.forecast.card import Refused
 
@@ -43,11 +43,6 @@ def find_files(arguments: Sequence[str], *, is_recursive: bool = False) -> Given
         else:
             search.fit(argument)
     return Given((*search.files.values(),), (*search.left_aside,))
-
-
-def is_video_name(path: Path) -> bool:
-    """Say whether a file's name is a video's; a hidden one is some program's own."""
-    return path.suffix.lower() in MEDIA_SUFFIXES and not path.name.startswith(".")
 
 
 class _Search:

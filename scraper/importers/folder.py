@@ -10,7 +10,7 @@ from pathlib import Path
 
 from catalog.errors import name_text
 from catalog.facts import LOCAL_PLATFORM
-from catalog.files import MEDIA_SUFFIXES, sha256_of
+from catalog.files import is_video_name, sha256_of
 from scraper.errors import BadId, BadOption, ImportRefused, RowRefused
 from scraper.importers.fields import OTHER_ID, TIKTOK, read_platform
 from scraper.importers.json_rows import MAX_ROW_BYTES, parse_row
@@ -50,6 +50,7 @@ IN_BRACKETS = re.compile(r"\[([A-Za-z0-9_-]{5,64})\]$")
 N_YOUTUBE_CHARS = 11
 # Of a content's checksum, in an id: half of it, which no two contents share by chance.
 N_HASH_CHARS = 32
+NO_FILE_INSIDE = "leads out of the folder, or is no file"
 BEHIND_DASH = re.compile(r"-([A-Za-z0-9_-]{11})$")
 LONG_NUMBER = re.compile(r"(?<![0-9])[0-9]{15,20}(?![0-9])")
 # A picture or sound track by itself, which yt-dlp has not joined yet.
@@ -69,7 +70,7 @@ class MediaFolder:
         self._all: list[Path] = []
         self._used: set[Path] = set()
         for path in _files(self.root, []):
-            if path.suffix.lower() not in MEDIA_SUFFIXES:
+            if not is_video_name(path):
                 continue
             self._all.append(path)
             if inside(path, self.root) is None or HALF.search(path.stem):
@@ -96,7 +97,7 @@ class MediaFolder:
                 continue
             name = path.relative_to(self.root).as_posix()
             if inside(path, self.root) is None:
-                yield path, RowRefused("outside", f"{name_text(name)} leads out of the folder")
+                yield path, RowRefused("outside", f"{name_text(name)} {NO_FILE_INSIDE}")
             elif HALF.search(path.stem):
                 why = "is one track of a download that was not finished"
                 yield path, RowRefused("media_half", f"{name} {why}")
@@ -138,7 +139,7 @@ def has_info(folder: Path) -> bool:
 
 def has_media(folder: Path) -> bool:
     """Say whether there is a media file in a folder or below."""
-    return any(path.suffix.lower() in MEDIA_SUFFIXES for path in _files(folder, []))
+    return any(map(is_video_name, _files(folder, [])))
 
 
 def data_files(folder: Path) -> Iterator[Path]:
@@ -228,7 +229,7 @@ def _read_info(
     raw = b""
     try:
         if true_path is None:
-            raise RowRefused("outside", f"{name_text(name)} leads out of the folder, or is no file")
+            raise RowRefused("outside", f"{name_text(name)} {NO_FILE_INSIDE}")
         if true_path.stat().st_size > MAX_ROW_BYTES:
             words = f"{name_text(name)} has more than {MAX_ROW_BYTES:,} bytes"
             raise RowRefused("too_large", words)
@@ -250,7 +251,7 @@ def _read_export(
     name = path.relative_to(root).as_posix()
     try:
         if inside(path, root) is None:
-            raise RowRefused("outside", f"{name_text(name)} leads out of the folder, or is no file")
+            raise RowRefused("outside", f"{name_text(name)} {NO_FILE_INSIDE}")
         for row in read_file(path):
             if isinstance(row, RejectedLine):
                 yield row if row.file else replace(row, file=name_text(name))

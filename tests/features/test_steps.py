@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from catalog.console import Silent
+from catalog.files import sha256_text
 from catalog.record.sightings import store_sightings
 from catalog.work.claims import (
     Failed,
@@ -17,6 +18,7 @@ from catalog.work.claims import (
     enrol_media,
     finish_media,
 )
+from features import steps
 from features.errors import MissingInput, NoAudioTrack, NoText, Undecodable, WeightsMissing
 from features.extractor import Extracted, Extractor, FeatureSetSpec
 from features.plan import FilePlan, VisualPlan
@@ -204,11 +206,16 @@ class Reader:
     def __call__(self, sources):
         assert all(source.path is None and source.uri is None for source in sources)
         return [
-            Extracted({"all": np.zeros(2, np.float32)}, dict(source.texts))
+            Extracted({"all": vector_of(source.texts["caption"])}, dict(source.texts))
             if source.texts
             else NoText("nothing to read")
             for source in sources
         ]
+
+
+def vector_of(caption):
+    """Another one for each caption, to be known again in a file."""
+    return np.frombuffer(sha256_text(caption).encode()[:8], np.float32)
 
 
 @dataclass(frozen=True)
@@ -245,6 +252,74 @@ def test_texts_are_read_when_they_are_there_and_again_when_they_change(catalog, 
         "fine": {"caption": "fine"},
         "last": {"caption": "later"},
     }
+
+
+def stored(plan):
+    """Which captions' vectors are in a shard, whatever the catalog says."""
+    shards = b"".join(file.read_bytes() for file in Path(plan.store_root).rglob("*.safetensors"))
+    names = ("good", "silent", "bad", "fine", "else")
+    return {name for name in names if vector_of(name).tobytes() in shards}
+
+
+@pytest.fixture
+def read_once(catalog, toys, tmp_path):
+    """A plan of texts that are all read, after which one has changed and one is gone."""
+    plan = ReadingPlan(toys.store_root)
+    with catalog.write() as session:
+        session.execute(text("UPDATE video SET caption = tiktok_id WHERE tiktok_id <> 'last'"))
+        session.execute(text("UPDATE video SET caption = '' WHERE tiktok_id = 'last'"))
+    assert run(catalog, plan, tmp_path, batch=5).n_done == 4
+    assert stored(plan) == {"good", "silent", "bad", "fine"}
+    with catalog.write() as session:
+        session.execute(text("UPDATE video SET caption = 'else' WHERE tiktok_id = 'good'"))
+        session.execute(text("UPDATE video SET caption = '' WHERE tiktok_id = 'bad'"))
+    return plan
+
+
+def assert_all_can_be_read(catalog, plan):
+    store = FeatureStore(plan.store_root)
+    done = ask(catalog, "SELECT uri, row, sha256 FROM feature WHERE status = 'done'")
+    assert len(done) == 3
+    for uri, row, sha256 in done:
+        store.read(uri, row, sha256=sha256)
+
+
+def test_what_is_made_anew_leaves_nothing_of_itself_in_its_old_shard(catalog, read_once, tmp_path):
+    assert run(catalog, read_once, tmp_path, batch=5).n_done == 1
+    assert stored(read_once) == {"else", "silent", "fine"}
+    assert_all_can_be_read(catalog, read_once)
+
+
+@pytest.mark.parametrize("step", ["drop_from_shard", "forget_shard"])
+def test_killed_in_the_midst_of_that_it_is_done_later(
+    catalog, read_once, tmp_path, monkeypatch, step
+):
+    def killed(*_args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(catalog, read_once, tmp_path, batch=5)
+    # Until then nobody may take them: what they finish would hide where the old rows are.
+    set_id = find_set(catalog, read_once).id
+    assert claim_features(catalog, set_id, owner="other", limit=5) == []
+    assert run(catalog, read_once, tmp_path, batch=5).n_done == 1
+    assert stored(read_once) == {"else", "silent", "fine"}
+    assert_all_can_be_read(catalog, read_once)
+
+
+@pytest.mark.parametrize("harm", ["lost", "damaged"])
+def test_a_shard_that_cannot_be_written_anew_keeps_nobody_from_working(
+    catalog, read_once, tmp_path, harm
+):
+    (shard,) = Path(read_once.store_root).rglob("*.safetensors")
+    if harm == "lost":
+        shard.unlink()
+    else:
+        shard.write_bytes(b"torn")
+    assert run(catalog, read_once, tmp_path, batch=5).n_done == 1
+    assert run(catalog, read_once, tmp_path, batch=5).n_done == 0
 
 
 def test_a_stopped_extract_gives_back_its_claims(catalog, toys, tmp_path):
@@ -307,6 +382,22 @@ def test_what_another_version_made_is_stale_and_made_anew(catalog, toys, tmp_pat
     rows.append({"kind": "toy", "config_hash": newer.spec().hash})
     assert [state.name for state in states_of(catalog, rows, now)] == ["stale", "current"]
     assert [state.name for state in states_of(catalog, rows, {})] == ["unknown", "unknown"]
+
+
+def test_what_is_made_of_something_stale_is_stale_before_it_can_be_made_anew(
+    catalog, toys, tmp_path
+):
+    run(catalog, toys, tmp_path)
+    made = replace(toys, kind="made")
+    run(catalog, made, tmp_path, needs=find_set(catalog, toys))
+    rows = [{"kind": plan.kind, "config_hash": plan.spec().hash} for plan in (toys, made)]
+
+    of_old, of_now = (
+        states_of(catalog, rows, {"toy": replace(toys, version=version).spec()})[1]
+        for version in ("2", "1")
+    )
+    assert (of_old.name, of_old.why) == ("stale", "made of toy that is stale")
+    assert of_now.name == "unknown"
 
 
 # --- real files

@@ -10,6 +10,7 @@ from sqlalchemy import func, select, text
 
 from catalog.errors import BadValue, NotFound
 from catalog.read.pending import count_media_to_fetch
+from catalog.record.retention import forget_shard, shards_left
 from catalog.record.sightings import mark_gone
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Feature, MediaFile, Run, Video
@@ -270,7 +271,15 @@ def test_a_changed_file_opens_its_feature_again(catalog, clip_set):
     with catalog.write() as session:
         session.execute(text("UPDATE media_file SET sha256 = 'new' WHERE video_id = 3"))
         assert enrol_features(session, clip_set, needs_feature_set_id=None) == 1
-    assert told_of(catalog, clip_set, 3) == {"status": "pending", "attempts": 0}
+    told = told_of(catalog, clip_set, 3)
+    shard = told.pop("uri")
+    assert told == {"status": "pending", "attempts": 0}
+    # Only when what it was has left its shard.
+    assert claim_features(catalog, clip_set, owner="me", limit=5) == []
+    with catalog.write() as session:
+        assert shards_left(session, clip_set) == [shard]
+        forget_shard(session, clip_set, shard)
+        assert shards_left(session, clip_set) == []
     (claim,) = claim_features(catalog, clip_set, owner="me", limit=5)
     assert (claim.video_id, claim.input_sha256, claim.attempt) == (3, "new", 1)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import event, select, update
 
+from catalog.record.retention import forget_shard, shards_left
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Feature, Video
 from catalog.work import texts
@@ -54,6 +55,9 @@ def tell(catalog: Catalog, kind: str, name: str, told: dict[int, str | None]) ->
 def embed(catalog: Catalog, set_id: int) -> dict[int, dict[str, str]]:
     """Enrol, take and finish what is to be done; return the texts that it was made from."""
     n_opened = enrol_texts(catalog, set_id)
+    with catalog.write() as session:
+        for shard in shards_left(session, set_id):
+            forget_shard(session, set_id, shard)
     taken = {}
     while claims := claim_features(catalog, set_id, owner="embed", limit=2):
         for claim in claims:

@@ -120,6 +120,7 @@ LOCAL_NAMES = [
 def test_files_of_no_site_are_local_videos_named_by_their_content(files):
     for n, name in enumerate(LOCAL_NAMES):
         files.write(name, f"content {n}")
+    files.write("._IMG_0001.MOV", "what a system keeps of a file beside it")
     videos, [] = read(files.folder)
     ids = {v.sighting.tiktok_id for v in videos}
 

@@ -2,8 +2,9 @@
 
 `python -m bench.words hear FOLDER OUT` hears the held half as `extract audio` does, `stock` the
 same with stock Whisper's default settings, each into a file of answers; `score FOLDER OUT…` makes
-of each a line of the table. An earlier state of the project is scored by answers of its own. `cost
-FOLDER OUT` times a minute of music, noise and speech, for the state that it is run in.
+of each a line of the table, of the sounds that all of them have answered. An earlier state of the
+project is scored by answers of its own. `cost FOLDER OUT` times a minute of music, noise and
+speech, for the state that it is run in.
 """
 
 import json
@@ -13,6 +14,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +50,10 @@ class Score:
 
 
 def items(folder: Path) -> list[dict[str, str | int | None]]:
-    """Return the held half."""
+    """Return the held half, shuffled: of a run that was broken off there is a fair sample."""
     lines = (folder / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
-    return [item for item in map(json.loads, lines) if item["half"] == HELD]
+    held = [item for item in map(json.loads, lines) if item["half"] == HELD]
+    return sorted(held, key=lambda item: sha256(item["name"].encode()).digest())
 
 
 def hear(folder: Path, names: list[str], *, batch: int = 16) -> Iterator[Answers]:
@@ -77,7 +80,7 @@ def stock(folder: Path, names: list[str]) -> Iterator[Answers]:
 
 
 def score(folder: Path, answers: Answers) -> Score:
-    """Compare what was kept with what was said, of all sounds that there is an answer for."""
+    """Compare what was kept with what was said, of the sounds that there is an answer for."""
     sounds, words = [0, 0, 0], [0, 0, 0]
     for item in items(folder):
         name, said = str(item["name"]), item["said"]
@@ -140,9 +143,11 @@ def main(way: str, folder: Path, outs: list[Path]) -> None:
     if way == "cost":
         outs[0].write_text(json.dumps(cost(folder)), encoding="utf-8")
     elif way == "score":
-        for out in outs:
-            answers = json.loads(out.read_text(encoding="utf-8"))
-            sys.stdout.write(score(folder, answers).row(out.stem) + "\n")
+        answered = [json.loads(out.read_text(encoding="utf-8")) for out in outs]
+        common = set.intersection(*map(set, answered))
+        for out, answers in zip(outs, answered, strict=True):
+            same = {name: answers[name] for name in common}
+            sys.stdout.write(score(folder, same).row(out.stem) + "\n")
     else:
         answers = {}
         for some in WAYS[way](folder, [str(item["name"]) for item in items(folder)]):

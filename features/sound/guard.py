@@ -25,17 +25,22 @@ LANGUAGE_BELOW: Final = 0.5
 #: two in five were right, were the language as plain as may be.
 LOGPROB_BELOW: Final = -1.0
 LOGPROB_BELOW_WITHOUT_VOICE: Final = -0.8
+#: So sure of a line or two it is of a song; "Thank you." or "Bye!" it writes for a chime, too.
+TOKENS_WITHOUT_VOICE: Final = 10
 #: Text that packs better than this repeats itself: stock Whisper's own limit.
 COMPRESSION_ABOVE: Final = 2.4
 #: So often in a row, and most of the text: a loop, however little it packs ("1.5% 1.5% 1.5%").
 REPEATS: Final = 3
+#: Nothing is said so often in less: a drum is a voice for a moment, and "b-b-b-b" to Whisper.
+REPEATS_VOICE_S: Final = 0.5
 #: Numbers without a word are what Whisper writes for noise; a count is in a language.
 NUMERALS_LANGUAGE_BELOW: Final = 0.7
 #: The rules above, as they are written into a feature set's name.
 GATE: Final = (
     f"voice>={VOICE_S}s at {VOICE_FROM} of {SHA256[:8]}, or no_speech<={NO_SPEECH_ABOVE}; "
-    f"drop logprob<{LOGPROB_BELOW}, without voice <{LOGPROB_BELOW_WITHOUT_VOICE}; "
-    f"loops compression>{COMPRESSION_ABOVE} or x{REPEATS}, unless said; "
+    f"drop logprob<{LOGPROB_BELOW}, "
+    f"without voice <{LOGPROB_BELOW_WITHOUT_VOICE} or <{TOKENS_WITHOUT_VOICE} tokens; "
+    f"loops compression>{COMPRESSION_ABOVE} or x{REPEATS}, unless in voice>={REPEATS_VOICE_S}s; "
     f"language guessed<{LANGUAGE_BELOW}; numerals language<{NUMERALS_LANGUAGE_BELOW}; "
     f"silent<{SILENT_BELOW_DBFS}"
 )
@@ -79,7 +84,7 @@ class Hearing:
     def may_repeat(self) -> bool:
         """Whether what repeats itself in the words may do so in the sound."""
         return (
-            self.has_voice
+            self.voice_s >= REPEATS_VOICE_S
             and self.no_speech_prob <= NO_SPEECH_ABOVE
             and self.knows_language(LANGUAGE_BELOW)
         )
@@ -89,12 +94,14 @@ class Hearing:
         return self.language_prob is None or self.language_prob >= least
 
 
-def objection(hearing: Hearing, text: str, avg_logprob: float, *, loop: bool) -> DropReason | None:
-    """Say why a window's words are not kept, None where they are."""
+def objection(
+    hearing: Hearing, text: str, n_words: int, avg_logprob: float, *, loop: bool
+) -> DropReason | None:
+    """Say why a window's words are not kept, None where they are. n_words: tokens without times."""
     least = LOGPROB_BELOW if hearing.has_voice else LOGPROB_BELOW_WITHOUT_VOICE
     if loop and not hearing.may_repeat:
         return "repetitive"
-    if avg_logprob < least:
+    if avg_logprob < least or (n_words < TOKENS_WITHOUT_VOICE and not hearing.has_voice):
         return "improbable"
     if not any(map(str.isalnum, text)):
         return "no_words"  # "..." and the notes of music are text, but not words

@@ -291,7 +291,7 @@ class WindowReader:
         words = self._words(tokens)
         text = self._text(words)
         loop = is_loop(text, words)
-        dropped = objection(hearing, text, avg_logprob, loop=loop)
+        dropped = objection(hearing, text, len(words), avg_logprob, loop=loop)
         kept: tuple[tuple[Span, str], ...] = ()
         n_read = n_frames
         if dropped is None and loop and not ended:

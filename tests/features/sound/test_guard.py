@@ -49,7 +49,9 @@ def test_a_window_is_decoded_for_a_voice_or_because_whisper_is_sure(
     [
         (hearing(), "Welcome to the directory.", -0.31, None),
         (hearing(0.3, 0.81, 0.12), "Victory... No... Amazing!", -0.98, None),
-        (hearing(0.0, 0.56, 0.3), "All the stars are falling down", -0.7, None),
+        (hearing(0.0, 0.56, 0.3), "All the stars are falling down and I am waiting", -0.7, None),
+        (hearing(0.0, 0.83, 0.11), "Thank you.", -0.7, "improbable"),  # something in a hall
+        (hearing(0.3, 0.83, 0.11), "Thank you.", -0.7, None),
         (hearing(0.0, 0.58, 0.49), "FAP FAP", -0.85, "improbable"),  # a heron
         (hearing(0.0, 0.32, 0.6), "In 1998 there were 1,570 a day", -0.93, "improbable"),  # a tune
         (hearing(0.0, 0.72, 0.6), "Oh", -1.26, "improbable"),  # the hum of the mains
@@ -64,7 +66,7 @@ def test_a_window_is_decoded_for_a_voice_or_because_whisper_is_sure(
 def test_words_are_kept_where_a_voice_or_whisper_vouches_for_them(
     heard: Hearing, text: str, avg_logprob: float, reason: str | None
 ) -> None:
-    assert objection(heard, text, avg_logprob, loop=False) == reason
+    assert objection(heard, text, len(text.split()), avg_logprob, loop=False) == reason
 
 
 @pytest.mark.parametrize(
@@ -72,6 +74,8 @@ def test_words_are_kept_where_a_voice_or_whisper_vouches_for_them(
     [
         (hearing(9, 0.82, 0.39), None),  # a chorus
         (hearing(3, 1.0, 0.01), None),  # counting aloud
+        (hearing(0.6, 0.9, 0.1), None),  # no, no, no!
+        (hearing(0.34, 0.58, 0.48), "repetitive"),  # a drum, as "b-b-b-b"
         (hearing(0.0, 0.55, 0.2), "repetitive"),  # nobody speaks
         (hearing(9, 0.27, 0.5), "repetitive"),  # a hippopotamus, in what might be Japanese
         (hearing(9, 0.72, 0.9), "repetitive"),
@@ -80,7 +84,7 @@ def test_words_are_kept_where_a_voice_or_whisper_vouches_for_them(
 def test_what_repeats_itself_is_kept_where_somebody_plainly_speaks(
     heard: Hearing, reason: str | None
 ) -> None:
-    assert objection(heard, "dance with me " * 8, -0.2, loop=True) == reason
+    assert objection(heard, "dance with me " * 8, 24, -0.2, loop=True) == reason
 
 
 @pytest.mark.parametrize(

@@ -163,14 +163,14 @@ def extract_files(
     if dry_run:
         from features import steps
 
-        plans, left_out = plans_of_files(app, kinds or kinds_of_files(app))
+        plans, left_out = plans_of_files(app, kinds)
         counts = {plan.kind: steps.count_to_extract(app.catalog, plan, None) for plan in plans}
         emit({"dry_run": True, "n_videos": counts, "left_out": left_out}, as_json=as_json)
         return
-    outcome = run_extract_files(
+    outcome, left_out = _extract_files(
         app, kinds, workers=workers, retry_failed=retry_failed, quiet=as_json
     )
-    emit_outcome(outcome, as_json=as_json)
+    emit_outcome(outcome, as_json=as_json, extra={"left_out": left_out} if left_out else None)
 
 
 @click.group()
@@ -243,20 +243,25 @@ def run_extract(
     )
 
 
-def run_extract_files(
+def run_extract_files(app: App, *, quiet: bool = False, parent_id: int | None = None) -> "Outcome":
+    """Extract the settings' kinds of media files in one pass; what `nightly` calls."""
+    return _extract_files(app, (), quiet=quiet, parent_id=parent_id)[0]
+
+
+def _extract_files(
     app: App,
-    kinds: Sequence[str] = (),
+    kinds: Sequence[str],
     *,
     workers: int | None = None,
     retry_failed: bool = False,
     quiet: bool = False,
     parent_id: int | None = None,
-) -> "Outcome":
-    """Extract several kinds of media files in one pass; none named: those of the settings."""
-    plans, left_out = plans_of_files(app, kinds or kinds_of_files(app))
+) -> "tuple[Outcome, dict[str, str]]":
+    """Extract several kinds in one pass; return also why some of them are left out."""
+    plans, left_out = plans_of_files(app, kinds)
     for kind, reason in left_out.items():
         log.info("%s is left out: %s", kind, reason)
-    return _run(
+    outcome = _run(
         app,
         plans,
         "extract files",
@@ -266,13 +271,7 @@ def run_extract_files(
         quiet=quiet,
         parent_id=parent_id,
     )
-
-
-def kinds_of_files(app: App) -> tuple[str, ...]:
-    """The kinds that the settings name."""
-    from features.settings import ExtractConfig
-
-    return app.settings.of(ExtractConfig).kinds
+    return outcome, left_out
 
 
 def _run(

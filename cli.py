@@ -420,6 +420,7 @@ def _close_demo(
         f"Open next: {page}\n"
         f"Ask in SQL: viewcast --data {app.settings.data_folder} sql"
         " 'select * from v_run_leaderboard'\n"
+        f"Look at one: viewcast --data {app.settings.data_folder} features show 1 -o sheet.html\n"
         f"Forecast a file: viewcast --data {app.settings.data_folder} predict FILE.mp4"
     )
     payload = {"stages": lines, "leaderboard": board, "n_videos": videos, "report": str(page)}

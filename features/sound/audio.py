@@ -335,7 +335,7 @@ class AudioExtractor:
         """Load the weights, or take a loaded `network`, which is moved to the config's device.
 
         Raises DeviceMissing, WeightsMissing, or WeightsMismatch when the weights are not those of
-        `weights_sha256`.
+        `weights_sha256`, or those that hear voices not the ones that the gate is named by.
         """
         config = settled(config)
         device = resolve(config.device)
@@ -346,6 +346,8 @@ class AudioExtractor:
             raise WeightsMismatch(
                 f"the weights have fingerprint {found}, this feature set needs {weights_sha256}"
             )
+        if config.transcript:
+            voice.find_weights()  # now, or every row would be blamed for them
         network = network.to(device)
         self.sound = SoundRequest(config.max_s, config.keep_wav)
         self._shape = (network.dims.n_audio_layer + 1, network.dims.n_audio_state)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, median_filter
 from scipy.signal import fftconvolve
 
-from features.sound.waveform import SAMPLE_RATE_HZ, SILENT_BELOW_DBFS
+from features.sound.waveform import SAMPLE_RATE_HZ
 
 HOP: Final = 160  # 10 ms: the steps of all curves
 HOP_S: Final = HOP / SAMPLE_RATE_HZ
@@ -25,6 +25,8 @@ N_BANDS: Final = 24
 LOWEST_HZ, HIGHEST_HZ = 40.0, 7_600.0
 CHUNK: Final = 3_000  # steps at once: bounds the memory of long sounds
 
+#: A step that is softer is silent: a quiet room is, where Whisper still looks for words (-80 dBFS).
+HEARD_FROM_DBFS: Final = -60.0
 #: What a band's power is told above: what is softer cannot be heard beside the rest.
 FLOOR_DB: Final = -80.0
 #: Power rises over so many steps when something begins.
@@ -63,7 +65,7 @@ class Curves:
     @property
     def is_heard(self) -> NDArray[np.bool_]:
         """Which steps are not silent."""
-        return self.level_dbfs >= SILENT_BELOW_DBFS
+        return self.level_dbfs >= HEARD_FROM_DBFS
 
 
 def curves(samples: NDArray[np.float32]) -> Curves:

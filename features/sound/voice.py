@@ -2,7 +2,7 @@
 
 Whisper writes words for whatever it is given; this network, a thousandth of the cost of Whisper's,
 says whether there is a voice to say them. It hears speech and most singing; what it tells is one
-of several signs in `transcript`, never the only one.
+of several signs in `guard`, never the only one.
 """
 
 from functools import cache
@@ -34,22 +34,26 @@ VOICE_FROM: Final = 0.5
 
 
 def find_weights() -> Path:
-    """Return the file of weights. Raises WeightsMissing where the package is not installed."""
+    """Return the file of weights.
+
+    Raises WeightsMissing where the package is not installed, WeightsMismatch where it has others.
+    """
     try:
         path = Path(str(metadata.distribution(PACKAGE).locate_file(_FILE)))
-    except metadata.PackageNotFoundError:
-        path = Path(_FILE)
-    if not path.is_file():
-        raise WeightsMissing(f"no {path.name}; install the package {PACKAGE}, which brings it")
+        found = sha256_of(path)
+    except (metadata.PackageNotFoundError, FileNotFoundError) as error:
+        raise WeightsMissing(
+            f"nothing to hear voices with: install the package {PACKAGE}, or set audio.transcript "
+            "to false, which leaves the words out"
+        ) from error
+    if found != SHA256:
+        raise WeightsMismatch(f"{path} has sha256 {found}, expected {SHA256}")
     return path
 
 
 @cache
 def _network() -> tuple[dict[str, Tensor], nn.LSTM]:
-    path = find_weights()
-    if (found := sha256_of(path)) != SHA256:
-        raise WeightsMismatch(f"{path} has sha256 {found}, expected {SHA256}")
-    weights = load_file(path)
+    weights = load_file(find_weights())
     memory = nn.LSTM(128, 128)
     parts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     memory.load_state_dict({f"{part}_l0": weights[f"lstm_cell.{part}"] for part in parts})

@@ -33,7 +33,8 @@ N_LARGE, N_LARGE_OPENING = 6, 3
 LOUDNESS_AT_MS: Final = (0, 500, 1000, 1500, 2000, 2500)
 #: R128's absolute gate; softer is told as this.
 SOFTEST_LUFS: Final = -70.0
-DIGITS: Final = 6
+#: Of what is stored: behind the point too, where a number is small because nothing is exact.
+DIGITS, PLACES = 6, 4
 
 
 def _twice(*names: str) -> tuple[str, ...]:
@@ -211,5 +212,7 @@ def hear(waveform: Waveform, opening_s: float) -> dict[str, float | None]:
 
 
 def _told(value: float | None) -> float | None:
-    """What is stored of a number: six digits; None where it is no number JSON knows."""
-    return None if value is None or not isfinite(value) else float(f"{value:.{DIGITS}g}")
+    """What is stored of a number: six digits, none behind the fourth place; None: not in JSON."""
+    if value is None or not isfinite(value):
+        return None
+    return round(float(f"{value:.{DIGITS}g}"), PLACES) + 0.0  # no minus zero

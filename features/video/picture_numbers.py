@@ -179,18 +179,19 @@ def motion(
     there are others. local_motion_levels is what is left when the picture is shifted as a whole as
     it fits best (phase correlation), pan and tilt are the mean speed of that shift.
     """
-    luma = np.concatenate([_luma(chunk) for chunk in _chunks(frames)])
-    pairs = np.setdiff1d(np.arange(1, len(luma)), cut_at)
+    pairs = np.setdiff1d(np.arange(1, frames.shape[1]), cut_at)
     if not len(pairs):
         return dict.fromkeys(MOTION_NUMBERS)
     moved, local, across, down = np.zeros((4, len(pairs)))
-    rows, columns = luma.shape[1:]
+    rows, columns = frames.shape[2:]
     window = np.outer(np.hanning(rows + 2)[1:-1], np.hanning(columns + 2)[1:-1]).astype(np.float32)
     for start in range(0, len(pairs), CHUNK):
         some = pairs[start : start + CHUNK]
-        shifts = _shifts(luma[some - 1], luma[some], window)
-        for number, (pair, (dy, dx)) in enumerate(zip(some, shifts.tolist(), strict=True), start):
-            old, new = luma[pair - 1], luma[pair]
+        before, after = _luma(frames[:, some - 1]), _luma(frames[:, some])
+        shifts = _shifts(before, after, window).tolist()
+        for number, (old, new, (dy, dx)) in enumerate(
+            zip(before, after, shifts, strict=True), start
+        ):
             change = np.abs(new - old)
             moved[number] = local[number] = change.mean()
             if not (dy or dx) or moved[number] < STILL_BELOW:

@@ -134,6 +134,11 @@ def test_the_first_sound_is_behind_the_silence(before_s):
     assert first_sound_s(found) == pytest.approx(before_s, abs=0.01)
 
 
+def test_a_quiet_room_is_no_sound_yet():
+    found = curves(np.r_[noise(1.5, 2e-4), tone(1)])  # -74 dBFS: Whisper would look for words
+    assert first_sound_s(found) == pytest.approx(1.5, abs=0.02)
+
+
 def test_silence_has_no_first_sound_and_no_timbre():
     found = curves(silence(2))
     assert first_sound_s(found) is None

@@ -99,6 +99,14 @@ def test_a_sound_without_pictures_keeps_its_sound(film, folder):
         assert found.detail[name] == whole.detail[name]
 
 
+def test_one_colour_has_no_contrast_nor_the_noise_of_computing(folder):
+    path = folder / "red.mp4"
+    ffmpeg(*shlex.split(f"-f lavfi -i color=red:s=64x96:r=12:d=1 {H264} {path}"))
+    (found,) = extract(path)
+    for name in ("contrast_levels", "motion_levels", "sharpness_levels", "tilt_heights_s"):
+        assert found.detail[f"whole_{name}"] == 0, name
+
+
 def test_nothing_is_invented_in_silence(folder):
     path = folder / "silence.mp4"
     sound = "anullsrc=channel_layout=stereo:sample_rate=44100"

@@ -2,8 +2,8 @@
 
 import struct
 import subprocess
+import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -14,8 +14,7 @@ from bench.exact import area_mean, exact_picture, exact_rgb, psnr_db
 from features.one_video import probe
 from features.settings import ClipConfig
 from features.video.clip import fit_picture, read_clip
-from features.video.picture import Picture
-from features.video.tone import hdr_of, tone_map
+from features.video.picture import Picture, hdr_of, tone_map
 from tests.features.media import ffmpeg, make_media
 
 pytestmark = pytest.mark.ffmpeg
@@ -192,7 +191,6 @@ def test_ordinary_white_stays_nearly_white_and_red_stays_red(hdr, white, grey):
 
 def test_ordinary_pictures_are_not_tone_mapped(folder):
     frame = first_frame(make_media("ten_bit", folder))
-    assert hdr_of(frame) is None
     assert Picture(frame).shown.hdr is None
 
 
@@ -206,4 +204,13 @@ def test_ordinary_pictures_are_not_tone_mapped(folder):
     ],
 )
 def test_dolby_vision_is_named_where_nothing_else_can_be_shown(transfer, side_data, expected):
-    assert hdr_of(SimpleNamespace(color_trc=transfer, side_data=side_data)) == expected
+    assert hdr_of(transfer, side_data) == expected
+
+
+def test_a_picture_that_was_looked_at_is_freed_at_once(folder):
+    alive = sys.getrefcount
+    frame = first_frame(make_media("landscape", folder))
+    held = alive(frame)
+    assert Picture(frame).rgb(8, 8).any()
+    # Large ones would pile up until Python's collector of rings comes by.
+    assert alive(frame) == held

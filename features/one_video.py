@@ -291,7 +291,8 @@ def probe(path: Path) -> Probe:
     except FileNotFoundError as error:
         raise MissingInput(f"no file {path}") from error
     except (av.error.FFmpegError, UnicodeError) as error:
-        raise Undecodable(f"{path} cannot be decoded: {_reason(url) or error}") from error
+        why = _reason(url) or getattr(error, "strerror", None) or error
+        raise Undecodable(f"{path} cannot be decoded: {why}") from error
     if first is None:
         raise Undecodable(
             f"{path} holds no frame that can be decoded: "

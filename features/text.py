@@ -1,9 +1,9 @@
 """The `text` feature: sentence vectors of a video's caption, of its words and of its screen.
 
 Google's universal-sentence-encoder-multilingual v3 in NumPy, whose weights lie in their package:
-512 numbers for a text in one of 16 languages (Arabic, Chinese, Dutch, English, French, German,
-Italian, Japanese, Korean, Polish, Portuguese, Russian, Spanish, Thai, Turkish); texts that mean the
-same are near each other, whatever their languages.
+512 numbers for a text in one of 16 languages (Arabic, Chinese in either script, Dutch, English,
+French, German, Italian, Japanese, Korean, Polish, Portuguese, Russian, Spanish, Thai, Turkish);
+texts that mean the same are near each other, whatever their languages.
 """
 
 import importlib.util

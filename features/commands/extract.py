@@ -167,10 +167,10 @@ def extract_files(
         counts = {plan.kind: steps.count_to_extract(app.catalog, plan, None) for plan in plans}
         emit({"dry_run": True, "n_videos": counts, "left_out": left_out}, as_json=as_json)
         return
-    outcome = run_extract_files(
+    outcome, left_out = _extract_files(
         app, kinds, workers=workers, retry_failed=retry_failed, quiet=as_json
     )
-    emit_outcome(outcome, as_json=as_json)
+    emit_outcome(outcome, as_json=as_json, extra={"left_out": left_out} if left_out else None)
 
 
 @click.group()
@@ -243,20 +243,25 @@ def run_extract(
     )
 
 
-def run_extract_files(
+def run_extract_files(app: App, *, quiet: bool = False, parent_id: int | None = None) -> "Outcome":
+    """Extract the settings' kinds of media files in one pass; what `nightly` calls."""
+    return _extract_files(app, (), quiet=quiet, parent_id=parent_id)[0]
+
+
+def _extract_files(
     app: App,
-    kinds: Sequence[str] = (),
+    kinds: Sequence[str],
     *,
     workers: int | None = None,
     retry_failed: bool = False,
     quiet: bool = False,
     parent_id: int | None = None,
-) -> "Outcome":
-    """Extract several kinds of media files in one pass; none named: those of the settings."""
+) -> "tuple[Outcome, dict[str, str]]":
+    """Extract several kinds in one pass; return also why some of them are left out."""
     plans, left_out = plans_of_files(app, kinds)
     for kind, reason in left_out.items():
-        log.warning("%s is left out: %s", kind, reason)
-    return _run(
+        log.info("%s is left out: %s", kind, reason)
+    outcome = _run(
         app,
         plans,
         "extract files",
@@ -266,6 +271,7 @@ def run_extract_files(
         quiet=quiet,
         parent_id=parent_id,
     )
+    return outcome, left_out
 
 
 def _run(

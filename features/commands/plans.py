@@ -1,5 +1,6 @@
 """How each kind of feature is made, by the application's settings."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from catalog.errors import BadSettings
 if TYPE_CHECKING:
     from catalog.facts import FeatureSetFacts
     from features.plan import FilePlan, Plan, TextPlan, VisualPlan
+
+log = logging.getLogger(__name__)
 
 
 def plan_of(app: App, kind: str, changes: Mapping[str, Any] | None = None) -> "Plan":
@@ -39,29 +42,29 @@ def file_plan(app: App, kind: str, changes: Mapping[str, Any] | None = None) -> 
         return FilePlan.settled(kind, config, store_root(app))
 
 
-def plans_of_files(app: App, asked: Sequence[str]) -> "tuple[list[FilePlan], dict[str, str]]":
+def plans_of_files(app: App, named: Sequence[str] = ()) -> "tuple[list[FilePlan], dict[str, str]]":
     """The plans of several kinds, and why some of them are left out: their weights are not here.
 
-    asked: by name, and then none is left out; empty: the kinds of the settings. Raises BadSettings
-    for what is no kind; WeightsMissing for a kind that is not left out.
+    named: by a person, and then none is left out; none named: those of the setting extract.kinds.
+    Raises BadSettings for what is no kind; WeightsMissing for a kind that is never left out.
     """
-    from features.errors import WeightsMissing
+    from features.errors import WeightsMismatch, WeightsMissing
     from features.kinds import KINDS
     from features.settings import ExtractConfig
 
-    kinds = asked or app.settings.of(ExtractConfig).kinds
+    kinds = named or app.settings.of(ExtractConfig).kinds
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         names = ", ".join(KINDS)
-        whose = "--kind" if asked else "extract.kinds"
+        whose = "--kind" if named else "extract.kinds"
         raise BadSettings(f"{whose}: {', '.join(unknown)} is none of {names}")
     plans, left_out = [], {}
     for kind in dict.fromkeys(kinds):
-        may_lack_weights = KINDS[kind].may_lack_weights and not asked
+        may_lack_weights = KINDS[kind].may_lack_weights and not named
         try:
             plan = file_plan(app, kind)
             if may_lack_weights:
                 plan.check()
-        except WeightsMissing as error:
+        except (WeightsMissing, WeightsMismatch) as error:
             if not may_lack_weights:
                 raise
             left_out[kind] = str(error)
@@ -72,11 +75,14 @@ def plans_of_files(app: App, asked: Sequence[str]) -> "tuple[list[FilePlan], dic
 
 def has_weights(app: App, kind: str) -> bool:
     """Whether a kind can be made here: its weights, or its package, are on the machine."""
-    from features.errors import WeightsMissing
+    from features.errors import WeightsMismatch, WeightsMissing
 
     try:
         plan_of(app, kind).check()
     except WeightsMissing:
+        return False
+    except WeightsMismatch as error:  # such as another version of the package
+        log.warning("no %s: %s", kind, error)
         return False
     return True
 

@@ -17,6 +17,7 @@ from features.errors import (
     WeightsMissing,
 )
 from features.extractor import Extracted, Source
+from features.kinds import KINDS
 from features.one_video import Aside, HeldStore, OneOff, probe
 from features.plan import FilePlan, VisualPlan
 from features.settings import ClipConfig
@@ -24,6 +25,7 @@ from features.sound.waveform import read_waveform
 from features.store import FeatureStore
 from features.video.clip import read_clip
 from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
+from features.video.reading import read_pictures
 from features.weights import weights_sha256
 from model.training.pretraining import save_autoencoder
 from tests.features.media import make_media
@@ -166,6 +168,36 @@ def test_a_file_is_as_large_as_it_is_shown(media, name, size):
 def test_what_is_no_video_is_one_clear_error(media, name, error, reason):
     with pytest.raises(error, match=reason):
         probe(media(name))
+
+
+def test_a_refusal_is_no_number_of_a_library(tmp_path):
+    notes = tmp_path / "notes.txt"
+    notes.write_text("buy milk")
+
+    with pytest.raises(Undecodable) as refused:
+        probe(notes)
+
+    assert str(refused.value) == (
+        f"{notes} cannot be decoded: Invalid data found when processing input"
+    )
+
+
+def test_pictures_are_decoded_once_for_all_kinds(plans, media, monkeypatch):
+    passes = []
+
+    def counted(path, requests):
+        passes.append(len(requests))
+        return read_pictures(path, requests)
+
+    monkeypatch.setattr("features.media.read_pictures", counted)
+    both = {kind: FilePlan(kind, KINDS[kind].config(), "x") for kind in ("clip", "thumbnail")}
+
+    together = OneOff(both)(media("landscape"))
+
+    assert passes == [2]
+    alone = OneOff({"thumbnail": both["thumbnail"]})(media("landscape"))
+    for name, tensor in alone.made["thumbnail"].tensors.items():
+        np.testing.assert_array_equal(tensor, together.made["thumbnail"].tensors[name])
 
 
 def test_folders_pipes_and_absent_files_are_refused_before_they_are_opened(tmp_path):

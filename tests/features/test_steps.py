@@ -552,6 +552,28 @@ def test_a_purged_row_leaves_its_shard_and_its_neighbours_stay_readable(catalog,
     assert ask(catalog, done) == after
 
 
+def test_two_that_write_a_shard_anew_at_once_do_not_disturb_each_other(catalog, toys, tmp_path):
+    class Slower(FeatureStore):
+        def rewrite(self, uri, rows):
+            drop_from_shard(catalog, FeatureStore(self.root), uri)
+            return super().rewrite(uri, rows)
+
+    run(catalog, toys, tmp_path, batch=5)
+    done = "SELECT uri, row, sha256, video_id FROM feature WHERE status = 'done' ORDER BY row"
+    gone, *others = ask(catalog, done)
+    with catalog.write() as session:
+        session.execute(text("DELETE FROM feature WHERE video_id = :id"), {"id": gone[3]})
+
+    assert drop_from_shard(catalog, Slower(toys.store_root), gone[0]) == len(others)
+    for uri, row, sha256, _video_id in ask(catalog, done):
+        FeatureStore(toys.store_root).read(uri, row, sha256=sha256)
+    # But rows whose shard is nowhere are told.
+    [(uri,)] = {row[:1] for row in ask(catalog, done)}
+    FeatureStore(toys.store_root).remove(uri)
+    with pytest.raises(MissingInput):
+        drop_from_shard(catalog, FeatureStore(toys.store_root), uri)
+
+
 def test_a_shard_that_nobody_needs_is_removed(catalog, toys, tmp_path):
     run(catalog, toys, tmp_path, batch=5)
     store = FeatureStore(toys.store_root)

@@ -8,13 +8,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from catalog.console import App
-from catalog.schema.session import upgrade
+from catalog.schema.session import open_catalog, upgrade
 from cli import main, sections
-from features.commands.plans import file_plan
+from features.commands.plans import file_plan, has_weights
+from features.errors import FeatureError, WeightsMismatch, WeightsMissing
 from features.plan import FilePlan
 from features.settings import AudioConfig
 from features.sound.whisper_decoder import LAYOUTS
 from features.sound.whisper_weights import BASE_FINGERPRINT
+from tests.catalog.factories import add_media, add_videos
 
 
 @pytest.fixture
@@ -50,6 +52,41 @@ def test_absent_weights_of_frames_name_every_way_out(data: Path) -> None:
     result = viewcast(data, "weights", "verify", "--of", "frames")
     assert result.exit_code == 3
     assert "viewcast weights fetch --of frames" in result.output
+
+
+def test_several_kinds_say_which_is_left_out_and_one_that_is_named_is_not(data: Path) -> None:
+    several = viewcast(data, "extract", "files", "--json", VIEWCAST_EXTRACT__KINDS='["frames"]')
+    assert several.exit_code == 0
+    assert "viewcast weights fetch --of frames" in json.loads(several.stdout)["left_out"]["frames"]
+    add_video_with_media(data)
+    named = viewcast(data, "extract", "files", "--kind", "frames")
+    assert named.exit_code == 3
+    assert "viewcast weights fetch --of frames" in named.output
+
+
+@pytest.mark.parametrize("error", [WeightsMissing, WeightsMismatch])
+def test_a_night_goes_on_without_an_extra_and_its_own_command_says_so(
+    data: Path, monkeypatch: pytest.MonkeyPatch, error: type[FeatureError]
+) -> None:
+    def refuse(_config: object) -> None:
+        raise error("pip install 'viewcast[…]'")
+
+    for module in ("features.video.ocr", "features.text"):
+        monkeypatch.setattr(f"{module}.check", refuse)
+    add_video_with_media(data)
+    several = viewcast(data, "extract", "files", "--json", VIEWCAST_EXTRACT__KINDS='["ocr"]')
+    assert (several.exit_code, json.loads(several.stdout)["left_out"].keys()) == (0, {"ocr"})
+    assert not has_weights(App(flags={"data": data}, sections=sections), "text")
+    for kind in ("ocr", "text"):
+        alone = viewcast(data, "extract", kind, "--workers", "0")
+        assert (alone.exit_code, "pip install" in alone.output) == (3, True)
+
+
+def add_video_with_media(data: Path) -> None:
+    catalog = open_catalog(f"sqlite:///{data / 'catalog.db'}")
+    add_videos(catalog, 1)
+    add_media(catalog)
+    catalog.close()
 
 
 def test_the_place_that_weights_would_be_fetched_to_is_told(data: Path) -> None:

@@ -34,7 +34,7 @@ DEMO_WEIGHTS = "5cba197301b1f360c367296597768e2b0011572cd994cfb584cc2604a5834aca
         ),
         pytest.param(
             FilePlan("audio", AudioConfig(), "x"),
-            "d3da7ccd9789da930b076096a8b4d6ff8ad4600d57d6790f9971cf628852a88e",
+            "59c28bf88043ae0b264600fbca5864d686737c54b4d143ed8d7d6f3d829dba76",
             id="audio",
         ),
         pytest.param(

@@ -48,6 +48,9 @@ EXIT_PARTIAL, EXIT_INTERRUPTED = 4, 130
 PACKAGE_ERRORS = (CatalogError, FeatureError, ModelError, ScrapeError)
 
 
+FROM_HERE = "; the same command goes on from here"
+
+
 class RootGroup(click.Group):
     """Turns the packages' errors into one line and an exit code; --debug shows the traceback."""
 
@@ -66,7 +69,9 @@ class RootGroup(click.Group):
             click.echo(f"viewcast: {error.strerror}: {error.filename}", err=True)
             raise click.exceptions.Exit(1) from error
         except KeyboardInterrupt as interrupt:
-            click.echo("viewcast: interrupted; the same command goes on from here", err=True)
+            # What stores nothing begins anew.
+            goes_on = "" if ctx.invoked_subcommand == "predict" else FROM_HERE
+            click.echo(f"viewcast: interrupted{goes_on}", err=True)
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from interrupt
 
 

@@ -14,6 +14,8 @@ from features.sound.voice import STEP, voice_probs, voiced_frames
 from features.sound.waveform import read_waveform
 from tests.features.sounds import SPEECH, random_whisper
 
+pytestmark = pytest.mark.numeric  # the network computes with torch, which is not imported here
+
 CLIP = SPEECH / "austen_0880.flac"
 
 

@@ -15,7 +15,13 @@ from scraper.steps.scrape import add_hashtags
 from tests.fresh_catalog import fresh_catalog
 from tests.programs import ROOT, SETTINGS, ask, count, run
 
-pytestmark = [pytest.mark.chromium, pytest.mark.ffmpeg, pytest.mark.whisper]
+pytestmark = [
+    pytest.mark.chromium,
+    pytest.mark.ffmpeg,
+    pytest.mark.ocr,
+    pytest.mark.text,
+    pytest.mark.whisper,
+]
 
 N = 12  # one video of each topic
 VIEWS = sorted(newest_views(ROOT / "migrations" / "views"))
@@ -60,6 +66,7 @@ def night(tmp_path_factory, profiles):
             "[clip]\nevery_frames = 24\nmax_frames = 4\nheight_px = 16\nwidth_px = 9\n"
             "[pretrain]\nepochs = 1\nhidden = 8\n"
             "[extract]\nworkers = 2\nbatch = 3\n"
+            'kinds = ["clip", "audio", "opening", "thumbnail", "ocr"]\n'
             "[audio]\nmax_s = 5\n"
         )
         with fresh_catalog(folder) as catalog:
@@ -91,7 +98,8 @@ def test_every_video_of_every_topic_goes_the_whole_way(night):
         "SELECT s.kind, count(*) FROM feature f JOIN feature_set s ON s.id = f.feature_set_id"
         " WHERE f.status = 'done' OR f.error_code = 'no_audio' GROUP BY s.kind",
     )
-    assert dict(covered) == {"clip": N, "visual": N, "audio": N}
+    kinds = ("clip", "audio", "opening", "thumbnail", "ocr", "visual", "text")
+    assert dict(covered) == dict.fromkeys(kinds, N)
     assert count(folder, "prediction", "predicted_k >= 0 AND actual_k > 0") == N
     assert dict(ask(folder, "SELECT part, count(*) FROM prediction GROUP BY part")) == {
         "train": 8,
@@ -132,8 +140,8 @@ def test_the_sql_command_shows_the_leaderboard(night):
     assert {row["part"]: row["n"] for row in answer["rows"]} == {"train": 8, "val": 2, "holdout": 2}
 
 
-def test_the_views_are_sixteen():
-    assert len(VIEWS) == 16
+def test_the_views_are_nineteen():
+    assert len(VIEWS) == 19
 
 
 def test_the_report_is_there_and_shows_the_model(night):

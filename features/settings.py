@@ -274,7 +274,16 @@ class FramesConfig:
 
 
 @dataclass(frozen=True, config=STRICT)
-class OcrConfig:
+class PlainConfig:
+    """Settings of which each one changes the numbers, and which a feature set keeps as they are."""
+
+    def as_trained(self, spec: Mapping[str, Any]) -> Self:
+        """The settings of a feature set."""
+        return replace(self, **{f.name: spec[f.name] for f in fields(self)})
+
+
+@dataclass(frozen=True, config=STRICT)
+class OcrConfig(PlainConfig):
     """When the screen is looked at for text, and which lines of it count.
 
     longest_px: a picture is read at this size of its longer side, or at its own where that is
@@ -292,24 +301,16 @@ class OcrConfig:
         """Refuse moments that nobody can read."""
         read_moments(self.moments)
 
-    def as_trained(self, spec: Mapping[str, Any]) -> Self:
-        """The settings of a feature set."""
-        return replace(self, **{f.name: spec[f.name] for f in fields(self)})
-
 
 @dataclass(frozen=True, config=STRICT)
-class TextConfig:
+class TextConfig(PlainConfig):
     """How a video's texts are embedded. max_chars: of each text, what comes later is left out."""
 
     max_chars: int = Field(default=20_000, ge=1, description="of a text, the rest is left out")
 
-    def as_trained(self, spec: Mapping[str, Any]) -> Self:
-        """The settings of a feature set."""
-        return replace(self, max_chars=spec["max_chars"])
-
 
 @dataclass(frozen=True, config=STRICT)
-class OpeningConfig:
+class OpeningConfig(PlainConfig):
     """What the plain numbers of `opening` are about. All settings change them.
 
     opening_s: how long the opening is. rate_hz: so many frames a second are compared. max_s: how
@@ -320,21 +321,13 @@ class OpeningConfig:
     rate_hz: float = Field(default=12.0, gt=0, le=60)
     max_s: float = Field(default=600.0, gt=0)
 
-    def as_trained(self, spec: Mapping[str, Any]) -> Self:
-        """The settings of a feature set."""
-        return replace(self, **{f.name: spec[f.name] for f in fields(self)})
-
 
 @dataclass(frozen=True, config=STRICT)
-class ThumbnailConfig:
+class ThumbnailConfig(PlainConfig):
     """How large a thumbnail is, in pixels and in bytes."""
 
     side_px: int = Field(default=320, ge=16, le=2048, description="the longer side")
     quality: int = Field(default=75, ge=1, le=100, description="of the WebP")
-
-    def as_trained(self, spec: Mapping[str, Any]) -> Self:
-        """The settings of a feature set."""
-        return replace(self, **{f.name: spec[f.name] for f in fields(self)})
 
 
 #: The settings of a kind that is made of media files.

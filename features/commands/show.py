@@ -27,7 +27,7 @@ def features_show(app: App, video: str, output: Path | None, as_json: bool) -> N
     VIDEO is a platform's id, an address, or an id of the catalog.
     """
     from catalog.files import atomic_file
-    from catalog.read.one_video import features_of_video, find_video, media_uri
+    from catalog.read.lookup import features_of_video, find_video, media_uri
     from catalog.web.pages import render
     from features.contact_sheet import draw_sheet, number_rows, read_sheet
     from features.kinds import KINDS

@@ -13,6 +13,12 @@ from typing import Any, Literal
 
 PartName = Literal["train", "val", "holdout"]
 Verdict = Literal["better", "worse", "no evidence", "in sample"]
+#: What of accounts and sounds a model may read: what had been seen of them before the post, or,
+#: where nothing had, also what was seen first afterwards (at the crawl).
+AsOf = Literal["post", "crawl"]
+#: Which counts of earlier posts a model may read: those seen before the post, or those that the
+#: catalog has of posts that are at least a day older.
+HistoryRule = Literal["observed", "posted"]
 
 #: With fewer rows a difference between two errors is mostly which rows they are.
 MIN_EVIDENCE = 30
@@ -298,14 +304,31 @@ class KnownFeature(FeatureRef):
     error: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class KnownAccount:
+    """What is known of a post's account by the rule that a model goes by; None: nobody said.
+
+    The account's likes are not here: they hold those of the post itself.
+    """
+
+    n_followers: int | None = None
+    n_following: int | None = None
+    n_posts: int | None = None
+    is_verified: bool | None = None
+    bio_chars: int | None = None
+    region: str | None = None
+
+
 @dataclass(frozen=True)
 class PostFacts:
     """What a model may read of a post beside its picture and sound; None: nobody said.
 
-    There is no field for likes, shares, comments, followers or anything else that grows with the
-    views: what has no name here cannot become a feature. author: the account's id in the catalog.
+    There is no field for likes, shares, comments or anything else that only comes after the post:
+    what has no name here cannot become a feature. author, sound: ids in the catalog. account and
+    n_sound_videos are as of a moment, by the rule that they were read with (AsOf).
     posted_at: aware, the best known time of upload. transcript: what is said in the video, ""
-    where nothing is, None where nobody listened.
+    where nothing is, None where nobody listened; screen: what is read on it, the same way.
+    language and speech_s are of the transcript, those of the caption are in traits.
     """
 
     caption: str = ""
@@ -318,6 +341,30 @@ class PostFacts:
     transcript: str | None = None
     language: str | None = None
     speech_s: float | None = None
+    screen: str | None = None
+    topics: tuple[str, ...] = ()
+    traits: Traits | None = None
+    account: KnownAccount | None = None
+    sound: int | None = None
+    is_sound_original: bool | None = None
+    n_sound_videos: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PastPost:
+    """A post that later posts may be judged by: who, with what, and what it got.
+
+    known_at: when its count may be known, by a HistoryRule; a post of that moment or earlier does
+    not know it. author, sound: ids in the catalog.
+    """
+
+    video_id: int
+    author: int | None
+    sound: int | None
+    hashtags: tuple[str, ...]
+    posted_at: datetime
+    known_at: datetime
+    views_k: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,10 @@ class Example:
     """One video: its features (None: it has none), what its post says, and its views if known.
 
     visual (C, H, W) and audio (S, E) float; clip (3, D, H, W) uint8 of the depth that the network
-    reads; frames (E,) float, a pooled picture embedding.
+    reads; frames (E,) float, a pooled picture embedding; opening (E,) float, numbers of the first
+    seconds, NaN where one could not be measured; sentence (P, E) float, a sentence vector of the
+    caption, of what is said and of what is on screen. history: what earlier posts of the same
+    author, sound and hashtags got, `model.blocks.history.COLUMNS`, NaN where there is none.
     """
 
     video_id: int
@@ -47,6 +50,9 @@ class Example:
     clip: Tensor | NDArray[np.uint8] | None = None
     frames: Array | None = None
     facts: PostFacts = NO_FACTS
+    opening: Array | None = None
+    sentence: Array | None = None
+    history: Array | None = None
 
 
 @dataclass(frozen=True)

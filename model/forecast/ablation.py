@@ -18,10 +18,9 @@ from model.scoring import Forecast
 from model.solved.boosted import BoostedTrees
 from model.solved.constants import ConstantRegressor
 from model.solved.ridge import Ridge
-from model.targets import TargetTransform
+from model.targets import ONE_VIEW_K, TargetTransform
 
 Floats = NDArray[np.float64]
-ONE_VIEW_K: Final = 0.001  # factors of less than one view say nothing
 
 
 @runtime_checkable
@@ -102,6 +101,7 @@ def _by_trees(network: BoostedTrees, encoded: Encoded) -> Floats:
 
 
 def _views_k(scaled: Floats, target: TargetTransform) -> Floats:
+    # Factors of less than one view say nothing.
     return np.maximum(target.score(scaled), ONE_VIEW_K)
 
 

@@ -88,7 +88,8 @@ class SolveRequest:
 
     train, val: rows with their views; val may be empty.
     histories: posts of the past whose counts may be known at some moment; None: each of the rows,
-    from a day after it was posted. target: fitted on train. scratch: a folder for files that nobody needs afterwards.
+    from a day after it was posted. target: fitted on train. scratch: a folder for files that
+    nobody needs afterwards.
     note: something the run has to say, a code and its details, such as a fallback.
     progress: a short text for the progress bar.
     """

@@ -35,7 +35,7 @@ from model.solved.constants import (
     solve_constant,
     solve_hashtag_mean,
 )
-from model.targets import OBJECTIVES, TARGET_KINDS, Objective, QuartileEdges, TargetKind
+from model.targets import ONE_VIEW_K, OBJECTIVES, TARGET_KINDS, Objective, QuartileEdges, TargetKind
 from model.training.fit import CLASS_LOSS, FitConfig, fit
 from model.training.loop import EpochReport
 from model.training.world import one_thread, seeded
@@ -244,6 +244,8 @@ class Preset:
         """What names a training, as JSON. Without the tensors, which follow from the name."""
         document = asdict(self)
         del document["tensors"]
+        if self.target == "log1p":  # of views; it was once of thousands
+            document["unit_k"] = ONE_VIEW_K
         return document
 
     @property

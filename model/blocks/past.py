@@ -116,7 +116,7 @@ class _ByKey:
         n = np.where(keys < 0, 0, stop - start)
         if not len(self.at):
             nothing = np.full(len(keys), np.nan)
-            nowhere = {length: (nothing, nothing) for length in self.recent}
+            nowhere = dict.fromkeys(self.recent, (nothing, nothing))
             return _State(n, nothing, nothing, nothing, nothing, nowhere)
         at = np.maximum(stop - 1, 0)
 

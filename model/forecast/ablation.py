@@ -15,10 +15,9 @@ from model.forecast.card import Move
 from model.registry import Kind
 from model.scoring import Forecast
 from model.solved.constants import ConstantRegressor
-from model.targets import TargetTransform
+from model.targets import ONE_VIEW_K, TargetTransform
 
 Floats = NDArray[np.float64]
-ONE_VIEW_K: Final = 0.001  # factors of less than one view say nothing
 
 
 @runtime_checkable
@@ -69,6 +68,7 @@ def ablate(model: BlockForecaster, example: Example, target: TargetTransform) ->
 
 
 def _views_k(scaled: Floats, target: TargetTransform) -> Floats:
+    # Factors of less than one view say nothing.
     return np.maximum(target.score(scaled), ONE_VIEW_K)
 
 

@@ -22,6 +22,11 @@ from model.modern.solve import solve_modern
 from model.networks.cnn3d import Cnn3d, Cnn3dConfig
 from model.networks.fused import FusedConfig, FusedRegressor, describe_fused
 from model.networks.swin3d import Swin3d, Swin3dConfig
+from model.solved.author_recent import (
+    AuthorRecent,
+    AuthorRecentConfig,
+    solve_author_recent,
+)
 from model.solved.constants import (
     CONSTANTS,
     AuthorMean,
@@ -204,6 +209,7 @@ KINDS: dict[str, Kind] = {
         ),
         Solved("hashtag_mean", HashtagMeanConfig, HashtagMean, solve=solve_hashtag_mean),
         Solved("author_mean", AuthorMeanConfig, AuthorMean, solve=solve_author_mean),
+        Solved("author_recent", AuthorRecentConfig, AuthorRecent, solve=solve_author_recent),
         *(
             Solved(name, ConstantConfig, ConstantRegressor, solve=_constant(name))
             for name in CONSTANTS
@@ -482,6 +488,14 @@ PRESETS: dict[str, Preset] = {
         None,
         "log1p",
         "what the author's earlier posts got",
+    ),
+    "author_recent": Preset(
+        "author_recent",
+        "author_recent",
+        AuthorRecentConfig(),
+        None,
+        "log1p",
+        "what the author's last 20 posts got",
     ),
     **{
         name: Preset(name, name, ConstantConfig(), None, "raw", f"the {name} of the training rows")

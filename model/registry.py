@@ -40,7 +40,7 @@ from model.solved.constants import (
     solve_constant,
     solve_hashtag_mean,
 )
-from model.targets import ONE_VIEW_K, OBJECTIVES, TARGET_KINDS, Objective, QuartileEdges, TargetKind
+from model.targets import OBJECTIVES, ONE_VIEW_K, TARGET_KINDS, Objective, QuartileEdges, TargetKind
 from model.training.fit import CLASS_LOSS, FitConfig, fit
 from model.training.loop import EpochReport
 from model.training.world import one_thread, seeded
@@ -60,7 +60,7 @@ PARTS_READ: Final[tuple[Modality, ...]] = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingInputs(SolveRequest):
     """What a model is made from, in whichever way its kind is made.
 
@@ -202,9 +202,7 @@ KINDS: dict[str, Kind] = {
         Trained("swin3d", Swin3dConfig, Swin3d, ("clip",), ("clip",)),
         Trained("cnn3d", Cnn3dConfig, Cnn3d, ("clip",), ("clip",)),
         *(
-            Solved(
-                name, ModernConfig, ModernNetwork, PARTS_READ, optional=True, solve=solve_modern
-            )
+            Solved(name, ModernConfig, ModernNetwork, PARTS_READ, optional=True, solve=solve_modern)
             for name in ("modern", "ridge", "boosted")
         ),
         Solved("hashtag_mean", HashtagMeanConfig, HashtagMean, solve=solve_hashtag_mean),

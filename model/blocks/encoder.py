@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Final, Literal, Self, TypeVar, cast
+from typing import Any, Final, Literal, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -306,19 +306,18 @@ def _fitted(asked: BlockConfig, gathered: Gathered) -> BlockEncoder:
         for name, kept in gathered.wide.items()
         if name not in NUMBERS
     }
-    config = replace(
-        asked,
-        use_form=asked.use_form and any(caption_form(one) is not None for one in facts),
-        use_meta=asked.use_meta and any(post_numbers(one) is not None for one in facts),
-        **{
-            f"use_{name}": getattr(asked, f"use_{name}") and any(of(f) is not None for f in facts)
-            for name, (_, of) in KNOWN.items()
-        },
-        history=asked.history if any(_any_past(example) for example in sample) else "none",
-        **{f"{name}_width": width for name, width in axes.items()},
-        **{f"{name}_width": wide.get(name, 0) for name in asked.wide_sizes()},
-        **{f"{name}_size": sizes.get(name, 0) for name in (*asked.wide_sizes(), *NUMBERS)},
-    )
+    found: dict[str, Any] = {
+        "use_form": asked.use_form and any(caption_form(one) is not None for one in facts),
+        "use_meta": asked.use_meta and any(post_numbers(one) is not None for one in facts),
+        "history": asked.history if any(_any_past(example) for example in sample) else "none",
+    }
+    for name, (_, numbers) in KNOWN.items():
+        of_any = any(numbers(one) is not None for one in facts)
+        found[f"use_{name}"] = getattr(asked, f"use_{name}") and of_any
+    found |= {f"{name}_width": width for name, width in axes.items()}
+    found |= {f"{name}_width": wide.get(name, 0) for name in asked.wide_sizes()}
+    found |= {f"{name}_size": sizes.get(name, 0) for name in (*asked.wide_sizes(), *NUMBERS)}
+    config = replace(asked, **found)
     encoder = BlockEncoder(config)
     if not encoder.blocks:
         raise NothingToTrain(

@@ -1,7 +1,6 @@
 """Long features of a row and their principal axes; a bounded sample of rows as they stream by."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final, Generic, TypeVar
 
 import numpy as np
@@ -168,5 +167,5 @@ class Gathered:
                 limit = min(SAMPLE_ROWS, SAMPLE_BYTES // value.nbytes)
                 kept = self.wide[name] = Reservoir(limit, self.seed)
             kept.add(value)
-        nothing = dict.fromkeys(("visual", "audio", "clip", "frames", "opening", "sentence"))
-        self.sample.add(replace(example, **nothing))
+        facts, history = example.facts, example.history
+        self.sample.add(Example(example.video_id, facts=facts, history=history))

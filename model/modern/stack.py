@@ -54,7 +54,7 @@ def joined(parts: list[Rehearsed]) -> Rehearsed:
 def default_weights(config: ModernConfig) -> Floats:
     """Weights of the members where nothing was rehearsed: ridge and trees share."""
     names = config.member_names
-    first = [name for name in ("ridge", "trees") if name in names] or list(names[:1])
+    first = [name for name in names if name in ("ridge", "trees")] or list(names[:1])
     return np.array([name in first for name in MEMBERS]) / len(first)
 
 

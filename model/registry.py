@@ -82,6 +82,7 @@ class Kind(ABC):
     reads: feature kinds it uses. needs: those without which a row is not scored at all. A config
     with fewer (an ablation) says so itself: ask `reads_of` and `needs_of`.
     optional: it reads those of `reads` of which there is a feature set, and does without others.
+    learns_from_val: rows of val teach it too; it is judged there by what it said before.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Kind(ABC):
     reads: tuple[Modality, ...] = ()
     needs: tuple[Modality, ...] = ()
     optional: bool = False
+    learns_from_val: bool = False
 
     #: Whether it reads what a post says, and its rows one after the other; else features alone,
     #: and rows in any order.

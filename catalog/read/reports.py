@@ -196,7 +196,8 @@ def explained(session: Session) -> ExplainedRows | None:
             else ("", detail.get("interval"))
         )
         low, high = ends or (None, None)
-        rows[code].append({**detail, f"{prefix}low": low, f"{prefix}high": high})
+        # Of an importance from before schema 0007 the scale is another: its error is left out.
+        rows[code].append({"log_mae": None, **detail, f"{prefix}low": low, f"{prefix}high": high})
     return ExplainedRows(f"{name} {version}", *rows.values())
 
 

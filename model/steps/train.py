@@ -235,8 +235,11 @@ def train(
             card = _card(plan, parts["train"])
             network = _fitted(run, plan, rows, card, data / state, progress)
             # Of train, which proves nothing, no more is measured than tells an overfit.
-            few = PartRows(catalog, parts["train"].thinned(IN_SAMPLE_ROWS), plan.wanted(), reader)
-            scores = _evaluated(run, plan.kind, {**rows, "train": few}, network, card)
+            few = {**parts, "train": parts["train"].thinned(IN_SAMPLE_ROWS)}
+            # Whatever the network reads: by whom a post is decides what its interval is drawn with.
+            told = replace(plan.wanted(), with_facts=True)
+            rows = {part: PartRows(catalog, few[part], told, reader) for part in PARTS}
+            scores = _evaluated(run, plan.kind, rows, network, card)
             card = replace(card, metrics=scores["val"])
             model = _registered(catalog, run, plan, network, card, reader, artifact, inputs)
             (data / state).unlink(missing_ok=True)
@@ -409,7 +412,14 @@ def _evaluated(
             for example in rows[part]:
                 assert example.views_k is not None  # the rows of a split are labelled
                 said = scorer(example)
-                judged.add(example.views_k, said.views_k, said.low_k, said.high_k, said.quartile)
+                judged.add(
+                    example.views_k,
+                    said.views_k,
+                    said.low_k,
+                    said.high_k,
+                    said.quartile,
+                    example.facts.author,
+                )
             scores[part] = judged.metrics(card)
             for metric, value in scores[part].items():
                 run.metric(part, metric, value)

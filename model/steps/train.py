@@ -1,6 +1,7 @@
 """Train a preset on a frozen split, evaluate every part, register the model version."""
 
 import logging
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -233,7 +234,10 @@ def train(
                 part: PartRows(catalog, parts[part], plan.wanted(), reader) for part in PARTS
             }
             card = _card(plan, parts["train"])
+            begun = _cpu_s()
             network = _fitted(run, plan, rows, card, data / state, progress)
+            # What a killed training had spent before is not in it.
+            run.metric("train", "cpu_s", _cpu_s() - begun)
             # Of train, which proves nothing, no more is measured than tells an overfit.
             few = PartRows(catalog, parts["train"].thinned(IN_SAMPLE_ROWS), plan.wanted(), reader)
             scores = _evaluated(run, plan.kind, {**rows, "train": few}, network, card)
@@ -242,6 +246,11 @@ def train(
             (data / state).unlink(missing_ok=True)
             run.done()
     return run.outcome, model
+
+
+def _cpu_s() -> float:
+    """CPU seconds that this process and the ended ones that it started have spent."""
+    return sum(os.times()[:4])
 
 
 def _is_text_only(facts: FeatureSetFacts) -> bool:

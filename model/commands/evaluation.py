@@ -236,7 +236,14 @@ def _columns(
     inputs = sha256_text(canonical_json({"sha256": _sha256_of(wanted.path), "import": how}))
     # Named after what it is made of: another file, or another mapping, has a catalog of its own.
     folder = catalogs / f"{wanted.name}-{inputs[:12]}"
-    flags = {"data": folder, "db": f"sqlite:///{folder / CATALOG_FILE}", "features_root": ""}
+    flags = {
+        "data": folder,
+        "db": f"sqlite:///{folder / CATALOG_FILE}",
+        "features_root": "",
+        # Who is held out hangs on it: the same file is divided alike everywhere. Whoever could
+        # guess it has the file, which names the authors.
+        "author_salt": sha256_text(f"authors of {inputs}"),
+    }
     own = replace(app, flags=merge(app.flags, flags))
     columns = []
     with locked(folder / "evaluate.lock", f"{wanted.name} is evaluated"):

@@ -1,6 +1,7 @@
 """Train a preset on a frozen split, evaluate every part, register the model version."""
 
 import logging
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -254,7 +255,10 @@ def train(
 
             rows = rows_of(parts, plan.wanted())
             card = _card(plan, parts["train"])
+            begun = _cpu_s()
             network, foreseen = _fitted(run, plan, rows, card, data / state, progress, past)
+            # What a killed training had spent before is not in it.
+            run.metric("train", "cpu_s", _cpu_s() - begun)
             # Of train, which proves nothing, no more is measured than tells an overfit. And
             # whatever the network reads: by whom a post is decides what it is drawn together with.
             few = {**parts, "train": parts["train"].thinned(IN_SAMPLE_ROWS)}
@@ -265,6 +269,11 @@ def train(
             (data / state).unlink(missing_ok=True)
             run.done()
     return run.outcome, model
+
+
+def _cpu_s() -> float:
+    """CPU seconds that this process and the ended ones that it started have spent."""
+    return sum(os.times()[:4])
 
 
 def _is_text_only(facts: FeatureSetFacts) -> bool:

@@ -41,6 +41,7 @@ from model.solved.constants import (
     solve_constant,
     solve_hashtag_mean,
 )
+from model.solved.judge import Judge, JudgeConfig, solve_judge
 from model.solved.ridge import Ridge, RidgeConfig, solve_ridge
 from model.targets import OBJECTIVES, TARGET_KINDS, Objective, QuartileEdges, TargetKind
 from model.training.fit import CLASS_LOSS, FitConfig, fit
@@ -75,6 +76,7 @@ class Kind(ABC):
     reads: feature kinds it uses. needs: those without which a row is not scored at all. A config
     with fewer (an ablation) says so itself: ask `reads_of` and `needs_of`.
     optional: it reads those of `reads` of which there is a feature set, and does without others.
+    asks: each of its forecasts is asked of somebody else, so training makes no more than it must.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Kind(ABC):
     reads: tuple[Modality, ...] = ()
     needs: tuple[Modality, ...] = ()
     optional: bool = False
+    asks: bool = field(default=False, kw_only=True)
 
     #: Whether it reads what a post says, and its rows one after the other; else features alone,
     #: and rows in any order.
@@ -207,6 +210,7 @@ KINDS: dict[str, Kind] = {
         Solved("hashtag_mean", HashtagMeanConfig, HashtagMean, solve=solve_hashtag_mean),
         Solved("author_mean", AuthorMeanConfig, AuthorMean, solve=solve_author_mean),
         Solved("author_recent", AuthorRecentConfig, AuthorRecent, solve=solve_author_recent),
+        Solved("judge", JudgeConfig, Judge, solve=solve_judge, asks=True),
         *(
             Solved(name, ConstantConfig, ConstantRegressor, solve=_constant(name))
             for name in CONSTANTS
@@ -471,6 +475,14 @@ PRESETS: dict[str, Preset] = {
         None,
         "log1p",
         "what the author's last 20 posts got",
+    ),
+    "judge": Preset(
+        "judge",
+        "judge",
+        JudgeConfig(),
+        None,
+        "log1p",
+        "what a language model says that you name in [judge]; off until then",
     ),
     **{
         name: Preset(name, name, ConstantConfig(), None, "raw", f"the {name} of the training rows")

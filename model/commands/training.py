@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from catalog.work.runs import Outcome
     from model.steps.train import TrainRequest
 
+JUDGE = "judge"  # the preset, and its kind of model
+
 
 @click.command()
 @click.argument("preset", required=False)
@@ -76,7 +78,8 @@ def train(
     }
     if dry_run:
         settled = _request(app, preset, seed=seed, **asked).settled()
-        emit({"dry_run": True, **describe_preset(settled)}, as_json=as_json)
+        calls = _calls(app, split_name) if preset == JUDGE else {}
+        emit({"dry_run": True, **describe_preset(settled), **calls}, as_json=as_json)
         return
     emit_outcome(run_train(app, preset, seed=seed, quiet=as_json, **asked), as_json=as_json)
 
@@ -110,7 +113,8 @@ def score(
         model = find_model_named(app, model_name)
         n_videos = count_to_score(app.catalog, model, **asked)
         payload = {"dry_run": True, "model": model.name, "version": model.version}
-        emit({**payload, "n_videos": n_videos}, as_json=as_json)
+        calls = {"judge_questions": n_videos} if model.model_kind == JUDGE else {}
+        emit({**payload, "n_videos": n_videos, **calls}, as_json=as_json)
         return
     emit_outcome(run_score(app, model_name, quiet=as_json, **asked), as_json=as_json)
 
@@ -129,12 +133,15 @@ def run_train(
     """
     from catalog.console import progress
     from features.device import resolve
+    from model.settings import JudgeSettings
+    from model.solved.judge import judging
     from model.steps.train import train as train_step
 
     request = _request(app, preset, **asked)
     if (fit := request.settled().fit) is not None:
         resolve(fit.device)  # a GPU that is not there is said before anything is recorded
-    with progress(f"train {preset}", quiet=quiet) as bar:
+    asked_of = judging(app.settings.of(JudgeSettings))
+    with progress(f"train {preset}", quiet=quiet) as bar, asked_of:
         outcome, _model = train_step(
             app.catalog,
             request,
@@ -149,9 +156,15 @@ def run_train(
 
 def _request(app: App, preset: str, *, seed: int | None = None, **asked: Any) -> "TrainRequest":
     """What is asked for; the settings say what no flag does."""
-    from model.settings import TrainConfig
+    from model.errors import BadSetting
+    from model.settings import JUDGE_OFF, JudgeSettings, TrainConfig
     from model.steps.train import TrainRequest
 
+    if preset == JUDGE:
+        judge = app.settings.of(JudgeSettings)
+        if not judge.is_on:
+            raise BadSetting(JUDGE_OFF)
+        asked["network"] = {"judge": judge.identity, **asked.get("network", {})}
     device = asked.get("fit", {}).get("device")
     settings = app.settings_with(train={"seed": seed, "device": device}).of(TrainConfig)
     return TrainRequest(
@@ -160,6 +173,19 @@ def _request(app: App, preset: str, *, seed: int | None = None, **asked: Any) ->
         machine={"device": settings.device, "precision": settings.precision},
         **asked,
     )
+
+
+def _calls(app: App, split_name: str | None) -> dict[str, object]:
+    """Of how many posts a training of the judge would ask, and whom."""
+    from catalog.read.lookup import find_split
+    from model.settings import JudgeSettings
+    from model.solved.judge import sample_step
+
+    judge = app.settings.of(JudgeSettings)
+    with app.catalog.read() as session:
+        n_train = find_split(session, split_name).n_by_part.get("train", 0)
+    n_asked = -(-n_train // sample_step(n_train, judge.train_calls))
+    return {"judge_questions": n_asked, "asked": judge.url or judge.command[0]}
 
 
 def _parsed(pairs: tuple[str, ...]) -> dict[str, object]:
@@ -189,10 +215,11 @@ def run_score(
 ) -> "Outcome":
     """Score with the application's settings; what `score`, `nightly` and `demo` call."""
     from catalog.console import progress
-    from model.settings import ScoreConfig
+    from model.settings import JudgeSettings, ScoreConfig
+    from model.solved.judge import judging
     from model.steps.score import score as score_step
 
-    with progress("score", quiet=quiet) as bar:
+    with progress("score", quiet=quiet) as bar, judging(app.settings.of(JudgeSettings)):
         return score_step(
             app.catalog,
             find_model_named(app, model_name),

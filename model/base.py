@@ -1,7 +1,7 @@
 """What every network of this package promises, and the scaling of inputs they share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -91,7 +91,8 @@ class SolveRequest:
     from a day after it was posted. target: fitted on train. scratch: a folder for files that
     nobody needs afterwards.
     note: something the run has to say, a code and its details, such as a fallback.
-    progress: a short text for the progress bar.
+    progress: a short text for the progress bar. foresaw: hears what was forecast of rows of val, on
+    the target's scale, by video id, before they taught anything.
     """
 
     train: Rows
@@ -102,6 +103,7 @@ class SolveRequest:
     note: Callable[[str, Mapping[str, object]], None]
     progress: Callable[[str], None]
     histories: "Histories | None" = None
+    foresaw: Callable[[Sequence[int], Sequence[float]], None] = lambda _ids, _points: None
 
 
 #: A config of the kind, and what it is solved from, to the finished network.

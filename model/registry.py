@@ -84,6 +84,7 @@ class Kind(ABC):
     with fewer (an ablation) says so itself: ask `reads_of` and `needs_of`.
     optional: it reads those of `reads` of which there is a feature set, and does without others.
     asks: each of its forecasts is asked of somebody else, so training makes no more than it must.
+    learns_from_val: rows of val teach it too; it is judged there by what it said before.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Kind(ABC):
     needs: tuple[Modality, ...] = ()
     optional: bool = False
     asks: bool = field(default=False, kw_only=True)
+    learns_from_val: bool = False
 
     #: Whether it reads what a post says, and its rows one after the other; else features alone,
     #: and rows in any order.

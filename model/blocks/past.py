@@ -5,6 +5,7 @@ row asks what was known strictly before it was posted, in training as at scoring
 count and all that came later are out of its reach.
 """
 
+import hashlib
 import math
 import zlib
 from array import array
@@ -158,6 +159,13 @@ class Histories:
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def sha256(self) -> str:
+        """Hash of what each post got, and from when it may be known."""
+        digest = hashlib.sha256()
+        for column in (self._video_ids, self._known_s, self._values):
+            digest.update(column.tobytes())
+        return digest.hexdigest()
 
     def known(self, video_ids: Sequence[int] | Ints) -> tuple[Ints, Floats]:
         """Seconds from which each video's count may be known, and ln(1 + views); -1, NaN: never."""

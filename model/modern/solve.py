@@ -66,6 +66,7 @@ def solve_modern(config: ModernConfig, request: SolveRequest) -> ModernNetwork:
     if rehearsed is not None:
         weights = stacked_weights(rehearsed, config)
         shift = shift_of(rehearsed, weights)
+        _tell(request, table, rehearsals, weights, shift)
     request.progress("learning from all rows")
     everyone = np.ones(len(table), dtype=np.bool_)
     learned, _, _ = learn_members(table, everyone, config, choices, request.seed)
@@ -110,6 +111,15 @@ def _rehearse(
             },
         )
     return found, choices
+
+
+def _tell(
+    request: SolveRequest, table: Table, rehearsals: list[Rehearsed], weights: Floats, shift: float
+) -> None:
+    """Tell what was forecast of the rows of val, if they were rehearsed."""
+    ids, said = table.video_ids[table.is_val], rehearsals[-1].said
+    if len(ids) and len(ids) == len(said):
+        request.foresaw(ids.tolist(), (said @ weights + shift).tolist())
 
 
 def _without_unkept(table: Table, kept: tuple[str, ...]) -> Table:

@@ -116,7 +116,9 @@ def grow(
         categorical_features=None,
         random_state=seed,
     )
-    return grower.fit(x, y)
+    # scikit-learn cannot bin a column of which no row knows anything; one number tells as little.
+    nobody = np.isnan(x).all(axis=0)
+    return grower.fit(np.where(nobody, np.float32(0.0), x) if nobody.any() else x, y)
 
 
 def best_number(grown: HistGradientBoostingRegressor, x: NDArray[np.float32], y: Floats) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from catalog.facts import PostFacts
+from catalog.facts import AsOf, PostFacts
 from model.base import Network, SolveRequest, learned
 from model.batches import Batch, InputShapes
 from model.errors import BadSetting, JudgeFailed, JudgeUnreachable, NothingToTrain
@@ -112,9 +112,14 @@ def asking_now(judge: str) -> Asking:
 
 @dataclass(frozen=True)
 class JudgeConfig:
-    """judge: whom it asks and how, from the settings of [judge]; n_known is learned."""
+    """judge: whom it asks and how, from the settings of [judge]; n_known is learned.
+
+    as_of: what it is told of account and sound: what had been seen before the post, or ("crawl"),
+    where nothing had, what was seen first afterwards.
+    """
 
     judge: str = ""
+    as_of: AsOf = "post"
     n_known: int = learned(0)
 
 

@@ -41,6 +41,7 @@ from model.solved.constants import (
     solve_hashtag_mean,
 )
 from model.solved.judge import Judge, JudgeConfig, solve_judge
+from model.solved.tabicl import Tabicl, TabiclConfig, solve_tabicl
 from model.targets import OBJECTIVES, ONE_VIEW_K, TARGET_KINDS, Objective, QuartileEdges, TargetKind
 from model.training.fit import CLASS_LOSS, FitConfig, fit
 from model.training.loop import EpochReport
@@ -213,6 +214,15 @@ KINDS: dict[str, Kind] = {
         Solved("hashtag_mean", HashtagMeanConfig, HashtagMean, solve=solve_hashtag_mean),
         Solved("author_mean", AuthorMeanConfig, AuthorMean, solve=solve_author_mean),
         Solved("author_recent", AuthorRecentConfig, AuthorRecent, solve=solve_author_recent),
+        Solved(
+            "tabicl",
+            TabiclConfig,
+            Tabicl,
+            PARTS_READ,
+            optional=True,
+            learns_from_val=True,
+            solve=solve_tabicl,
+        ),
         Solved("judge", JudgeConfig, Judge, solve=solve_judge, asks=True),
         *(
             Solved(name, ConstantConfig, ConstantRegressor, solve=_constant(name))
@@ -500,6 +510,14 @@ PRESETS: dict[str, Preset] = {
         None,
         "log1p",
         "what the author's last 20 posts got",
+    ),
+    "tabicl": Preset(
+        "tabicl",
+        "tabicl",
+        TabiclConfig(),
+        None,
+        "log1p",
+        "a pretrained table network over the columns of `modern`; needs --weights and an extra",
     ),
     "judge": Preset(
         "judge",

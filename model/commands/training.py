@@ -1,5 +1,6 @@
 """The commands that train and score: train, score."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -42,6 +43,16 @@ JUDGE = "judge"  # the preset, and its kind of model
     help="Of account and sound: what was seen before the post; crawl: else what was seen later.",
 )
 @click.option(
+    "--head",
+    type=click.Choice(["tabicl"]),
+    help="Read PRESET's columns by a pretrained table network instead; needs --weights.",
+)
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Of the --head: as it was published, or a weights file of viewcast.",
+)
+@click.option(
     "--shuffle-labels",
     is_flag=True,
     help="Give the training videos each other's counts: what then still beats a constant is luck.",
@@ -61,6 +72,8 @@ def train(
     seed: int | None,
     network: tuple[str, ...],
     as_of: str | None,
+    head: str | None,
+    weights: Path | None,
     shuffle_labels: bool,
     again: bool,
     as_json: bool,
@@ -82,6 +95,11 @@ def train(
         "shuffle_labels": shuffle_labels,
         "again": again,
     }
+    if head is not None:
+        asked["network"] = {**_head_settings(preset, weights), **asked["network"]}
+        preset, asked["name"] = head, name or f"{preset}-{head}"
+    elif weights is not None:
+        raise click.UsageError("--weights are those of a --head; give --head tabicl")
     if dry_run:
         settled = _request(app, preset, seed=seed, **asked).settled()
         calls = _calls(app, split_name) if preset == JUDGE else {}
@@ -184,6 +202,26 @@ def _request(app: App, preset: str, *, seed: int | None = None, **asked: Any) ->
         network=network,
         **asked,
     )
+
+
+def _head_settings(preset: str, weights: Path | None) -> dict[str, object]:
+    """The settings of a head over the columns of that preset, with its weights."""
+    from features.weights import weights_sha256
+    from model.blocks.encoder import BlockConfig
+    from model.registry import find_preset
+    from model.solved.tabicl import block_settings
+
+    if weights is None:
+        raise click.UsageError("--head needs --weights FILE: nothing is downloaded")
+    columns = find_preset(preset).network
+    if not isinstance(columns, BlockConfig):
+        raise click.UsageError(f"{preset} has no columns for a head; modern, ridge and text have")
+    sha256 = weights_sha256(weights)
+    return {
+        **block_settings(columns),
+        "weights": str(weights.resolve()),
+        "weights_sha256": sha256,
+    }
 
 
 def _calls(app: App, split_name: str | None) -> dict[str, object]:

@@ -12,6 +12,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import httpx
@@ -184,8 +186,7 @@ class AskEndpoint(Ask):
                         raise JudgeFailed(f"the answer has more than {MOST_BYTES} bytes")
                     if time.monotonic() > until:  # the client's own limit is between two bytes
                         raise httpx.ReadTimeout("the whole answer took too long")
-            seconds = float(wish) if re.fullmatch("[0-9]{1,9}", wish) else None
-            return response.status_code, seconds, body
+            return response.status_code, _seconds(wish), body
 
     def _refused(self, status: int) -> JudgeFailed | JudgeUnreachable:
         """What a status means; its body is not repeated, it may hold what was sent."""
@@ -199,6 +200,18 @@ class AskEndpoint(Ask):
         elif status == 404:
             hint = f"; is {self.settings.model!r} a model of it, and does the address end in /v1?"
         return JudgeUnreachable(f"{self._url} answered with status {status}{hint}")
+
+
+def _seconds(wish: str) -> float | None:
+    """Read a Retry-After header, seconds or a date; None where it is neither."""
+    if re.fullmatch("[0-9]{1,9}", wish):
+        return float(wish)
+    try:
+        until = parsedate_to_datetime(wish)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    until = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
+    return max((until - datetime.now(UTC)).total_seconds(), 0.0)
 
 
 def _content(body: bytes) -> str:

@@ -27,8 +27,9 @@ from model.targets import Floats
 
 #: With fewer answers nobody knows what one is worth.
 LEAST_ANSWERS: Final = 10
-#: So many rows without an answer, one after the other, are no fault of the rows.
-MOST_IN_A_ROW: Final = 10
+#: So many rows without an answer before the first one are no fault of the rows; later on the run's
+#: own budget of failures ends it.
+MOST_BEFORE_THE_FIRST: Final = 10
 #: Rows that "an answer tells nothing" counts for.
 PRIOR: Final = 10.0
 
@@ -40,7 +41,7 @@ class Asking:
     settings: JudgeSettings
     ask: Ask
     n_failed: int = 0
-    n_in_a_row: int = 0
+    n_answered: int = 0
 
     def __post_init__(self) -> None:
         self._answers: dict[bytes, float | JudgeFailed] = {}
@@ -65,13 +66,12 @@ class Asking:
             number = read_answer(self.ask(asked), self.settings.answer)
         except JudgeFailed as error:
             self.n_failed += 1
-            self.n_in_a_row += 1
-            if self.n_in_a_row >= MOST_IN_A_ROW:
+            if not self.n_answered and self.n_failed >= MOST_BEFORE_THE_FIRST:
                 raise JudgeUnreachable(
-                    f"{self.n_in_a_row} posts in a row had no answer; the last: {error}"
+                    f"none of the first {self.n_failed} posts had an answer; the last: {error}"
                 ) from error
             return error
-        self.n_in_a_row = 0
+        self.n_answered += 1
         return number
 
     def counts(self) -> Mapping[str, int]:
@@ -101,7 +101,7 @@ def asking_now(judge: str) -> Asking:
     """Who is asked by a model that was calibrated with that judge; BadSetting for any other."""
     asking = _NOW.get()
     if asking is None:
-        raise BadSetting(f"{JUDGE_OFF}; it is asked by `train` and `score` and by nothing else")
+        raise BadSetting(f"{JUDGE_OFF}; and only `train` and `score` ask")
     if asking.settings.identity != judge:
         raise BadSetting(
             f"this judge's answers were weighed as those of {judge}; the settings now name "

@@ -1,6 +1,7 @@
 import json
 import socket
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -160,6 +161,11 @@ def test_its_wish_to_be_left_alone_is_kept(server):
     pauses = []
     assert ask(server, pauses=pauses) == "5"
     assert pauses == [17.0]
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    replies = [(503, {"Retry-After": date}, b""), (503, {"Retry-After": "soon"}, b""), chat("5")]
+    ask(server, pauses=pauses)
+    assert 90 < pauses[1] <= 100
+    assert pauses[2] <= 2
     server.reply = lambda _: (429, {"Retry-After": str(int(LONGEST_WISH_S) + 1)}, b"")
     with pytest.raises(JudgeUnreachable, match="of peace"):
         ask(server)

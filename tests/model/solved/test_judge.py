@@ -17,9 +17,10 @@ from model.settings import JudgeSettings
 from model.solved.asking import Ask
 from model.solved.judge import (
     LEAST_ANSWERS,
-    MOST_IN_A_ROW,
+    MOST_BEFORE_THE_FIRST,
     Asking,
     JudgeConfig,
+    asking_now,
     judging,
     sample_step,
     solve_judge,
@@ -140,16 +141,27 @@ class Mute(Ask):
 def test_a_judge_that_never_answers_is_not_asked_for_ever():
     settings = JudgeSettings(command=("x",))
     asking = Asking(settings, Mute(settings))
-    for i in range(1, MOST_IN_A_ROW):
+    for i in range(1, MOST_BEFORE_THE_FIRST):
         with pytest.raises(JudgeFailed, match="it says nothing"):
             asking.answer(PostFacts(caption=str(i)), "one")
-    with pytest.raises(JudgeUnreachable, match="in a row"):
+    with pytest.raises(JudgeUnreachable, match="none of the first 10 posts"):
         asking.answer(PostFacts(caption="0"), "one")
     assert asking.counts() == {
-        "n_posts": MOST_IN_A_ROW - 1,
-        "n_calls": MOST_IN_A_ROW,
-        "failed": MOST_IN_A_ROW,
+        "n_posts": MOST_BEFORE_THE_FIRST - 1,
+        "n_calls": MOST_BEFORE_THE_FIRST,
+        "failed": MOST_BEFORE_THE_FIRST,
     }
+
+
+def test_many_posts_without_an_answer_are_left_to_the_run(server):
+    settings = settings_of(server)
+    with judging(settings):
+        asking = asking_now(settings.identity)
+        asking.answer(PostFacts(caption="a cat"), "one")
+        server.reply = lambda _: chat("no")
+        for i in range(2 * MOST_BEFORE_THE_FIRST):
+            with pytest.raises(JudgeFailed):
+                asking.answer(PostFacts(caption=f"{i}"), "one")
 
 
 def test_nobody_is_called_outside_of_a_run_that_allows_it(server):

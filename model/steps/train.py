@@ -264,7 +264,7 @@ def train(
             few = {**parts, "train": parts["train"].thinned(IN_SAMPLE_ROWS)}
             rows = rows_of(few, replace(plan.wanted(), with_facts=True))
             scores = _evaluated(run, plan.kind, rows, network, card, foreseen)
-            card = replace(card, metrics=scores["val"])
+            card = replace(card, metrics=scores.get("val", {}))
             model = _registered(catalog, run, plan, network, card, reader, artifact, inputs)
             (data / state).unlink(missing_ok=True)
             run.done()
@@ -444,14 +444,14 @@ def _evaluated(
     card: ModelCard,
     foreseen: Mapping[int, float],
 ) -> dict[str, dict[str, float]]:
-    """Measure every part beside the constants, and record it.
+    """Measure every part beside the constants, and record it; of who is asked only `score` does.
 
     Of val, where its rows taught the network, what had been foreseen before.
     """
     scorer = Scorer(network, card.target, card.edges, card.medians_k)
     scores: dict[str, dict[str, float]] = {}
     with kind.threads():
-        for part in PARTS:
+        for part in () if kind.asks else PARTS:
             judged = Judged()
             for example in rows[part]:
                 assert example.views_k is not None  # the rows of a split are labelled

@@ -24,7 +24,7 @@ from catalog.facts import PostFacts
 from model.base import SolveRequest
 from model.batches import Example
 from model.modern.solve import solve_modern
-from model.modern.tower import ModernConfig
+from model.modern.config import ModernConfig
 from model.targets import TargetTransform
 
 SMALL, LARGE = 5_000, 20_000

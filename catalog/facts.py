@@ -368,6 +368,15 @@ class PastPost:
 
 
 @dataclass(frozen=True, slots=True)
+class PastOf:
+    """Whose past is asked for: the author, the sound and the hashtags of one post."""
+
+    author: int | None = None
+    sound: int | None = None
+    hashtags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingRow:
     """One labelled video of a split with its features by kind."""
 
@@ -392,7 +401,10 @@ class ScoreRow:
 
 @dataclass(frozen=True, slots=True)
 class ScoredRow:
-    """One prediction and the truth, in thousands, as its run knew both."""
+    """One prediction and the truth, in thousands, as its run knew both.
+
+    author: the account's id; None: nobody knows.
+    """
 
     part: str
     actual_k: float
@@ -400,6 +412,7 @@ class ScoredRow:
     low_k: float | None
     high_k: float | None
     pred_quartile: int | None
+    author: int | None
 
 
 @dataclass(frozen=True)
@@ -422,8 +435,8 @@ def without_names(sound: SoundFacts | None) -> SoundFacts | None:
     return replace(sound, title=None, author=None)
 
 
-def uploaded_at(video: Candidate) -> datetime:
-    """Best known upload time: what the page said, else the second inside the id, else first sight.
+def posted_at_of(video: Candidate) -> datetime | None:
+    """Best known upload time: what the page said, else the second inside the id, else None.
 
     The upper 32 bits of an id are its upload second; an id that says something absurd is not
     such an id.
@@ -436,7 +449,12 @@ def uploaded_at(video: Candidate) -> datetime:
             told = datetime.fromtimestamp(second, tz=UTC)
             if told <= video.first_seen_at + timedelta(days=1):
                 return told
-    return video.first_seen_at
+    return None
+
+
+def uploaded_at(video: Candidate) -> datetime:
+    """Best known upload time; where nobody knows one, the first sight."""
+    return posted_at_of(video) or video.first_seen_at
 
 
 def verdict_of(

@@ -1,7 +1,7 @@
 """What every network of this package promises, and the scaling of inputs they share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -14,6 +14,8 @@ from model.targets import TargetTransform
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+    from model.blocks.past import Histories
 
 #: Key of a config field's metadata: why nobody sets it.
 NOT_SET = "not_set"
@@ -31,6 +33,9 @@ TENSORS: Final[Mapping[str, tuple[str, ...]]] = {
     "audio": ("pooled_audio",),
     "clip": ("frames",),
     "frames": ("mean", "std", "max"),
+    "opening": ("numbers",),
+    "text": ("all",),
+    "ocr": (),  # its words are read as facts
 }
 #: How many numbers a network may say of a row: one, or the scores of the four quarters.
 N_OUTPUTS = (1, 4)
@@ -82,9 +87,12 @@ class SolveRequest:
     """What a model that is solved, and not trained by gradient, is given.
 
     train, val: rows with their views; val may be empty.
-    target: fitted on train. scratch: a folder for files that nobody needs afterwards.
+    histories: posts of the past whose counts may be known at some moment; None: each of the rows,
+    from a day after it was posted. target: fitted on train. scratch: a folder for files that
+    nobody needs afterwards.
     note: something the run has to say, a code and its details, such as a fallback.
-    progress: a short text for the progress bar.
+    progress: a short text for the progress bar. foresaw: hears what was forecast of rows of val, on
+    the target's scale, by video id, before they taught anything.
     """
 
     train: Rows
@@ -94,6 +102,8 @@ class SolveRequest:
     scratch: Path
     note: Callable[[str, Mapping[str, object]], None]
     progress: Callable[[str], None]
+    histories: "Histories | None" = None
+    foresaw: Callable[[Sequence[int], Sequence[float]], None] = lambda _ids, _points: None
 
 
 #: A config of the kind, and what it is solved from, to the finished network.

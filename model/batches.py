@@ -38,8 +38,8 @@ class Example:
 
     visual (C, H, W) and audio (S, E) float; clip (3, D, H, W) uint8 of the depth that the network
     reads; frames (E,) float, a pooled picture embedding; opening (E,) float, numbers of the first
-    seconds, NaN where one could not be measured; sentence (P, E) float, a sentence vector of the
-    caption, of what is said and of what is on screen. history: what earlier posts of the same
+    seconds, NaN where one could not be measured; sentence (E,) float, a vector of all its texts
+    together. history: what earlier posts of the same
     author, sound and hashtags got, `model.blocks.history.COLUMNS`, NaN where there is none.
     """
 

@@ -16,13 +16,17 @@ from features.device import resolve
 from model.base import NOT_SET, TENSORS, Network, Solve, SolveRequest
 from model.batches import IndexedRows, InputShapes, shapes_of
 from model.errors import BadCheckpoint, BadSetting, UnknownKind
+from model.modern.config import ModernConfig
 from model.modern.model import ModernNetwork
 from model.modern.solve import solve_modern
-from model.modern.tower import ModernConfig
 from model.networks.cnn3d import Cnn3d, Cnn3dConfig
 from model.networks.fused import FusedConfig, FusedRegressor, describe_fused
 from model.networks.swin3d import Swin3d, Swin3dConfig
-from model.solved.boosted import BoostedConfig, BoostedTrees, solve_boosted
+from model.solved.author_recent import (
+    AuthorRecent,
+    AuthorRecentConfig,
+    solve_author_recent,
+)
 from model.solved.constants import (
     CONSTANTS,
     AuthorMean,
@@ -36,8 +40,7 @@ from model.solved.constants import (
     solve_constant,
     solve_hashtag_mean,
 )
-from model.solved.ridge import Ridge, RidgeConfig, solve_ridge
-from model.targets import OBJECTIVES, TARGET_KINDS, Objective, QuartileEdges, TargetKind
+from model.targets import OBJECTIVES, ONE_VIEW_K, TARGET_KINDS, Objective, QuartileEdges, TargetKind
 from model.training.fit import CLASS_LOSS, FitConfig, fit
 from model.training.loop import EpochReport
 from model.training.world import one_thread, seeded
@@ -45,10 +48,19 @@ from model.training.world import one_thread, seeded
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Modality = Literal["visual", "audio", "clip", "frames"]
+Modality = Literal["visual", "audio", "clip", "frames", "opening", "text", "ocr"]
+#: What a model of many small parts reads, each where somebody extracted it.
+PARTS_READ: Final[tuple[Modality, ...]] = (
+    "visual",
+    "audio",
+    "frames",
+    "opening",
+    "text",
+    "ocr",
+)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingInputs(SolveRequest):
     """What a model is made from, in whichever way its kind is made.
 
@@ -70,6 +82,7 @@ class Kind(ABC):
     reads: feature kinds it uses. needs: those without which a row is not scored at all. A config
     with fewer (an ablation) says so itself: ask `reads_of` and `needs_of`.
     optional: it reads those of `reads` of which there is a feature set, and does without others.
+    learns_from_val: rows of val teach it too; it is judged there by what it said before.
     """
 
     name: str
@@ -78,6 +91,7 @@ class Kind(ABC):
     reads: tuple[Modality, ...] = ()
     needs: tuple[Modality, ...] = ()
     optional: bool = False
+    learns_from_val: bool = False
 
     #: Whether it reads what a post says, and its rows one after the other; else features alone,
     #: and rows in any order.
@@ -183,24 +197,19 @@ def _constant(name: str) -> Solve:
     return solve
 
 
-def _of_parts(
-    name: str, config: "type[DataclassInstance]", build: Callable[[Any], Network], solve: Solve
-) -> Solved:
-    """A model of many small parts reads each feature only where somebody extracted it."""
-    return Solved(name, config, build, ("visual", "audio", "frames"), optional=True, solve=solve)
-
-
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         Trained("fused", FusedConfig, FusedRegressor, ("visual", "audio"), ("visual",)),
         Trained("swin3d", Swin3dConfig, Swin3d, ("clip",), ("clip",)),
         Trained("cnn3d", Cnn3dConfig, Cnn3d, ("clip",), ("clip",)),
-        _of_parts("modern", ModernConfig, ModernNetwork, solve_modern),
-        _of_parts("ridge", RidgeConfig, Ridge, solve_ridge),
-        _of_parts("boosted", BoostedConfig, BoostedTrees, solve_boosted),
+        *(
+            Solved(name, ModernConfig, ModernNetwork, PARTS_READ, optional=True, solve=solve_modern)
+            for name in ("modern", "ridge", "boosted")
+        ),
         Solved("hashtag_mean", HashtagMeanConfig, HashtagMean, solve=solve_hashtag_mean),
         Solved("author_mean", AuthorMeanConfig, AuthorMean, solve=solve_author_mean),
+        Solved("author_recent", AuthorRecentConfig, AuthorRecent, solve=solve_author_recent),
         *(
             Solved(name, ConstantConfig, ConstantRegressor, solve=_constant(name))
             for name in CONSTANTS
@@ -241,6 +250,8 @@ class Preset:
         """What names a training, as JSON. Without the tensors, which follow from the name."""
         document = asdict(self)
         del document["tensors"]
+        if self.target == "log1p":  # of views; it was once of thousands
+            document["unit_k"] = ONE_VIEW_K
         return document
 
     @property
@@ -424,12 +435,12 @@ PRESETS: dict[str, Preset] = {
         ModernConfig(),
         None,
         "log1p",
-        "networks, trees and neighbours on all that is known of a post, with an interval",
+        "a ridge, trees, words and histories on all that is known of a post, with an interval",
     ),
     "ridge": Preset(
         "ridge",
         "ridge",
-        RidgeConfig(use_author=True),
+        ModernConfig(members="ridge"),
         None,
         "log1p",
         "a weighted sum of all that is known of a post: for few rows",
@@ -437,10 +448,30 @@ PRESETS: dict[str, Preset] = {
     "boosted": Preset(
         "boosted",
         "boosted",
-        BoostedConfig(use_author=True),
+        ModernConfig(members="trees"),
         None,
         "log1p",
         "many small trees on all that is known of a post",
+    ),
+    "text": Preset(
+        "text",
+        "modern",
+        ModernConfig(
+            members="ridge,grams",
+            history="none",
+            use_form=False,
+            use_meta=False,
+            use_account=False,
+            use_sound=False,
+            use_traits=False,
+            use_opening=False,
+            visual_width=0,
+            frames_width=0,
+            audio_width=0,
+        ),
+        None,
+        "log1p",
+        "the words of a post alone: caption, hashtags, what is said and shown",
     ),
     "hashtag_mean": Preset(
         "hashtag_mean",
@@ -457,6 +488,14 @@ PRESETS: dict[str, Preset] = {
         None,
         "log1p",
         "what the author's earlier posts got",
+    ),
+    "author_recent": Preset(
+        "author_recent",
+        "author_recent",
+        AuthorRecentConfig(),
+        None,
+        "log1p",
+        "what the author's last 20 posts got",
     ),
     **{
         name: Preset(name, name, ConstantConfig(), None, "raw", f"the {name} of the training rows")

@@ -49,6 +49,10 @@ class TrainConfig:
 
     preset: str = "modern"
     seed: int = 0
+    as_of: Literal["post", "crawl"] = Field(
+        default="post",
+        description="post: of account and sound what was seen before the post; crawl: or after it",
+    )
     device: str = Field(default="", pattern=STAGE_DEVICE, description="empty: `device`")
     precision: Precision = Field(
         default="fp32", description="auto: bf16 where the machine computes in it"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,15 @@ Objective = Literal["regression", "quartile"]
 OBJECTIVES: tuple[Objective, ...] = ("regression", "quartile")
 TARGET_KINDS: tuple[TargetKind, ...] = ("raw", "standard", "log1p")
 Floats = NDArray[np.float64]
+#: One view, in thousands: what is added to a count before its log is taken.
+ONE_VIEW_K: Final = 0.001
+#: What checkpoints of before `unit_k` add: a thousand views.
+OLD_UNIT_K: Final = 1.0
+
+
+def log_views(views_k: ArrayLike) -> Floats:
+    """Natural log of 1 + views, same shape: the scale of every log metric; 0 of no views."""
+    return np.log1p(np.asarray(views_k, dtype=np.float64) / ONE_VIEW_K)
 
 
 def train_views(views_k: ArrayLike) -> Floats:
@@ -34,20 +43,24 @@ class TargetTransform:
     """Thousands of views to the network's scale and back; fitted on train and on nothing else.
 
     raw: as they are. standard: minus mean, over sd (the paper). log1p: the same after
-    log(1 + thousands), where a heavy tail becomes a bell. ceiling_k, of log1p only, is the highest
-    count seen in training: beyond it a small step on the log scale is an absurd number of views.
+    ln(1 + views), where a heavy tail becomes a bell; unit_k is what a 1 stands for there. Both of
+    log1p only; ceiling_k is the highest count seen in training: beyond it a small step on the log
+    scale is an absurd number of views.
     """
 
     kind: TargetKind
     mean: float = 0.0
     sd: float = 1.0
     ceiling_k: float | None = None
+    unit_k: float = ONE_VIEW_K
 
     def __post_init__(self) -> None:
         if self.kind not in TARGET_KINDS:
             raise BadSetting(f"target {self.kind!r} is none of {', '.join(TARGET_KINDS)}")
         if not (np.isfinite(self.mean) and np.isfinite(self.sd) and self.sd > 0):
             raise NotFinite(f"target mean {self.mean} and sd {self.sd} must be finite, sd above 0")
+        if not (np.isfinite(self.unit_k) and self.unit_k > 0):
+            raise NotFinite(f"target unit_k {self.unit_k} must be finite and above 0")
 
     @classmethod
     def fit(cls, views_k: ArrayLike, kind: TargetKind) -> Self:
@@ -55,7 +68,7 @@ class TargetTransform:
         views = train_views(views_k)
         if kind not in TARGET_KINDS or kind == "raw":
             return cls(kind)
-        values = np.log1p(views) if kind == "log1p" else views
+        values = log_views(views) if kind == "log1p" else views
         sd = float(values.std())
         # Equal views have no scale; rounding must not invent one.
         tiny = 1e-9 * max(1.0, float(np.abs(values).max()))
@@ -65,13 +78,14 @@ class TargetTransform:
     def apply(self, views_k: ArrayLike) -> Floats:
         """Views as the network sees them, same shape, float64."""
         views = np.asarray(views_k, dtype=np.float64)
-        return ((np.log1p(views) if self.kind == "log1p" else views) - self.mean) / self.sd
+        values = np.log1p(views / self.unit_k) if self.kind == "log1p" else views
+        return (values - self.mean) / self.sd
 
     def invert(self, scaled: ArrayLike) -> Floats:
         """Thousands of views of a network's output: the exact inverse, so not yet cut at zero."""
         values = np.asarray(scaled, dtype=np.float64) * self.sd + self.mean
         with np.errstate(over="ignore"):  # an infinite score is the caller's NotFinite
-            return np.expm1(values) if self.kind == "log1p" else values
+            return np.expm1(values) * self.unit_k if self.kind == "log1p" else values
 
     def score(self, scaled: ArrayLike) -> Floats:
         """Thousands of views to publish for a network's output: inverted, in [0, ceiling_k]."""
@@ -85,6 +99,7 @@ class TargetTransform:
             "mean": self.mean,
             "sd": self.sd,
             "ceiling_k": self.ceiling_k,
+            "unit_k": self.unit_k,
         }
 
     @classmethod
@@ -98,7 +113,10 @@ class TargetTransform:
         ceiling_k = document.get("ceiling_k")
         if ceiling_k is not None and not isinstance(ceiling_k, int | float):
             raise BadCheckpoint(f"target ceiling_k {ceiling_k!r} must be a number or null")
-        return cls(kind, float(mean), float(sd), ceiling_k)
+        unit_k = document.get("unit_k", OLD_UNIT_K)
+        if not isinstance(unit_k, int | float):
+            raise BadCheckpoint(f"target unit_k {unit_k!r} must be a number")
+        return cls(kind, float(mean), float(sd), ceiling_k, float(unit_k))
 
 
 @dataclass(frozen=True)

@@ -121,11 +121,15 @@ FINAL = -1  # the step of a metric that is of no epoch
 
 
 class PredictedCount(NamedTuple):
-    """The newest prediction of a model version for a video, and the truth it knew; thousands."""
+    """The newest prediction of a model version for a video, and the truth it knew; thousands.
+
+    author: the account's id; None: nobody knows.
+    """
 
     video_id: int
     actual_k: float
     predicted_k: float
+    author: int | None
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,7 @@ def newest_predictions(session: Session, model: ModelFacts, part: str) -> Iterat
         .scalar_subquery()
     )
     page = (
-        select(Video.id, Prediction.actual_k, Prediction.predicted_k)
+        select(Video.id, Prediction.actual_k, Prediction.predicted_k, Video.account_id)
         .join(Prediction, Prediction.video_id == Video.id)
         .where(
             Prediction.run_id == newest,

@@ -363,6 +363,7 @@ def scored_rows(session: Session, run_id: int) -> Iterator[ScoredRow]:
         Prediction.low_k,
         Prediction.high_k,
         Prediction.pred_quartile,
+        Video.account_id,
     ).join(Video, Video.id == Prediction.video_id)
     page = page.where(Prediction.run_id == run_id, Prediction.actual_k.is_not(None))
     for row in by_video_id(session, page):

@@ -10,9 +10,11 @@ from sqlalchemy import (
     ARRAY,
     JSON,
     BigInteger,
+    Column,
     ColumnElement,
     DateTime,
     Executable,
+    FromClause,
     Integer,
     Table,
     Text,
@@ -28,6 +30,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 # Far below PostgreSQL's 65,535 parameters a statement, with room for twenty columns.
 CHUNK = 1_000
+
+MOMENT = ("id", "owner", "at")
 
 Insert = sqlite.Insert | postgresql.Insert
 T = TypeVar("T")
@@ -60,6 +64,26 @@ def among(
         return column == func.any(bindparam(None, listed, type_=ARRAY(column.type)))
     each = func.json_each(bindparam(None, json.dumps(listed), type_=Text()))
     return column.in_(select(each.table_valued("value").c.value))
+
+
+def moments(session: Session, rows: Sequence[tuple[int, int, datetime]]) -> FromClause:
+    """Return a table of (id, owner, at) to join with, bound as `among` binds its values."""
+    dialect = session.get_bind().dialect
+    if dialect.name == "postgresql":
+        kinds: tuple[TypeEngine[Any], ...] = (BigInteger(), BigInteger(), DateTime(timezone=True))
+        given: list[ColumnElement[Any]] = [
+            bindparam(None, list(values), type_=ARRAY(kind))
+            for values, kind in zip(zip(*rows, strict=True), kinds, strict=True)
+        ]
+        columns: list[Column[Any]] = [Column(*one) for one in zip(MOMENT, kinds, strict=True)]
+        return func.unnest(*given).table_valued(*columns).render_derived()
+    text = UtcDateTime().dialect_impl(dialect).bind_processor(dialect) or str
+    listed = json.dumps([(row_id, owner, text(at)) for row_id, owner, at in rows])
+    each = func.json_each(bindparam(None, listed, type_=Text())).table_valued("value")
+    place = enumerate(MOMENT)
+    return select(
+        *(func.json_extract(each.c.value, f"$[{n}]").label(name) for n, name in place)
+    ).subquery()
 
 
 def bulk(session: Session, statement: Insert, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -188,28 +188,28 @@ class TextAxes(nn.Module):
         idf = np.where(n_with > 1, np.log((1 + len(rows)) / (1 + n_with)) + 1, 0.0)
         fitted.idf.copy_(torch.from_numpy(idf))
         rarity = fitted.idf.numpy()
-        weighed = csr_array(
+        by_bucket = csr_array(
             (
-                np.concatenate([_weighed(counts, rarity[row]) for row, counts in rows]),
+                np.concatenate([weighed(counts, rarity[row]) for row, counts in rows]),
                 np.concatenate([row for row, _ in rows]),
                 np.cumsum([0, *(len(row) for row, _ in rows)]),
             ),
             shape=(len(rows), buckets),
         )
-        _, _, axes = randomized_svd(weighed, width, n_iter=4, random_state=seed)
+        _, _, axes = randomized_svd(by_bucket, width, n_iter=4, random_state=seed)
         fitted.axes.copy_(torch.from_numpy(np.ascontiguousarray(axes.T)))
         return fitted
 
     def read(self, grams: Sequence[str]) -> NDArray[np.float64]:
         """Place of a text on the axes, (width,); a text of unknown grams lies at zero."""
         row, counts = counted(grams, self.buckets)
-        weights = _weighed(counts, self.idf.numpy()[row])
+        weights = weighed(counts, self.idf.numpy()[row])
         # A plain sum over one row: a matrix product of many would depend on the rows beside it.
         placed: NDArray[np.float64] = (weights[:, None] * self.axes.numpy()[row]).sum(axis=0)
         return placed
 
 
-def _weighed(counts: NDArray[np.integer], idf: NDArray[np.float32]) -> NDArray[np.float64]:
+def weighed(counts: NDArray[np.integer], idf: NDArray[np.float32]) -> NDArray[np.float64]:
     """Log counts times rarity, of length 1 unless nothing in it is known."""
     weights: NDArray[np.float64] = _LOG_COUNTS[np.minimum(counts, len(_LOG_COUNTS)) - 1] * idf
     length = float(np.sqrt(np.square(weights).sum()))

@@ -1,7 +1,6 @@
 """Long features of a row and their principal axes; a bounded sample of rows as they stream by."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
 import numpy as np
@@ -11,7 +10,6 @@ from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 
 from model.batches import Example
-from model.blocks.history import AuthorRows, LabelSums, TagSums, fold_of
 from model.errors import IncompatibleFeatures, NotFinite
 
 CLIP_AT: Final = 6.0
@@ -104,29 +102,34 @@ def pooled_visual(example: Example) -> NDArray[np.float32] | None:
     return np.concatenate([flat.mean(axis=1), flat.std(axis=1), flat.max(axis=1)])
 
 
-def frames(example: Example) -> NDArray[np.float32] | None:
-    """A frames feature as it is, (E,)."""
-    return None if example.frames is None else _flat(example.frames)
+def _flat(name: str) -> Callable[[Example], NDArray[np.float32] | None]:
+    """All numbers of a feature beside each other, (size,)."""
 
+    def read(example: Example) -> NDArray[np.float32] | None:
+        value = getattr(example, name)
+        return None if value is None else np.asarray(value, dtype=np.float32).reshape(-1)
 
-def flat_audio(example: Example) -> NDArray[np.float32] | None:
-    """All states of an audio feature beside each other, (S·E,)."""
-    return None if example.audio is None else _flat(example.audio)
+    return read
 
 
 WIDE: Final[dict[str, Callable[[Example], NDArray[np.float32] | None]]] = {
     "visual": pooled_visual,
-    "frames": frames,
-    "audio": flat_audio,
+    "frames": _flat("frames"),
+    "audio": _flat("audio"),
+    "sentence": _flat("sentence"),
+}
+#: Features that are a row of named numbers, NaN where one could not be measured.
+NUMBERS: Final[dict[str, Callable[[Example], NDArray[np.float32] | None]]] = {
+    "opening": _flat("opening"),
 }
 
 
 def wide_feature(name: str, example: Example, size: int | None) -> NDArray[np.float32] | None:
-    """A row's wide feature, None where it has none; `size` None: of any size.
+    """A row's feature, None where it has none; `size` None: of any size.
 
     Raises IncompatibleFeatures for another size and NotFinite, naming the video.
     """
-    value = WIDE[name](example)
+    value = {**WIDE, **NUMBERS}[name](example)
     if value is None:
         return None
     if size is not None and value.size != size:
@@ -134,48 +137,27 @@ def wide_feature(name: str, example: Example, size: int | None) -> NDArray[np.fl
             f"{name} feature of video {example.video_id} gives {value.size} numbers; "
             f"this encoder reads {size}"
         )
-    if not np.isfinite(value).all():
+    is_bad = np.isinf(value).any() if name in NUMBERS else not np.isfinite(value).all()
+    if is_bad:
         raise NotFinite(
             f"{name} feature of video {example.video_id} holds values that are not finite"
         )
     return value
 
 
-def _flat(value: Tensor | NDArray[np.floating]) -> NDArray[np.float32]:
-    return np.asarray(value, dtype=np.float32).reshape(-1)
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """One row of the sample without its tensors, and its fold."""
-
-    example: Example
-    fold: int
-
-
 class Gathered:
-    """Training rows as they stream by; its memory does not grow but for authors' histories."""
+    """Training rows as they stream by: a sample of them and of their features, no more."""
 
-    def __init__(self, *, n_folds: int, seed: int, use_author: bool) -> None:
+    def __init__(self, *, seed: int) -> None:
         self.n_rows = 0
-        self.n_folds = n_folds
         self.seed = seed
-        self.sample: Reservoir[Sampled] = Reservoir(SAMPLE_ROWS, seed)
+        self.sample: Reservoir[Example] = Reservoir(SAMPLE_ROWS, seed)
         self.wide: dict[str, Reservoir[NDArray[np.float32]]] = {}
-        self.tags = TagSums(n_folds)
-        self.authors = AuthorRows() if use_author else None
-        self.labels = LabelSums(n_folds)
 
-    def add(self, example: Example, scaled: float) -> None:
-        """Count in one row; scaled: its label on the target's scale."""
-        fold = fold_of(example, seed=self.seed, n_folds=self.n_folds)
-        facts = example.facts
+    def add(self, example: Example) -> None:
+        """Count in one row."""
         self.n_rows += 1
-        self.labels.add(scaled, fold)
-        self.tags.add(facts.hashtags, scaled, fold)
-        if self.authors is not None and facts.author is not None and facts.posted_at is not None:
-            self.authors.add(facts.author, facts.posted_at, scaled)
-        for name in WIDE:
+        for name in (*WIDE, *NUMBERS):
             kept = self.wide.get(name)
             size = None if kept is None else kept.items[0].size
             value = wide_feature(name, example, size)
@@ -185,5 +167,5 @@ class Gathered:
                 limit = min(SAMPLE_ROWS, SAMPLE_BYTES // value.nbytes)
                 kept = self.wide[name] = Reservoir(limit, self.seed)
             kept.add(value)
-        bare = replace(example, visual=None, audio=None, clip=None, frames=None)
-        self.sample.add(Sampled(bare, fold))
+        facts, history = example.facts, example.history
+        self.sample.add(Example(example.video_id, facts=facts, history=history))

@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     help="One setting of the network, such as modalities=visual; repeatable.",
 )
 @click.option(
+    "--as-of",
+    type=click.Choice(["post", "crawl"]),
+    help="Of account and sound: what was seen before the post; crawl: else what was seen later.",
+)
+@click.option(
     "--shuffle-labels",
     is_flag=True,
     help="Give the training videos each other's counts: what then still beats a constant is luck.",
@@ -53,6 +58,7 @@ def train(
     target: str | None,
     seed: int | None,
     network: tuple[str, ...],
+    as_of: str | None,
     shuffle_labels: bool,
     again: bool,
     as_json: bool,
@@ -66,7 +72,7 @@ def train(
     preset = preset or app.settings.of(TrainConfig).preset
     asked: dict[str, Any] = {
         "fit": {name: value for name, value in fit.items() if value is not None},
-        "network": _parsed(network),
+        "network": {**_parsed(network), **({} if as_of is None else {"as_of": as_of})},
         "objective": objective,
         "target": target,
         "name": name,
@@ -149,15 +155,20 @@ def run_train(
 
 def _request(app: App, preset: str, *, seed: int | None = None, **asked: Any) -> "TrainRequest":
     """What is asked for; the settings say what no flag does."""
+    from model.registry import find_preset
     from model.settings import TrainConfig
     from model.steps.train import TrainRequest
 
     device = asked.get("fit", {}).get("device")
     settings = app.settings_with(train={"seed": seed, "device": device}).of(TrainConfig)
+    network = {**asked.pop("network", {})}
+    if settings.as_of == "crawl" and hasattr(find_preset(preset).network, "as_of"):
+        network.setdefault("as_of", settings.as_of)
     return TrainRequest(
         preset=preset,
         seed=settings.seed,
         machine={"device": settings.device, "precision": settings.precision},
+        network=network,
         **asked,
     )
 

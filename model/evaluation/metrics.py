@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from model.errors import NotFinite, NothingToTrain
 from model.solved.constants import Constants
-from model.targets import Floats, QuartileEdges
+from model.targets import Floats, QuartileEdges, log_views
 
 RESAMPLES = 1000
 LEVEL = (0.025, 0.975)
@@ -135,7 +135,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Metrics by the names the catalog stores; what is not defined is left out, never NaN.
 
-    n, mse_k2 (thousands squared), mae_k, median_ae_k, log_mae (natural log of 1 + thousands),
+    n, mse_k2 (thousands squared), mae_k, median_ae_k, log_mae (of ln(1 + views)),
     r2_log, spearman. Of the quarters that `edges` parts the training rows into:
     quartile_accuracy; balanced_accuracy, the mean of the share found of each quarter that occurs;
     `confusion.<actual>.<predicted>`; and majority_accuracy, what always naming one quarter can
@@ -181,7 +181,7 @@ def evaluate(
 def errors_of(actual: Floats, predicted: Floats) -> dict[str, Floats]:
     """The error of each row, by the name of its mean: squared, absolute, absolute of logs."""
     gap = predicted - actual
-    log_gap = np.log1p(predicted) - np.log1p(actual)
+    log_gap = log_views(predicted) - log_views(actual)
     return dict(zip(ERRORS, (np.square(gap), np.abs(gap), np.abs(log_gap)), strict=True))
 
 
@@ -205,7 +205,7 @@ def _ranking(actual: Floats, predicted: Floats, seed: int) -> dict[str, float]:
     # np.ptp of equal floats is exactly 0; a standard deviation of them need not be.
     if actual.size < 2 or np.ptp(actual) == 0:
         return {}
-    log_actual, log_predicted = np.log1p(actual), np.log1p(predicted)
+    log_actual, log_predicted = log_views(actual), log_views(predicted)
     found = {}
     scatter = float(np.square(log_actual - log_actual.mean()).sum())
     if scatter > 0:  # counts that differ in the last digit may have equal logs
@@ -256,5 +256,5 @@ def _coverage(
         )
     return {
         "coverage_80": float(((low <= actual) & (actual <= high)).mean()),
-        "interval_width_log": float((np.log1p(high) - np.log1p(low)).mean()),
+        "interval_width_log": float((log_views(high) - log_views(low)).mean()),
     }

@@ -1,8 +1,7 @@
 """Which parts of a post moved one forecast up or down: the forecast with and without each."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
@@ -10,18 +9,15 @@ from numpy.typing import NDArray
 
 from model.base import Network
 from model.batches import Example
-from model.blocks.encoder import BlockEncoder, Encoded
+from model.blocks.encoder import Encoded
 from model.errors import BadSetting
 from model.forecast.card import Move
 from model.registry import Kind
 from model.scoring import Forecast
-from model.solved.boosted import BoostedTrees
 from model.solved.constants import ConstantRegressor
-from model.solved.ridge import Ridge
-from model.targets import TargetTransform
+from model.targets import ONE_VIEW_K, TargetTransform
 
 Floats = NDArray[np.float64]
-ONE_VIEW_K: Final = 0.001  # factors of less than one view say nothing
 
 
 @runtime_checkable
@@ -39,30 +35,8 @@ class BlockForecaster(Protocol):
         """Point of encoded rows on the target's scale, (n,)."""
 
 
-@dataclass(frozen=True)
-class _Blocks:
-    """A network that reads the blocks of its encoder and no others."""
-
-    encoder: BlockEncoder
-    read: Callable[[Encoded], Floats]
-
-    @property
-    def block_names(self) -> tuple[str, ...]:
-        return tuple(block.name for block in self.encoder.blocks)
-
-    def encode_rows(self, examples: Sequence[Example]) -> Encoded:
-        return self.encoder.encode(examples)
-
-    def forecast_encoded(self, encoded: Encoded) -> Floats:
-        return self.read(encoded)
-
-
 def forecaster_of(network: Network) -> BlockForecaster:
     """The network as a forecaster of blocks; BadSetting for one that reads no blocks."""
-    if isinstance(network, Ridge):
-        return _Blocks(network.encoder, partial(_by_ridge, network))
-    if isinstance(network, BoostedTrees):
-        return _Blocks(network.encoder, partial(_by_trees, network))
     if isinstance(network, BlockForecaster):
         return network
     raise BadSetting(
@@ -93,15 +67,8 @@ def ablate(model: BlockForecaster, example: Example, target: TargetTransform) ->
     return sorted(moved, key=lambda one: (-abs(np.log(one.factor)), one.modality))
 
 
-def _by_ridge(network: Ridge, encoded: Encoded) -> Floats:
-    return network.read(encoded.matrix()) + float(network.offsets[0])
-
-
-def _by_trees(network: BoostedTrees, encoded: Encoded) -> Floats:
-    return network.trees.read(encoded.matrix(missing=np.nan))
-
-
 def _views_k(scaled: Floats, target: TargetTransform) -> Floats:
+    # Factors of less than one view say nothing.
     return np.maximum(target.score(scaled), ONE_VIEW_K)
 
 
@@ -116,7 +83,17 @@ BLOCKS: Final = {
     "form": "form of the caption",
     "tags": "hashtags",
     "meta": "length, shape and time",
-    "author": "author",
+    "account": "account",
+    "sound": "sound used",
+    "traits": "kind of post",
+    "author": "author's earlier posts",
+    "sound_past": "earlier posts with the sound",
+    "tags_past": "earlier posts with the hashtags",
+    "level": "level of the catalog",
+    "screen": "text on screen",
+    "opening": "opening",
+    "sentence": "meaning of the texts",
+    "grams": "words",
     "neighbours": "similar videos",
 }
 #: How a row looks of which a feature or a fact is not known.

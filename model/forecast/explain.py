@@ -16,8 +16,8 @@ from model.batches import Example
 from model.blocks.encoder import Encoded
 from model.errors import NothingToTrain
 from model.evaluation.metrics import Interval, mean_intervals, rank_intervals
-from model.forecast.ablation import ONE_VIEW_K, BlockForecaster, Floats
-from model.targets import TargetTransform
+from model.forecast.ablation import BlockForecaster, Floats
+from model.targets import ONE_VIEW_K, TargetTransform, log_views
 
 HOURS: Final = 24
 REPEATS: Final = 5
@@ -29,7 +29,7 @@ FEWEST: Final = 5
 class Importance:
     """How much worse the forecasts get when a block's contents change places between rows.
 
-    log_mae: rise of the mean absolute error of log(1 + thousands), over the repeats. spearman:
+    log_mae: rise of the mean absolute error of ln(1 + views), over the repeats. spearman:
     fall of the rank correlation, of the first repeat; None where it is not defined. Each with its
     95 % bootstrap interval over rows; an interval that holds 0 says that it may be nothing.
     present: share of the rows that have the block.
@@ -71,7 +71,7 @@ def importances(
     if len(examples) < 2 or any(example.views_k is None for example in examples):
         raise NothingToTrain("importance needs at least two rows, each with its views")
     encoded = model.encode_rows(examples)
-    actual = np.log1p(np.array([example.views_k for example in examples], dtype=np.float64))
+    actual = log_views([example.views_k or 0.0 for example in examples])
     base = _log_of_1_and(model.forecast_encoded(encoded), target)
     error = np.abs(base - actual)
     generator = np.random.default_rng(seed)
@@ -181,7 +181,7 @@ def _difference(first: float | None, second: float | None) -> float | None:
 
 
 def _log_of_1_and(scaled: Floats, target: TargetTransform) -> Floats:
-    return np.log1p(target.score(scaled))
+    return log_views(target.score(scaled))
 
 
 def _log(scaled: Floats, target: TargetTransform) -> Floats:

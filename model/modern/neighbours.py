@@ -10,16 +10,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.blocks.encoder import Block, Encoded
-from model.blocks.history import TAG_COLUMNS
+from model.blocks.past import BLOCKS as PAST
 
 NAME: Final = "neighbours"
 BLOCK: Final = Block(NAME, 2)
 # What is made of labels says nothing of likeness, and would let a row's own label find its way
 # back to it: another row's hashtag mean holds it.
-LABELLED: Final = frozenset({"author", NAME})
-LABEL_COLUMNS: Final[Mapping[str, int]] = {"tags": TAG_COLUMNS}  # the first ones of a block
+LABELLED: Final = frozenset({*PAST, NAME})
 # What a post is about tells more of likeness than when, how long and in how many words.
-WEIGHTS: Final[Mapping[str, float]] = {"meta": 0.25, "form": 0.25}
+WEIGHTS: Final[Mapping[str, float]] = {
+    "meta": 0.25,
+    "form": 0.25,
+    "account": 0.25,
+    "sound": 0.25,
+    "traits": 0.25,
+}
 Floats32 = NDArray[np.float32]
 
 
@@ -33,7 +38,7 @@ class Neighbour:
 
 def width_of(blocks: Sequence[Block]) -> int:
     """Length of a direction over these blocks."""
-    return sum(b.width - LABEL_COLUMNS.get(b.name, 0) for b in blocks if b.name not in LABELLED)
+    return sum(block.width for block in blocks if block.name not in LABELLED)
 
 
 def directions(encoded: Encoded) -> Floats32:
@@ -46,7 +51,6 @@ def directions(encoded: Encoded) -> Floats32:
     for name, value in encoded.values.items():
         if name in LABELLED:
             continue
-        value = value[:, LABEL_COLUMNS.get(name, 0) :]
         has = encoded.present[name].astype(np.float32)
         weight = WEIGHTS.get(name, 1.0)
         length = np.sqrt(np.einsum("nw,nw->n", value, value)).clip(1e-6)
@@ -88,13 +92,13 @@ class Neighbours(nn.Module):
     """The newest training rows as directions of 16 bits, with what is needed to look among them.
 
     Stays on the CPU. vectors (N, E) float16, actual (N,) float32 on the target's scale,
-    video_ids (N,) int64, posted (N,) float64 seconds since 1970, oldest first.
+    video_ids (N,) int64, known (N,) float64 seconds since 1970 from which a count may be known.
     """
 
     vectors: Tensor
     actual: Tensor
     video_ids: Tensor
-    posted: Tensor
+    known: Tensor
 
     def __init__(self, n: int, width: int, k: int) -> None:
         super().__init__()
@@ -102,7 +106,7 @@ class Neighbours(nn.Module):
         self.register_buffer("vectors", torch.zeros(n, width, dtype=torch.float16))
         self.register_buffer("actual", torch.zeros(n))
         self.register_buffer("video_ids", torch.zeros(n, dtype=torch.int64))
-        self.register_buffer("posted", torch.zeros(n, dtype=torch.float64))
+        self.register_buffer("known", torch.zeros(n, dtype=torch.float64))
         self._candidates: Floats32 | None = None
 
     def keep(
@@ -111,14 +115,14 @@ class Neighbours(nn.Module):
         vectors: Floats32,
         actual: NDArray[np.float64],
         video_ids: NDArray[np.int64],
-        posted: NDArray[np.float64],
+        known: NDArray[np.float64],
     ) -> None:
         """Put m rows at `place` and after: vectors (m, E), the others (m,)."""
         at = slice(place, place + len(vectors))
         self.vectors[at] = torch.from_numpy(vectors.astype(np.float16))
         self.actual[at] = torch.from_numpy(actual.astype(np.float32))
         self.video_ids[at] = torch.from_numpy(video_ids)
-        self.posted[at] = torch.from_numpy(posted)
+        self.known[at] = torch.from_numpy(known)
         self._candidates = None
 
     def block(
@@ -144,9 +148,9 @@ class Neighbours(nn.Module):
         return [Neighbour(int(ids[place]), float(alike[place])) for place in found]
 
     def _allowed(self, video_ids: Sequence[int], posted: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """(n, N): those posted strictly earlier, none for a row of which no time is known."""
+        """(n, N): those known strictly before, none for a row of which no time is known."""
         ids = np.asarray(video_ids, dtype=np.int64)
-        earlier = self.posted.numpy()[None, :] < posted[:, None]
+        earlier = self.known.numpy()[None, :] < posted[:, None]
         others = self.video_ids.numpy()[None, :] != ids[:, None]
         allowed: NDArray[np.bool_] = earlier & others
         return allowed

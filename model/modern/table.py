@@ -1,53 +1,93 @@
-"""The training rows as one table of numbers: blocks and neighbours, in a scratch file."""
+"""The training rows as one table of numbers, oldest first, with all that members learn from."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
-from itertools import islice
-from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.base import SolveRequest
 from model.batches import Example
-from model.blocks.encoder import Block, BlockConfig, BlockEncoder, Encoded
+from model.blocks.encoder import Block, BlockEncoder, Encoded
+from model.blocks.grams import GramRows
+from model.blocks.past import AUTHOR_NAMES, DAY_S
+from model.blocks.wide import Scale
 from model.errors import NothingToTrain
+from model.modern.config import ModernConfig
 from model.modern.neighbours import BLOCK, Neighbours, block_of, directions, rounded, width_of
-from model.modern.tower import ModernConfig
-from model.targets import TargetTransform
 
-PAGE = 256  # rows read at once
-PAGES_MIXED = 32  # pages whose rows are shuffled among each other
+PAGE = 256  # rows encoded, or compared with their neighbours, at once
+Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
-Item = TypeVar("Item")
-
-
-def in_chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of up to `size` items, in order; no more than one of them is held."""
-    remaining = iter(items)
-    while chunk := list(islice(remaining, size)):
-        yield chunk
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """What is kept in memory of each training row, oldest first; 33 bytes a row.
+    """What is kept in memory of each of all rows, in the order they come.
 
-    video_ids (n,) int64; actual (n,) float64, on the target's scale; posted (n,) float64, seconds
-    since 1970, -inf where nobody said; named (n,) bool, who has an author and a time. ranks (n,)
-    int64: at which place a row stands that comes as the i-th of the training rows.
+    video_ids (n,) int64; labels (n,) on the target's scale; posted (n,) seconds since 1970, -inf
+    where nobody said; authors (n,) int64, -1 where nobody is named; is_val (n,).
     """
 
-    video_ids: NDArray[np.int64]
-    actual: NDArray[np.float64]
-    posted: NDArray[np.float64]
-    named: NDArray[np.bool_]
-    ranks: NDArray[np.int64]
+    video_ids: Ints
+    labels: Floats
+    posted: Floats
+    authors: Ints
+    is_val: Bools
+
+    def newest(self, n: int) -> Ints:
+        """Places of the n newest rows, oldest first; of equal times the lower id is older."""
+        return np.lexsort((self.video_ids, self.posted))[-n:]
+
+
+@dataclass(frozen=True)
+class Table:
+    """n training and validation rows, oldest first.
+
+    blocks: of the columns, neighbours' last. x: (n, columns and one flag per block) float32;
+    labels (n,) on the target's scale; folds (n,): rows of an author are in one; authors (n,): a
+    number for each, a row without one has its own; is_val (n,). grams: of all rows. known (n,):
+    seconds from which a row's count may be known, inf: never; seen (n,): that count, as a label.
+    log_scale: mean and sd of a target that is ln(1 + views) standardised.
+    """
+
+    encoder: BlockEncoder
+    blocks: tuple[Block, ...]
+    x: Floats32
+    labels: Floats
+    folds: Ints
+    authors: Ints
+    is_val: Bools
+    grams: GramRows
+    video_ids: Ints
+    posted: Floats
+    known: Floats
+    seen: Floats
+    log_scale: tuple[float, float]
 
     def __len__(self) -> int:
-        return len(self.actual)
+        return len(self.labels)
+
+    def scaled(self, logs: Floats) -> Floats:
+        """ln(1 + views) on the target's scale, (n,)."""
+        mean, sd = self.log_scale
+        return (logs - mean) / sd
+
+    def columns_of(self, names: Sequence[str]) -> Bools:
+        """Which columns of x are those blocks', their flags too."""
+        owners = owners_of(self.blocks)
+        wanted = [at for at, block in enumerate(self.blocks) if block.name in names]
+        return np.isin(owners, wanted)
+
+
+def owners_of(blocks: Sequence[Block]) -> Ints:
+    """Number of the block that each column and flag belongs to."""
+    numbers = np.arange(len(blocks))
+    return np.concatenate([np.repeat(numbers, [block.width for block in blocks]), numbers])
 
 
 def posted_s(example: Example) -> float:
@@ -56,127 +96,95 @@ def posted_s(example: Example) -> float:
     return -np.inf if posted_at is None else posted_at.timestamp()
 
 
-def read_ledger(rows: Iterable[Example], target: TargetTransform) -> Ledger:
-    """Go through the rows once. Raises NothingToTrain for a row without views, or for none."""
-    ids, views, posted, authors = [], [], [], []
-    for chunk in in_chunks(rows, 4096):
-        if any(row.views_k is None for row in chunk):
-            raise NothingToTrain("a training row has no view count; every one must")
-        ids.append(np.array([row.video_id for row in chunk], dtype=np.int64))
-        views.append(np.array([row.views_k for row in chunk], dtype=np.float64))
-        posted.append(np.array([posted_s(row) for row in chunk], dtype=np.float64))
-        authors.append(np.array([row.facts.author is not None for row in chunk], dtype=np.bool_))
-    if not ids:
-        raise NothingToTrain("there is no training row; there must be at least 1")
-    video_ids, posted_at = np.concatenate(ids), np.concatenate(posted)
-    order = np.lexsort((video_ids, posted_at))
-    ranks = np.empty(len(order), dtype=np.int64)
-    ranks[order] = np.arange(len(order))
-    return Ledger(
-        video_ids[order],
-        target.apply(np.concatenate(views)[order]),
-        posted_at[order],
-        (np.concatenate(authors) & np.isfinite(posted_at))[order],
-        ranks,
+def build_table(request: SolveRequest, config: ModernConfig) -> Table:
+    """Fit the encoder on all rows, which are read once for it, and encode the newest of them.
+
+    Memory is that of `newest_rows` rows of numbers and of a sample of rows with their features.
+    Raises NothingToTrain for a row without views, or for none.
+    """
+    request.progress("reading the rows")
+    ledger, encoder = _read(request, config)
+    kept = ledger.newest(config.newest_rows)
+    if len(kept) < len(ledger.labels):
+        request.note("newest_rows", {"rows": len(kept), "of": len(ledger.labels)})
+    place = np.full(len(ledger.labels), -1)
+    place[kept] = np.arange(len(kept))
+    width = sum(block.width for block in encoder.blocks) + len(encoder.blocks)
+    x = np.empty((len(kept), width), dtype=np.float32)
+    grams: list[GramRows] = []
+    order: list[Ints] = []
+    places = iter(place.tolist())
+    for page in in_pages(chain(request.train, request.val), PAGE):
+        chosen = [(at, row) for at, row in zip(islice(places, len(page)), page, strict=True)]
+        chosen = [(at, row) for at, row in chosen if at >= 0]
+        if not chosen:
+            continue
+        at = np.array([one for one, _ in chosen], dtype=np.int64)
+        rows = [row for _, row in chosen]
+        x[at] = encoder.encode(rows).matrix()
+        found = GramRows(config.gram_buckets)
+        for row in rows:
+            found.add(row.facts)
+        grams.append(found)
+        order.append(at)
+    together = GramRows(config.gram_buckets)
+    together.rows = [row for found in grams for row in found.rows]
+    authors = _author_numbers(ledger)[kept]
+    return Table(
+        encoder,
+        encoder.blocks,
+        x,
+        ledger.labels[kept],
+        _folds(ledger.video_ids, authors, config.folds, request.seed),
+        authors,
+        ledger.is_val[kept],
+        together.take(np.argsort(np.concatenate(order))),
+        ledger.video_ids[kept],
+        ledger.posted[kept],
+        *_known(request, ledger.video_ids[kept], ledger.posted[kept], ledger.labels[kept]),
+        (request.target.mean, request.target.sd),
     )
 
 
-class Older:
-    """Of the training rows those that stand before a place in the ledger; read anew each time."""
-
-    def __init__(self, rows: Iterable[Example], ledger: Ledger, before: int) -> None:
-        self._rows, self._ledger, self._before = rows, ledger, before
-
-    def __iter__(self) -> Iterator[Example]:
-        for row, rank in zip(self._rows, self._ledger.ranks, strict=True):
-            if rank < self._before:
-                yield row
+def in_pages(rows: Iterator[Example] | chain[Example], size: int) -> Iterator[list[Example]]:
+    """Lists of up to `size` rows, in order; no more than one of them is held."""
+    while page := list(islice(rows, size)):
+        yield page
 
 
-class RowFile:
-    """n rows of `width` float32 in a file that goes when it is closed.
+def past_of(rows: Floats32, blocks: Sequence[Block], encoder: BlockEncoder) -> tuple[Floats, Ints]:
+    """ln(1 + views) of the author's last posts, else of the catalog's; NaN: nothing is known.
 
-    Read and not mapped: mapped pages count as the process's memory until the system wants them.
+    With how many of the author's posts were known. rows (n, columns and flags), both (n,).
     """
+    author, has_author = _columns_at("author", rows, blocks, encoder)
+    level, has_level = _columns_at("level", rows, blocks, encoder)
+    if author is None or level is None:
+        return np.full(len(rows), np.nan), np.zeros(len(rows), dtype=np.int64)
+    recent = author[:, AUTHOR_NAMES.index("recent_20")]
+    n_known = np.expm1(author[:, AUTHOR_NAMES.index("log_posts")])
+    logs = np.where(has_author, recent, np.where(has_level, level[:, 0], np.nan))
+    return logs, np.where(has_author, np.rint(n_known), 0).astype(np.int64)
 
-    def __init__(self, path: Path, n: int, width: int) -> None:
-        self.n, self.width = n, width
-        self._path = path
-        self._row_bytes = 4 * width
-        self._file = path.open("w+b")
-        self._file.truncate(n * self._row_bytes)
 
-    def __enter__(self) -> Self:
-        return self
+def _columns_at(
+    name: str, rows: Floats32, blocks: Sequence[Block], encoder: BlockEncoder
+) -> tuple[Floats | None, Bools]:
+    """Columns of a block as they were before scaling, None without it; and who has it."""
+    names = [block.name for block in blocks]
+    if name not in names:
+        return None, np.zeros(len(rows), dtype=np.bool_)
+    number = names.index(name)
+    start = sum(block.width for block in blocks[:number])
+    scale = encoder.scales[name]
+    assert isinstance(scale, Scale)
+    columns = rows[:, start : start + blocks[number].width] * scale.sd.numpy() + scale.mean.numpy()
+    return columns, rows[:, number - len(blocks)] > 0
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
 
-    def write(self, places: Sequence[int] | NDArray[np.int64], rows: Floats32) -> None:
-        """Put rows (m, width) at their places."""
-        for place, row in zip(places, rows, strict=True):
-            self.write_run(int(place), row)
-
-    def write_run(self, start: int, rows: Floats32) -> None:
-        """Put rows (m, width) at `start` and after."""
-        self._file.seek(start * self._row_bytes)
-        self._file.write(np.ascontiguousarray(rows, dtype="<f4").data)
-
-    def read(self, start: int, stop: int) -> Floats32:
-        """Rows [start, stop) as (m, width)."""
-        start, stop = max(0, start), min(self.n, stop)
-        rows = np.empty((stop - start, self.width), dtype="<f4")
-        self._file.seek(start * self._row_bytes)
-        if self._file.readinto(rows.data) < rows.nbytes:
-            raise EOFError(f"{self._path} ends before row {stop}")
-        return rows
-
-    def pages(self) -> Iterator[tuple[int, Floats32]]:
-        """All rows, oldest first: the place of the first of a page, and (m, width)."""
-        for start in range(0, self.n, PAGE):
-            yield start, self.read(start, start + PAGE)
-
-    def chosen(self, places: NDArray[np.int64]) -> Floats32:
-        """Rows at ascending places, (m, width)."""
-        found = np.empty((len(places), self.width), dtype=np.float32)
-        for start in range(0, self.n, PAGE):
-            first, last = np.searchsorted(places, (start, start + PAGE))
-            if first < last:
-                found[first:last] = self.read(start, start + PAGE)[places[first:last] - start]
-        return found
-
-    def shuffled(
-        self, among: NDArray[np.bool_], batch: int, seed: int
-    ) -> Iterator[tuple[NDArray[np.int64], Floats32]]:
-        """Batches (places, rows) of an epoch over the rows marked in `among`, (n,) bool.
-
-        Pages come in random order, and the rows of so many of them are shuffled together: all
-        rows at once up to 8192, and never more in memory.
-        """
-        generator = np.random.default_rng(seed)
-        starts = generator.permutation(np.arange(0, self.n, PAGE))
-        waiting_places = np.empty(0, dtype=np.int64)
-        waiting_rows = np.empty((0, self.width), dtype=np.float32)
-        for mixed in in_chunks(starts.tolist(), PAGES_MIXED):
-            held = [(start, self.read(start, start + PAGE)) for start in mixed]
-            places = np.concatenate([np.arange(at, at + len(page)) for at, page in held])
-            keep = among[places]
-            places, rows = places[keep], np.concatenate([page for _, page in held])[keep]
-            order = generator.permutation(len(places))
-            waiting_places = np.concatenate((waiting_places, places[order]))
-            waiting_rows = np.concatenate((waiting_rows, rows[order]))
-            full = len(waiting_places) // batch * batch
-            for at in range(0, full, batch):
-                yield waiting_places[at : at + batch], waiting_rows[at : at + batch]
-            waiting_places, waiting_rows = waiting_places[full:], waiting_rows[full:]
-        if len(waiting_places):
-            yield waiting_places, waiting_rows
+def with_neighbours(encoded: Encoded, values: Floats32, present: Bools) -> Encoded:
+    """The blocks and the neighbours' behind them."""
+    return Encoded({**encoded.values, BLOCK.name: values}, {**encoded.present, BLOCK.name: present})
 
 
 def parted(rows: Floats32, blocks: Sequence[Block]) -> Encoded:
@@ -190,130 +198,123 @@ def parted(rows: Floats32, blocks: Sequence[Block]) -> Encoded:
     return Encoded(values, present)
 
 
-ENCODED_AT_ONCE = 256
+def add_neighbours(table: Table, config: ModernConfig) -> Table:
+    """The table with what the most similar of the `store_rows` rows before each got.
 
-
-@dataclass(frozen=True)
-class Table:
-    """All training rows as a model sees them that learned from the `before` oldest only.
-
-    rows: (n, columns and one flag per block) of `blocks`, which are the encoder's and neighbours'.
-    folds: (n,) int8, the encoder's; all rows of an author are in one.
+    Only of rows whose count was known before a row was posted.
     """
-
-    encoder: BlockEncoder
-    blocks: tuple[Block, ...]
-    rows: RowFile
-    folds: NDArray[np.int8]
-    before: int
-
-
-def build_table(
-    request: SolveRequest, ledger: Ledger, config: ModernConfig, before: int, name: str
-) -> Table:
-    """Fit the encoder on the `before` oldest rows and encode all; the caller closes `rows`.
-
-    A row it was fitted on is encoded without its own label; a later one as a new row would be.
-    Two passes over the training rows.
-    """
-    request.progress(f"{name}: reading")
-    encoder = BlockEncoder.fit(
-        Older(request.train, ledger, before),
-        target=request.target,
-        seed=request.seed,
-        use_author=config.use_author and bool(ledger.named[:before].any()),
-        settings=encoder_settings(config),
-    )
-    width = sum(block.width for block in encoder.blocks) + len(encoder.blocks)
-    blocks = (*encoder.blocks, BLOCK)
-    rows = RowFile(request.scratch / f"{name}-rows", len(ledger), width + BLOCK.width + 1)
-    with RowFile(request.scratch / f"{name}-encoded", len(ledger), width) as encoded:
-        folds = _encode(request, ledger, encoder, before, encoded, name)
-        request.progress(f"{name}: neighbours")
-        _add_neighbours(encoded, rows, ledger, encoder.blocks, before, config)
-    return Table(encoder, blocks, rows, folds, before)
-
-
-def encoder_settings(config: ModernConfig) -> BlockConfig:
-    """The part of the config that is the encoder's."""
-    names = {field.name for field in fields(BlockConfig)}
-    return BlockConfig(**{key: value for key, value in asdict(config).items() if key in names})
-
-
-def neighbour_store(table: Table, ledger: Ledger, config: ModernConfig) -> Neighbours:
-    """The newest rows that the table learned from, to look among."""
-    n = min(config.store_rows, table.before)
-    store = Neighbours(n, width_of(table.blocks), config.neighbours)
-    start = table.before - n
-    for at in range(start, table.before, PAGE):
-        stop = min(table.before, at + PAGE)
-        vectors = directions(parted(table.rows.read(at, stop), table.blocks))
-        store.keep(
-            at - start,
-            vectors,
-            ledger.actual[at:stop],
-            ledger.video_ids[at:stop],
-            ledger.posted[at:stop],
+    window = np.empty((len(table), width_of(table.blocks)), dtype=np.float32)
+    for at in range(0, len(table), PAGE):
+        window[at : at + PAGE] = rounded(directions(parted(table.x[at : at + PAGE], table.blocks)))
+    actual = table.seen.astype(np.float32)
+    pages = []
+    for at in range(0, len(table), PAGE):
+        stop = min(at + PAGE, len(table))
+        first = max(0, at - config.store_rows)
+        allowed = table.known[None, first:stop] < table.posted[at:stop, None]
+        found = block_of(
+            window[at:stop],
+            window[first:stop],
+            allowed,
+            actual[first:stop],
+            config.neighbours,
         )
+        encoded = parted(table.x[at:stop], table.blocks)
+        pages.append(with_neighbours(encoded, *found).matrix())
+    return replace(table, x=np.concatenate(pages), blocks=(*table.blocks, BLOCK))
+
+
+def neighbour_store(table: Table, config: ModernConfig) -> Neighbours:
+    """The newest rows whose counts are known at some time, to look among."""
+    places = np.flatnonzero(np.isfinite(table.known))[-config.store_rows :]
+    blocks = table.blocks[:-1]
+    store = Neighbours(len(places), width_of(blocks), config.neighbours)
+    for at in range(0, len(places), PAGE):
+        some = places[at : at + PAGE]
+        rows = table.x[some]
+        vectors = directions(parted(_without_last(rows, table.blocks), blocks))
+        store.keep(at, vectors, table.seen[some], table.video_ids[some], table.known[some])
     return store
 
 
-def with_neighbours(encoded: Encoded, values: Floats32, present: NDArray[np.bool_]) -> Encoded:
-    """The blocks and the neighbours' behind them."""
-    return Encoded({**encoded.values, BLOCK.name: values}, {**encoded.present, BLOCK.name: present})
+def keep_blocks(table: Table, names: Sequence[str], encoder: BlockEncoder) -> Table:
+    """The table with these blocks alone; encoder: the one that gives them."""
+    columns = table.columns_of(names)
+    blocks = tuple(block for block in table.blocks if block.name in names)
+    return replace(table, x=table.x[:, columns], blocks=blocks, encoder=encoder)
 
 
-def _encode(
-    request: SolveRequest,
-    ledger: Ledger,
-    encoder: BlockEncoder,
-    before: int,
-    into: RowFile,
-    name: str,
-) -> NDArray[np.int8]:
-    """Write the encoder's blocks of all rows to their places; their folds."""
-    folds = np.zeros(len(ledger), dtype=np.int8)
-    pairs = zip(request.train, ledger.ranks.tolist(), strict=True)
-    done = 0
-    for chunk in in_chunks(pairs, ENCODED_AT_ONCE):
-        for training in (True, False):
-            part = [(row, rank) for row, rank in chunk if (rank < before) == training]
-            if part:
-                examples: Sequence[Example] = [row for row, _ in part]
-                matrix = encoder.encode(examples, training=training).matrix()
-                places = [rank for _, rank in part]
-                into.write(places, matrix)
-                folds[places] = [encoder.fold_of(example) for example in examples]
-        done += len(chunk)
-        request.progress(f"{name}: encoded {done}/{len(ledger)}")
-    return folds
+def hidden_history(table: Table, rows: Floats32) -> Floats32:
+    """The rows as those of an author of whom nothing is known."""
+    bare = rows.copy()
+    bare[:, table.columns_of(["author"])] = 0.0
+    return bare
 
 
-def _add_neighbours(
-    encoded: RowFile,
-    into: RowFile,
-    ledger: Ledger,
-    blocks: Sequence[Block],
-    before: int,
-    config: ModernConfig,
-) -> None:
-    """Copy the rows with their neighbours among the `store_rows` that came before them."""
-    window = np.zeros((0, width_of(blocks)), dtype=np.float32)
-    stop = 0  # the window holds rows [stop - len(window), stop)
-    for start, page in encoded.pages():
-        blocked = parted(page, blocks)
-        queries = rounded(directions(blocked))
-        learned = queries[: max(0, before - start)]
-        window = np.concatenate((window, learned))[-(config.store_rows + PAGE) :]
-        stop += len(learned)
-        among = slice(stop - len(window), stop)
-        last = np.arange(start, start + len(page))
-        allowed = ledger.posted[among] < ledger.posted[start : start + len(page), None]
-        # As many as the finished store holds: the newest before each row.
-        allowed &= (
-            np.arange(stop - len(window), stop)
-            >= (np.minimum(last, before) - config.store_rows)[:, None]
-        )
-        actual = ledger.actual[among].astype(np.float32)
-        found = block_of(queries, window, allowed, actual, config.neighbours)
-        into.write_run(start, with_neighbours(blocked, *found).matrix())
+def _without_last(rows: Floats32, blocks: Sequence[Block]) -> Floats32:
+    n_columns = sum(block.width for block in blocks)
+    last = blocks[-1].width
+    return np.concatenate((rows[:, : n_columns - last], rows[:, n_columns:-1]), axis=1)
+
+
+def _read(request: SolveRequest, config: ModernConfig) -> tuple[Ledger, BlockEncoder]:
+    ids, views, posted, authors, is_val = [], [], [], [], []
+
+    def noted(rows: Iterator[Example], *, val: bool) -> Iterator[Example]:
+        for row in rows:
+            if row.views_k is None:
+                raise NothingToTrain(f"training video {row.video_id} has no view count")
+            ids.append(row.video_id)
+            views.append(row.views_k)
+            posted.append(posted_s(row))
+            authors.append(-1 if row.facts.author is None else row.facts.author)
+            is_val.append(val)
+            yield row
+
+    rows = chain(noted(iter(request.train), val=False), noted(iter(request.val), val=True))
+    first = next(rows, None)
+    if first is None:
+        raise NothingToTrain("the train part has no row; training needs at least 1")
+    encoder = BlockEncoder.fit(chain([first], rows), seed=request.seed, settings=config)
+    ledger = Ledger(
+        np.array(ids, dtype=np.int64),
+        request.target.apply(np.array(views, dtype=np.float64)),
+        np.array(posted),
+        np.array(authors, dtype=np.int64),
+        np.array(is_val, dtype=np.bool_),
+    )
+    return ledger, encoder
+
+
+def _author_numbers(ledger: Ledger) -> Ints:
+    """A number for each author: the lowest video id of theirs. A row without one has its own.
+
+    Not the account's id, which follows from a salted hash: folds must not move with the salt.
+    """
+    names, inverse = np.unique(ledger.authors, return_inverse=True)
+    lowest = np.full(len(names), np.iinfo(np.int64).max)
+    np.minimum.at(lowest, inverse.reshape(-1), ledger.video_ids)
+    return np.where(ledger.authors < 0, ledger.video_ids, lowest[inverse.reshape(-1)])
+
+
+def _folds(video_ids: Ints, authors: Ints, n_folds: int, seed: int) -> Ints:
+    """Fold of each row by its author, so that the forecasts of a fold meet none they know.
+
+    Where a few authors have most of the rows, by row: there would be nothing to learn from.
+    """
+    _, n_of = np.unique(authors, return_counts=True)
+    names = authors if n_of.max() * 2 <= len(authors) else video_ids
+    crc = [zlib.crc32(f"{seed} {name}".encode()) for name in names.tolist()]
+    return np.array(crc, dtype=np.int64) % n_folds
+
+
+def _known(
+    request: SolveRequest, video_ids: Ints, posted: Floats, labels: Floats
+) -> tuple[Floats, Floats]:
+    """Seconds from which each row's count may be known (inf: never), and that count as a label."""
+    if request.histories is None:
+        return np.where(np.isfinite(posted), posted + DAY_S, np.inf), labels
+    known_s, logs = request.histories.known(video_ids)
+    never = known_s < 0
+    seen = request.target.apply(np.expm1(np.where(never, 0.0, logs)) / 1000)
+    return np.where(never, np.inf, known_s.astype(np.float64)), np.where(never, labels, seen)

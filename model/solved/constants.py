@@ -21,7 +21,7 @@ from model.blocks.history import (
     fold_of,
 )
 from model.errors import BadSetting, NothingToTrain
-from model.targets import Floats, train_views
+from model.targets import ONE_VIEW_K, Floats, log_views, train_views
 
 # A tag is known once two folds saw it, so that no single author makes one.
 MEAN_FOLDS: Final = 5
@@ -57,8 +57,8 @@ def _median(views_k: Floats) -> float:
 
 
 def _geometric_mean(views_k: Floats) -> float:
-    # Of 1 + thousands: a video nobody has seen yet must not make the mean of all of them zero.
-    return float(np.expm1(np.log1p(views_k).mean()))
+    # Of 1 + views: a video nobody has seen yet must not make the mean of all of them zero.
+    return float(np.expm1(log_views(views_k).mean()) * ONE_VIEW_K)
 
 
 CONSTANTS: dict[str, Callable[[Floats], float]] = {

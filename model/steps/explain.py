@@ -13,7 +13,8 @@ from model.errors import NothingToTrain
 from model.forecast.ablation import forecaster_of
 from model.forecast.explain import Effect, Importance, hashtag_effects, hour_effects, importances
 from model.registry import find_kind
-from model.steps.rows import PartRows, Reader, Wanted, read_parts
+from model.steps.rows import PartRows, Reader, read_histories, read_parts
+from model.steps.score import wanted_of
 from model.steps.train import require_seed
 
 
@@ -51,12 +52,12 @@ def explain(
         sets = model_feature_sets(session, model.id)
     if model.split_id is None:
         raise NothingToTrain(f"{model.name} {model.version} was trained on no split")
-    ids = {feature: facts.id for feature, facts in sets.items()}
-    wanted = Wanted(model.split_id, ids, kind.needs, kind.optional, with_facts=True)
+    wanted = wanted_of(model, kind, sets)
     params = {"part": part, "at_most": at_most, "seed": seed}
     with record_run(catalog, "explain", params=params, model_version_id=model.id) as run:
         parts, _contents = read_parts(catalog, run, wanted, keep_refs=False)
-        rows = list(PartRows(catalog, parts[part].thinned(at_most), wanted, reader))
+        past = read_histories(catalog, wanted.history, model.split_id)
+        rows = list(PartRows(catalog, parts[part].thinned(at_most), wanted, reader, past))
         if len(rows) < 2:
             raise NothingToTrain(
                 f"the {part} part has {len(rows)} usable videos with a count; it takes 2 or more"

@@ -5,15 +5,24 @@ import json
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.facts import FeatureRef, PostFacts, TrainingRow
+from catalog.facts import (
+    AsOf,
+    FeatureRef,
+    HistoryRule,
+    PastOf,
+    PastPost,
+    PostFacts,
+    TrainingRow,
+)
 from catalog.files import locked, sha256_text
+from catalog.read.histories import past_posts
 from catalog.read.pending import SETTLED, split_rows
 from catalog.read.posts import features_of, posts_of
 from catalog.schema.session import Catalog
@@ -22,6 +31,7 @@ from catalog.work.runs import RunInProgress
 from features.store import FeatureStore
 from features.video.convlstm import pad_to_depth
 from model.batches import NO_FACTS, Example
+from model.blocks.past import Asked, Histories
 from model.split import PARTS
 
 WEIGHTS_FOLDER = "weights"
@@ -62,6 +72,8 @@ class Reader:
             clip,
             found.get("frames"),
             facts,
+            opening=found.get("opening"),
+            sentence=found.get("text"),
         )
 
     def _read(self, feature: str, ref: FeatureRef) -> NDArray[Any] | None:
@@ -127,7 +139,8 @@ PAGE = 250  # examples in memory at once; one with an embedding of the paper's s
 class Wanted:
     """Which rows, and what of them.
 
-    set_ids: feature set of each kind. with_facts: also what the post says.
+    set_ids: feature set of each kind. with_facts: also what the post says, and of its account and
+    sound what was known by the rule as_of. history: which counts of earlier posts; None: of none.
     """
 
     split_id: int
@@ -135,15 +148,21 @@ class Wanted:
     needs: Sequence[str]
     optional: bool
     with_facts: bool
+    as_of: AsOf = "post"
+    history: HistoryRule | None = None
 
 
 @dataclass
 class Part:
-    """The usable rows of one part: 16 bytes each, and their refs only where `refs` is asked for."""
+    """The usable rows of one part: 16 bytes each, and their refs only where `refs` is asked for.
+
+    is_permuted: their labels are those of other rows.
+    """
 
     ids: "array[int]" = field(default_factory=lambda: array("q"))
     views: "array[float]" = field(default_factory=lambda: array("d"))
     refs: list[TrainingRow] = field(default_factory=list)
+    is_permuted: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -166,7 +185,7 @@ class Part:
             TrainingRow(row.video_id, row.tiktok_id, row.part, views_k, row.features)
             for row, views_k in zip(self.refs, views, strict=False)
         ]
-        return Part(self.ids, views, refs)
+        return Part(self.ids, views, refs, is_permuted=True)
 
 
 def read_parts(
@@ -181,7 +200,7 @@ def read_parts(
     with catalog.read() as session:
         rows = split_rows(session, wanted.split_id, wanted.set_ids, parts=PARTS)
         for page in chunks(rows):
-            facts = _facts(catalog, wanted, [row.video_id for row in page])
+            facts = facts_of(catalog, wanted, [row.video_id for row in page])
             for row in page:
                 reason = lacks(row.features, wanted.needs, optional=wanted.optional)
                 if reason is not None:
@@ -196,14 +215,70 @@ def read_parts(
     return parts, contents.hexdigest()
 
 
+def attached(examples: Sequence[Example], histories: Histories | None) -> list[Example]:
+    """The examples with what earlier posts got, as it was known when each was posted."""
+    if histories is None or not examples:
+        return list(examples)
+    asked = [
+        Asked(facts.author, facts.sound, facts.hashtags, facts.posted_at)
+        for facts in (example.facts for example in examples)
+    ]
+    columns = histories.columns(asked)
+    return [replace(one, history=row) for one, row in zip(examples, columns, strict=True)]
+
+
+def read_histories(
+    catalog: Catalog,
+    rule: HistoryRule | None,
+    split_id: int | None,
+    *,
+    parts: Mapping[str, Part] | None = None,
+    of: PastOf | None = None,
+) -> Histories | None:
+    """Posts of the past that rows may be judged by; None where a model reads none.
+
+    parts: only the videos of these parts, with the labels that they have there; None: all videos
+    of the catalog, members of the split with their labels. of: those that may tell of one post.
+    """
+    if rule is None:
+        return None
+    with catalog.read() as session:
+        posts = past_posts(session, rule, split_id=split_id, of=of)
+        return Histories(posts if parts is None else _relabelled(posts, rule, parts))
+
+
+def _relabelled(
+    posts: Iterator[PastPost], rule: HistoryRule, parts: Mapping[str, Part]
+) -> Iterator[PastPost]:
+    ids = np.concatenate([np.array(part.ids, dtype=np.int64) for part in parts.values()])
+    views_k = np.concatenate([part.views_k for part in parts.values()])
+    # By the rule "observed" a count is an early one, not the label; shuffled it has to be one too.
+    is_label = rule == "posted" or any(part.is_permuted for part in parts.values())
+    order = np.argsort(ids, kind="stable")
+    ids, views_k = ids[order], views_k[order]
+    for page in chunks(posts):
+        at = np.searchsorted(ids, [post.video_id for post in page])
+        for post, place in zip(page, at.tolist(), strict=True):
+            if place < len(ids) and ids[place] == post.video_id:
+                yield replace(post, views_k=float(views_k[place])) if is_label else post
+
+
 class PartRows:
     """Examples of one part, read in pages each time they are gone through; one alone by its ref."""
 
-    def __init__(self, catalog: Catalog, part: Part, wanted: Wanted, reader: Reader) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        part: Part,
+        wanted: Wanted,
+        reader: Reader,
+        histories: Histories | None = None,
+    ) -> None:
         self._catalog = catalog
         self._part = part
         self._wanted = wanted
         self._reader = reader
+        self._histories = histories
 
     def __len__(self) -> int:
         return len(self._part)
@@ -218,18 +293,26 @@ class PartRows:
             views = self._part.views[start : start + PAGE]
             with self._catalog.read() as session:
                 features = features_of(session, self._wanted.set_ids, ids)
-            facts = _facts(self._catalog, self._wanted, ids)
-            for video_id, views_k in zip(ids, views, strict=True):
-                yield self._reader(
-                    video_id, features[video_id], views_k, facts.get(video_id, NO_FACTS)
-                )
+            facts = facts_of(self._catalog, self._wanted, ids)
+            page = [
+                self._reader(video_id, features[video_id], views_k, facts.get(video_id, NO_FACTS))
+                for video_id, views_k in zip(ids, views, strict=True)
+            ]
+            yield from attached(page, self._histories)
 
 
-def _facts(catalog: Catalog, wanted: Wanted, ids: Sequence[int]) -> dict[int, PostFacts]:
+def facts_of(catalog: Catalog, wanted: Wanted, ids: Sequence[int]) -> dict[int, PostFacts]:
+    """What the posts say, for a model that reads it."""
     if not wanted.with_facts:
         return {}
     with catalog.read() as session:
-        return posts_of(session, ids, audio_set_id=wanted.set_ids.get("audio"))
+        return posts_of(
+            session,
+            ids,
+            audio_set_id=wanted.set_ids.get("audio"),
+            ocr_set_id=wanted.set_ids.get("ocr"),
+            as_of=wanted.as_of,
+        )
 
 
 def _content(row: TrainingRow, facts: PostFacts | None) -> bytes:

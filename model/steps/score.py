@@ -7,23 +7,24 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from catalog.console import Progress
-from catalog.facts import FeatureSetFacts, ModelFacts, PostFacts, PredictionFacts, ScoreRow
+from catalog.facts import IN_SAMPLE, FeatureSetFacts, ModelFacts, PredictionFacts, ScoreRow
 from catalog.read.lookup import model_feature_sets
 from catalog.read.pending import scored_rows, videos_to_score
-from catalog.read.posts import posts_of
 from catalog.record.lineage import store_predictions
 from catalog.schema.session import Catalog
 from catalog.work.runs import Outcome, RunInProgress, record_run
 from features.errors import FeatureError
 from features.store import FeatureStore
-from model.batches import NO_FACTS
+from model.batches import NO_FACTS, Example
 from model.checkpoint import Checkpoint, ModelCard, load_checkpoint
 from model.errors import BadCheckpoint, IncompatibleFeatures, NotFinite
 from model.evaluation.metrics import evaluate
 from model.registry import PRESETS, Kind, find_kind
 from model.scoring import Forecast, Scorer
-from model.steps.rows import Reader, hash_of
+from model.steps.rows import Reader, Wanted, attached, facts_of, hash_of, read_histories
 
 
 @dataclass
@@ -115,19 +116,23 @@ def score(
     ):
         todo = _Todo(catalog, model, kind, sets, run.id, rescore, parts)
         n_ready = todo.count()
+        wanted = wanted_of(model, kind, sets)
+        past = read_histories(catalog, wanted.history, model.split_id) if n_ready else None
         run.expect(n_ready)
         progress.expect(n_ready)
         for rows in todo.pages():
             predictions = []
-            facts = todo.facts(rows)
+            facts = facts_of(catalog, wanted, [row.video_id for row in rows])
             for row in rows:
                 said = facts.get(row.video_id, NO_FACTS)
                 try:
-                    forecast = scorer(reader(row.video_id, row.features, None, said))
+                    example = reader(row.video_id, row.features, None, said)
+                    [example] = attached([example], past)
+                    forecast = scorer(example)
                 except (FeatureError, IncompatibleFeatures, NotFinite) as error:
                     run.failed(row.tiktok_id, error.code, str(error))
                 else:
-                    predictions.append(_prediction(row, said, forecast, model, card))
+                    predictions.append(_prediction(row, example, forecast, model, card))
             with catalog.write() as session:
                 n_new = store_predictions(session, run.id, predictions)
             run.done(n_new)
@@ -176,6 +181,21 @@ def reader_of(model: ModelFacts, store: FeatureStore) -> Reader:
     return Reader(store, named, model.hyper.get("clip_depth"))
 
 
+def wanted_of(model: ModelFacts, kind: Kind, sets: Mapping[str, FeatureSetFacts]) -> Wanted:
+    """What of a row a registered model reads, by the rules it was trained with."""
+    settings = model.hyper.get("network", {})
+    rule = settings.get("history", "none")
+    return Wanted(
+        model.split_id or 0,
+        {feature: facts.id for feature, facts in sets.items()},
+        model.hyper.get("needs", kind.needs),
+        kind.optional,
+        with_facts=kind.reads_facts,
+        as_of=settings.get("as_of", "post"),
+        history=None if rule == "none" else rule,
+    )
+
+
 @dataclass(frozen=True)
 class _Todo:
     """The videos that one run of one model version has to score."""
@@ -203,18 +223,6 @@ class _Todo:
             if len(page) < SCORE_PAGE:
                 return
             last = page[-1].video_id
-
-    def facts(self, rows: Sequence[ScoreRow]) -> dict[int, PostFacts]:
-        """What the posts say, for a model that reads it."""
-        if not self.kind.reads_facts:
-            return {}
-        audio = self.sets.get("audio")
-        with self.catalog.read() as session:
-            return posts_of(
-                session,
-                [row.video_id for row in rows],
-                audio_set_id=None if audio is None else audio.id,
-            )
 
     @property
     def _ready(self) -> "partial[Iterator[ScoreRow]]":
@@ -244,12 +252,15 @@ def _record_scores(catalog: Catalog, run: RunInProgress, card: ModelCard) -> Non
 
 
 def _prediction(
-    row: ScoreRow, said: PostFacts, forecast: Forecast, model: ModelFacts, card: ModelCard
+    row: ScoreRow, example: Example, forecast: Forecast, model: ModelFacts, card: ModelCard
 ) -> PredictionFacts:
     inputs: list[object] = [model.sha256]
     inputs += [ref.sha256 for _, ref in sorted(row.features.items())]
-    if said is not NO_FACTS:
-        inputs.append(asdict(said))
+    if example.facts is not NO_FACTS:
+        inputs.append(asdict(example.facts))
+    if example.history is not None:
+        inputs.append(np.asarray(example.history, dtype="<f4").tobytes().hex())
+    taught = row.part in model.hyper.get("learned_from", [IN_SAMPLE])
     return PredictionFacts(
         video_id=row.video_id,
         predicted_k=forecast.views_k,
@@ -258,7 +269,7 @@ def _prediction(
         pred_quartile=forecast.quartile,
         actual_quartile=None if row.actual_k is None else int(card.edges.classify(row.actual_k)),
         inputs_sha256=hash_of(*inputs),
-        part=row.part,
+        part=IN_SAMPLE if taught else row.part,
         low_k=forecast.low_k,
         high_k=forecast.high_k,
     )

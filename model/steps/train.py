@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from catalog.console import Progress
 from catalog.errors import NotFound
-from catalog.facts import FeatureSetFacts, ModelFacts, SplitFacts
+from catalog.facts import FeatureSetFacts, HistoryRule, ModelFacts, SplitFacts
+from catalog.read.histories import history_rule
 from catalog.read.lookup import (
     find_model_by_inputs,
     find_split,
@@ -24,10 +25,11 @@ from catalog.work.runs import Outcome, RunInProgress, record_run
 from features.errors import WeightsMissing
 from features.store import FeatureStore
 from model.base import Network
+from model.blocks.past import Histories
 from model.checkpoint import ModelCard, save_checkpoint
 from model.errors import BadCheckpoint, BadSetting, IncompatibleFeatures, NothingToTrain
 from model.registry import Kind, Preset, TrainingInputs, find_kind, find_preset, with_overrides
-from model.scoring import Scorer
+from model.scoring import Forecast, Scorer
 from model.solved.constants import Constants
 from model.split import PARTS
 from model.steps.rows import (
@@ -39,6 +41,7 @@ from model.steps.rows import (
     artifact_uris,
     hash_of,
     only_one,
+    read_histories,
     read_parts,
 )
 from model.steps.score import Judged, load_model
@@ -122,6 +125,7 @@ class TrainRequest:
             None if preset.objective == "regression" else preset.objective,
             self.fit.get("loss"),
             self.network.get("modalities"),
+            "crawl" if self.network.get("as_of") == "crawl" else None,
             "shuffled" if self.shuffle_labels else None,
         ]
         return "-".join([preset.name, *(str(word) for word in changed if word is not None)])
@@ -160,7 +164,15 @@ class _Plan:
             self.preset.needs,
             self.kind.optional,
             with_facts=self.kind.reads_facts,
+            as_of=getattr(self.preset.network, "as_of", "post"),
+            history=self.history,
         )
+
+    @property
+    def history(self) -> HistoryRule | None:
+        """Which counts of earlier posts are read; None: of none."""
+        rule: HistoryRule | Literal["none"] = getattr(self.preset.network, "history", "none")
+        return None if rule == "none" else rule
 
     def reader(self, store: FeatureStore) -> Reader:
         depth = getattr(self.preset.network, "depth", None)  # of a clip; most read none
@@ -170,7 +182,7 @@ class _Plan:
         }
         return Reader(store, tensors, depth if isinstance(depth, int) else None)
 
-    def inputs_hash(self, contents: str) -> str:
+    def inputs_hash(self, contents: str, past: Histories | None) -> str:
         """Name everything that the result is made from."""
         return hash_of(
             self.split.sha256,
@@ -178,6 +190,7 @@ class _Plan:
             self.preset.document(),
             self.request.seed,
             contents,
+            *([] if past is None else [past.sha256()]),
             *(["shuffled"] if self.request.shuffle_labels else []),
         )
 
@@ -192,6 +205,7 @@ class _Plan:
             "tensors": {feature: list(reader.tensors[feature]) for feature in self.sets},
             "needs": list(self.preset.needs),
             "clip_depth": reader.clip_depth,
+            "learned_from": ["train", "val"] if self.kind.learns_from_val else ["train"],
             **({"shuffled_labels": True} if self.request.shuffle_labels else {}),
         }
 
@@ -219,7 +233,7 @@ def train(
         ExitStack() as stack,
         record_run(catalog, "train", params=params, parent_id=parent_id) as run,
     ):
-        parts, inputs = _read(catalog, run, plan)
+        parts, past, inputs = _read(catalog, run, plan)
         name = plan.name
         stack.enter_context(only_one(data, name, inputs))
         model, is_usable = _trained_before(catalog, plan, inputs)
@@ -229,14 +243,20 @@ def train(
             run.expect(1)
             artifact, state = artifact_uris(name, inputs, run.id if model else None)
             reader = plan.reader(store)
+            later = read_histories(catalog, plan.history, plan.split.id, parts=parts)
+            wanted = plan.wanted()
             rows: dict[str, PartRows] = {
-                part: PartRows(catalog, parts[part], plan.wanted(), reader) for part in PARTS
+                part: PartRows(
+                    catalog, parts[part], wanted, reader, later if part == "holdout" else past
+                )
+                for part in PARTS
             }
             card = _card(plan, parts["train"])
-            network = _fitted(run, plan, rows, card, data / state, progress)
+            network, foreseen = _fitted(run, plan, rows, card, data / state, progress, past)
             # Of train, which proves nothing, no more is measured than tells an overfit.
-            few = PartRows(catalog, parts["train"].thinned(IN_SAMPLE_ROWS), plan.wanted(), reader)
-            scores = _evaluated(run, plan.kind, {**rows, "train": few}, network, card)
+            few = parts["train"].thinned(IN_SAMPLE_ROWS)
+            rows["train"] = PartRows(catalog, few, wanted, reader, past)
+            scores = _evaluated(run, plan.kind, rows, network, card, foreseen)
             card = replace(card, metrics=scores["val"])
             model = _registered(catalog, run, plan, network, card, reader, artifact, inputs)
             (data / state).unlink(missing_ok=True)
@@ -269,11 +289,16 @@ def _planned(
                 )
     with catalog.read() as session:
         split = find_split(session, request.split)
+        if getattr(preset.network, "history", None) == "auto":
+            rule = history_rule(session, split.id)
+            preset = with_overrides(preset, network={"history": rule})
     return _Plan(request, preset, kind, request.model_name(preset), split, sets, data)
 
 
-def _read(catalog: Catalog, run: RunInProgress, plan: _Plan) -> tuple[dict[str, Part], str]:
-    """The usable rows by part, and the hash that names what is made from them."""
+def _read(
+    catalog: Catalog, run: RunInProgress, plan: _Plan
+) -> tuple[dict[str, Part], Histories | None, str]:
+    """The usable rows by part, posts of the past that train and val may know, and their hash."""
     keep_refs = not plan.kind.reads_facts
     parts, contents = read_parts(catalog, run, plan.wanted(), keep_refs=keep_refs)
     if not len(parts["train"]):
@@ -284,7 +309,9 @@ def _read(catalog: Catalog, run: RunInProgress, plan: _Plan) -> tuple[dict[str, 
         )
     if plan.request.shuffle_labels:
         parts |= {part: parts[part].permuted(plan.request.seed) for part in ("train", "val")}
-    return parts, plan.inputs_hash(contents)
+    learned = {part: parts[part] for part in ("train", "val")}
+    past = read_histories(catalog, plan.history, plan.split.id, parts=learned)
+    return parts, past, plan.inputs_hash(contents, past)
 
 
 def _trained_before(catalog: Catalog, plan: _Plan, inputs: str) -> tuple[ModelFacts | None, bool]:
@@ -353,8 +380,10 @@ def _fitted(
     card: ModelCard,
     state_file: Path,
     progress: Progress,
-) -> Network:
-    """Compute the network, with no transaction open."""
+    histories: Histories | None,
+) -> tuple[Network, Mapping[int, float]]:
+    """Compute the network, with no transaction open, and what it foresaw of val by video id."""
+    foreseen: dict[int, float] = {}
     if plan.preset.fit is not None:
         progress.expect(plan.preset.fit.epochs)
 
@@ -377,8 +406,10 @@ def _fitted(
             note=lambda code, detail: run.note(plan.preset.name, code, detail),
             progress=progress.note,
             on_epoch=on_epoch,
+            histories=histories,
+            foresaw=lambda ids, points: foreseen.update(zip(ids, points, strict=True)),
         )
-        return plan.kind.train(plan.preset, inputs)
+        return plan.kind.train(plan.preset, inputs), foreseen
 
 
 @contextmanager
@@ -399,8 +430,12 @@ def _evaluated(
     rows: Mapping[str, PartRows],
     network: Network,
     card: ModelCard,
+    foreseen: Mapping[int, float],
 ) -> dict[str, dict[str, float]]:
-    """Measure every part beside the constants, and record it."""
+    """Measure every part beside the constants, and record it.
+
+    Of val, where its rows taught the network, what had been foreseen before.
+    """
     scorer = Scorer(network, card.target, card.edges, card.medians_k)
     scores: dict[str, dict[str, float]] = {}
     with kind.threads():
@@ -408,12 +443,22 @@ def _evaluated(
             judged = Judged()
             for example in rows[part]:
                 assert example.views_k is not None  # the rows of a split are labelled
-                said = scorer(example)
+                if part == "val" and kind.learns_from_val:
+                    if example.video_id not in foreseen:
+                        continue
+                    said = _foreseen(foreseen[example.video_id], card)
+                else:
+                    said = scorer(example)
                 judged.add(example.views_k, said.views_k, said.low_k, said.high_k, said.quartile)
             scores[part] = judged.metrics(card)
             for metric, value in scores[part].items():
                 run.metric(part, metric, value)
     return scores
+
+
+def _foreseen(point: float, card: ModelCard) -> Forecast:
+    views_k = float(card.target.score(point))
+    return Forecast(views_k, quartile=int(card.edges.classify(views_k)))
 
 
 def _registered(

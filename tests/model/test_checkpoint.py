@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -82,6 +83,21 @@ def test_a_large_model_is_read_where_it_lies(tmp_path: Path):
         check=True,
     )
     assert float(done.stdout) < 15
+
+
+def test_a_network_of_before_the_log_of_views_forecasts_what_it_did(tmp_path: Path):
+    path = tmp_path / "model.safetensors"
+    old = replace(CARD, target=TargetTransform("log1p", mean=2.5, sd=1.5, unit_k=1.0))
+    save_checkpoint(path, network(), old)
+    held = load_weights(path)
+    target = dict(held.extra["target"])
+    del target["unit_k"]
+    save_weights(path, "fused", held.config, held.tensors, {**held.extra, "target": target})
+    read = load_checkpoint(path)
+    scaled = [read.network(batch_of([row])).item() for row in examples(3)]
+    expected = [max(0.0, math.expm1(1.5 * value + 2.5)) for value in scaled]
+    said = scored_k(read.network, examples(3), read.card.target)
+    assert list(said.values()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_classifier_knows_what_its_quarters_mean(tmp_path: Path):

@@ -1,12 +1,22 @@
 import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 
+from catalog.facts import PostFacts
+from model.base import SolveRequest
+from model.batches import Example
 from model.errors import BadCheckpoint, BadSetting, NotFinite, NothingToTrain
-from model.targets import TARGET_KINDS, QuartileEdges, TargetTransform
+from model.registry import Solved, find_kind, find_preset
+from model.targets import TARGET_KINDS, QuartileEdges, TargetTransform, log_views
+from tests.model.factories import scored_k
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
 
 views = st.lists(st.floats(0, 1e6), min_size=1, max_size=40)
 
@@ -50,6 +60,74 @@ def test_a_log_score_ends_at_the_highest_count_of_training():
 
 def test_a_score_that_is_no_number_stays_none():
     assert np.isnan(TargetTransform.fit([1.0, 2.0], "log1p").score([np.nan])).all()
+
+
+def test_the_log_of_no_views_is_nought_and_a_single_view_moves_it():
+    assert log_views([0.0, 0.001, 1.0]).tolist() == pytest.approx([0, np.log(2), np.log(1001)])
+    target = TargetTransform.fit([0.0, 0.001, 1.0], "log1p")
+    assert target.score(target.apply([0.0]))[0] == pytest.approx(0.0, abs=1e-15)
+
+
+def test_a_document_of_before_the_unit_is_read_with_its_own_scale():
+    """Its numbers are of ln(1 + thousands): read as ln(1 + views), they would be other counts."""
+    old = {"kind": "log1p", "mean": 2.0, "sd": 0.5, "ceiling_k": 500.0}
+    target = TargetTransform.from_json(old)
+    assert target.apply([9.0])[0] == pytest.approx((np.log(10.0) - 2.0) / 0.5)
+    assert target.score([0.0])[0] == pytest.approx(np.expm1(2.0))
+    assert TargetTransform.from_json(target.to_json()) == target
+    assert TargetTransform.from_json({**old, "unit_k": 0.001}) != target
+
+
+@pytest.mark.parametrize("unit_k", ["1", None, [1.0]])
+def test_refuses_a_unit_that_is_no_number(unit_k):
+    with pytest.raises(BadCheckpoint, match="unit_k"):
+        TargetTransform.from_json({"kind": "log1p", "mean": 0.0, "sd": 1.0, "unit_k": unit_k})
+
+
+SOLVED = ("ridge", "author_mean", "hashtag_mean")
+
+
+def small_counts(n: int, factor: float = 1.0) -> list[Example]:
+    """Posts of which three quarters have fewer than 1,000 views; who posts decides of them."""
+    draw = np.random.default_rng(5)
+    levels = draw.normal(5.5, 1.6, 40)
+    rows = []
+    for number in range(n):
+        author = int(draw.integers(40))
+        views = round(float(np.exp(levels[author] + draw.normal(0, 0.7))))
+        facts = PostFacts(
+            caption=" ".join(draw.choice(("fast", "slow", "cat", "dog"), 2)),
+            hashtags=(f"maker{author % 20}",),
+            author=author,
+            posted_at=START + timedelta(hours=number),
+        )
+        rows.append(Example(number + 1, views_k=views / 1000 * factor, facts=facts))
+    return rows
+
+
+def forecast_k(name: str, rows: list[Example], n_train: int, folder: Path) -> np.ndarray:
+    """What the preset `name` says of the rows after the first n_train, which it learns from."""
+    train = rows[:n_train]
+    target = TargetTransform.fit([row.views_k for row in train], "log1p")
+    request = SolveRequest(train, [], target, 0, folder, lambda _c, _d: None, lambda _t: None)
+    preset = find_preset(name)
+    kind = find_kind(preset.kind)
+    assert isinstance(kind, Solved)
+    network = kind.solve(preset.network, request)
+    return np.array(list(scored_k(network, rows[n_train:], target).values()))
+
+
+@pytest.mark.parametrize("name", SOLVED)
+def test_counts_a_thousand_times_as_high_are_ranked_alike(name, tmp_path):
+    """Of counts below 1,000, ln(1 + thousands) made one number, and forecasts of exactly 0."""
+    small, large = (forecast_k(name, small_counts(700, f), 500, tmp_path) for f in (1.0, 1000.0))
+    truth = [row.views_k for row in small_counts(700)[500:]]
+    assert small.min() > 0
+    assert spearmanr(small, large).statistic > 0.99
+    assert spearmanr(small, truth).statistic == pytest.approx(
+        spearmanr(large, truth).statistic, abs=0.01
+    )
+    assert np.median(large / small) == pytest.approx(1000, rel=0.1)
 
 
 def test_nothing_cannot_be_fitted():

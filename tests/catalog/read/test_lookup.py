@@ -23,6 +23,7 @@ from catalog.read.lookup import (
     videos_of_files,
     views_with_hashtags,
 )
+from catalog.read.pending import scored_rows
 from catalog.record.lineage import model_facts, store_predictions
 from catalog.record.sightings import mark_gone, store_sightings
 from catalog.schema.session import Catalog
@@ -346,3 +347,17 @@ def test_a_video_that_was_not_fetched_has_no_file(catalog):
     (video_id,) = add_videos(catalog, 1)
     with catalog.read() as session:
         assert media_uri(session, video_id) is None
+
+
+def test_what_was_predicted_says_whose_the_video_is(catalog: Catalog):
+    # Their authors are 1, 2, … 9, 0, 1: of the eleventh the first's.
+    videos = add_videos(catalog, 11)
+    model = add_model(catalog)
+    run_id, facts = scored(catalog, model, dict.fromkeys(videos, 1.0)), facts_of(catalog, model)
+    with catalog.read() as session:
+        newest = newest_predictions(session, facts, "holdout")
+        authors = [row.author for row in newest]
+        assert [row.author for row in scored_rows(session, run_id)] == authors
+    assert authors[10] == authors[0]
+    assert len({*authors}) == 10
+    assert None not in authors

@@ -101,7 +101,9 @@ def test_the_errors_are_the_textbook_ones():
     assert found["mse_k2"] == pytest.approx((1 + 0 + 900) / 3)
     assert found["mae_k"] == pytest.approx(31 / 3)
     assert found["median_ae_k"] == 1.0
-    assert found["log_mae"] == pytest.approx((math.log(3 / 2) + math.log(101 / 71)) / 3)
+    assert found["log_mae"] == pytest.approx(
+        (math.log(2001 / 1001) + math.log(100_001 / 70_001)) / 3
+    )
     assert found["spearman"] == pytest.approx(1.0)
     assert found["quartile_accuracy"] == pytest.approx(1.0)
 
@@ -113,7 +115,7 @@ def test_the_constants_stand_beside_the_model():
     assert found["mse_k2.train_median"] == pytest.approx((9**2 + 0 + 90**2) / 3)
     assert found["mae_k.train_median"] == pytest.approx((9 + 0 + 90) / 3)
     assert found["mae_k.geometric_mean"] == pytest.approx((19 + 10 + 80) / 3)
-    logs = math.log(21 / 2) + math.log(21 / 11) + math.log(101 / 21)
+    logs = math.log(20_001 / 1001) + math.log(20_001 / 10_001) + math.log(100_001 / 20_001)
     assert found["log_mae.geometric_mean"] == pytest.approx(logs / 3)
 
 
@@ -137,7 +139,7 @@ def test_one_row_has_errors_but_no_rank_and_no_interval():
 def test_two_rows_have_all_of_it():
     found = score([1.0, 2.0], [2.0, 4.0])
     assert {"spearman", "r2_log", "mae_k.low", "mae_k_diff.train_median.high"} <= set(found)
-    logs = [math.log(2), math.log(3), math.log(3), math.log(5)]
+    logs = [math.log(1001), math.log(2001), math.log(2001), math.log(4001)]
     mean = (logs[0] + logs[1]) / 2
     gaps = (logs[2] - logs[0]) ** 2 + (logs[3] - logs[1]) ** 2
     assert found["r2_log"] == pytest.approx(
@@ -211,7 +213,8 @@ def test_a_classifier_is_judged_by_the_quarter_it_chose():
 def test_intervals_of_a_model_are_measured_by_what_they_hold():
     found = score([1.0, 10.0, 100.0, 4.0], [2.0] * 4, low_k=[0, 1, 1, 3], high_k=[1, 20, 99, 3.9])
     assert found["coverage_80"] == 0.5
-    widths = [math.log(2), math.log(21 / 2), math.log(100 / 2), math.log(4.9 / 4)]
+    ends = [(1, 1001), (1001, 20_001), (1001, 99_001), (3001, 3901)]
+    widths = [math.log(high / low) for low, high in ends]
     assert found["interval_width_log"] == pytest.approx(sum(widths) / 4)
     assert "coverage_80" not in score([1.0], [1.0])
 

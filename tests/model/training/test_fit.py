@@ -222,7 +222,7 @@ def test_reads_rows_when_it_needs_them():
 @pytest.mark.parametrize("tau", [0.1, 0.9])
 def test_pinball_learns_the_quantile_that_it_is_asked_for(tau):
     same = [replace(row, visual=ROWS[0].visual, audio=None) for row in examples(20)]
-    settings = replace(QUICK, epochs=60, batch=20, lr=3e-3, loss="pinball", tau=tau)
+    settings = replace(QUICK, epochs=120, batch=20, lr=3e-3, loss="pinball", tau=tau)
     fused = network(replace(TINY_PAPER, dropout=0.0))
     fit(fused, same, [], settings, TARGET)
     learnt = list(scored_k(fused, same, TARGET).values())

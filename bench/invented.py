@@ -66,8 +66,8 @@ class World:
 WORLDS: Final = {
     # A: many authors with few posts each; the account decides.
     "a": World(
-        4_000, 5_000, 500, 7.5, 2.82, activity=0.7, session_posts=2.4, account=0.34,
-        topic=0.10, words=0.06, tags=0.04, sound=0.01, timing=0.05, trend=0.01, authors_topics=4,
+        4_000, 9_000, 500, 7.5, 2.82, activity=0.5, session_posts=2.6, account=0.32,
+        topic=0.09, words=0.06, tags=0.04, sound=0.01, timing=0.05, trend=0.01, authors_topics=5,
     ),
     # B: small counts; the author's level decides, and walks.
     "b": World(

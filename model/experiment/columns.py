@@ -45,7 +45,7 @@ class Cell:
 class Column:
     """One collection under one split: its held-out videos and every model's cell.
 
-    rival: the rival with the smallest log-MAE. as_of: the rule asked for; None: the models' own.
+    rival: the rival with the smallest log-MAE. as_of: the rule asked for; None: the models' own, which is what was known before a post.
     error: why the whole column is empty.
     """
 

@@ -81,6 +81,7 @@ LEADERBOARD = {
     "mae_k_train_median": "(median)",
     "spearman": "Spearman",
     "log_mae": "log-MAE",
+    "log_mae_train_median": "(median)",
     "status": "status",
     "verdict": "than constants",
 }
@@ -139,8 +140,9 @@ def report(app: App, output: Path | None, limit: int, as_json: bool) -> None:
     from catalog.read.reports import coverage, failure_counts, leaderboard, totals
     from catalog.web.pages import report_path, write_report
 
+    least_gain = app.settings.verdict.least_gain
     with app.catalog.read() as session:
-        board, is_cut = first_of(leaderboard(session, limit + 1), limit)
+        board, is_cut = first_of(leaderboard(session, limit + 1, least_gain=least_gain), limit)
         payload = {
             "leaderboard": board,
             "truncated": is_cut,
@@ -150,7 +152,7 @@ def report(app: App, output: Path | None, limit: int, as_json: bool) -> None:
         }
     data_folder = app.settings.data_folder
     path = (output or report_path(data_folder)).resolve()
-    page = write_report(app.catalog, path, data_folder)
+    page = write_report(app.catalog, path, data_folder, least_gain=least_gain)
     cut = cut_note(limit, "rows") if is_cut else ""
     text = f"{leaderboard_table(board)}{cut}\nThe whole report: {page}"
     emit({**payload, "page": str(page)}, as_json=as_json, text=text)

@@ -212,7 +212,10 @@ class SplitFacts:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """A model version with everything needed to load and judge it."""
+    """A model version with everything needed to load and judge it.
+
+    as_of, history_rule: what it may read of accounts, sounds and earlier posts; None: nothing.
+    """
 
     id: int
     name: str
@@ -227,6 +230,8 @@ class ModelFacts:
     split_id: int | None
     train_run_id: int
     inputs_hash: str
+    as_of: AsOf | None = None
+    history_rule: HistoryRule | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import islice
+from math import isfinite
 from typing import Any
 
 from sqlalchemy import func, select, text
@@ -49,7 +50,9 @@ def plain_value(value: object) -> Any:
         case datetime() | date():
             return value.isoformat()
         case Decimal():
-            return float(value)
+            return plain_value(float(value))
+        case float() if not isfinite(value):
+            return str(value)  # JSON has no such number
         case Mapping() | list():
             return json.dumps(value, ensure_ascii=False)
         case bytes() | memoryview():
@@ -216,7 +219,8 @@ def explained(session: Session) -> ExplainedRows | None:
             else ("", detail.get("interval"))
         )
         low, high = ends or (None, None)
-        rows[code].append({**detail, f"{prefix}low": low, f"{prefix}high": high})
+        # Of an importance from before schema 0007 the scale is another: its error is left out.
+        rows[code].append({"log_mae": None, **detail, f"{prefix}low": low, f"{prefix}high": high})
     return ExplainedRows(f"{name} {version}", *rows.values())
 
 

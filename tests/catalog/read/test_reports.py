@@ -250,6 +250,13 @@ def test_what_explains_a_model_is_read_back_as_it_was_noted(scored):
     assert [row["log_mae_low"] for row in found.importances] == [0.1]
     assert [(row["what"], row["high"]) for row in found.hashtags] == [("dance", 2.5)]
     assert found.hours == []
+    older = {"block": "tags", "present": 1.0, "log_mae_k": 0.2, "log_mae_k_interval": [0.1, 0.3]}
+    with record_run(scored, "explain", params={}, model_version_id=version) as run:
+        run.note("tags", "importance", {**older, "spearman": 0.1})
+        run.done()
+    with scored.read() as session:
+        [row] = explained(session).importances
+    assert (row["log_mae"], row["log_mae_low"], row["spearman"]) == (None, None, 0.1)
 
 
 def test_the_hashtag_view_counts_videos_once(scored):
@@ -262,6 +269,17 @@ def test_lineage_leads_from_the_score_to_the_file(scored):
     with query(scored, sql + " ORDER BY video_id", 1) as result:
         (row,) = result.rows
     assert row == (SHA, "s1", "clip", 0, "7300000000000000001.mp4")
+
+
+def test_what_a_model_may_know_stands_beside_its_results(scored):
+    for view in ("v_lineage", "v_run_leaderboard WHERE kind = 'score'"):
+        with query(scored, f"SELECT DISTINCT as_of, history_rule FROM {view}") as result:
+            assert list(result.rows) == [(None, None)]
+    with scored.write() as session:
+        session.execute(text("UPDATE model_version SET as_of = 'crawl', history_rule = 'posted'"))
+    for view in ("v_lineage", "v_run_leaderboard WHERE kind = 'score'"):
+        with query(scored, f"SELECT DISTINCT as_of, history_rule FROM {view}") as result:
+            assert list(result.rows) == [("crawl", "posted")]
 
 
 def test_totals_name_every_table(scored):

@@ -316,7 +316,12 @@ def _column(
     if len(trained) < 2:
         why = "fewer than two models were trained, so there is nothing to compare"
         return Column(wanted.name, strategy, wanted.as_of, cells=failed, error=why)
-    found = compare(app.catalog, list(trained.values()), part="holdout")
+    found = compare(
+        app.catalog,
+        list(trained.values()),
+        part="holdout",
+        least_gain=app.settings.verdict.least_gain,
+    )
     names = dict(zip(found.names, trained, strict=True))
     cells, rival = cells_of(found.comparison, names, wanted.against)
     with app.catalog.read() as session:

@@ -417,7 +417,7 @@ def _close_demo(
     from catalog.web.pages import report_path
 
     with app.catalog.read() as session:
-        board = reports.leaderboard(session)
+        board = reports.leaderboard(session, least_gain=app.settings.verdict.least_gain)
         videos = reports.totals(session)["video"]
     page = report_path(app.settings.data_folder)
     text = (

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, c
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from catalog.errors import BadSettings
+from catalog.facts import LEAST_GAIN
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -34,6 +35,19 @@ class NightlySettings(BaseModel):
     retrain: Literal["if-missing", "always", "never"] = "if-missing"
     refresh: bool = Field(
         default=False, description="also look at known videos that no listing has shown"
+    )
+
+
+class VerdictSettings(BaseModel):
+    """What "better" and "worse" ask for beyond an interval."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    least_gain: float = Field(
+        default=LEAST_GAIN,
+        ge=0,
+        lt=1,
+        description="share of the worse one's error that a difference has to be",
     )
 
 
@@ -62,6 +76,7 @@ class Settings(BaseSettings):
         description="where networks compute; auto: on a GPU where torch finds one",
     )
     nightly: NightlySettings = NightlySettings()
+    verdict: VerdictSettings = VerdictSettings()
 
     def of(self, section: type[Section]) -> Section:
         """Give the section of that class. An empty device in it is the one of all stages."""

@@ -56,8 +56,19 @@ class SplitConfig:
         return settings
 
 
-def assign_parts(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, PartName]:
-    """Part of every candidate by video_id, whatever the order they come in."""
+def assign_parts(
+    candidates: Sequence[Candidate],
+    config: SplitConfig,
+    *,
+    first_videos: Mapping[int, str] | None = None,
+) -> dict[int, PartName]:
+    """Part of every candidate by video_id, whatever the order they come in.
+
+    first_videos: the tiktok_id of each author's first video, by author, that is their name in an
+    author split; None: of the first among the candidates.
+    """
+    if config.strategy == "author":
+        return _by_author(candidates, config, first_videos or _first_videos(candidates))
     return STRATEGIES[config.strategy](candidates, config)
 
 
@@ -91,14 +102,24 @@ def _by_paper(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int,
     return _in_order(ordered, n_train, round(len(ordered) * PAPER_VAL / PAPER_ALL))
 
 
-def _by_author(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, PartName]:
+def _by_author(
+    candidates: Sequence[Candidate], config: SplitConfig, first_videos: Mapping[int, str]
+) -> dict[int, PartName]:
+    # Not by the author's id, which hung on a salt: the same data would be parted in another way.
+    # Their first video stays the first whatever is added, for the catalog's ids only grow.
     # A video of nobody we know stands alone: it cannot share an author with another part.
+    name = {author: f"author:{tiktok_id}" for author, tiktok_id in first_videos.items()}
     return {
         c.video_id: _by_draw(
-            f"video:{c.tiktok_id}" if c.author_id is None else f"author:{c.author_id}", config
+            f"video:{c.tiktok_id}" if c.author_id is None else name[c.author_id], config
         )
         for c in candidates
     }
+
+
+def _first_videos(candidates: Sequence[Candidate]) -> dict[int, str]:
+    newest_first = sorted(candidates, key=lambda c: c.video_id, reverse=True)
+    return {c.author_id: c.tiktok_id for c in newest_first if c.author_id is not None}
 
 
 def _by_hash(candidates: Sequence[Candidate], config: SplitConfig) -> dict[int, PartName]:
@@ -134,9 +155,9 @@ def _id_order(candidate: Candidate) -> tuple[int, str]:
     return (len(candidate.tiktok_id), candidate.tiktok_id)
 
 
+# But `author`, for which the candidates alone do not suffice.
 STRATEGIES: dict[str, Callable[[Sequence[Candidate], SplitConfig], dict[int, PartName]]] = {
     "time": _by_time,
-    "author": _by_author,
     "hash": _by_hash,
     "paper": _by_paper,
 }

@@ -3,7 +3,7 @@
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,16 @@ from tests.postgres_server import PostgresServer, start_server
 
 # Altering a column makes SQLite build the table anew and drop the old one with its children.
 NEXT = '''
-"""Let captions be missing. Revises: 0006"""
+"""Let captions be missing. Revises: 0007"""
 import sqlalchemy as sa
 from alembic import context, op
 
-revision, down_revision = "9999", "0006"
+revision, down_revision = "9999", "0007"
 branch_labels = depends_on = None
 
 
 def change(nullable):
-    views = context.script.get_revision("0006").module.VIEWS
+    views = context.script.get_revision("0007").module.VIEWS
     op.drop_views(views)
     with op.batch_alter_table("video") as batch:
         batch.alter_column("caption", existing_type=sa.Text(), nullable=nullable)
@@ -56,7 +56,7 @@ def downgrade():
 '''
 
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 DROPPED = {
     "feature_set": ("dim", "retired_at"),
     "run": ("retry_of_id",),
@@ -64,6 +64,8 @@ DROPPED = {
 }
 # What rules ask for; every other column gets the row's number, or what its type makes of it.
 WORDS: dict[tuple[str, str], Any] = {
+    ("account_observation", "source"): "dom",
+    ("sound_observation", "source"): "dom",
     ("view_observation", "source"): "dom",
     ("video_hashtag", "found_by"): "caption",
     ("media_file", "status"): "leased",
@@ -411,6 +413,73 @@ def test_a_full_catalog_loses_no_row_to_0005_and_back(url):
         assert all(row["sound_id"] is None for row in after["video"])
         assert session.downgrade(url, "0004") == "0004"
         assert contents(url) == before
+
+
+# As they were called; what no log is made of keeps its name.
+LOG_NAMES = (
+    "log_mae", "log_mae.low", "log_mae.train_mean", "log_mae_diff.train_mean.low", "r2_log",
+    "interval_width_log",
+)  # fmt: skip
+OTHER_NAMES = ("mae_k", "mae_k.low", "spearman", "log_mae_other", "r2_logs", "coverage_80")
+EXPLAINED = {"block": "meta", "log_mae": 0.5, "log_mae_interval": [0.25, 0.75], "spearman": 0.1}
+
+
+def add_metrics(url: str, run_id: int, names: Iterable[str]) -> None:
+    tables = our_tables(url).tables
+    at = datetime(2026, 7, 1, tzinfo=UTC)
+    engine = create_engine(make_engine(url).url)
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SET session_replication_role = replica"))
+        for n, name in enumerate(names):
+            row = {"run_id": run_id, "split": "val", "name": name, "step": -1, "value": n, "at": at}
+            connection.execute(tables["run_metric"].insert().values(row))
+        row = {"id": 10 + run_id, "at": at, "level": "info", "code": "importance", "subject": "m"}
+        connection.execute(tables["event"].insert().values(**row, detail=EXPLAINED))
+    engine.dispose()
+
+
+def metrics(url: str, run_id: int) -> list[str]:
+    stored = contents(url)["run_metric"]
+    rows = [row for row in stored if (row["run_id"], row["split"]) == (run_id, "val")]
+    return [row["name"] for row in sorted(rows, key=lambda row: row["value"])]
+
+
+def explained(url: str, run_id: int) -> dict[str, Any]:
+    [row] = [row for row in contents(url)["event"] if row["id"] == 10 + run_id]
+    return dict(row["detail"])
+
+
+def test_logs_of_thousands_and_of_views_keep_apart_through_0007_and_back(url):
+    session.upgrade(url, "0006")
+    fill(url)
+    add_metrics(url, 1, (*LOG_NAMES, *OTHER_NAMES))
+    before = contents(url)
+    session.upgrade(url, "0007")
+    renamed = [
+        "log_mae_k", "log_mae_k.low", "log_mae_k.train_mean", "log_mae_k_diff.train_mean.low",
+        "r2_log_k", "interval_width_log_k",
+    ]  # fmt: skip
+    assert metrics(url, 1) == [*renamed, *OTHER_NAMES]
+    assert explained(url, 1) == {
+        "block": "meta", "log_mae_k": 0.5, "log_mae_k_interval": [0.25, 0.75], "spearman": 0.1,
+    }  # fmt: skip
+    assert session.downgrade(url, "0006") == "0006"
+    assert contents(url) == before
+    session.upgrade(url, "0007")
+    add_metrics(url, 2, (*LOG_NAMES, *OTHER_NAMES))
+    execute(url, "UPDATE run SET kind = 'train'")
+    now = contents(url)
+    assert count(url, "v_run_leaderboard WHERE run_id = 1 AND log_mae IS NULL AND mae_k = 6") == 1
+    assert count(url, "v_run_leaderboard WHERE run_id = 2 AND log_mae = 0 AND mae_k = 6") == 1
+    for _twice in range(2):
+        session.downgrade(url, "0006")
+        assert metrics(url, 1) == [*LOG_NAMES, *OTHER_NAMES]
+        resting = metrics(url, 2)
+        assert not {*LOG_NAMES} & {*resting}
+        assert "log_mae_views.train_mean" in resting
+        session.upgrade(url, "0007")
+        assert contents(url) == now
 
 
 def known(row: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:

@@ -67,6 +67,7 @@ LEADERBOARD = {
     "mae_k_train_median": "(median)",
     "spearman": "Spearman",
     "log_mae": "log-MAE",
+    "log_mae_train_median": "(median)",
     "status": "status",
     "verdict": "than constants",
 }
@@ -121,8 +122,9 @@ def report(app: App, output: Path | None, limit: int, as_json: bool) -> None:
     from catalog.read.reports import coverage, failure_counts, leaderboard, totals
     from catalog.web.pages import report_path, write_report
 
+    least_gain = app.settings.verdict.least_gain
     with app.catalog.read() as session:
-        board = leaderboard(session, limit)
+        board = leaderboard(session, limit, least_gain=least_gain)
         payload = {
             "leaderboard": board,
             "coverage": coverage(session),
@@ -131,7 +133,7 @@ def report(app: App, output: Path | None, limit: int, as_json: bool) -> None:
         }
     data_folder = app.settings.data_folder
     path = (output or report_path(data_folder)).resolve()
-    page = write_report(app.catalog, path, data_folder)
+    page = write_report(app.catalog, path, data_folder, least_gain=least_gain)
     text = f"{leaderboard_table(board)}\nThe whole report: {page}"
     emit({**payload, "page": str(page)}, as_json=as_json, text=text)
 

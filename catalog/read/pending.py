@@ -257,6 +257,15 @@ def videos_to_split(session: Session) -> Iterator[tuple[Candidate, Observed]]:
         yield Candidate(*of_video), Observed(observation_id, observed_at, views_k)
 
 
+def first_videos(session: Session) -> dict[int, str]:
+    """Return the tiktok_id of the first video that the catalog got of each account, by account."""
+    first = (
+        select(func.min(Video.id)).where(Video.account_id.is_not(None)).group_by(Video.account_id)
+    )
+    wanted = select(Video.account_id, Video.tiktok_id).where(Video.id.in_(first))
+    return {account: name for account, name in session.execute(wanted) if account is not None}
+
+
 def split_rows(
     session: Session,
     split_id: int,

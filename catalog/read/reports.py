@@ -13,13 +13,14 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from catalog.errors import NotFound
-from catalog.facts import Verdict, verdict_of
+from catalog.facts import LEAST_GAIN, Paired, Verdict, verdict_of
 from catalog.schema.session import Catalog, read_only_rows
 from catalog.schema.tables import Base, Event, ModelVersion, Run, RunMetric
 
 Row = dict[str, Any]
 
 N_WEEKS = 24
+CONSTANTS = ("train_mean", "train_median", "geometric_mean")
 
 
 @dataclass(frozen=True)
@@ -57,21 +58,40 @@ def plain_value(value: object) -> Any:
             return value
 
 
-def leaderboard(session: Session, limit: int = 20) -> list[Row]:
-    """Return the newest training and scoring runs, a row for each part, with a verdict."""
+def leaderboard(session: Session, limit: int = 20, *, least_gain: float = LEAST_GAIN) -> list[Row]:
+    """Return the newest training and scoring runs, a row for each part, with a verdict.
+
+    least_gain: the setting verdict.least_gain.
+    """
     rows = _rows(
         session,
         "SELECT * FROM v_run_leaderboard ORDER BY started_at DESC, run_id DESC, part LIMIT :n",
         n=limit,
     )
-    return [row | {"verdict": verdict(row)} for row in rows]
+    return [row | {"verdict": verdict(row, least_gain)} for row in rows]
 
 
-def verdict(row: Mapping[str, Any]) -> Verdict:
-    """Return what a leaderboard row allows to say: of MSE and of MAE, beside both constants."""
-    named = [f"{m}_diff_{c}" for m in ("mse_k2", "mae_k") for c in ("train_mean", "train_median")]
-    ends = [(row[f"{name}_low"], row[f"{name}_high"]) for name in named]
-    return verdict_of(ends, n=row["n"] or 0, part=row["part"])
+def verdict(row: Mapping[str, Any], least_gain: float = LEAST_GAIN) -> Verdict:
+    """Return what a leaderboard row allows to say: of log-MAE, beside each of the constants.
+
+    MSE and MAE decide nothing: on counts with a heavy tail they are those of a few rows.
+    """
+    pairs = [
+        Paired(
+            row["log_mae"],
+            row[f"log_mae_{constant}"],
+            row[f"log_mae_diff_{constant}_low"],
+            row[f"log_mae_diff_{constant}_high"],
+        )
+        for constant in CONSTANTS
+    ]
+    return verdict_of(
+        pairs,
+        n=row["n"] or 0,
+        part=row["part"],
+        spearman_low=row["spearman_low"],
+        least_gain=least_gain,
+    )
 
 
 def coverage(session: Session) -> list[Row]:
@@ -196,7 +216,8 @@ def explained(session: Session) -> ExplainedRows | None:
             else ("", detail.get("interval"))
         )
         low, high = ends or (None, None)
-        rows[code].append({**detail, f"{prefix}low": low, f"{prefix}high": high})
+        # Of an importance from before schema 0007 the scale is another: its error is left out.
+        rows[code].append({"log_mae": None, **detail, f"{prefix}low": low, f"{prefix}high": high})
     return ExplainedRows(f"{name} {version}", *rows.values())
 
 

@@ -248,12 +248,21 @@ def ensure_accounts(
 ) -> dict[str, int]:
     """Make the accounts that are not there yet; return the id of each by its author_key.
 
-    A handle that is None erases no known one.
+    New ones get their ids in the order given. A handle that is None erases no known one.
     """
     if not handles:
         return {}
+    wanted = select(Account.author_key, Account.id).where(
+        among(session, Account.author_key, handles), Account.platform == platform
+    )
+    known = dict(session.execute(wanted).all())
+    # Keys hang on a salt: in their order the same data would get other ids.
+    new_first = sorted(handles, key=lambda key: key in known)
+    ids = dict(zip(new_first, _next_ids(session, len(handles)), strict=True))
+    # In the order of their key all the same: two writers then wait for, and never deadlock, each
+    # other. A known one keeps its id.
     rows = [
-        {"author_key": key, "platform": platform, "handle": handle}
+        {"id": ids[key], "author_key": key, "platform": platform, "handle": handle}
         for key, handle in sorted(handles.items())
     ]
     statement = insert_into(session, Account)
@@ -266,9 +275,6 @@ def ensure_accounts(
             where=handle.is_not(None) & handle.is_distinct_from(Account.handle),
         ),
         rows,
-    )
-    wanted = select(Account.author_key, Account.id).where(
-        among(session, Account.author_key, handles), Account.platform == platform
     )
     return dict(session.execute(wanted).all())
 
@@ -321,6 +327,16 @@ def buried_keys(session: Session, platform: str, kind: str, keys: Iterable[str])
             )
         )
     )
+
+
+def _next_ids(session: Session, n: int) -> Iterable[int]:
+    """Return the ids that the database would give n new accounts, in their order."""
+    if session.get_bind().dialect.name == "postgresql":
+        counter = func.nextval(func.pg_get_serial_sequence("account", "id"))
+        numbers = select(counter).select_from(func.generate_series(1, n).alias())
+        return sorted(session.scalars(numbers))
+    newest = session.scalar(select(func.max(Account.id))) or 0
+    return range(newest + 1, newest + 1 + n)
 
 
 def _wanted(

@@ -240,13 +240,14 @@ def _take_videos(session: Session, rows: Sequence[Line], run_id: int | None) -> 
         left = [r for r in group if r["tiktok_id"] not in gone and r["author_key"] not in buried]
         counts.update(dict.fromkeys(("tombstoned", "tombstoned_videos"), len(group) - len(left)))
         # Their own lines come first, but may have been refused: whose it is must not be lost.
-        keys = {r["author_key"] for r in left} - {None}
+        # In the order of the file: keys hang on a salt, and ids must not.
+        authors = dict.fromkeys(r["author_key"] for r in left if r["author_key"] is not None)
         heard = {r["sound"] for r in left} - {None}
-        named = [{"platform": platform, "author_key": key} for key in sorted(keys)]
+        named = [{"platform": platform, "author_key": key} for key in authors]
         counts["account"] += _upsert(session, Account, ["author_key", "platform"], named)
         named = [{"platform": platform, "platform_id": name} for name in sorted(heard)]
         counts["sound"] += _upsert(session, Sound, ["platform_id", "platform"], named)
-        accounts = _ids(session, Account, Account.author_key, keys, platform)
+        accounts = _ids(session, Account, Account.author_key, authors, platform)
         sounds = _ids(session, Sound, Sound.platform_id, heard, platform)
         values = [
             {**_own(row)}

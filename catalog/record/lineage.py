@@ -3,13 +3,21 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from catalog.errors import BadValue, NameTaken, NotFound
-from catalog.facts import FeatureSetFacts, Member, ModelFacts, PredictionFacts, SplitFacts
+from catalog.facts import (
+    AsOf,
+    FeatureSetFacts,
+    HistoryRule,
+    Member,
+    ModelFacts,
+    PredictionFacts,
+    SplitFacts,
+)
 from catalog.files import sha256_text
 from catalog.schema.tables import (
     DatasetSplit,
@@ -126,6 +134,8 @@ def add_model_version(
     train_run_id: int,
     feature_set_ids: Sequence[int],
     inputs_hash: str,
+    as_of: AsOf | None = None,
+    history_rule: HistoryRule | None = None,
 ) -> ModelFacts:
     """Add the next version of the model `name`. `hyper["objective"]` defaults to regression."""
     newest = session.scalar(select(func.max(ModelVersion.version)).where(ModelVersion.name == name))
@@ -143,6 +153,8 @@ def add_model_version(
         train_run_id=train_run_id,
         inputs_hash=inputs_hash,
         created_at=utc_now(),
+        as_of=as_of,
+        history_rule=history_rule,
     )
     session.add(row)
     session.flush()
@@ -170,6 +182,8 @@ def model_facts(row: ModelVersion) -> ModelFacts:
         split_id=row.split_id,
         train_run_id=row.train_run_id,
         inputs_hash=row.inputs_hash,
+        as_of=cast(AsOf | None, row.as_of),
+        history_rule=cast(HistoryRule | None, row.history_rule),
     )
 
 

@@ -410,6 +410,8 @@ class ModelVersion(Base):
     __table_args__ = (
         UniqueConstraint("name", "version"),
         Index(None, "name", "inputs_hash"),
+        _part("as_of", "post", "crawl"),
+        _part("history_rule", "observed", "posted"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
@@ -427,6 +429,12 @@ class ModelVersion(Base):
     )
     train_run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="RESTRICT"), index=True)
     created_at: Mapped[datetime]
+    as_of: Mapped[str | None] = mapped_column(
+        String(20), comment="up to when it reads of accounts and sounds; NULL: of neither"
+    )
+    history_rule: Mapped[str | None] = mapped_column(
+        String(20), comment="which counts of earlier posts it reads; NULL: of none"
+    )
 
 
 class ModelFeatureSet(Base):

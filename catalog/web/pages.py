@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from catalog.facts import MIN_EVIDENCE
+from catalog.facts import LEAST_GAIN, MIN_EVIDENCE
 from catalog.files import atomic_file
 from catalog.read import reports
 from catalog.schema.session import Catalog
@@ -65,30 +65,43 @@ def write_report_step(app: "App", *, quiet: bool, parent_id: int | None = None) 
     path = report_path(app.settings.data_folder)
     with record_run(app.catalog, "report", params={"path": path}, parent_id=parent_id) as run:
         run.expect(1)
-        write_report(app.catalog, path, app.settings.data_folder)
+        write_report(
+            app.catalog,
+            path,
+            app.settings.data_folder,
+            least_gain=app.settings.verdict.least_gain,
+        )
         run.done()
     return run.outcome
 
 
-def write_report(catalog: Catalog, path: Path, data_folder: Path | None = None) -> Path:
+def write_report(
+    catalog: Catalog,
+    path: Path,
+    data_folder: Path | None = None,
+    *,
+    least_gain: float = LEAST_GAIN,
+) -> Path:
     """Write the report of the catalog as it is now to `path`, all or nothing; return `path`.
 
     data_folder: where runs have left figures; those of the newest pre-training are shown.
+    least_gain: the setting verdict.least_gain.
     """
     with catalog.read() as session:
-        page = render("report.html", **_report(session, data_folder))
+        page = render("report.html", **_report(session, data_folder, least_gain))
     with atomic_file(path) as temporary:
         temporary.write_text(page, "utf-8")
     return path
 
 
-def _report(session: Session, data_folder: Path | None) -> dict[str, Any]:
+def _report(session: Session, data_folder: Path | None, least_gain: float) -> dict[str, Any]:
     """Read what the report shows."""
     return {
         "title": "viewcast report",
         "made": utc_now().strftime("%Y-%m-%d %H:%M UTC"),
         "version": code_version(),
-        "leaderboard": reports.leaderboard(session, 30),
+        "leaderboard": reports.leaderboard(session, 30, least_gain=least_gain),
+        "least_gain": least_gain,
         "min_evidence": MIN_EVIDENCE,
         "scored": _newest_scores(session),
         "gaps": reports.gaps(session, 12),

@@ -99,7 +99,7 @@ def _predicted(
         return predict_step(
             app.catalog,
             model,
-            PredictRequest(**asked),
+            PredictRequest(**asked, least_gain=app.settings.verdict.least_gain),
             lambda kind: plan_of(app, kind),
             data=app.settings.data_folder,
             on_result=on_result,

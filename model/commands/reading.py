@@ -106,6 +106,7 @@ def experiment_paper(
             epochs=epochs,
             max_minutes=max_minutes,
             out=out,
+            least_gain=app.settings.verdict.least_gain,
         ),
         train_one,
         data=app.settings.data_folder,
@@ -218,13 +219,20 @@ def compare(app: App, models: tuple[str, ...], part: str, as_json: bool) -> None
     """Compare stored predictions of MODELs on the same videos, with paired intervals.
 
     MODEL is NAME, NAME:VERSION or NAME@ALIAS. "better" and "worse" are said of the first of each
-    pair, and only where the 95 % interval of the paired difference excludes zero.
+    pair, and only where the 95 % interval of the paired difference, drawn by author, excludes zero
+    and the difference is at least 1 % (verdict.least_gain) of the larger error; better than a
+    constant is only what also ranks videos, with a Spearman interval above 0.
     """
     from model.steps.compare import compare as compare_step
 
     if len(models) < 2:
         raise click.UsageError("name two or more models to compare")
-    found = compare_step(app.catalog, [find_model_named(app, name) for name in models], part=part)
+    found = compare_step(
+        app.catalog,
+        [find_model_named(app, name) for name in models],
+        part=part,
+        least_gain=app.settings.verdict.least_gain,
+    )
     payload = {
         "part": found.part,
         "n": found.comparison.n,

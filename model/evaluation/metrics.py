@@ -1,10 +1,12 @@
 """How good a set of predictions is, with the constants it has to beat beside it."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
 
 from model.errors import NotFinite, NothingToTrain
 from model.solved.constants import Constants
@@ -24,30 +26,76 @@ class Interval(NamedTuple):
     high: float
 
 
-def mean_intervals(rows: Floats, *, seed: int) -> list[Interval]:
-    """95 % percentile intervals of the means of (k, n), all over the same draws; n is 2 or more.
+#: Stands for an author whom nobody named.
+NOBODY: Final = -1
+Clusters = NDArray[np.int64]
 
-    Memory is a few times n, however many draws there are.
+
+def clusters_of(authors: Iterable[int | None]) -> Clusters:
+    """Which rows belong together, (n,): those of one author; numbered as they first appear.
+
+    authors: an id of 0 or more for each row; None or NOBODY, whom nobody named, is each time an
+    author of its own. Where one author posted all of them the rows stand alone: what is then
+    asked is about that author.
+    """
+    named = (NOBODY if author is None else author for author in authors)
+    ids = np.fromiter(named, dtype=np.int64)
+    ids = np.where(ids == NOBODY, -1 - np.arange(ids.size), ids)
+    _ids, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
+    if first.size == 1:
+        return np.arange(ids.size)
+    # By place and not by id: what is drawn must not hang on how the catalog counts its authors.
+    place = np.empty(first.size, dtype=np.int64)
+    place[np.argsort(first)] = np.arange(first.size)
+    return place[inverse.reshape(-1)]
+
+
+def mean_intervals(rows: Floats, *, seed: int, clusters: Clusters | None = None) -> list[Interval]:
+    """95 % intervals of the means of (k, n), all over the same draws; n is 2 or more.
+
+    clusters: numbers from 0 of the rows that are drawn together, see clusters_of; None: each row
+    alone. The ends are percentiles, moved apart from the mean as _widening says. Memory is a few
+    times n, however many draws there are.
     """
     columns = np.ascontiguousarray(rows.T)
-    n = len(columns)
-    means = np.stack([drawn @ columns / n for drawn in _draws(n, RESAMPLES, seed)])
-    ends = np.quantile(means, LEVEL, axis=0)
-    # Rounding must not give the mean of equal numbers a width.
-    flat = np.ptp(columns, axis=0) == 0
-    ends[:, flat] = columns[0, flat]
+    sums, sizes = columns, np.ones(len(columns))
+    if clusters is not None:
+        sizes = np.bincount(clusters).astype(np.float64)
+        sums = np.stack([np.bincount(clusters, weights=row) for row in rows], axis=1)
+    draws = _draws(len(sizes), RESAMPLES, seed)
+    means = np.stack([drawn @ sums / (drawn @ sizes) for drawn in draws])
+    mean = columns.mean(axis=0)
+    ends = mean + (np.quantile(means, LEVEL, axis=0) - mean) * _widening(sizes)
+    # No mean is beyond the rows; and rounding must not give the mean of equal numbers a width.
+    ends = np.clip(ends, columns.min(axis=0), columns.max(axis=0))
     return [Interval(low, high) for low, high in ends.T.tolist()]
 
 
+def _widening(sizes: Floats) -> float:
+    """By how much percentiles of draws of so many clusters are too narrow, 1 or more.
+
+    As for a mean of few numbers: draws lack one of them, and the normal's 1.96 is to be Student's.
+    How many there are is Kish's effective number, as few large clusters weigh the most.
+    """
+    effective = max(2.0, float(sizes.sum() ** 2 / np.square(sizes).sum()))
+    student = float(stdtrit(effective - 1, LEVEL[1]))
+    return student / NORMAL_95 * math.sqrt(effective / (effective - 1))
+
+
 def rank_intervals(
-    actual: Floats, predicted: Sequence[Floats], *, seed: int
+    actual: Floats,
+    predicted: Sequence[Floats],
+    *,
+    seed: int,
+    clusters: Clusters | None = None,
 ) -> tuple[list[float | None], list[Interval | None], dict[tuple[int, int], Interval]]:
     """Each Spearman correlation with `actual`, its 95 % interval, and those of the differences.
 
     The differences, first minus second, are keyed by their places in `predicted`; a prediction
     that is flat has neither. Up to RANK_ROWS rows the ends are percentiles of RESAMPLES draws.
     Beyond, where each draw is costly and the correlation is as good as normal, they are the value
-    ± 1.96 standard deviations of RANK_RESAMPLES draws.
+    ± 1.96 standard deviations of RANK_RESAMPLES draws. clusters, and how far the ends are moved
+    apart: as in mean_intervals.
     Draws in which something is flat are left out; where they are the most, there is no interval.
     """
     n_draws = RESAMPLES if len(actual) <= RANK_ROWS else RANK_RESAMPLES
@@ -56,12 +104,14 @@ def rank_intervals(
     drawn = np.array(
         [
             [_or_nan(_correlation(weights, truth, code)) for code in codes]
-            for weights in _draws(len(actual), n_draws, seed)
+            for weights in _row_draws(len(actual), clusters, n_draws, seed)
         ]
     ).reshape(n_draws, len(codes))
-    alone = [_ends(point[i], drawn[:, i], n_draws) for i in range(len(codes))]
+    sizes = np.ones(len(actual)) if clusters is None else np.bincount(clusters).astype(np.float64)
+    wider = _widening(sizes)
+    alone = [_ends(point[i], drawn[:, i], n_draws, wider, 1.0) for i in range(len(codes))]
     paired = {
-        (i, j): _ends(point[i] - point[j], drawn[:, i] - drawn[:, j], n_draws)
+        (i, j): _ends(point[i] - point[j], drawn[:, i] - drawn[:, j], n_draws, wider, 2.0)
         for i in range(len(codes))
         for j in range(i + 1, len(codes))
     }
@@ -69,23 +119,34 @@ def rank_intervals(
     return values, alone, {pair: ends for pair, ends in paired.items() if ends is not None}
 
 
-def _ends(point: float, drawn: Floats, n_draws: int) -> Interval | None:
+def _ends(point: float, drawn: Floats, n_draws: int, wider: float, most: float) -> Interval | None:
+    """Ends around the point, no farther from 0 than `most`."""
     defined = drawn[np.isfinite(drawn)]
     if not np.isfinite(point) or 2 * defined.size < n_draws:
         return None
     if n_draws == RESAMPLES:
-        low, high = np.quantile(defined, LEVEL).tolist()
+        apart = np.quantile(defined, LEVEL) - point
     else:
         half = NORMAL_95 * float(defined.std(ddof=1))
-        low, high = float(point) - half, float(point) + half
+        apart = np.array([-half, half])
+    low, high = np.clip(point + apart * wider, -most, most).tolist()
     return Interval(low, high)
 
 
 def _draws(n: int, n_draws: int, seed: int) -> Iterator[Floats]:
-    """How often each of n rows is in each draw of n with replacement, (n,) at a time."""
+    """How often each of n things is in each draw of n with replacement, (n,) at a time."""
     generator = np.random.default_rng(seed)
     for _ in range(n_draws):
         yield np.bincount(generator.integers(0, n, n), minlength=n).astype(np.float64)
+
+
+def _row_draws(n: int, clusters: Clusters | None, n_draws: int, seed: int) -> Iterator[Floats]:
+    """How often each of n rows is in each draw of their clusters, (n,) at a time."""
+    if clusters is None:
+        yield from _draws(n, n_draws, seed)
+        return
+    for drawn in _draws(int(clusters.max()) + 1, n_draws, seed):
+        yield drawn[clusters]
 
 
 def _codes(values: Floats) -> NDArray[np.int64]:
@@ -98,7 +159,7 @@ def _correlation(
 ) -> float | None:
     """Spearman's correlation of rows that are there `weights` times each."""
     ranks = [_ranks(weights, codes) for codes in (first, second)]
-    # Every draw has n rows, so the mean rank is known.
+    # The mean of the ranks of so many rows is known.
     gaps = [rank - (weights.sum() + 1) / 2 for rank in ranks]
     squares = [float(weights @ np.square(gap)) for gap in gaps]
     if min(squares) <= 0:
@@ -131,6 +192,7 @@ def evaluate(
     low_k: ArrayLike | None = None,
     high_k: ArrayLike | None = None,
     predicted_quartile: ArrayLike | None = None,
+    clusters: Clusters | None = None,
     seed: int = 0,
 ) -> dict[str, float]:
     """Metrics by the names the catalog stores; what is not defined is left out, never NaN.
@@ -146,9 +208,11 @@ def evaluate(
     predicted_quartile: a classifier's choice; without it, the quarter of each predicted count.
 
     `mae_k.low`/`.high` are 95 % bootstrap ends, the same for mse_k2, log_mae and spearman (for
-    which see rank_intervals: beyond 20,000 rows by a normal approximation). `mse_k2.train_mean` …
-    are the errors of the constants on the same rows, and `mae_k_diff.train_median.low`/`.high`
-    the interval of model minus constant: below zero on both ends means better.
+    which see rank_intervals: beyond 20,000 rows by a normal approximation); clusters: of the rows
+    that are drawn together, those of an author (clusters_of), None: each alone.
+    `mse_k2.train_mean` … are the errors of the constants on the same rows, and
+    `mae_k_diff.train_median.low`/`.high` the interval of model minus constant; what may be said by
+    them is catalog.facts.verdict_of's.
     Raises NothingToTrain for no row, NotFinite for what is no count, no interval or no quarter.
     """
     actual, predicted = _checked(actual_k, "actual"), _checked(predicted_k, "predicted")
@@ -161,7 +225,7 @@ def evaluate(
         "n": float(actual.size),
         **{name: float(rows.mean()) for name, rows in errors.items()},
         "median_ae_k": float(np.median(errors["mae_k"])),
-        **_ranking(actual, predicted, seed),
+        **_ranking(actual, predicted, seed, clusters),
         **_quarters(edges, actual, predicted, predicted_quartile),
         **_coverage(actual, low_k, high_k),
     }
@@ -172,7 +236,7 @@ def evaluate(
             columns.append(f"{metric}_diff.{name}")
             rows.append(errors[metric] - beside)
     if actual.size > 1:  # one row can be drawn in one way only
-        intervals = mean_intervals(np.stack(rows), seed=seed)
+        intervals = mean_intervals(np.stack(rows), seed=seed, clusters=clusters)
         for name, (low, high) in zip(columns, intervals, strict=True):
             found |= {f"{name}.low": low, f"{name}.high": high}
     return found
@@ -201,7 +265,9 @@ def _checked(values: ArrayLike, what: str) -> Floats:
     return found
 
 
-def _ranking(actual: Floats, predicted: Floats, seed: int) -> dict[str, float]:
+def _ranking(
+    actual: Floats, predicted: Floats, seed: int, clusters: Clusters | None
+) -> dict[str, float]:
     # np.ptp of equal floats is exactly 0; a standard deviation of them need not be.
     if actual.size < 2 or np.ptp(actual) == 0:
         return {}
@@ -210,7 +276,7 @@ def _ranking(actual: Floats, predicted: Floats, seed: int) -> dict[str, float]:
     scatter = float(np.square(log_actual - log_actual.mean()).sum())
     if scatter > 0:  # counts that differ in the last digit may have equal logs
         found["r2_log"] = 1.0 - float(np.square(log_predicted - log_actual).sum()) / scatter
-    [spearman], [ends], _none = rank_intervals(actual, [predicted], seed=seed)
+    [spearman], [ends], _none = rank_intervals(actual, [predicted], seed=seed, clusters=clusters)
     if spearman is not None:  # a constant ranks nothing
         found["spearman"] = spearman
     if ends is not None:

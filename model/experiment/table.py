@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from catalog.facts import verdict_of
+from catalog.facts import LEAST_GAIN, Paired, verdict_of
 from model.errors import BadSetting
 from model.evaluation.metrics import CONSTANT_NAMES, ERRORS
 
@@ -145,8 +145,10 @@ def choose(names: Iterable[str]) -> tuple[Planned, ...]:
     return tuple(planned for planned in TABLE if not wanted or planned.name in wanted)
 
 
-def verdicts(metrics: Mapping[str, float], constant: str) -> dict[str, str]:
-    """What each error's paired interval allows to say beside a constant; nothing without one."""
+def verdicts(
+    metrics: Mapping[str, float], constant: str, least_gain: float = LEAST_GAIN
+) -> dict[str, str]:
+    """What each error allows to say beside a constant, by verdict_of; nothing without interval."""
     found: dict[str, str] = {}
     for metric in ERRORS:
         low = metrics.get(f"{metric}_diff.{constant}.low")
@@ -155,12 +157,19 @@ def verdicts(metrics: Mapping[str, float], constant: str) -> dict[str, str]:
             continue
         # A constant beside itself: not a row differs, which is more than no evidence.
         is_same = low == high == 0
-        said = verdict_of([(low, high)], n=metrics["n"], part=PART)
+        pair = Paired(metrics.get(metric), metrics.get(f"{metric}.{constant}"), low, high)
+        said = verdict_of(
+            [pair],
+            n=metrics["n"],
+            part=PART,
+            spearman_low=metrics.get("spearman.low"),
+            least_gain=least_gain,
+        )
         found[metric] = "the same" if is_same else said
     return found
 
 
-def table_row(result: Result) -> dict[str, Any]:
+def table_row(result: Result, least_gain: float = LEAST_GAIN) -> dict[str, Any]:
     """One row of table1.csv: None where a number is not defined."""
     planned, metrics = result.planned, result.metrics
     row: dict[str, Any] = {
@@ -181,7 +190,7 @@ def table_row(result: Result) -> dict[str, Any]:
     for name in (*SHARES, "coverage_80"):
         row[name] = metrics.get(name)
     for constant in CONSTANT_NAMES:
-        said = verdicts(metrics, constant)
+        said = verdicts(metrics, constant, least_gain)
         for metric in ERRORS:
             row[f"{metric}_than_{constant}"] = said.get(metric)
     mse, mae = planned.published or (None, None)
@@ -193,9 +202,9 @@ def table_row(result: Result) -> dict[str, Any]:
     }
 
 
-def csv_text(results: Sequence[Result]) -> str:
+def csv_text(results: Sequence[Result], least_gain: float = LEAST_GAIN) -> str:
     """table1.csv: a line for each row, empty where a number is not defined."""
-    rows = [table_row(result) for result in results]
+    rows = [table_row(result, least_gain) for result in results]
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
@@ -203,7 +212,7 @@ def csv_text(results: Sequence[Result]) -> str:
     return out.getvalue()
 
 
-def page_values(results: Sequence[Result]) -> dict[str, Any]:
+def page_values(results: Sequence[Result], least_gain: float = LEAST_GAIN) -> dict[str, Any]:
     """What the page shows, as plain rows for catalog/web/templates/experiment.html."""
     pairs: dict[str, list[tuple[str, Sequence[tuple[float, float]]]]] = {}
     for result in results:
@@ -223,7 +232,8 @@ def page_values(results: Sequence[Result]) -> dict[str, Any]:
     confusions = [(result.planned.label, confusion_of(result.metrics)) for result in classifiers]
     return {
         "constants": CONSTANT_NAMES,
-        "rows": [_page_row(result) for result in results],
+        "least_gain": least_gain,
+        "rows": [_page_row(result, least_gain) for result in results],
         "failed": [result.planned.name for result in results if result.error is not None],
         "pairs": pairs,
         "losses": losses,
@@ -231,7 +241,7 @@ def page_values(results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
-def _page_row(result: Result) -> dict[str, Any]:
+def _page_row(result: Result, least_gain: float) -> dict[str, Any]:
     planned, metrics = result.planned, result.metrics
     # The counts of a classifier are only the medians of the quarters that it names.
     of_counts = {} if planned.group == "classifier" else metrics
@@ -247,7 +257,7 @@ def _page_row(result: Result) -> dict[str, Any]:
             *(_ends(of_counts, metric) for metric in ("mae_k", "log_mae", "spearman")),
         ],
         "shares": [metrics.get(name) for name in SHARES],
-        "verdicts": [verdicts(of_counts, constant) for constant in CONSTANT_NAMES],
+        "verdicts": [verdicts(of_counts, constant, least_gain) for constant in CONSTANT_NAMES],
         "published": planned.published or (None, None),
         "published_accuracy": planned.published_accuracy,
     }

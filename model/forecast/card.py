@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from catalog.errors import name_text, readable
-from catalog.facts import verdict_of
+from catalog.facts import LEAST_GAIN, Paired, verdict_of
 from model.evaluation.metrics import CONSTANT_NAMES
 from model.forecast.cautions import Caution
 
@@ -134,10 +134,16 @@ class Refused:
     message: str
 
 
-def judge(metrics: Mapping[str, Mapping[str, float]], *, is_constant: bool = False) -> TrackRecord:
+def judge(
+    metrics: Mapping[str, Mapping[str, float]],
+    *,
+    is_constant: bool = False,
+    least_gain: float = LEAST_GAIN,
+) -> TrackRecord:
     """Say how a model did by the metrics of its training, by part: its holdout, else validation.
 
-    "better" only where verdict_of says so of log-MAE beside every constant.
+    "better" only where verdict_of says so of log-MAE beside every constant. least_gain: the
+    setting verdict.least_gain.
     """
     part = next((name for name in ("holdout", "val") if metrics.get(name, {}).get("n")), None)
     if part is None:
@@ -151,10 +157,24 @@ def judge(metrics: Mapping[str, Mapping[str, float]], *, is_constant: bool = Fal
     if is_constant:
         verdict = "constant"
     elif best is not None and log_mae is not None:
-        named = [f"log_mae_diff.{name}" for name in beside]
-        ends = [(found.get(f"{name}.low"), found.get(f"{name}.high")) for name in named]
-        is_better = verdict_of(ends, n=found["n"], part=part) == "better"
-        verdict = "not_better" if log_mae >= beside[best] else "better" if is_better else "unclear"
+        pairs = [
+            Paired(
+                log_mae,
+                constant,
+                found.get(f"log_mae_diff.{name}.low"),
+                found.get(f"log_mae_diff.{name}.high"),
+            )
+            for name, constant in beside.items()
+        ]
+        said = verdict_of(
+            pairs,
+            n=found["n"],
+            part=part,
+            spearman_low=found.get("spearman.low"),
+            least_gain=least_gain,
+        )
+        is_behind = log_mae >= beside[best]
+        verdict = "not_better" if is_behind else "better" if said == "better" else "unclear"
     return TrackRecord(
         verdict=verdict,
         part=part,

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from model.batches import Example
 from model.blocks.encoder import Encoded
 from model.errors import NothingToTrain
-from model.evaluation.metrics import Interval, mean_intervals, rank_intervals
+from model.evaluation.metrics import (
+    Clusters,
+    Interval,
+    clusters_of,
+    mean_intervals,
+    rank_intervals,
+)
 from model.forecast.ablation import BlockForecaster, Floats
 from model.targets import ONE_VIEW_K, TargetTransform, log_views
 
@@ -31,7 +37,7 @@ class Importance:
 
     log_mae: rise of the mean absolute error of ln(1 + views), over the repeats. spearman:
     fall of the rank correlation, of the first repeat; None where it is not defined. Each with its
-    95 % bootstrap interval over rows; an interval that holds 0 says that it may be nothing.
+    95 % bootstrap interval over authors; an interval that holds 0 says that it may be nothing.
     present: share of the rows that have the block.
     """
 
@@ -85,8 +91,9 @@ def importances(
             if repeat == 0:
                 firsts.append(mixed)
         rises.append(rise)
-    ends = mean_intervals(np.stack(rises), seed=seed)
-    ranked, _, falls = rank_intervals(actual, [base, *firsts], seed=seed)
+    clusters = _authors(examples)
+    ends = mean_intervals(np.stack(rises), seed=seed, clusters=clusters)
+    ranked, _, falls = rank_intervals(actual, [base, *firsts], seed=seed, clusters=clusters)
     found = [
         Importance(
             name,
@@ -123,7 +130,7 @@ def hashtag_effects(
         with_it = _log(model.forecast_encoded(model.encode_rows(having)), target)
         stripped = [_without_tag(example, tag) for example in having]
         without_it = _log(model.forecast_encoded(model.encode_rows(stripped)), target)
-        found.append(_effect(tag, with_it - without_it, seed))
+        found.append(_effect(tag, with_it - without_it, _authors(having), seed))
     return sorted(found, key=lambda one: (-one.factor, one.what))
 
 
@@ -146,7 +153,8 @@ def hour_effects(
         there = Encoded(values, encoded.present)
         by_hour.append(_log(model.forecast_encoded(there), target))
     apart = np.stack(by_hour) - np.mean(by_hour, axis=0)
-    return [_effect(f"{hour:02d}", changes, seed) for hour, changes in enumerate(apart)]
+    authors = _authors(timed)
+    return [_effect(f"{hour:02d}", changes, authors, seed) for hour, changes in enumerate(apart)]
 
 
 def _mixed(encoded: Encoded, block: str, order: NDArray[np.int64]) -> Encoded:
@@ -170,8 +178,12 @@ def _at_hour(example: Example, hour: int) -> Example:
     return replace(example, facts=replace(example.facts, posted_at=moved))
 
 
-def _effect(what: str, changes: Floats, seed: int) -> Effect:
-    low, high = mean_intervals(changes[None, :], seed=seed)[0]
+def _authors(examples: Sequence[Example]) -> Clusters:
+    return clusters_of(example.facts.author for example in examples)
+
+
+def _effect(what: str, changes: Floats, clusters: Clusters, seed: int) -> Effect:
+    low, high = mean_intervals(changes[None, :], seed=seed, clusters=clusters)[0]
     ends = Interval(float(np.exp(low)), float(np.exp(high)))
     return Effect(what, len(changes), float(np.exp(changes.mean())), ends)
 

@@ -16,7 +16,8 @@ Ints = NDArray[np.int64]
 
 #: Forecasts that the preset's own weights count for beside those of the rehearsals.
 PRIOR_ROWS: Final = 60.0
-SHIFT_ROWS: Final = 1_000  # newest ones that tell how far the level has moved
+SHIFT_ROWS: Final = 300  # over so many rows recent errors outweigh old ones
+SHIFT_PRIOR: Final = 100  # rows that no shift at all counts for
 CALIBRATED_ROWS: Final = 4_000  # newest ones that an interval is measured on
 #: Posts of an author that were known, from which on a segment begins.
 SEGMENTS: Final = (0, 1, 5)
@@ -79,10 +80,14 @@ def stacked_weights(rehearsed: Rehearsed, config: ModernConfig) -> Floats:
 
 def shift_of(rehearsed: Rehearsed, weights: Floats) -> float:
     """What turns the weighted sum into the median of the newest rows, less where they are few."""
-    errors = (rehearsed.actual - rehearsed.said @ weights)[-SHIFT_ROWS:]
+    errors = rehearsed.actual - rehearsed.said @ weights
     if not len(errors):
         return 0.0
-    return float(np.median(errors)) * len(errors) / (len(errors) + 30)
+    weight = np.exp(-np.arange(len(errors))[::-1] / SHIFT_ROWS)
+    order = np.argsort(errors, kind="stable")
+    heard = np.cumsum(weight[order])
+    median = errors[order][np.searchsorted(heard, heard[-1] / 2)]
+    return float(median) * float(heard[-1] / (heard[-1] + SHIFT_PRIOR))
 
 
 def segment_of(n_known: Ints) -> Ints:

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from catalog.errors import NotFound
-from catalog.facts import ModelFacts
+from catalog.facts import LEAST_GAIN, ModelFacts
 from catalog.read.lookup import newest_predictions, train_labels
 from catalog.schema.session import Catalog
 from model.errors import BadSetting, NothingToTrain
 from model.evaluation.comparison import Comparison, compare_models
+from model.evaluation.metrics import NOBODY, clusters_of
 from model.solved.constants import Constants
 from model.targets import Floats
 
-WIDTH = 3  # video, actual, predicted
+WIDTH = 4  # video, actual, predicted, author
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,17 @@ class ComparedModels:
     constants_of: str
 
 
-def compare(catalog: Catalog, models: Sequence[ModelFacts], *, part: str) -> ComparedModels:
+def compare(
+    catalog: Catalog,
+    models: Sequence[ModelFacts],
+    *,
+    part: str,
+    least_gain: float = LEAST_GAIN,
+) -> ComparedModels:
     """Compare the newest predictions of each version for the videos that all of them have.
 
-    The constants are of the first model's training labels. Writes nothing. Raises BadSetting for
+    The constants are of the first model's training labels. least_gain: the setting
+    verdict.least_gain. Writes nothing. Raises BadSetting for
     a version named twice, NothingToTrain where the models have no video in common.
     """
     names = [f"{model.name}:{model.version}" for model in models]
@@ -59,11 +67,14 @@ def compare(catalog: Catalog, models: Sequence[ModelFacts], *, part: str) -> Com
     }
     actual = np.stack([table[:, 1] for table in aligned.values()])
     same = (actual == actual[0]).all(axis=0)
+    authors = aligned[names[0]][same, 3].astype(np.int64)
     comparison = compare_models(
         actual[0, same],
         {name: table[same, 2] for name, table in aligned.items()},
         constants=_constants(catalog, models[0]),
         part=part,
+        clusters=clusters_of(authors),
+        least_gain=least_gain,
     )
     return ComparedModels(
         part=part,
@@ -76,12 +87,17 @@ def compare(catalog: Catalog, models: Sequence[ModelFacts], *, part: str) -> Com
 
 
 def _predictions(catalog: Catalog, model: ModelFacts, part: str) -> Floats:
-    """(n, 3) of video id, actual and predicted thousands, in the order of the ids."""
+    """(n, 4) of video id, actual and predicted thousands, author; in the order of the ids."""
     with catalog.read() as session:
         rows = (
             value
             for row in newest_predictions(session, model, part)
-            for value in (row.video_id, row.actual_k, row.predicted_k)
+            for value in (
+                row.video_id,
+                row.actual_k,
+                row.predicted_k,
+                NOBODY if row.author is None else row.author,
+            )
         )
         # Ids are counted up by the database and stay far below 2^53, where floats end to be exact.
         return np.fromiter(rows, dtype=np.float64).reshape(-1, WIDTH)

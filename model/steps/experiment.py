@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from catalog.errors import BadValue, NotFound
-from catalog.facts import ModelFacts, SplitFacts
+from catalog.facts import LEAST_GAIN, ModelFacts, SplitFacts
 from catalog.files import atomic_file
 from catalog.read.lookup import final_metrics, find_split, loss_points, newest_predictions
 from catalog.schema.session import Catalog
@@ -46,7 +46,7 @@ class ExperimentRequest:
     """Which rows to train, on which split, and how long; None: as each preset has it.
 
     epochs, max_minutes: for each model that is trained by gradient. machine: where and how those
-    are computed, as `train` takes it.
+    are computed, as `train` takes it. least_gain: the setting verdict.least_gain.
     """
 
     rows: Sequence[Planned]
@@ -56,6 +56,7 @@ class ExperimentRequest:
     max_minutes: float | None = None
     out: Path | None = None
     machine: Mapping[str, Any] = field(default_factory=dict)
+    least_gain: float = LEAST_GAIN
 
 
 def run_experiment(
@@ -95,7 +96,7 @@ def run_experiment(
         results: list[Result] = []
         for planned in request.rows:
             results.append(_result(catalog, run, planned, request, split.name, train_one))
-            _write(folder, _settings(run, split, request), results)
+            _write(folder, _settings(run, split, request), results, request.least_gain)
     return run.outcome, folder
 
 
@@ -140,7 +141,7 @@ def _result(
         return _failed(run, planned, error)
     run.done()
     result = _measured(catalog, planned, model, trained=outcome.n_done > 0)
-    run.note(planned.name, "table_row", table_row(result))
+    run.note(planned.name, "table_row", table_row(result, request.least_gain))
     return result
 
 
@@ -171,9 +172,10 @@ def _measured(catalog: Catalog, planned: Planned, model: ModelFacts, *, trained:
         )
 
 
-def _write(folder: Path, settings: str, results: Sequence[Result]) -> None:
-    page = render("experiment.html", title=TITLE, settings=settings, **page_values(results))
-    files = {TABLE_FILE: csv_text(results), PAGE_FILE: page}
+def _write(folder: Path, settings: str, results: Sequence[Result], least_gain: float) -> None:
+    shown = page_values(results, least_gain)
+    page = render("experiment.html", title=TITLE, settings=settings, **shown)
+    files = {TABLE_FILE: csv_text(results, least_gain), PAGE_FILE: page}
     for name, text in files.items():
         with atomic_file(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.errors import name_text
-from catalog.facts import FeatureRef, FeatureSetFacts, ModelFacts, PostFacts
+from catalog.facts import LEAST_GAIN, FeatureRef, FeatureSetFacts, ModelFacts, PostFacts
 from catalog.files import clean_text, sha256_of
 from catalog.read.lookup import (
     KnownVideo,
@@ -175,6 +175,7 @@ class PredictRequest:
 
     files: in place of one that an argument should have named, why there is none. posted_at: aware;
     None: unknown. similar: also look for similar videos. record: keep the forecasts as a run.
+    least_gain: the setting verdict.least_gain.
     """
 
     files: tuple[Path | Refused, ...]
@@ -183,6 +184,7 @@ class PredictRequest:
     posted_at: datetime | None = None
     similar: bool = True
     record: bool = False
+    least_gain: float = LEAST_GAIN
 
     def facts(self, made: MadeFeatures) -> PostFacts:
         """What a model may read of the post and of the file."""
@@ -294,7 +296,7 @@ def predict(
         checkpoint = load_model(data, model, device)
     checkpoint.card.require_features({kind: one.config_hash for kind, one in sets.items()})
     is_constant = isinstance(checkpoint.network, ConstantRegressor)
-    beside = _Beside(catalog, model, is_constant)
+    beside = _Beside(catalog, model, is_constant, request.least_gain)
     forecasting = _Forecasting(checkpoint, model, request, one_off, beside)
     results: list[ForecastCard | Refused] = []
     with _recorded(catalog, model, request) as run:
@@ -454,6 +456,7 @@ class _Beside:
     catalog: Catalog
     model: ModelFacts
     is_constant: bool
+    least_gain: float
 
     def known(self, path: Path) -> tuple[KnownVideo | None, str | None]:
         """The catalog's video that has this very file, and its part in the model's split."""
@@ -490,7 +493,7 @@ class _Beside:
                 part: final_metrics(session, self.model.train_run_id, part)
                 for part in ("holdout", "val")
             }
-        return judge(metrics, is_constant=self.is_constant)
+        return judge(metrics, is_constant=self.is_constant, least_gain=self.least_gain)
 
     @cached_property
     def _all_views(self) -> "array[float]":

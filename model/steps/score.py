@@ -21,7 +21,7 @@ from features.store import FeatureStore
 from model.batches import NO_FACTS, Example
 from model.checkpoint import Checkpoint, ModelCard, load_checkpoint
 from model.errors import BadCheckpoint, IncompatibleFeatures, NotFinite
-from model.evaluation.metrics import evaluate
+from model.evaluation.metrics import NOBODY, clusters_of, evaluate
 from model.registry import PRESETS, Kind, find_kind
 from model.scoring import Forecast, Scorer
 from model.steps.rows import Reader, Wanted, attached, facts_of, hash_of, read_histories
@@ -29,13 +29,14 @@ from model.steps.rows import Reader, Wanted, attached, facts_of, hash_of, read_h
 
 @dataclass
 class Judged:
-    """What was forecast and what came of it, in thousands; 33 bytes a row."""
+    """What was forecast and what came of it, in thousands, and whose post it is; 41 bytes a row."""
 
     actual: "array[float]" = field(default_factory=lambda: array("d"))
     predicted: "array[float]" = field(default_factory=lambda: array("d"))
     low: "array[float]" = field(default_factory=lambda: array("d"))
     high: "array[float]" = field(default_factory=lambda: array("d"))
     quartile: "array[int]" = field(default_factory=lambda: array("b"))
+    author: "array[int]" = field(default_factory=lambda: array("q"))
 
     def add(
         self,
@@ -44,8 +45,10 @@ class Judged:
         low_k: float | None,
         high_k: float | None,
         quartile: int | None,
+        author: int | None = None,
     ) -> None:
-        """Count a row in; what is None for one row is not measured for any."""
+        """Count a row in; what is None for one row is not measured for any, but for its author."""
+        self.author.append(NOBODY if author is None else author)
         self.actual.append(actual_k)
         self.predicted.append(predicted_k)
         if low_k is not None and high_k is not None:
@@ -68,6 +71,7 @@ class Judged:
             low_k=self.low if has_interval else None,
             high_k=self.high if has_interval else None,
             predicted_quartile=self.quartile if len(self.quartile) == n else None,
+            clusters=clusters_of(self.author),
         )
 
 
@@ -244,7 +248,12 @@ def _record_scores(catalog: Catalog, run: RunInProgress, card: ModelCard) -> Non
     with catalog.read() as session:
         for row in scored_rows(session, run.id):
             parts.setdefault(row.part, Judged()).add(
-                row.actual_k, row.predicted_k, row.low_k, row.high_k, row.pred_quartile
+                row.actual_k,
+                row.predicted_k,
+                row.low_k,
+                row.high_k,
+                row.pred_quartile,
+                row.author,
             )
     for part, judged in parts.items():
         for metric, value in judged.metrics(card).items():

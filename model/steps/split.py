@@ -10,7 +10,7 @@ from catalog.read.lookup import (
     split_members,
     video_histories,
 )
-from catalog.read.pending import videos_to_split
+from catalog.read.pending import first_videos, videos_to_split
 from catalog.record.lineage import freeze_split
 from catalog.schema.session import Catalog
 from catalog.work.runs import Outcome, RunInProgress, record_run
@@ -53,7 +53,12 @@ def show_split(catalog: Catalog, name: str | None) -> tuple[SplitRow, SplitSumma
 
 def _freeze(catalog: Catalog, run: RunInProgress, config: SplitConfig, name: str) -> SplitFacts:
     labelled = list(_labelled(catalog, run, config))
-    parts = assign_parts([video for video, _label in labelled], config)
+    first = None
+    if config.strategy == "author":
+        # Also those that are gone or without a count: nobody moves when theirs goes, or comes back.
+        with catalog.read() as session:
+            first = first_videos(session)
+    parts = assign_parts([video for video, _label in labelled], config, first_videos=first)
     members = [Member(video, parts[video.video_id], label) for video, label in labelled]
     with catalog.write() as session:
         return freeze_split(

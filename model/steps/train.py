@@ -244,18 +244,21 @@ def train(
             artifact, state = artifact_uris(name, inputs, run.id if model else None)
             reader = plan.reader(store)
             later = read_histories(catalog, plan.history, plan.split.id, parts=parts)
-            wanted = plan.wanted()
-            rows: dict[str, PartRows] = {
-                part: PartRows(
-                    catalog, parts[part], wanted, reader, later if part == "holdout" else past
-                )
-                for part in PARTS
-            }
+
+            def rows_of(parts: Mapping[str, Part], wanted: Wanted) -> dict[str, PartRows]:
+                known = {**dict.fromkeys(PARTS, past), "holdout": later}
+                return {
+                    part: PartRows(catalog, parts[part], wanted, reader, known[part])
+                    for part in PARTS
+                }
+
+            rows = rows_of(parts, plan.wanted())
             card = _card(plan, parts["train"])
             network, foreseen = _fitted(run, plan, rows, card, data / state, progress, past)
-            # Of train, which proves nothing, no more is measured than tells an overfit.
-            few = parts["train"].thinned(IN_SAMPLE_ROWS)
-            rows["train"] = PartRows(catalog, few, wanted, reader, past)
+            # Of train, which proves nothing, no more is measured than tells an overfit. And
+            # whatever the network reads: by whom a post is decides what it is drawn together with.
+            few = {**parts, "train": parts["train"].thinned(IN_SAMPLE_ROWS)}
+            rows = rows_of(few, replace(plan.wanted(), with_facts=True))
             scores = _evaluated(run, plan.kind, rows, network, card, foreseen)
             card = replace(card, metrics=scores["val"])
             model = _registered(catalog, run, plan, network, card, reader, artifact, inputs)
@@ -449,7 +452,14 @@ def _evaluated(
                     said = _foreseen(foreseen[example.video_id], card)
                 else:
                     said = scorer(example)
-                judged.add(example.views_k, said.views_k, said.low_k, said.high_k, said.quartile)
+                judged.add(
+                    example.views_k,
+                    said.views_k,
+                    said.low_k,
+                    said.high_k,
+                    said.quartile,
+                    example.facts.author,
+                )
             scores[part] = judged.metrics(card)
             for metric, value in scores[part].items():
                 run.metric(part, metric, value)

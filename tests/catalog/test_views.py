@@ -94,7 +94,7 @@ def test_errors_are_shown_by_week_of_posting(catalog, posted):
         "SELECT week, n, mae_k, bias_k, log_mae, bias_log, n_intervals, coverage"
         " FROM v_error_by_week ORDER BY week",
     )
-    low, high = log1p(10) - log1p(20), log1p(30) - log1p(4)
+    low, high = log1p(10_000) - log1p(20_000), log1p(30_000) - log1p(4_000)
     assert [str(row[0]) for row in rows] == ["2026-06-22", "2026-06-29"]
     assert rows[0][1:] == (1, 0.0, 0.0, 0.0, 0.0, 0, None)
     assert [float(value) for value in rows[1][1:]] == pytest.approx(

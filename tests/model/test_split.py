@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -129,6 +130,25 @@ def test_a_video_keeps_its_part_when_others_are_added(n, more, strategy):
     before = assign_parts(candidates(n), config)
     after = assign_parts(candidates(n + more), config)
     assert before.items() <= after.items()
+
+
+@given(st.permutations(range(20)))
+def test_the_ids_that_authors_happen_to_have_decide_nothing(ids):
+    rows = candidates(120, authors=20)
+    others = [
+        replace(row, author_id=None if row.author_id is None else 500 + ids[row.author_id])
+        for row in rows
+    ]
+    config = SplitConfig(strategy="author", val=0.3, holdout=0.3)
+    assert assign_parts(others, config) == assign_parts(rows, config)
+
+
+def test_an_author_stays_where_they_are_when_their_first_video_is_no_candidate():
+    rows, config = candidates(60), SplitConfig(strategy="author", val=0.3, holdout=0.3)
+    first = {row.author_id: row.tiktok_id for row in reversed(rows) if row.author_id is not None}
+    whole = assign_parts(rows, config, first_videos=first)
+    assert assign_parts(rows[20:], config, first_videos=first).items() <= whole.items()
+    assert whole == assign_parts(rows, config)
 
 
 @given(

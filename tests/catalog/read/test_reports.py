@@ -48,8 +48,8 @@ VIEWS = (
 ENDS = ("low", "high")
 DIFFERENCES = tuple(
     f"{metric}_diff.{constant}"
-    for metric in ("mse_k2", "mae_k")
-    for constant in ("train_mean", "train_median")
+    for metric in ("mse_k2", "mae_k", "log_mae")
+    for constant in ("train_mean", "train_median", "geometric_mean")
 )
 
 
@@ -71,6 +71,8 @@ def scored(catalog: Catalog) -> Catalog:
             store_predictions(session, run.id, facts)
         for name, value in (
             ("n", 40), ("mse_k2", 5.0), ("mae_k", 2.0), ("spearman", 0.8), ("log_mae", 0.3),
+            ("spearman.low", 0.6), ("log_mae.train_mean", 0.9), ("log_mae.train_median", 0.5),
+            ("log_mae.geometric_mean", 0.6),
             ("mse_k2.train_mean", 6.0), ("mae_k.train_mean", 3.0),
             ("mse_k2.train_median", 7.0), ("mae_k.train_median", 2.5),
             *((f"{name}.low", -3.0) for name in DIFFERENCES),
@@ -100,22 +102,37 @@ def test_the_leaderboard_shows_the_constants_beside_the_model(scored):
         ({"part": "train"}, "in sample"),
         ({"n": 29}, "no evidence"),
         ({"n": None}, "no evidence"),
-        ({"mae_k_diff_train_median_high": 0.1}, "no evidence"),
-        ({"mse_k2_diff_train_mean_high": 0.0}, "no evidence"),
-        ({"mse_k2_diff_train_mean_high": None}, "no evidence"),
+        ({"log_mae_diff_train_median_high": 0.1}, "no evidence"),
+        ({"log_mae_diff_train_mean_high": 0.0}, "no evidence"),
+        ({"log_mae_diff_geometric_mean_high": None}, "no evidence"),
+        ({"log_mae": 0.4999}, "no evidence"),
+        ({"log_mae": 0.49}, "better"),
+        ({"log_mae": None}, "no evidence"),
+        ({"spearman_low": -0.01}, "no evidence"),
+        ({"spearman_low": None}, "no evidence"),
+        ({"mae_k_diff_train_median_high": 9.0, "mse_k2_diff_train_mean_high": None}, "better"),
         (
-            {f"{name.replace('.', '_')}_{end}": 1.0 for name in DIFFERENCES for end in ENDS},
+            {f"{name.replace('.', '_')}_{end}": 1.0 for name in DIFFERENCES for end in ENDS}
+            | {"log_mae": 2.0},
             "worse",
         ),
     ],
 )
-def test_better_means_that_every_paired_interval_excludes_zero(change, said):
-    row = {"n": 30, "part": "holdout"}
+def test_better_means_by_log_mae_beside_every_constant_and_ranking(change, said):
+    row = {"n": 30, "part": "holdout", "log_mae": 0.3, "spearman_low": 0.05}
+    row |= {"log_mae_train_mean": 0.9, "log_mae_train_median": 0.5, "log_mae_geometric_mean": 0.6}
     for name in DIFFERENCES:
         plain = name.replace(".", "_")
         row |= {f"{plain}_low": -3.0, f"{plain}_high": -0.1}
 
     assert verdict(row | change) == said
+
+
+def test_how_large_a_lead_must_be_is_a_setting(scored):
+    with scored.read() as session:
+        (strict,) = leaderboard(session, least_gain=0.5)
+        (mild,) = leaderboard(session, least_gain=0.3)
+    assert (strict["verdict"], mild["verdict"]) == ("no evidence", "better")
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -233,6 +250,13 @@ def test_what_explains_a_model_is_read_back_as_it_was_noted(scored):
     assert [row["log_mae_low"] for row in found.importances] == [0.1]
     assert [(row["what"], row["high"]) for row in found.hashtags] == [("dance", 2.5)]
     assert found.hours == []
+    older = {"block": "tags", "present": 1.0, "log_mae_k": 0.2, "log_mae_k_interval": [0.1, 0.3]}
+    with record_run(scored, "explain", params={}, model_version_id=version) as run:
+        run.note("tags", "importance", {**older, "spearman": 0.1})
+        run.done()
+    with scored.read() as session:
+        [row] = explained(session).importances
+    assert (row["log_mae"], row["log_mae_low"], row["spearman"]) == (None, None, 0.1)
 
 
 def test_the_hashtag_view_counts_videos_once(scored):
@@ -245,6 +269,17 @@ def test_lineage_leads_from_the_score_to_the_file(scored):
     with query(scored, sql + " ORDER BY video_id", 1) as result:
         (row,) = result.rows
     assert row == (SHA, "s1", "clip", 0, "7300000000000000001.mp4")
+
+
+def test_what_a_model_may_know_stands_beside_its_results(scored):
+    for view in ("v_lineage", "v_run_leaderboard WHERE kind = 'score'"):
+        with query(scored, f"SELECT DISTINCT as_of, history_rule FROM {view}") as result:
+            assert list(result.rows) == [(None, None)]
+    with scored.write() as session:
+        session.execute(text("UPDATE model_version SET as_of = 'crawl', history_rule = 'posted'"))
+    for view in ("v_lineage", "v_run_leaderboard WHERE kind = 'score'"):
+        with query(scored, f"SELECT DISTINCT as_of, history_rule FROM {view}") as result:
+            assert list(result.rows) == [("crawl", "posted")]
 
 
 def test_totals_name_every_table(scored):

@@ -18,7 +18,7 @@ from catalog.record.accounts import (
 )
 from catalog.record.retention import purge
 from catalog.record.sightings import store_sightings
-from catalog.schema.tables import Video
+from catalog.schema.tables import Account, Video
 from tests.catalog.factories import T0, named, seen, video_facts
 from tests.fresh_catalog import ask
 
@@ -153,6 +153,16 @@ def test_what_was_known_at_the_post_is_told_from_what_was_seen_after(catalog):
     ]
 
 
+def test_what_was_seen_at_the_moment_of_the_post_was_not_seen_before(catalog):
+    store(catalog, (by(AccountFacts(n_followers=100), posted_at=T0, sound=SONG), seen(at=T0)))
+    rows = ask(
+        catalog,
+        "select n_followers_before, n_sound_videos_before, n_followers_after, n_sound_videos_after"
+        " from v_known_at_post",
+    )
+    assert [tuple(row) for row in rows] == [(None, None, 100, 12_000)]
+
+
 def test_a_list_to_collect_is_kept_once(catalog):
     with catalog.write() as session:
         first = want_videos(session, "tiktok", {ID: "", OTHER: ""}, T0)
@@ -229,3 +239,26 @@ def test_purge_leaves_nothing_of_an_account_nor_of_its_own_sound(catalog):
             )
             == 0
         )
+
+
+def test_ids_of_accounts_hang_on_no_salt(catalog):
+    found = {}
+    # The second platform's keys are in the opposite order.
+    for platform, letters in (("one", "abcdef"), ("two", "fedcba")):
+        videos = [
+            (video_facts(str(i), platform=platform, author_key=letter), seen())
+            for i, letter in enumerate(letters)
+        ]
+        # Some are known by the time that others come.
+        store(catalog, *videos[1:3])
+        with catalog.write() as session:
+            want_accounts(session, platform, {letters[4]: "x", letters[1]: "y"}, T0)
+        store(catalog, *videos)
+        store(catalog, *videos)
+        accounts = ask(catalog, f"select author_key, id from account where platform = '{platform}'")
+        by_id = sorted(accounts, key=lambda row: row[1])
+        found[platform] = [letters.index(key) for key, _ in by_id]
+    assert found == {"one": [1, 2, 4, 0, 3, 5], "two": [1, 2, 4, 0, 3, 5]}
+    with catalog.write() as session:  # the next one is given its id by the database
+        session.add(Account(platform="one", author_key="z"))
+    assert ask(catalog, "select count(*) from account") == [(13,)]

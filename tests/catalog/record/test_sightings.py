@@ -16,6 +16,7 @@ from catalog.facts import (
     Reactions,
     RejectedFacts,
 )
+from catalog.read.lookup import find_model
 from catalog.record.lineage import add_model_version, freeze_split, set_alias, store_predictions
 from catalog.record.retention import purge
 from catalog.record.sightings import adopt_media, mark_gone, store_rejected, store_sightings
@@ -242,8 +243,15 @@ def test_versions_of_a_model_count_up(catalog):
             train_run_id=run.id,
             feature_set_ids=[set_id],
             inputs_hash="x",
+            as_of="crawl",
+            history_rule="observed",
         )
     assert (facts.version, facts.objective) == (2, "quartile")
+    assert (facts.as_of, facts.history_rule) == ("crawl", "observed")
+    with catalog.read() as session:
+        assert find_model(session, name="fused", version=2) == facts
+        first = find_model(session, name="fused", version=1)
+    assert (first.as_of, first.history_rule) == (None, None)
 
 
 def test_an_alias_keeps_its_history(catalog):

@@ -4,6 +4,7 @@ import pytest
 from catalog.facts import MIN_EVIDENCE
 from model.errors import BadSetting, NothingToTrain
 from model.evaluation.comparison import compare_models
+from model.evaluation.metrics import clusters_of
 from model.solved.constants import Constants
 
 CONSTANTS = Constants(train_mean_k=30.0, train_median_k=8.0, geometric_mean_k=9.0)
@@ -78,6 +79,57 @@ def test_differences_come_pair_by_pair_and_metric_by_metric():
         *(("b", "train_mean", metric) for metric in errors),
     ]
     assert len(order) == len(set(order)) == 4 + 2 * 3 * 3
+
+
+def test_a_lead_of_less_than_counts_gets_no_word():
+    actual, first = rows(5_000, noise=0.5)
+    second = actual * (first / actual) ** 1.005
+    _found, by_pair = compared(actual, {"a": first, "b": second})
+    tiny = by_pair["log_mae", "a", "b"]
+    assert (tiny.high < 0, tiny.verdict) == (True, "no evidence")
+    found = compare_models(
+        actual,
+        {"a": first, "b": second},
+        constants=CONSTANTS,
+        part="holdout",
+        least_gain=0.001,
+    )
+    words = {(d.metric, d.second): d.verdict for d in found.differences if d.first == "a"}
+    assert words["log_mae", "b"] == "better"
+
+
+def test_an_almost_constant_forecast_at_the_right_level_is_no_better_than_a_constant():
+    """The held-out videos have got more views than those before: that is no skill of a model."""
+    draw = np.random.default_rng(3)
+    actual = draw.lognormal(3, 1.0, 400)
+    flat = 20.0 * draw.lognormal(0, 0.001, 400)
+    _found, by_pair = compared(actual, {"flat": flat, "good": actual * draw.lognormal(0, 0.3, 400)})
+    near = by_pair["log_mae", "flat", "train_median"]
+    assert (near.high < 0, near.verdict) == (True, "no evidence")
+    assert by_pair["log_mae", "flat", "good"].verdict == "worse"
+
+
+def test_a_difference_that_hangs_on_one_author_gets_no_word():
+    draw = np.random.default_rng(5)
+    authors = np.concatenate([np.zeros(150, dtype=int), np.arange(1, 51)])
+    actual = draw.lognormal(2, 1.0, 200)
+    first = actual * draw.lognormal(0, 0.3, 200)
+    second = actual * np.where(authors == 0, 2.0, 1.0) * draw.lognormal(0, 0.3, 200)
+    words = [
+        next(
+            d.verdict
+            for d in compare_models(
+                actual,
+                {"a": first, "b": second},
+                constants=CONSTANTS,
+                part="holdout",
+                clusters=clusters,
+            ).differences
+            if (d.metric, d.second) == ("log_mae", "b")
+        )
+        for clusters in (None, clusters_of(authors))
+    ]
+    assert words == ["better", "no evidence"]
 
 
 def test_two_rows_have_differences_and_one_has_none():

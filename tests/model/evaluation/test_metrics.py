@@ -4,13 +4,26 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import spearmanr
+from scipy.stats import norm, spearmanr
+from scipy.stats import t as student
 
 from model.errors import NotFinite, NothingToTrain
 from model.evaluation import metrics
-from model.evaluation.metrics import evaluate, mean_intervals, rank_intervals
+from model.evaluation.metrics import (
+    NOBODY,
+    clusters_of,
+    evaluate,
+    mean_intervals,
+    rank_intervals,
+)
 from model.solved.constants import Constants
 from model.targets import QuartileEdges
+
+
+def widened(ends: np.ndarray, centre: float, n: int) -> np.ndarray:
+    """Percentiles of draws of n equal clusters, moved apart as Student's t has it."""
+    factor = student.ppf(0.975, n - 1) / norm.ppf(0.975) * math.sqrt(n / (n - 1))
+    return centre + (ends - centre) * factor
 
 
 def test_an_interval_of_a_mean_is_as_wide_as_theory_says():
@@ -27,6 +40,62 @@ def test_intervals_hold_the_truth_nineteen_times_of_twenty():
     held = sum(low <= 0 <= high for low, high in ends)
     # Percentile intervals of 60 rows are a little narrow; 0.90 to 0.99 is 3 sd around 0.945.
     assert 0.90 <= held / 200 <= 0.99
+
+
+def prolific(generator: np.random.Generator) -> np.ndarray:
+    """The author of each row: a dozen of 20 to 120 posts each, sixty of one to three."""
+    sizes = np.concatenate([generator.integers(20, 120, 12), generator.integers(1, 4, 60)])
+    return generator.permutation(np.repeat(np.arange(sizes.size), sizes))
+
+
+def test_of_few_prolific_authors_only_an_interval_drawn_by_author_holds_the_truth(monkeypatch):
+    """What an author's posts have in common is one number, however many posts there are."""
+    monkeypatch.setattr(metrics, "RESAMPLES", 200)
+    generator = np.random.default_rng(11)
+    means, ranks = {False: 0, True: 0}, {False: 0, True: 0}
+    n_trials = 120
+    for _trial in range(n_trials):
+        authors = prolific(generator)
+        levels, guesses = generator.normal(0, 1, (2, 72))
+        rows = levels[authors] + generator.normal(0, 0.5, authors.size)
+        guess = guesses[authors] + generator.normal(0, 0.1, authors.size)
+        for by_author in (False, True):
+            clusters = clusters_of(authors) if by_author else None
+            [(low, high)] = mean_intervals(rows[None], seed=0, clusters=clusters)
+            means[by_author] += low <= 0 <= high
+            _values, [ends], _none = rank_intervals(rows, [guess], seed=0, clusters=clusters)
+            ranks[by_author] += ends.low <= 0 <= ends.high
+    for held in (means, ranks):
+        assert held[False] / n_trials < 0.5
+        assert held[True] / n_trials > 0.88
+
+
+def test_authors_of_one_post_each_make_the_interval_of_rows_alone():
+    rows = np.random.default_rng(12).normal(0, 1, (2, 80))
+    clusters = clusters_of(range(80))
+    assert mean_intervals(rows, seed=3, clusters=clusters) == [
+        pytest.approx(ends) for ends in mean_intervals(rows, seed=3)
+    ]
+    by_author = rank_intervals(rows[0], [rows[1]], seed=3, clusters=clusters)
+    assert by_author == rank_intervals(rows[0], [rows[1]], seed=3)
+
+
+def test_clusters_are_numbered_as_they_come_and_nobody_is_an_author_of_his_own():
+    found = clusters_of([70, 3, None, 70, None, 3, NOBODY])
+    assert found.tolist() == [0, 1, 2, 0, 3, 1, 4]
+    assert clusters_of([5, 90, 6, 5]).tolist() == clusters_of([90, 5, 1, 90]).tolist()
+
+
+def test_the_rows_of_a_single_author_are_drawn_alone():
+    assert clusters_of([7] * 5).tolist() == [0, 1, 2, 3, 4]
+    assert clusters_of([None]).tolist() == [0]
+    assert clusters_of([]).tolist() == []
+
+
+def test_two_authors_prove_little_whatever_they_posted():
+    rows = np.repeat([1.0, 2.0], 50)[None]
+    [(low, high)] = mean_intervals(rows, seed=0, clusters=clusters_of([1] * 50 + [2] * 50))
+    assert (low, high) == (1.0, 2.0)  # as far as the rows go
 
 
 def test_equal_numbers_have_an_interval_without_width():
@@ -57,12 +126,12 @@ def test_a_drawn_rank_correlation_is_that_of_the_drawn_rows(monkeypatch):
     generator = np.random.default_rng(3)
     first, second = generator.integers(0, 9, (2, 50)).astype(float)
     monkeypatch.setattr(metrics, "RESAMPLES", 3)
-    [_value], [ends], _paired = rank_intervals(first, [second], seed=7)
+    [value], [ends], _paired = rank_intervals(first, [second], seed=7)
 
     drawn = np.random.default_rng(7)
     rows = [drawn.integers(0, 50, 50) for _ in range(3)]
     by_hand = [spearmanr(first[row], second[row]).statistic for row in rows]
-    assert ends == pytest.approx(np.quantile(by_hand, (0.025, 0.975)))
+    assert ends == pytest.approx(widened(np.quantile(by_hand, (0.025, 0.975)), value, 50))
 
 
 def test_many_rows_have_the_interval_that_fewer_draws_and_a_normal_tell(monkeypatch):
@@ -164,6 +233,25 @@ def test_a_model_that_is_better_has_an_interval_below_zero():
     for metric in ("mae_k_diff", "mse_k2_diff", "log_mae_diff"):
         for constant in ("train_mean", "train_median", "geometric_mean"):
             assert found[f"{metric}.{constant}.low"] < found[f"{metric}.{constant}.high"] < 0
+
+
+def test_an_evaluation_by_author_says_the_same_with_wider_ends():
+    generator = np.random.default_rng(13)
+    authors = prolific(generator)
+    actual = np.exp(generator.normal(2, 1, 72))[authors] * generator.lognormal(0, 0.2, authors.size)
+    predicted = actual * generator.lognormal(0, 0.2, 72)[authors]
+    alone, together = (
+        score(actual, predicted, clusters=clusters) for clusters in (None, clusters_of(authors))
+    )
+    ends = {name for name in alone if name.endswith((".low", ".high"))}
+    assert {name: together[name] for name in together.keys() - ends} == {
+        name: alone[name] for name in alone.keys() - ends
+    }
+    for metric in ("log_mae", "spearman", "log_mae_diff.train_median"):
+        narrow, wide = (
+            found[f"{metric}.high"] - found[f"{metric}.low"] for found in (alone, together)
+        )
+        assert wide > 1.5 * narrow
 
 
 def test_a_model_that_is_the_constant_is_not_better_than_it():

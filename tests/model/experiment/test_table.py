@@ -27,8 +27,11 @@ def metrics(n: float = 100.0, **more: float) -> dict[str, float]:
     """What a run records, as far as the table reads it."""
     found = {"n": n, "mse_k2": 2e6, "mse_k2.low": 1e6, "mse_k2.high": 3e6, "mae_k": 900.0}
     found |= {f"confusion.{i}.{j}": float(4 * i + j) for i in range(4) for j in range(4)}
-    for metric, (low, high) in {"mse_k2": (-2, -1), "mae_k": (1, 2), "log_mae": (-1, 1)}.items():
-        found |= {f"{metric}_diff.train_mean.low": low, f"{metric}_diff.train_mean.high": high}
+    found |= {"log_mae": 1.0, "spearman.low": 0.1}
+    beside = {"mse_k2": (3e6, -2, -1), "mae_k": (800.0, 1, 2), "log_mae": (1.5, -1, 1)}
+    for metric, (constant, low, high) in beside.items():
+        found |= {f"{metric}.train_mean": constant, f"{metric}_diff.train_mean.low": low}
+        found |= {f"{metric}_diff.train_mean.high": high}
     return {**found, **more}
 
 
@@ -63,6 +66,12 @@ def test_the_words_are_those_of_the_intervals():
         "log_mae": "no evidence",
     }
     assert set(verdicts(metrics(n=29.0), "train_mean").values()) == {"no evidence"}
+    assert verdicts(metrics(**{"spearman.low": -0.1}), "train_mean")["mse_k2"] == "no evidence"
+    assert verdicts(metrics(), "train_mean", least_gain=0.2) == {
+        "mse_k2": "better",
+        "mae_k": "no evidence",
+        "log_mae": "no evidence",
+    }
     assert verdicts(metrics(), "train_median") == {}
     alike = {"mae_k_diff.train_mean.low": 0.0, "mae_k_diff.train_mean.high": 0.0}
     assert verdicts({"n": 100.0, **alike}, "train_mean") == {"mae_k": "the same"}

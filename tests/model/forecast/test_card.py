@@ -152,6 +152,8 @@ def test_what_a_model_does_not_say_is_said_to_be_missing():
         # Not the best of the constants, but "every" is every one.
         ({"log_mae_diff.train_median.high": 0.01}, "unclear", "chance may give as much"),
         ({"n": 29}, "unclear", "chance may give as much"),
+        ({"spearman.low": -0.01}, "unclear", "chance may give as much"),
+        ({"log_mae": 0.995}, "unclear", "chance may give as much"),
         ({"log_mae": 1.0}, "not_better", "It does not beat a constant"),
         ({"log_mae": 1.3}, "not_better", "1.000 for the geometric mean of the training videos"),
     ],
@@ -167,6 +169,12 @@ def test_a_model_is_judged_by_every_constant_and_shown_beside_the_best(changes, 
 def test_without_an_interval_a_lead_is_not_called_better():
     without = {name: value for name, value in MEASURED.items() if "_diff" not in name}
     assert judge({"holdout": without}).verdict == "unclear"
+
+
+def test_how_large_a_lead_must_be_is_a_setting():
+    found = {"holdout": MEASURED}
+    said = [judge(found, least_gain=least).verdict for least in (0.05, 0.2)]
+    assert said == ["better", "unclear"]
 
 
 def test_validation_counts_where_nothing_was_held_out():

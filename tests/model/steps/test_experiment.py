@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from catalog.console import Silent
 from catalog.facts import PredictionFacts
 from catalog.read.lookup import find_model
+from catalog.record.accounts import ensure_accounts
 from catalog.record.lineage import store_predictions
-from catalog.record.sightings import store_sightings
+from catalog.record.sightings import mark_gone, store_sightings
 from catalog.work.runs import record_run
 from cli import main
 from model.errors import BadSetting, NothingToTrain
@@ -22,6 +23,7 @@ from model.steps.compare import compare
 from model.steps.experiment import ExperimentRequest, run_experiment
 from model.steps.split import create_split, show_split
 from model.steps.train import train
+from scraper.pseudonyms import author_key
 from tests.catalog.factories import SHA, T0, add_model, add_split, add_videos, seen, video_facts
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.model.steps.test_steps import opened
@@ -332,6 +334,47 @@ def test_nothing_crosses_a_frozen_split_and_no_label_is_later_than_it(aged):
     assert all(part.labels_seen_to <= row.created_at for part in summary.parts.values())
     doubled = "SELECT video_id FROM split_member GROUP BY split_id, video_id HAVING count(*) > 1"
     assert ask(aged, doubled) == []
+
+
+@pytest.mark.parametrize("in_key_order", [False, True])
+def test_the_same_videos_are_parted_the_same_whatever_the_salt(tmp_path, in_key_order):
+    parts = []
+    config = SplitConfig(strategy="author", holdout=0.3, val=0.3)
+    for salt in (b"one" * 8, b"another" * 4):
+        keys = [author_key(f"somebody{i % 15}", salt) for i in range(60)]
+        with fresh_catalog(tmp_path / salt.decode()) as catalog:
+            rows = [
+                (video_facts(f"{100 + i}", author_key=key), seen()) for i, key in enumerate(keys)
+            ]
+            with catalog.write() as session:
+                if in_key_order:  # as they were given ids before
+                    ensure_accounts(session, "tiktok", dict.fromkeys(sorted(keys)))
+                store_sightings(session, rows, run_id=None, found_by=None)
+            create_split(catalog, config)
+            parts.append(
+                ask(
+                    catalog,
+                    "SELECT v.tiktok_id, m.part FROM split_member m"
+                    " JOIN video v ON v.id = m.video_id ORDER BY v.tiktok_id",
+                )
+            )
+    assert parts[0] == parts[1]
+    assert {part for _, part in parts[0]} == {"train", "val", "holdout"}
+
+
+def test_an_author_stays_where_they_are_when_their_first_video_goes(tmp_path):
+    parts = []
+    with fresh_catalog(tmp_path) as catalog:
+        ids = add_videos(catalog, 40)  # by ten authors, in turn
+        for _ in range(2):
+            create_split(catalog, SplitConfig(strategy="author", holdout=0.3, val=0.3))
+            rows = "SELECT video_id, part FROM split_member WHERE split_id = :id"
+            parts.append(dict(ask(catalog, rows, id=len(parts) + 1)))
+            with catalog.write() as session:
+                for video_id in ids[:10]:
+                    mark_gone(session, video_id, T0, "deleted")
+    assert len(parts[1]) == 30
+    assert parts[1].items() <= parts[0].items()
 
 
 def test_a_split_is_shown_with_its_settings_label_ages_and_hash(aged, tmp_path):

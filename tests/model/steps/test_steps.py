@@ -20,6 +20,7 @@ from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from features.video.visual import load_autoencoder
 from features.weights import load_weights
 from model.errors import BadCheckpoint, IncompatibleFeatures, NothingToTrain
+from model.evaluation.metrics import NOBODY, clusters_of
 from model.settings import PretrainConfig
 from model.split import SplitConfig
 from model.steps.figures import compare_autoencoders
@@ -214,6 +215,27 @@ def test_the_very_same_is_not_trained_twice_at_once(study, monkeypatch, again, m
         "failed",
         1,
     )
+
+
+def test_intervals_are_drawn_by_author_whatever_the_network_reads(study, monkeypatch):
+    drawn: list[list[int]] = []
+
+    def seen(authors):
+        drawn.append(list(authors))
+        return clusters_of(drawn[-1])
+
+    monkeypatch.setattr(sys.modules["model.steps.score"], "clusters_of", seen)
+    study.split()
+    _outcome, model = study.train("fused")  # it is shown no facts
+    trained = sorted(map(sorted, drawn))
+    drawn.clear()
+    study.score(model)
+
+    assert sorted(map(sorted, drawn)) == trained
+    assert sorted(map(len, trained)) == sorted(N_BY_PART.values())
+    assert NOBODY not in {author for part in trained for author in part}
+    # The factory's videos are of ten authors, by the last digit of their ids.
+    assert len({author for part in trained for author in part}) == 10
 
 
 def test_more_clips_are_another_pretraining_unless_any_will_do(study):

@@ -150,13 +150,15 @@ def as_rows(
             "duration_s": facts.duration_s,
             "width_px": facts.width_px,
             "height_px": facts.height_px,
-            "author_followers": account.n_followers,
-            "author_following": account.n_following,
+            "followers": account.n_followers,
+            "following": account.n_following,
+            "bio_chars": account.bio_chars,
+            "author_region": account.region,
             "author_posts": account.n_posts,
-            "author_verified": account.is_verified,
+            "verified": account.is_verified,
             "sound_id": None if facts.sound is None else f"sound{facts.sound}",
             "sound_original": facts.is_sound_original,
-            "sound_videos": facts.n_sound_videos,
+            "sound_uses": facts.n_sound_videos,
         }
 
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from bench import invented, peer
-from catalog.facts import PastPost
+from catalog.facts import PartName, PastPost
 from catalog.read.histories import past_posts
 from catalog.read.lookup import find_split
 from catalog.read.pending import split_rows
@@ -50,7 +50,7 @@ class Study:
     """Rows by part, and all posts that later ones may know."""
 
     name: str
-    parts: Mapping[str, list[Example]]
+    parts: Mapping[PartName, list[Example]]
     past: list[PastPost]
 
 
@@ -100,7 +100,7 @@ def study_of(path: Path, by: str) -> Study:
     return Study(f"{path.stem} by {by}", parts, past)
 
 
-def with_history(study: Study) -> dict[str, list[Example]]:
+def with_history(study: Study) -> dict[PartName, list[Example]]:
     """The rows with their histories: training knows train and val, held-out rows the catalog."""
     learned = {row.video_id for part in ("train", "val") for row in study.parts[part]}
     ours = Histories([post for post in study.past if post.video_id in learned])
@@ -111,7 +111,7 @@ def with_history(study: Study) -> dict[str, list[Example]]:
     }
 
 
-def said_by_model(study: Study, rows: Mapping[str, list[Example]], name: str) -> Said:
+def said_by_model(study: Study, rows: Mapping[PartName, list[Example]], name: str) -> Said:
     """Train a preset and forecast the held-out rows, one by one as `score` does."""
     preset = find_preset(name)
     if hasattr(preset.network, "as_of"):

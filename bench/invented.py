@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.facts import KnownAccount, PastPost, PostFacts, Traits
+from catalog.facts import KnownAccount, PartName, PastPost, PostFacts, Traits
 from model.batches import Example
 
 FIRST: Final = datetime(2025, 1, 1, tzinfo=UTC)
@@ -93,14 +93,14 @@ def collection(name: str, seed: int = 0) -> list[Example]:
     return _Making(WORLDS[name], np.random.default_rng([ord(name[0]), seed])).rows()
 
 
-def split(rows: Sequence[Example], *, by: str = "time") -> dict[str, list[Example]]:
+def split(rows: Sequence[Example], *, by: str = "time") -> dict[PartName, list[Example]]:
     """Parts as `split create` makes them with --val 0.1 --holdout 0.2, by time or by author."""
     n = len(rows)
     if by == "time":
         ends = (n - round(n * 0.2) - round(n * 0.1), n - round(n * 0.2))
         return {"train": list(rows[: ends[0]]), "val": list(rows[ends[0] : ends[1]]),
                 "holdout": list(rows[ends[1] :])}  # fmt: skip
-    parts: dict[str, list[Example]] = {"train": [], "val": [], "holdout": []}
+    parts: dict[PartName, list[Example]] = {"train": [], "val": [], "holdout": []}
     for row in rows:
         draw = np.random.default_rng(row.facts.author or 0).random()
         parts["holdout" if draw < 0.2 else "val" if draw < 0.3 else "train"].append(row)
@@ -150,13 +150,15 @@ def as_rows(
             "duration_s": facts.duration_s,
             "width_px": facts.width_px,
             "height_px": facts.height_px,
-            "author_followers": account.n_followers,
-            "author_following": account.n_following,
+            "followers": account.n_followers,
+            "following": account.n_following,
+            "bio_chars": account.bio_chars,
+            "author_region": account.region,
             "author_posts": account.n_posts,
-            "author_verified": account.is_verified,
+            "verified": account.is_verified,
             "sound_id": None if facts.sound is None else f"sound{facts.sound}",
             "sound_original": facts.is_sound_original,
-            "sound_videos": facts.n_sound_videos,
+            "sound_uses": facts.n_sound_videos,
         }
 
 

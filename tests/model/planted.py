@@ -1,12 +1,15 @@
 """Rows of videos whose views follow from what they show, say and when they were posted."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from catalog.facts import PostFacts
+from catalog.facts import PastPost, PostFacts
 from model.batches import Example
+from model.blocks.past import Histories
+from model.steps.rows import attached
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 N_TAGS, N_WORDS = 12, 20
@@ -59,3 +62,67 @@ def planted(
 def log_views(rows: Sequence[Example]) -> np.ndarray:
     """log(1 + thousands) of the rows, (n,)."""
     return np.log1p(np.array([row.views_k for row in rows], dtype=np.float64))
+
+
+def small_counts(n: int, *, seed: int = 0, n_authors: int = 60) -> list[Example]:
+    """n rows, oldest first, three quarters of them below 1,000 views; who posts decides."""
+    generator = np.random.default_rng(seed)
+    levels = generator.normal(5.3, 1.7, n_authors)
+    return [
+        _post(number, author, levels[author] + 0.6 * generator.normal())
+        for number, author in enumerate(generator.integers(n_authors, size=n).tolist())
+    ]
+
+
+def walking(
+    n: int, *, seed: int = 0, n_authors: int = 20, noise: float = 0.4, gap_h: int = 3
+) -> list[Example]:
+    """n rows, oldest first, of authors whose levels walk; nothing else tells of a row.
+
+    A post every gap_h hours, so that an author's last one is mostly more than a day ago.
+    """
+    generator = np.random.default_rng(seed)
+    levels = generator.normal(8.0, 0.5, n_authors)
+    rows = []
+    for number, author in enumerate(generator.integers(n_authors, size=n).tolist()):
+        levels[author] += 0.3 * generator.normal()
+        log_views = levels[author] + noise * generator.normal()
+        rows.append(_post(number, author, log_views, gap_h=gap_h))
+    return rows
+
+
+def with_history(rows: Sequence[Example]) -> list[Example]:
+    """The rows with what earlier ones got that were at least a day old when each was posted."""
+    past = []
+    for row in rows:
+        facts = row.facts
+        assert facts.posted_at is not None
+        assert row.views_k is not None
+        known_at = facts.posted_at + timedelta(days=1)
+        past.append(
+            PastPost(
+                row.video_id,
+                facts.author,
+                facts.sound,
+                facts.hashtags,
+                facts.posted_at,
+                known_at,
+                row.views_k,
+            )
+        )
+    return attached(rows, Histories(past))
+
+
+def with_others_media(rows: Sequence[Example], *, seed: int = 0) -> list[Example]:
+    """The rows, each with the picture and sound of another, drawn for each kind."""
+    generator = np.random.default_rng(seed)
+    given = [generator.permutation(len(rows)) for _ in range(3)]
+    return [
+        replace(row, visual=rows[v].visual, audio=rows[a].audio, frames=rows[f].frames)
+        for row, v, a, f in zip(rows, *given, strict=True)
+    ]
+
+
+def _post(number: int, author: int, log_views: float, *, gap_h: int = 3) -> Example:
+    facts = PostFacts(author=author + 1, posted_at=FIRST + timedelta(hours=gap_h * number))
+    return Example(1 + number, views_k=float(np.floor(np.exp(log_views))) / 1000, facts=facts)

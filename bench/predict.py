@@ -56,7 +56,7 @@ SETTINGS = '[frames]\nweights = "{weights}"\n'
 #: Presets, and what is changed so that so few videos make a whole one of it.
 REQUESTS: Mapping[str, dict[str, Any]] = {
     "fused": {"fit": {"epochs": 1}},
-    "modern": {"network": {"small_below": 50, "epochs": 2, "min_epochs": 1}},
+    "modern": {},
 }
 
 

@@ -209,6 +209,38 @@ def demo(app: App, per_topic: int, as_json: bool, dry_run: bool) -> None:
 
 
 @main.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--list", "is_list", is_flag=True, help="Public collections, or FILE's descriptor.")
+@click.option("--only", multiple=True, metavar="COLLECTION", help="Only this one; repeatable.")
+@click.option(
+    "--catalogs",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the collections' catalogs. Default: evaluate in the data folder.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Also as .csv, .html or .md.")
+@json_option
+@dry_run_option
+@pass_app
+def evaluate(app: App, /, **asked: Any) -> None:
+    """Train and compare models on each collection that FILE, a TOML, names; print one table.
+
+    Each is imported into a catalog of its own, split by time and by author, and every model is set
+    beside the best rival by a paired interval. A second run does only what is missing. The exit
+    code is 4 where a collection or a model failed. --list tells of public collections.
+    """
+    from model.commands.evaluation import run_evaluation
+    from scraper.commands.imports import run_import
+    from scraper.settings import ImportConfig
+
+    def take(own: App, path: Path, how: ImportConfig) -> "Outcome":
+        outcome = run_import(own, path, how, with_media=False, quiet=asked["as_json"]).outcome
+        assert outcome is not None  # only a dry run has none
+        return outcome
+
+    run_evaluation(app, ImportConfig, take, PACKAGE_ERRORS, **asked)
+
+
+@main.command()
 @click.option("--video", "videos", multiple=True, metavar="ID|URL", help="This one; repeatable.")
 @click.option("--author", "authors", multiple=True, metavar="NAME|URL", help="All of theirs.")
 @click.option("--author-key", "keys", multiple=True, help="The same, by the key in the catalog.")

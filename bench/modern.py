@@ -23,8 +23,8 @@ import numpy as np
 from catalog.facts import PostFacts
 from model.base import SolveRequest
 from model.batches import Example
-from model.modern.solve import solve_modern
 from model.modern.config import ModernConfig
+from model.modern.solve import solve_modern
 from model.targets import TargetTransform
 
 SMALL, LARGE = 5_000, 20_000

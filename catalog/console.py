@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
@@ -100,6 +101,7 @@ JSON_FORMAT = 1  # the number in every JSON document; raised when a field change
 DEMO_FOLDER = Path("demo-data")
 CATALOG_FILE = "catalog.db"
 
+T = TypeVar("T")
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
 
 
@@ -234,14 +236,49 @@ def _unwritable(error: UnicodeError) -> tuple[str, int]:
 def emit(payload: Mapping[str, Any], *, as_json: bool, text: str | None = None) -> None:
     """Print a result: as JSON, or as the given text (by default one `name: value` a line)."""
     if as_json:
-        document = {"format": JSON_FORMAT, **payload}
-        line = json.dumps(document, default=str, ensure_ascii=False, allow_nan=False)
-        # A name's byte stands within a string, where a backslash is written twice.
-        click.echo(NO_UTF8.sub(lambda byte: "\\" + readable(byte[0]), line))
+        click.echo(_json({"format": JSON_FORMAT, **payload}))
     elif text is not None:
         click.echo(text)
     else:
         click.echo("\n".join(f"{name}: {_cell(value)}" for name, value in payload.items()))
+
+
+def emit_rows(
+    payload: Mapping[str, Any], rows: Iterator[Mapping[str, Any]], *, limit: int | None = None
+) -> None:
+    """Print one JSON document with `rows`, written as they are read, so that no number is too many.
+
+    At most `limit` of them; `truncated` behind them says whether there were more, and so does
+    standard error.
+    """
+    head = _json({"format": JSON_FORMAT, **payload})
+    n_rows = 0
+    # Not by echo, which flushes: a system call a row.
+    sys.stdout.write(f'{head[:-1]}, "rows": [')
+    for row in islice(rows, limit):
+        sys.stdout.write(", " * (n_rows > 0) + _json(row))
+        n_rows += 1
+    # Exactly as many as were asked for, and no more there, is not cut.
+    is_cut = next(rows, None) is not None
+    click.echo(f'], "n_rows": {n_rows}, "truncated": {_json(is_cut)}}}')
+    if is_cut:
+        click.echo(f"viewcast: only the first {n_rows} rows; --limit 0 for all", err=True)
+
+
+def first_of(rows: Sequence[T], limit: int) -> tuple[Sequence[T], bool]:
+    """Return the first rows of a list that was asked for one more, and whether it is cut."""
+    return rows[:limit], len(rows) > limit
+
+
+def cut_note(n_rows: int, what: str) -> str:
+    """Say below a table of which more rows were asked for that there are more of them."""
+    return f"\n(first {n_rows} {what}; more with --limit)"
+
+
+def _json(document: object) -> str:
+    line = json.dumps(document, default=str, ensure_ascii=False, allow_nan=False)
+    # A name's byte stands within a string, where a backslash is written twice.
+    return NO_UTF8.sub(lambda byte: "\\" + readable(byte[0]), line)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> str:

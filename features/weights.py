@@ -152,6 +152,11 @@ def load_foreign(path: Path) -> dict[str, Tensor]:
     A state dict inside a checkpoint ("model_state_dict", "state_dict", "model") is found, and the
     "module." of a distributed training taken off its names. Raises WeightsMissing, WeightsMismatch.
     """
+    return load_foreign_network(path)[0]
+
+
+def load_foreign_network(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """As `load_foreign`, with the "config" that the checkpoint holds beside; empty: it has none."""
     try:
         content: object = (
             torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251 - foreign files are .pt; weights_only builds tensors and plain containers and nothing else
@@ -163,6 +168,7 @@ def load_foreign(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, UnpicklingError, RuntimeError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise WeightsMismatch(f"{path} is no file of tensors: {reason}") from error
+    config = content.get("config") if isinstance(content, dict) else None
     for name in ("model_state_dict", "state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
@@ -171,7 +177,8 @@ def load_foreign(path: Path) -> dict[str, Tensor]:
     others = [name for name, value in content.items() if not isinstance(value, Tensor)]
     if others:
         raise WeightsMismatch(f"{path} holds more than tensors: {others[:3]}")
-    return {str(name).removeprefix("module."): value for name, value in content.items()}
+    tensors = {str(name).removeprefix("module."): value for name, value in content.items()}
+    return tensors, dict(config) if isinstance(config, dict) else {}
 
 
 def weights_sha256(path: Path) -> str:

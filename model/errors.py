@@ -5,6 +5,8 @@ ModelError
 ├── UnknownKind             no such model kind or preset (exit 2)
 ├── NothingToTrain          no row with a readable view count to learn from
 ├── NotFinite               a loss, an input or a score is not a number (row code ``not_finite``)
+│   └── JudgeFailed         a judge gave no number for a row (row code ``judge_failed``)
+├── JudgeUnreachable        whoever is to be asked cannot be, now or at all
 ├── IncompatibleFeatures    inputs are not those the weights were trained on
 │                           (exit 3, row code ``incompatible_features``)
 └── BadCheckpoint           a file that is no model of ours (exit 3)
@@ -42,6 +44,16 @@ class NotFinite(ModelError):
 
     code: ClassVar[str] = "not_finite"
     permanent: ClassVar[bool] = True
+
+
+class JudgeFailed(NotFinite):
+    """The judge's answer for a row is no number, or there is none; other rows may do."""
+
+    code: ClassVar[str] = "judge_failed"
+
+
+class JudgeUnreachable(ModelError):
+    """The judge's endpoint or command cannot be asked at all: no row would have an answer."""
 
 
 class IncompatibleFeatures(ModelError):

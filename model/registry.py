@@ -40,6 +40,8 @@ from model.solved.constants import (
     solve_constant,
     solve_hashtag_mean,
 )
+from model.solved.judge import Judge, JudgeConfig, solve_judge
+from model.solved.tabicl import Tabicl, TabiclConfig, solve_tabicl
 from model.targets import OBJECTIVES, ONE_VIEW_K, TARGET_KINDS, Objective, QuartileEdges, TargetKind
 from model.training.fit import CLASS_LOSS, FitConfig, fit
 from model.training.loop import EpochReport
@@ -82,6 +84,7 @@ class Kind(ABC):
     reads: feature kinds it uses. needs: those without which a row is not scored at all. A config
     with fewer (an ablation) says so itself: ask `reads_of` and `needs_of`.
     optional: it reads those of `reads` of which there is a feature set, and does without others.
+    asks: each of its forecasts is asked of somebody else, so training makes no more than it must.
     learns_from_val: rows of val teach it too; it is judged there by what it said before.
     """
 
@@ -91,6 +94,7 @@ class Kind(ABC):
     reads: tuple[Modality, ...] = ()
     needs: tuple[Modality, ...] = ()
     optional: bool = False
+    asks: bool = field(default=False, kw_only=True)
     learns_from_val: bool = False
 
     #: Whether it reads what a post says, and its rows one after the other; else features alone,
@@ -210,6 +214,16 @@ KINDS: dict[str, Kind] = {
         Solved("hashtag_mean", HashtagMeanConfig, HashtagMean, solve=solve_hashtag_mean),
         Solved("author_mean", AuthorMeanConfig, AuthorMean, solve=solve_author_mean),
         Solved("author_recent", AuthorRecentConfig, AuthorRecent, solve=solve_author_recent),
+        Solved(
+            "tabicl",
+            TabiclConfig,
+            Tabicl,
+            PARTS_READ,
+            optional=True,
+            learns_from_val=True,
+            solve=solve_tabicl,
+        ),
+        Solved("judge", JudgeConfig, Judge, solve=solve_judge, asks=True),
         *(
             Solved(name, ConstantConfig, ConstantRegressor, solve=_constant(name))
             for name in CONSTANTS
@@ -496,6 +510,22 @@ PRESETS: dict[str, Preset] = {
         None,
         "log1p",
         "what the author's last 20 posts got",
+    ),
+    "tabicl": Preset(
+        "tabicl",
+        "tabicl",
+        TabiclConfig(),
+        None,
+        "log1p",
+        "a pretrained table network over the columns of `modern`; needs --weights and an extra",
+    ),
+    "judge": Preset(
+        "judge",
+        "judge",
+        JudgeConfig(),
+        None,
+        "log1p",
+        "what a language model says that you name in [judge]; off until then",
     ),
     **{
         name: Preset(name, name, ConstantConfig(), None, "raw", f"the {name} of the training rows")

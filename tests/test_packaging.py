@@ -45,6 +45,7 @@ def test_the_wheel_holds_what_is_no_code_but_no_tests(wheel: Path) -> None:
     assert "catalog/migrations/views/0002/postgresql/v_view_growth.sql" in names
     assert "catalog/migrations/views/0003/search/sqlite/transcript_search.sql" in names
     assert any(name.startswith("scraper/replica/speech/") for name in names)
+    assert "model/experiment/public/vine_10k.toml" in names
     templates = {f"catalog/web/templates/{path.name}" for path in TEMPLATES.iterdir()}
     assert "catalog/web/templates/report.html" in templates
     assert templates <= set(names)

@@ -9,10 +9,21 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from catalog.console import App, emit, json_option, pass_app, table
+from catalog.console import (
+    App,
+    cut_note,
+    emit,
+    emit_rows,
+    first_of,
+    json_option,
+    pass_app,
+    table,
+)
 
 if TYPE_CHECKING:
     from catalog.read.exports import Format
+
+N_SHOWN = 1_000  # rows of a table, which nobody reads to its end
 
 
 @click.command()
@@ -38,18 +49,21 @@ def search(app: App, words: tuple[str, ...], place: str, limit: int, as_json: bo
 
     places = list(PLACES) if place == "all" else [place]
     with app.catalog_to_read.read() as session:
-        found = search_texts(session, words, limit=limit, places=places)
+        more = search_texts(session, words, limit=limit + 1, places=places)
+    found, is_cut = first_of(more, limit)
     rows = [
         (video.tiktok_id, ", ".join(video.found_in), video.language, video.speech_s, video.snippet)
         for video in found
     ]
-    cut = f"\n(first {limit} videos; more with --limit)" if len(found) == limit else ""
-    text = table(["video", "where", "language", "speech s", "words"], rows) + cut
-    emit(
-        {"words": list(words), "in": places, "videos": [asdict(video) for video in found]},
-        as_json=as_json,
-        text=text if found else "in no video",
-    )
+    text = table(["video", "where", "language", "speech s", "words"], rows)
+    text += cut_note(limit, "videos") if is_cut else ""
+    payload = {
+        "words": list(words),
+        "in": places,
+        "videos": [asdict(video) for video in found],
+        "truncated": is_cut,
+    }
+    emit(payload, as_json=as_json, text=text if found else "in no video")
 
 
 LEADERBOARD = {
@@ -85,25 +99,29 @@ def leaderboard_table(rows: Sequence[Mapping[str, Any]]) -> str:
 @click.argument("statement")
 @click.option(
     "--limit",
-    default=1000,
-    show_default=True,
     type=click.IntRange(min=0),
-    help="Rows at most; 0: all of them.",
+    help="Rows at most; 0: all of them. Default: 1000 in a table, all with --json.",
 )
 @json_option
 @pass_app
-def sql(app: App, statement: str, limit: int, as_json: bool) -> None:
-    """Run one SELECT on the catalog, read-only. Start with the views, v_…"""
+def sql(app: App, statement: str, limit: int | None, as_json: bool) -> None:
+    """Run one SELECT on the catalog, read-only. Start with the views, v_…
+
+    With --json rows are written as they are read, and `truncated` says whether there were more.
+    """
     from catalog.read.reports import query
 
-    with query(app.catalog_to_read, statement, limit or None) as result:
-        rows = list(result.rows)
-    payload = {
-        "columns": result.columns,
-        "rows": [dict(zip(result.columns, row, strict=True)) for row in rows],
-    }
-    cut = f"\n(first {limit} rows; --limit 0 for all)" if limit and len(rows) == limit else ""
-    emit(payload, as_json=as_json, text=table(result.columns, rows) + cut)
+    if limit is None:
+        limit = 0 if as_json else N_SHOWN
+    with query(app.catalog_to_read, statement, limit + 1 if limit else None) as result:
+        columns = result.columns
+        if as_json:
+            rows = (dict(zip(columns, row, strict=True)) for row in result.rows)
+            emit_rows({"columns": columns}, rows, limit=limit or None)
+            return
+        found, is_cut = first_of(list(result.rows), limit or sys.maxsize)
+    cut = f"\n(first {limit} rows; --limit 0 for all)" if is_cut else ""
+    emit({}, as_json=False, text=table(columns, found) + cut)
 
 
 @click.command()
@@ -124,9 +142,10 @@ def report(app: App, output: Path | None, limit: int, as_json: bool) -> None:
 
     least_gain = app.settings.verdict.least_gain
     with app.catalog.read() as session:
-        board = leaderboard(session, limit, least_gain=least_gain)
+        board, is_cut = first_of(leaderboard(session, limit + 1, least_gain=least_gain), limit)
         payload = {
             "leaderboard": board,
+            "truncated": is_cut,
             "coverage": coverage(session),
             "failures": failure_counts(session),
             "totals": totals(session),
@@ -134,7 +153,8 @@ def report(app: App, output: Path | None, limit: int, as_json: bool) -> None:
     data_folder = app.settings.data_folder
     path = (output or report_path(data_folder)).resolve()
     page = write_report(app.catalog, path, data_folder, least_gain=least_gain)
-    text = f"{leaderboard_table(board)}\nThe whole report: {page}"
+    cut = cut_note(limit, "rows") if is_cut else ""
+    text = f"{leaderboard_table(board)}{cut}\nThe whole report: {page}"
     emit({**payload, "page": str(page)}, as_json=as_json, text=text)
 
 

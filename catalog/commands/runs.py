@@ -4,7 +4,16 @@ from typing import Any
 
 import click
 
-from catalog.console import App, dry_run_option, emit, json_option, pass_app, table
+from catalog.console import (
+    App,
+    cut_note,
+    dry_run_option,
+    emit,
+    first_of,
+    json_option,
+    pass_app,
+    table,
+)
 
 RUNS = ("id", "kind", "status", "slot", "started_at", "n_total", "n_done", "n_failed", "n_skipped")
 FAILURES = ("stage", "subject", "status", "error_code", "error", "attempts", "failed_at")
@@ -17,7 +26,13 @@ def runs() -> None:
 
 @runs.command("list")
 @click.option("--kind", help="Only runs of this kind, such as score.")
-@click.option("--limit", default=20, show_default=True, help="The newest so many.")
+@click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="The newest so many.",
+)
 @json_option
 @pass_app
 def runs_list(app: App, kind: str | None, limit: int, as_json: bool) -> None:
@@ -25,9 +40,10 @@ def runs_list(app: App, kind: str | None, limit: int, as_json: bool) -> None:
     from catalog.read import reports
 
     with app.catalog_to_read.read() as session:
-        rows = reports.runs(session, kind=kind, limit=limit)
+        rows, is_cut = first_of(reports.runs(session, kind=kind, limit=limit + 1), limit)
     text = table(RUNS, [[row[name] for name in RUNS] for row in rows])
-    emit({"runs": rows}, as_json=as_json, text=text)
+    text += cut_note(limit, "runs") if is_cut else ""
+    emit({"runs": rows, "truncated": is_cut}, as_json=as_json, text=text)
 
 
 @runs.command("show")
@@ -51,7 +67,13 @@ def runs_show(app: App, run_id: int, as_json: bool) -> None:
 @click.command()
 @click.option("--stage", help="Only this stage: media, clip, visual, audio, scrape …")
 @click.option("--code", help="Only this error code.")
-@click.option("--limit", default=50, show_default=True, help="The newest so many.")
+@click.option(
+    "--limit",
+    default=50,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="The newest so many.",
+)
 @click.option("--retry", is_flag=True, help="Open these failures again, with all their attempts.")
 @json_option
 @dry_run_option
@@ -73,9 +95,11 @@ def errors(
         raise click.UsageError("--retry takes --code, not --stage")
     with app.catalog.read() as session:
         counts = reports.failure_counts(session)
-        rows = reports.failures(session, stage=stage, code=code, limit=limit)
-    payload: dict[str, Any] = {"counts": counts, "failures": rows}
+        more = reports.failures(session, stage=stage, code=code, limit=limit + 1)
+    rows, is_cut = first_of(more, limit)
+    payload: dict[str, Any] = {"counts": counts, "failures": rows, "truncated": is_cut}
     text = table(FAILURES, [[row[name] for name in FAILURES] for row in rows])
+    text += cut_note(limit, "failures") if is_cut else ""
     if retry and not dry_run:
         with app.catalog.write() as session:
             payload["n_opened"] = retry_failed(session, None, code)

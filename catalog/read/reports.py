@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import islice
+from math import isfinite
 from typing import Any
 
 from sqlalchemy import func, select, text
@@ -49,7 +50,9 @@ def plain_value(value: object) -> Any:
         case datetime() | date():
             return value.isoformat()
         case Decimal():
-            return float(value)
+            return plain_value(float(value))
+        case float() if not isfinite(value):
+            return str(value)  # JSON has no such number
         case Mapping() | list():
             return json.dumps(value, ensure_ascii=False)
         case bytes() | memoryview():

@@ -78,7 +78,7 @@ class BlockConfig:
     use_account: bool = True
     use_sound: bool = True
     use_traits: bool = True
-    text_width: int = 32
+    text_width: int = 48
     tags_width: int = 16
     words_width: int = 16
     screen_width: int = 16
@@ -87,7 +87,7 @@ class BlockConfig:
     frames_width: int = 32
     audio_width: int = 32
     use_opening: bool = True
-    text_buckets: int = 2**15
+    text_buckets: int = 2**16
     seed: int = learned(0, "is that of the training: give --seed")
     opening_size: int = learned(0)
     sentence_size: int = learned(0)

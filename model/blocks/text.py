@@ -132,11 +132,12 @@ def _positive(number: float | None) -> float | None:
 READ_CHARACTERS: Final = 1_500
 # A word, or one sign that is neither space nor punctuation of a sentence: mostly emoji.
 _TOKEN: Final = re.compile(r"\w+|[^\w\s.,;:!?'\"()\-]")
+PIECES: Final = (2, 3, 4, 5)  # letters, the borders of a word among them
 _LOG_COUNTS: Final = 1.0 + np.log(np.arange(1, 257))
 
 
 def ngrams(text: str) -> list[str]:
-    """Words, pairs of neighbours and three-letter pieces of longer words, with repeats.
+    """Words, pairs of neighbours and pieces of two to five letters of each word, with repeats.
 
     The pieces find kinship between inflections, and read languages that put no spaces.
     """
@@ -145,9 +146,9 @@ def ngrams(text: str) -> list[str]:
     found = [f"w {token}" for token in tokens]
     found += [f"p {one} {two}" for one, two in pairwise(tokens)]
     for token in tokens:
-        if len(token) > 4 or not token.isascii():
-            padded = f"<{token}>"
-            found += [f"c {padded[i : i + 3]}" for i in range(len(padded) - 2)]
+        padded = f"<{token}>"
+        for size in PIECES:
+            found += [f"c {padded[i : i + size]}" for i in range(len(padded) - size + 1)]
     return found
 
 

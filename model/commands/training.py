@@ -1,5 +1,6 @@
 """The commands that train and score: train, score."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,8 @@ from model.commands.choices import again_option, feature_set_of, find_model_name
 if TYPE_CHECKING:
     from catalog.work.runs import Outcome
     from model.steps.train import TrainRequest
+
+JUDGE = "judge"  # the preset, and its kind of model
 
 
 @click.command()
@@ -40,6 +43,16 @@ if TYPE_CHECKING:
     help="Of account and sound: what was seen before the post; crawl: else what was seen later.",
 )
 @click.option(
+    "--head",
+    type=click.Choice(["tabicl"]),
+    help="Read PRESET's columns by a pretrained table network instead; needs --weights.",
+)
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Of the --head: as it was published, or a weights file of viewcast.",
+)
+@click.option(
     "--shuffle-labels",
     is_flag=True,
     help="Give the training videos each other's counts: what then still beats a constant is luck.",
@@ -59,6 +72,8 @@ def train(
     seed: int | None,
     network: tuple[str, ...],
     as_of: str | None,
+    head: str | None,
+    weights: Path | None,
     shuffle_labels: bool,
     again: bool,
     as_json: bool,
@@ -80,9 +95,15 @@ def train(
         "shuffle_labels": shuffle_labels,
         "again": again,
     }
+    if head is not None:
+        asked["network"] = {**_head_settings(preset, weights), **asked["network"]}
+        preset, asked["name"] = head, name or f"{preset}-{head}"
+    elif weights is not None:
+        raise click.UsageError("--weights are those of a --head; give --head tabicl")
     if dry_run:
         settled = _request(app, preset, seed=seed, **asked).settled()
-        emit({"dry_run": True, **describe_preset(settled)}, as_json=as_json)
+        calls = _calls(app, split_name) if preset == JUDGE else {}
+        emit({"dry_run": True, **describe_preset(settled), **calls}, as_json=as_json)
         return
     emit_outcome(run_train(app, preset, seed=seed, quiet=as_json, **asked), as_json=as_json)
 
@@ -116,7 +137,8 @@ def score(
         model = find_model_named(app, model_name)
         n_videos = count_to_score(app.catalog, model, **asked)
         payload = {"dry_run": True, "model": model.name, "version": model.version}
-        emit({**payload, "n_videos": n_videos}, as_json=as_json)
+        calls = {"judge_questions": n_videos} if model.model_kind == JUDGE else {}
+        emit({**payload, "n_videos": n_videos, **calls}, as_json=as_json)
         return
     emit_outcome(run_score(app, model_name, quiet=as_json, **asked), as_json=as_json)
 
@@ -135,12 +157,15 @@ def run_train(
     """
     from catalog.console import progress
     from features.device import resolve
+    from model.settings import JudgeSettings
+    from model.solved.judge import judging
     from model.steps.train import train as train_step
 
     request = _request(app, preset, **asked)
     if (fit := request.settled().fit) is not None:
         resolve(fit.device)  # a GPU that is not there is said before anything is recorded
-    with progress(f"train {preset}", quiet=quiet) as bar:
+    asked_of = judging(app.settings.of(JudgeSettings))
+    with progress(f"train {preset}", quiet=quiet) as bar, asked_of:
         outcome, _model = train_step(
             app.catalog,
             request,
@@ -155,10 +180,16 @@ def run_train(
 
 def _request(app: App, preset: str, *, seed: int | None = None, **asked: Any) -> "TrainRequest":
     """What is asked for; the settings say what no flag does."""
+    from model.errors import BadSetting
     from model.registry import find_preset
-    from model.settings import TrainConfig
+    from model.settings import JUDGE_OFF, JudgeSettings, TrainConfig
     from model.steps.train import TrainRequest
 
+    if preset == JUDGE:
+        judge = app.settings.of(JudgeSettings)
+        if not judge.is_on:
+            raise BadSetting(JUDGE_OFF)
+        asked["network"] = {"judge": judge.identity, **asked.get("network", {})}
     device = asked.get("fit", {}).get("device")
     settings = app.settings_with(train={"seed": seed, "device": device}).of(TrainConfig)
     network = {**asked.pop("network", {})}
@@ -171,6 +202,39 @@ def _request(app: App, preset: str, *, seed: int | None = None, **asked: Any) ->
         network=network,
         **asked,
     )
+
+
+def _head_settings(preset: str, weights: Path | None) -> dict[str, object]:
+    """The settings of a head over the columns of that preset, with its weights."""
+    from features.weights import weights_sha256
+    from model.blocks.encoder import BlockConfig
+    from model.registry import find_preset
+    from model.solved.tabicl import block_settings
+
+    if weights is None:
+        raise click.UsageError("--head needs --weights FILE: nothing is downloaded")
+    columns = find_preset(preset).network
+    if not isinstance(columns, BlockConfig):
+        raise click.UsageError(f"{preset} has no columns for a head; modern, ridge and text have")
+    sha256 = weights_sha256(weights)
+    return {
+        **block_settings(columns),
+        "weights": str(weights.resolve()),
+        "weights_sha256": sha256,
+    }
+
+
+def _calls(app: App, split_name: str | None) -> dict[str, object]:
+    """Of how many posts a training of the judge would ask, and whom."""
+    from catalog.read.lookup import find_split
+    from model.settings import JudgeSettings
+    from model.solved.judge import sample_step
+
+    judge = app.settings.of(JudgeSettings)
+    with app.catalog.read() as session:
+        n_train = find_split(session, split_name).n_by_part.get("train", 0)
+    n_asked = -(-n_train // sample_step(n_train, judge.train_calls))
+    return {"judge_questions": n_asked, "asked": judge.url or judge.command[0]}
 
 
 def _parsed(pairs: tuple[str, ...]) -> dict[str, object]:
@@ -200,10 +264,11 @@ def run_score(
 ) -> "Outcome":
     """Score with the application's settings; what `score`, `nightly` and `demo` call."""
     from catalog.console import progress
-    from model.settings import ScoreConfig
+    from model.settings import JudgeSettings, ScoreConfig
+    from model.solved.judge import judging
     from model.steps.score import score as score_step
 
-    with progress("score", quiet=quiet) as bar:
+    with progress("score", quiet=quiet) as bar, judging(app.settings.of(JudgeSettings)):
         return score_step(
             app.catalog,
             find_model_named(app, model_name),

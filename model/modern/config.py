@@ -32,7 +32,7 @@ class ModernConfig(BlockConfig):
     folds: int = 5
     history_drop: float = 0.15
     media_gain: float = 1.5
-    gram_buckets: int = 2**17
+    gram_buckets: int = 2**18
     neighbours: int = 10
     store_rows: int = 20_000
     trees: int = 400

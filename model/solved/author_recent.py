@@ -1,103 +1,74 @@
 """The mean of an author's last posts: what an analyst would forecast without any model."""
 
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from model.base import Network, SolveRequest, learned
+from model.base import Network, SolveRequest
 from model.batches import Batch, Example, InputShapes
-from model.blocks.history import posted_us
-from model.errors import BadSetting
+from model.blocks.past import COLUMNS
+from model.errors import IncompatibleFeatures
 from model.solved.constants import labelled
 
-#: A post's count is known to later ones from this long after it was posted.
-KNOWN_AFTER: Final = timedelta(days=1)
+#: What is asked of a row's history: of the author, else of everybody.
+ASKED: Final = tuple(COLUMNS.index(name) for name in ("author recent_20", "level level"))
 
 
 @dataclass(frozen=True)
 class AuthorRecentConfig:
-    """n_posts: how many of the author's posts count; n_history is learned.
+    """history: which counts of earlier posts, as of every model that reads them."""
 
-    prior: posts that the mean of all counts for.
-    """
-
-    n_posts: int = 20
-    prior: float = 1.0
-    n_history: int = learned(0)
-
-    def __post_init__(self) -> None:
-        if not self.n_posts > 0:
-            raise BadSetting(f"n_posts {self.n_posts} must be 1 or more")
-        if not self.prior > 0:
-            raise BadSetting(f"prior {self.prior} must be above 0")
+    history: Literal["auto", "observed", "posted"] = "auto"
 
 
 class AuthorRecent(Network):
-    """What the author's last posts got, shrunk to the mean of all posts.
+    """What the author's last 20 posts got, the newest most, a little shrunk to what all posts get.
 
-    author, posted, label: of the labelled rows, in the order of author and posting.
+    Without an earlier post of the author it is what all posts got of late. mean: of the training
+    rows, for a row of which not even that is known. scale (3,): mean and sd of the target, and
+    whether it is of logs.
     """
 
-    config: AuthorRecentConfig
     mean: Tensor
-    author: Tensor
-    posted: Tensor
-    label: Tensor
+    scale: Tensor
 
     def __init__(self, config: AuthorRecentConfig) -> None:
         super().__init__()
         self.config = config
         self.shapes = InputShapes()
         self.register_buffer("mean", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("author", torch.zeros(config.n_history, dtype=torch.int64))
-        self.register_buffer("posted", torch.zeros(config.n_history, dtype=torch.int64))
-        self.register_buffer("label", torch.zeros(config.n_history, dtype=torch.float64))
+        self.register_buffer("scale", torch.zeros(3, dtype=torch.float64))
 
     def forward(self, batch: Batch) -> Tensor:
-        """Mean of the last posts known before the post, else of all training rows, (B,)."""
-        said = [self._said(row.facts.author, row.facts.posted_at) for row in batch.examples]
+        """Level of the author before the post, on the target's scale, (B,) float64."""
+        said = [self._said(row) for row in batch.examples]
         return torch.tensor(said, dtype=torch.float64, device=self.mean.device)
 
-    def _said(self, author: int | None, posted_at: datetime | None) -> float:
-        mean = float(self.mean)
-        if author is None or posted_at is None:
-            return mean
-        start, end = np.searchsorted(self.author.cpu().numpy(), [author, author + 1])
-        before = posted_us(posted_at - KNOWN_AFTER)
-        n_known = np.searchsorted(self.posted.cpu().numpy()[start:end], before, side="left")
-        last = self.label.cpu().numpy()[start : start + n_known][-self.config.n_posts :]
-        return mean + float((last - mean).sum()) / (len(last) + self.config.prior)
+    def _said(self, row: Example) -> float:
+        if row.history is None:
+            return float(self.mean)
+        history = np.asarray(row.history, dtype=np.float64)
+        if history.shape != (len(COLUMNS),):
+            raise IncompatibleFeatures(
+                f"history of video {row.video_id} has {history.size} numbers; "
+                f"this model reads {len(COLUMNS)}"
+            )
+        known = [value for value in history[list(ASKED)].tolist() if not np.isnan(value)]
+        if not known:
+            return float(self.mean)
+        centre, sd, is_log = self.scale.tolist()
+        level = known[0] if is_log else float(np.expm1(known[0])) / 1000
+        return float((level - centre) / sd)
 
 
 def solve_author_recent(config: AuthorRecentConfig, request: SolveRequest) -> AuthorRecent:
-    """From the labelled rows, read once; NothingToTrain without any in train.
-
-    Those of `val` are history like any other: of a later post they are known.
-    """
-    everybody: list[float] = []
-    known: list[tuple[int, int, float]] = []
-
-    def remember(example: Example, scaled: float) -> None:
-        author, posted_at = example.facts.author, example.facts.posted_at
-        if author is not None and posted_at is not None:
-            known.append((author, posted_us(posted_at), scaled))
-
-    for example, scaled in labelled(request):
-        everybody.append(scaled)
-        remember(example, scaled)
-    for example in request.val:
-        if example.views_k is not None:
-            remember(example, float(request.target.apply(example.views_k)))
-    known.sort()
-    network = AuthorRecent(replace(config, n_history=len(known)))
-    network.mean.fill_(float(np.mean(everybody)))
-    if known:
-        author, posted, label = zip(*known, strict=True)
-        network.author.copy_(torch.tensor(author))
-        network.posted.copy_(torch.tensor(posted))
-        network.label.copy_(torch.tensor(label, dtype=torch.float64))
+    """Nothing is learned but the mean of the training rows; NothingToTrain without any."""
+    network = AuthorRecent(config)
+    target = request.target
+    network.mean.fill_(float(np.mean([scaled for _, scaled in labelled(request)])))
+    scale = [target.mean, target.sd, float(target.kind == "log1p")]
+    network.scale.copy_(torch.tensor(scale, dtype=torch.float64))
     return network.eval()

@@ -24,6 +24,7 @@ from model.errors import BadCheckpoint, IncompatibleFeatures, NotFinite
 from model.evaluation.metrics import NOBODY, clusters_of, evaluate
 from model.registry import PRESETS, Kind, find_kind
 from model.scoring import Forecast, Scorer
+from model.solved.judge import Judge
 from model.steps.rows import Reader, Wanted, attached, facts_of, hash_of, read_histories
 
 
@@ -141,6 +142,8 @@ def score(
                 n_new = store_predictions(session, run.id, predictions)
             run.done(n_new)
             progress.advance(len(rows))
+        if isinstance(checkpoint.network, Judge):
+            run.note(model.name, "judge_asked", checkpoint.network.counts())
         _record_scores(catalog, run, card)
     return run.outcome
 

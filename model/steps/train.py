@@ -1,6 +1,7 @@
 """Train a preset on a frozen split, evaluate every part, register the model version."""
 
 import logging
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -254,17 +255,25 @@ def train(
 
             rows = rows_of(parts, plan.wanted())
             card = _card(plan, parts["train"])
+            begun = _cpu_s()
             network, foreseen = _fitted(run, plan, rows, card, data / state, progress, past)
+            # What a killed training had spent before is not in it.
+            run.metric("train", "cpu_s", _cpu_s() - begun)
             # Of train, which proves nothing, no more is measured than tells an overfit. And
             # whatever the network reads: by whom a post is decides what it is drawn together with.
             few = {**parts, "train": parts["train"].thinned(IN_SAMPLE_ROWS)}
             rows = rows_of(few, replace(plan.wanted(), with_facts=True))
             scores = _evaluated(run, plan.kind, rows, network, card, foreseen)
-            card = replace(card, metrics=scores["val"])
+            card = replace(card, metrics=scores.get("val", {}))
             model = _registered(catalog, run, plan, network, card, reader, artifact, inputs)
             (data / state).unlink(missing_ok=True)
             run.done()
     return run.outcome, model
+
+
+def _cpu_s() -> float:
+    """CPU seconds that this process and the ended ones that it started have spent."""
+    return sum(os.times()[:4])
 
 
 def _is_text_only(facts: FeatureSetFacts) -> bool:
@@ -435,14 +444,14 @@ def _evaluated(
     card: ModelCard,
     foreseen: Mapping[int, float],
 ) -> dict[str, dict[str, float]]:
-    """Measure every part beside the constants, and record it.
+    """Measure every part beside the constants, and record it; of who is asked only `score` does.
 
     Of val, where its rows taught the network, what had been foreseen before.
     """
     scorer = Scorer(network, card.target, card.edges, card.medians_k)
     scores: dict[str, dict[str, float]] = {}
     with kind.threads():
-        for part in PARTS:
+        for part in () if kind.asks else PARTS:
             judged = Judged()
             for example in rows[part]:
                 assert example.views_k is not None  # the rows of a split are labelled

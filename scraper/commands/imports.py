@@ -1,7 +1,8 @@
 """The command that takes what others collected: import."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, tzinfo
+from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -13,6 +14,7 @@ from scraper.commands.site import author_salt
 from scraper.importers.formats import FORMATS, Format
 
 if TYPE_CHECKING:
+    from scraper.settings import ImportConfig
     from scraper.steps.import_ import ImportResult
 
 # Of columns that nobody reads.
@@ -89,39 +91,24 @@ def import_(
     videos' own. What it is is found out. A second import of the same adds nothing; a later export
     adds observations. What became of each column or key is said, and kept with the run.
     """
-    from catalog.console import progress
-    from scraper.importers.video import ImportOptions
-    from scraper.settings import FetchConfig, ScrapeConfig
-    from scraper.steps.import_ import import_path
+    from scraper.settings import ImportConfig
 
-    options = ImportOptions(
+    how = ImportConfig(
         format=format_,
         platform=platform,
         columns=dict(_column(text) for text in columns),
         locale=locale,
-        observed_at=None if observed_at is None else observed_at.replace(tzinfo=UTC),
-        media=media,
+        ignore=ignore,
         timezone=_zone(timezone),
         date_format=date_format,
         encoding=encoding,
-        ignore=ignore,
         keep_round_ids=keep_round_ids,
+        observed_at=observed_at,
         caption_from_name=caption_from_name,
     )
-    with progress("import", quiet=as_json) as bar:
-        result = import_path(
-            app.catalog,
-            path,
-            options,
-            # Made at first use, and a dry run writes nothing at all.
-            salt=b"" if dry_run else author_salt(app),
-            keep_handles=app.settings.of(ScrapeConfig).keep_handles,
-            data=app.settings.data_folder,
-            with_media=not no_media,
-            progress=bar,
-            limits=app.settings.of(FetchConfig),
-            dry_run=dry_run,
-        )
+    result = run_import(
+        app, path, how, media=media, with_media=not no_media, quiet=as_json, dry_run=dry_run
+    )
     if not as_json and result.sample:
         click.echo(_rejected_table(result), err=True)
     if not as_json:
@@ -136,6 +123,44 @@ def import_(
         emit_outcome(result.outcome, as_json=as_json, extra=counts)
 
 
+def run_import(
+    app: App,
+    path: Path,
+    how: "ImportConfig",
+    *,
+    media: Path | None = None,
+    with_media: bool = True,
+    quiet: bool = False,
+    dry_run: bool = False,
+) -> "ImportResult":
+    """Import with the application's settings; what `import` and `evaluate` call."""
+    from catalog.console import progress
+    from scraper.importers.video import ImportOptions
+    from scraper.settings import FetchConfig, ScrapeConfig
+    from scraper.steps.import_ import import_path
+
+    known = {one.name: getattr(how, one.name) for one in fields(how)}
+    at = how.observed_at
+    known |= {
+        "timezone": ZoneInfo(how.timezone),
+        "observed_at": at.replace(tzinfo=UTC) if at and at.tzinfo is None else at,
+    }
+    with progress("import", quiet=quiet) as bar:
+        return import_path(
+            app.catalog,
+            path,
+            ImportOptions(**known, media=media),
+            # Made at first use, and a dry run writes nothing at all.
+            salt=b"" if dry_run else author_salt(app),
+            keep_handles=app.settings.of(ScrapeConfig).keep_handles,
+            data=app.settings.data_folder,
+            with_media=with_media,
+            progress=bar,
+            limits=app.settings.of(FetchConfig),
+            dry_run=dry_run,
+        )
+
+
 def _column(text: str) -> tuple[str, str]:
     field, mark, column = text.partition("=")
     if not (mark and field and column):
@@ -143,11 +168,13 @@ def _column(text: str) -> tuple[str, str]:
     return field, column
 
 
-def _zone(name: str | None) -> tzinfo:
+def _zone(name: str | None) -> str:
+    from scraper.settings import check_zone
+
     try:
-        return UTC if name is None else ZoneInfo(name)
-    except (ValueError, OSError, KeyError) as error:
-        raise click.UsageError(f"--timezone {name!r}: expected the like of Asia/Tokyo") from error
+        return "UTC" if name is None else check_zone(name)
+    except ValueError as error:
+        raise click.UsageError(f"--timezone {error}") from error
 
 
 def _report_text(report: Mapping[str, Any]) -> str:

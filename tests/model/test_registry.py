@@ -430,9 +430,7 @@ def test_which_tensors_are_read_does_not_rename_what_was_trained(name):
     assert preset.document()["network"] == asdict(preset.network)
 
 
-@pytest.mark.parametrize(
-    "name", ["ridge", "boosted", "hashtag_mean", "author_mean", "author_recent", "modern"]
-)
+@pytest.mark.parametrize("name", ["ridge", "boosted", "hashtag_mean", "author_mean", "modern"])
 def test_what_training_writes_into_a_config_cannot_be_set_by_hand(name, tmp_path):
     rows = planted(120, media=True)
     target = TargetTransform.fit(views_of(rows), "log1p")

@@ -45,9 +45,7 @@ def test_a_name_that_is_a_path_or_cannot_be_asked_for_is_refused(name):
         ("modern", "use_tags", None),
         ("hashtag_mean", "prior", 0),
         ("author_mean", "prior", -1),
-        ("author_recent", "prior", 0),
-        ("author_recent", "n_posts", 0),
-        ("author_recent", "n_history", 3),
+        ("author_recent", "history", "none"),
     ],
 )
 def test_a_setting_of_another_type_or_range_is_refused(preset, setting, value):

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from catalog.commands import COMMANDS
-from catalog.console import App
+from catalog.console import App, emit_rows
 from catalog.errors import BadQuery, SchemaBehind
 from catalog.schema.session import Catalog, head
 from catalog.work.runs import record_run
@@ -81,6 +81,68 @@ def test_sql_prints_rows(say, catalog, tmp_path):
     assert isinstance(refused.exception, BadQuery)
 
 
+NUMBERS = (
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT i FROM n"
+)
+
+
+def test_sql_as_json_gives_every_row_or_says_that_it_does_not(say, catalog, tmp_path):
+    whole = say("sql", NUMBERS.format(2_500))
+    assert [row["i"] for row in whole["rows"]] == list(range(1, 2_501))
+    assert (whole["n_rows"], whole["truncated"], whole["columns"]) == (2_500, False, ["i"])
+
+    cut = call(catalog.url, tmp_path, "sql", NUMBERS.format(9), "--limit", "3", "--json")
+    document = json.loads(cut.stdout)
+    assert (document["n_rows"], len(document["rows"]), document["truncated"]) == (3, 3, True)
+    assert "only the first 3 rows" in cut.stderr
+    exact = call(catalog.url, tmp_path, "sql", NUMBERS.format(3), "--limit", "3", "--json")
+    assert (json.loads(exact.stdout)["truncated"], exact.stderr) == (False, "")
+    assert say("sql", NUMBERS.format(9), "--limit", "0")["n_rows"] == 9
+    none = say("sql", "SELECT 1 AS a WHERE 1 = 0")
+    assert (none["rows"], none["truncated"]) == ([], False)
+
+
+def test_a_table_says_that_it_is_cut_only_where_it_is(catalog, tmp_path):
+    def shown(n: int, *limit: str) -> str:
+        return call(catalog.url, tmp_path, "sql", NUMBERS.format(n), *limit).output
+
+    assert "--limit 0" not in shown(3, "--limit", "3")
+    assert "(first 3 rows; --limit 0 for all)" in shown(4, "--limit", "3")
+    assert "--limit 0" not in shown(1_000)
+    assert "(first 1000 rows" in shown(1_001)
+
+
+def test_sql_as_json_is_written_as_rows_are_read(catalog, tmp_path, monkeypatch):
+    written: list[str] = []
+    seen: list[int] = []
+
+    def rows():
+        for i in range(4):
+            seen.append(sum(map(len, written)))
+            yield {"i": i}
+
+    monkeypatch.setattr("sys.stdout.write", written.append, raising=False)
+    emit_rows({}, rows())
+    monkeypatch.undo()
+    assert seen == sorted(set(seen)), "each row is out before the next one is read"
+
+
+def test_sql_as_json_has_a_word_for_what_json_has_no_number_for(say):
+    assert say("sql", "SELECT 9e999 AS a, -9e999 AS b")["rows"] == [{"a": "inf", "b": "-inf"}]
+
+
+def test_a_list_that_is_cut_says_so(say, catalog, tmp_path):
+    for n in range(3):
+        with record_run(catalog, "scrape", params={"limit": n}) as run:
+            run.failed(f"#tag{n}", "blocked", "captcha")
+            run.done(9)
+    for words in (("runs", "list"), ("errors",)):
+        assert say(*words, "--limit", "2")["truncated"] is True
+        assert say(*words, "--limit", "3")["truncated"] is False
+        assert "more with --limit" in call(catalog.url, tmp_path, *words, "--limit", "2").output
+        assert "--limit" not in call(catalog.url, tmp_path, *words, "--limit", "3").output
+
+
 def test_a_report_is_printed_and_written(say, tmp_path):
     document = say("report")
     assert Path(document["page"]) == tmp_path / "report.html"
@@ -103,7 +165,12 @@ def test_runs_are_listed_and_shown(say, catalog, tmp_path):
 
 
 def test_errors_are_listed_and_opened_again(say, catalog, tmp_path):
-    assert say("errors") == {"format": 1, "counts": [], "failures": []}
+    assert say("errors") == {
+        "format": 1,
+        "counts": [],
+        "failures": [],
+        "truncated": False,
+    }
     with record_run(catalog, "scrape", params={}) as run:
         run.failed("#dance", "blocked", "captcha")
         run.done()

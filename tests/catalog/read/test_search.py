@@ -462,6 +462,9 @@ def test_the_command_prints_what_is_said(catalog, four, tmp_path):
     assert "7300000000000000001" in shown
     assert "[fox]" in shown
     assert "first 1 videos" in call("dog", "--limit", "1").output
+    assert json.loads(call("dog", "--limit", "1", "--json").stdout)["truncated"] is True
+    assert "more with --limit" not in call("dog", "--limit", "2").output, "there are two"
+    assert document["truncated"] is False
     assert call("giraffe").output == "in no video\n"
     add_screens(catalog, ["Giraffes here", "a lazy dog"])
     assert [video["found_in"] for video in found(call("giraffe*", "--json"))] == [["screen"]]

@@ -4,100 +4,79 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from catalog.facts import PostFacts
+from catalog.facts import PastPost, PostFacts
 from model.batches import Example
-from model.errors import NothingToTrain
+from model.blocks.past import Asked, Histories
+from model.errors import IncompatibleFeatures, NothingToTrain
 from model.solved.author_recent import AuthorRecentConfig, solve_author_recent
-from tests.model.rows import START, log_target
+from model.targets import TARGET_KINDS, TargetTransform
+from tests.model.rows import START
 from tests.model.solving import Solving, rebuilt, scored
 
-PRIOR = 1.0
+
+def past(number: int, *, author: int, days: float, views_k: float) -> PastPost:
+    at = START + timedelta(days=days)
+    return PastPost(number, author, None, (), at, at + timedelta(days=1), views_k)
 
 
-def post(video_id: int, *, author: int | None = 1, days: float, views_k: float) -> Example:
+# Author 1 gets a thousandth of what author 2 gets; both have posted every two days.
+PAST = [
+    past(100 * author + i, author=author, days=2 * i, views_k=0.2 * 1000 ** (author - 1))
+    for author in (1, 2)
+    for i in range(30)
+]
+
+
+def post(author: int | None, *, days: float = 100, views_k: float = 5.0) -> Example:
     facts = PostFacts(author=author, posted_at=START + timedelta(days=days))
-    return Example(video_id, views_k=views_k, facts=facts)
+    asked = Asked(facts.author, None, (), facts.posted_at)
+    return Example(9, views_k=views_k, facts=facts, history=Histories(PAST).columns([asked])[0])
 
 
-def posts(n: int, *, author: int = 1) -> list[Example]:
-    """A post every two days, each with more views than the one before."""
-    return [
-        post(1000 * author + i, author=author, days=2 * i, views_k=float(i + 1)) for i in range(n)
-    ]
+TRAIN = [replace(post(1), video_id=i, views_k=float(i)) for i in range(1, 11)]
+VIEWS = [row.views_k for row in TRAIN]
 
 
-def labels(rows) -> np.ndarray:
-    return log_target(TRAIN).apply([row.views_k for row in rows])
+def solved(train=TRAIN, kind="log1p"):
+    request = replace(Solving(list(train)).request(), target=TargetTransform.fit(VIEWS, kind))
+    return solve_author_recent(AuthorRecentConfig(), request)
 
 
-TRAIN = [*posts(30), *posts(5, author=2)]
-LATER = post(9, days=100, views_k=0)
+def said_k(row, kind="log1p") -> float:
+    point = scored(solved(kind=kind), [row])["point"]
+    return float(TargetTransform.fit(VIEWS, kind).invert(point)[0])
 
 
-def solved(train=TRAIN, val=(), **settings):
-    request = replace(Solving(list(train), list(val)).request(), target=log_target(TRAIN))
-    return solve_author_recent(AuthorRecentConfig(**settings), request)
+@pytest.mark.parametrize("kind", TARGET_KINDS)
+def test_an_author_gets_what_the_last_posts_got_a_little_shrunk(kind):
+    low, unknown, high = (said_k(post(author), kind) for author in (1, None, 2))
+    assert 0.2 < low < 0.5
+    assert 0.5 < unknown < 100
+    assert 100 < high < 200
 
 
-def said(network, row) -> float:
-    return float(scored(network, [row])["point"][0])
+def test_an_author_nobody_knows_gets_what_all_get():
+    assert said_k(post(77)) == pytest.approx(said_k(post(None)))
 
 
-def test_the_last_posts_count_and_no_earlier_one():
-    last = labels(TRAIN[10:30])
-    assert said(solved(), LATER) == pytest.approx(last.sum() / (20 + PRIOR))
-    last_three = labels(TRAIN[27:30])
-    assert said(solved(n_posts=3), LATER) == pytest.approx(last_three.sum() / (3 + PRIOR))
-
-
-@pytest.mark.parametrize(("days", "n_known"), [(0.0, 0), (1.0, 0), (1.001, 1), (3.0, 1), (3.1, 2)])
-def test_a_post_is_known_a_day_after_it_was_posted(days, n_known):
-    earlier = labels(TRAIN[:n_known])
-    row = replace(LATER, facts=replace(LATER.facts, posted_at=START + timedelta(days=days)))
-    assert said(solved(), row) == pytest.approx(earlier.sum() / (n_known + PRIOR), abs=1e-12)
-
-
-def test_no_later_label_and_no_other_author_moves_a_score():
-    row = TRAIN[12]
-    others = [
-        one
-        if one.facts.author == 1 and one.facts.posted_at < row.facts.posted_at
-        else replace(one, views_k=one.views_k * 50)
-        for one in TRAIN
-    ]
-    network, other = solved(), solved(others)
-    other.mean.copy_(network.mean)  # the general mean is of everybody
-    assert said(other, row) == said(network, row)
-
-
-def test_rows_of_val_are_history_of_what_comes_after_them():
-    val = [post(7, days=70, views_k=90.0)]
-    assert said(solved(val=val), LATER) > said(solved(), LATER)
-    before = post(8, days=69, views_k=0)
-    assert said(solved(val=val), before) == said(solved(), before)
-
-
-@pytest.mark.parametrize(
-    "facts", [PostFacts(), PostFacts(author=1), replace(LATER.facts, author=77)]
-)
-def test_without_an_earlier_post_it_is_the_mean_of_all(facts):
-    assert said(solved(), replace(LATER, facts=facts)) == pytest.approx(0, abs=1e-12)
+def test_nothing_is_known_before_the_first_post():
+    assert said_k(post(2, days=0.5)) == pytest.approx(said_k(replace(post(2), history=None)))
+    (mean,) = scored(solved(), [replace(post(2), history=None)])["point"]
+    assert mean == pytest.approx(0, abs=1e-12)  # on a standardised scale
 
 
 def test_it_is_a_model_of_config_and_tensors():
-    network = solved()
-    again = rebuilt(network)
-    rows = [*TRAIN, LATER]
-    assert np.array_equal(scored(again, rows)["point"], scored(network, rows)["point"])
+    network, rows = solved(), [post(1), post(2), post(None)]
+    assert np.array_equal(scored(rebuilt(network), rows)["point"], scored(network, rows)["point"])
     assert scored(network, rows)["point"].std() > 0
 
 
-def test_rows_that_name_nobody_make_a_constant():
-    train = [replace(row, facts=PostFacts()) for row in TRAIN]
-    assert said(solved(train), LATER) == pytest.approx(0, abs=1e-12)
+def test_a_history_of_other_columns_is_refused():
+    with pytest.raises(IncompatibleFeatures):
+        scored(solved(), [replace(post(1), history=np.zeros(3))])
 
 
 def test_no_rows_are_refused():
-    for train in ([], [replace(LATER, views_k=None)]):
+    for train in ([], [replace(TRAIN[0], views_k=None)]):
         with pytest.raises(NothingToTrain):
             solved(train)

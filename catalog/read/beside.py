@@ -108,9 +108,7 @@ def account_before(session: Session, account_id: int, moment: datetime) -> Known
     """
     rows = session.execute(
         select(*(getattr(AccountObservation, name) for name in OF_ACCOUNT))
-        .where(
-            AccountObservation.account_id == account_id, AccountObservation.observed_at < moment
-        )
+        .where(AccountObservation.account_id == account_id, AccountObservation.observed_at < moment)
         .order_by(AccountObservation.observed_at.desc())
         .limit(N_LOOKED_AT)
     ).all()
@@ -218,9 +216,7 @@ def label_age_s(session: Session, split_id: int | None) -> float | None:
     return (params or {}).get("label_age_s")
 
 
-def labels_of(
-    session: Session, split_id: int | None, video_ids: Sequence[int]
-) -> "array[float]":
+def labels_of(session: Session, split_id: int | None, video_ids: Sequence[int]) -> "array[float]":
     """Return the labels, in thousands, of those of the videos that are in the split."""
     found = array("d")
     for chunk in chunks(video_ids):

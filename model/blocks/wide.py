@@ -93,9 +93,7 @@ class WideAxes(nn.Module):
         fitted = cls(values.shape[1], width)
         fitted.scale.fit(values)
         scaled = fitted.scale.read(values)
-        _, _, axes = randomized_svd(
-            scaled.astype(np.float32), width, n_iter=4, random_state=seed
-        )
+        _, _, axes = randomized_svd(scaled.astype(np.float32), width, n_iter=4, random_state=seed)
         fitted.axes.copy_(torch.from_numpy(axes))
         fitted.likeness.learn(scaled, axes)
         return fitted

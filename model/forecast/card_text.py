@@ -119,8 +119,10 @@ def _among_own(card: ForecastCard) -> list[tuple[str, str]]:
         return []
     last = "last post" if own.n == 1 else f"last {own.n} posts"
     age = "an age nobody knows" if own.age_d is None else f"{_days(own.age_d)} (median)"
-    which = "the newest counts" if own.wanted_age_d is None else (
-        f"those nearest to the labels' {_days(own.wanted_age_d)}"
+    which = (
+        "the newest counts"
+        if own.wanted_age_d is None
+        else (f"those nearest to the labels' {_days(own.wanted_age_d)}")
     )
     return [
         (

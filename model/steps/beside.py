@@ -204,9 +204,7 @@ class Beside:
         if author is None:
             return Counts()
         with self.catalog.read() as session:
-            return last_posts(
-                session, author, before=self.moment, n=N_OWN, age_s=self._label_age_s
-            )
+            return last_posts(session, author, before=self.moment, n=N_OWN, age_s=self._label_age_s)
 
     @cached_property
     def _label_age_s(self) -> float | None:

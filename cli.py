@@ -210,7 +210,7 @@ def demo(app: App, per_topic: int, as_json: bool, dry_run: bool) -> None:
 
 @main.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option("--list", "is_list", is_flag=True, help="Public collections, or FILE's descriptor.")
+@click.option("--list", "is_list", is_flag=True, help="Public collections; FILE: whole, of one.")
 @click.option("--only", multiple=True, metavar="COLLECTION", help="Only this one; repeatable.")
 @click.option(
     "--catalogs",

@@ -25,16 +25,18 @@ os.environ.update(ONE_THREAD)
 
 import numpy as np
 
-from catalog.facts import Paired, PostFacts, verdict_of
+from catalog.facts import Paired, PastPost, PostFacts, verdict_of
 from model.base import SolveRequest
 from model.batches import Example
+from model.blocks.past import Histories
 from model.evaluation.metrics import CONSTANT_NAMES, clusters_of, evaluate
 from model.registry import Solved, find_kind, find_preset
 from model.scoring import Scorer
 from model.solved.constants import Constants
+from model.steps.rows import attached
 from model.targets import QuartileEdges, TargetTransform
 
-MODELS: Final = ("ridge", "boosted", "hashtag_mean", "author_mean")
+MODELS: Final = ("modern", "ridge", "boosted", "author_recent", "author_mean", "hashtag_mean")
 N_TRAIN, N_VAL, N_HELD_OUT = 540, 60, 300
 N_TRAININGS: Final = 200  # with shuffled labels, of each model; a tenth of it with true ones
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -127,6 +129,8 @@ def tried(model: str, kind: Kind, seed: int, *, is_shuffled: bool) -> Outcome:
     rows = collection(kind, seed)
     parts = [rows[:N_TRAIN], rows[N_TRAIN : N_TRAIN + N_VAL], rows[N_TRAIN + N_VAL :]]
     train, val = (shuffled(part, seed) if is_shuffled else part for part in parts[:2])
+    # As in `train --shuffle-labels`: what was held out is history of what was held out after it.
+    past, later = Histories(_past([*train, *val])), Histories(_past([*train, *val, *parts[2]]))
     views_k = [row.views_k or 0.0 for row in train]
     preset = find_preset(model)
     solved = find_kind(preset.kind)
@@ -134,10 +138,17 @@ def tried(model: str, kind: Kind, seed: int, *, is_shuffled: bool) -> Outcome:
     target = TargetTransform.fit(views_k, preset.target)
     with tempfile.TemporaryDirectory() as scratch:
         request = SolveRequest(
-            train, val, target, seed, Path(scratch), lambda _code, _detail: None, lambda _text: None
+            attached(train, past),
+            attached(val, past),
+            target,
+            seed,
+            Path(scratch),
+            lambda _code, _detail: None,
+            lambda _text: None,
+            past,
         )
         scorer = Scorer(solved.solve(preset.network, request), target)
-    said = [scorer(row).views_k for row in parts[2]]
+    said = [scorer(row).views_k for row in attached(parts[2], later)]
 
     def measured(authors: list[int | None]) -> dict[str, float]:
         return evaluate(
@@ -166,6 +177,22 @@ def tried(model: str, kind: Kind, seed: int, *, is_shuffled: bool) -> Outcome:
     )
     before = all(by_row[f"log_mae_diff.{name}.high"] < 0 for name in CONSTANT_NAMES)
     return Outcome(verdict == "better", before)
+
+
+def _past(rows: Sequence[Example]) -> Iterator[PastPost]:
+    """The rows as history, known from a day after they were posted."""
+    for row in rows:
+        assert row.facts.posted_at is not None
+        assert row.views_k is not None
+        yield PastPost(
+            video_id=row.video_id,
+            author=row.facts.author,
+            sound=None,
+            hashtags=row.facts.hashtags,
+            posted_at=row.facts.posted_at,
+            known_at=row.facts.posted_at + timedelta(days=1),
+            views_k=row.views_k,
+        )
 
 
 def trainings(n: int) -> Iterator[tuple[str, int, bool]]:

@@ -150,10 +150,9 @@ def _emit_columns(
 ) -> None:
     """Print the one table, write it where asked, and leave with 4 where a part of it failed."""
     from catalog.files import atomic_file
-    from model.experiment.columns import NOTE, failures, rows_of
+    from model.experiment.columns import NOTE, failures, table_of
 
     failed = failures(columns)
-    heads = [column.title for column in columns]
     if output is not None:
         with atomic_file(output) as temporary:
             temporary.write_text(FORMS[output.suffix.lower()](columns), encoding="utf-8")
@@ -165,7 +164,8 @@ def _emit_columns(
         "catalogs": str(catalogs),
         "output": None if output is None else str(output),
     }
-    text = f"{table(['model', *heads], rows_of(columns))}\n{NOTE}."
+    heads, rows = table_of(columns)
+    text = f"{table(heads, rows)}\n{NOTE}." if rows else "No model was compared."
     emit(payload, as_json=as_json, text=text)
     if failed:
         is_nothing = all(column.error is not None for column in columns)
@@ -174,13 +174,14 @@ def _emit_columns(
 
 def _page(columns: "Sequence[Column]") -> str:
     from catalog.web.pages import render
-    from model.experiment.columns import NOTE, failures, rows_of
+    from model.experiment.columns import NOTE, failures, table_of
 
+    heads, rows = table_of(columns)
     return render(
         "evaluation.html",
         title="Models on several collections",
-        heads=[column.title for column in columns],
-        rows=rows_of(columns),
+        heads=heads,
+        rows=rows,
         note=NOTE,
         failures=failures(columns),
     )
@@ -272,7 +273,11 @@ def _import_once(app: App, wanted: "Wanted", take: Take, *, quiet: bool) -> None
         return
     outcome = take(app, wanted.path, wanted.imports)
     if not outcome.n_done:
-        raise NothingToTrain(f"{wanted.path} gave no video: {dict(outcome.codes)}")
+        codes = ", ".join(f"{code} {n}" for code, n in sorted(outcome.codes.items()))
+        raise NothingToTrain(
+            f"{wanted.path} gave no video ({codes}): `viewcast import --dry-run` with the same "
+            "settings shows the rows"
+        )
     if not quiet:
         refused = f", {outcome.n_failed:,} refused" if outcome.n_failed else ""
         click.echo(f"{wanted.name}: {outcome.n_done:,} rows imported{refused}", err=True)
@@ -287,6 +292,7 @@ def _column(
     quiet: bool,
 ) -> "Column":
     from catalog.read.lookup import final_metrics
+    from model.errors import NothingToTrain
     from model.experiment.columns import Cell, Column, cells_of
     from model.split import SplitConfig
     from model.steps.compare import compare
@@ -296,6 +302,9 @@ def _column(
     age_s = None if age is None else DURATION.convert(age, None, None).total_seconds()
     config = SplitConfig(strategy, wanted.val, wanted.holdout, wanted.seed, age_s)  # type: ignore[arg-type]
     _outcome, split = create_split(app.catalog, config)
+    for part in ("train", "holdout"):
+        if not split.n_by_part.get(part):
+            raise NothingToTrain(f"a split by {strategy} leaves nobody to {part}: leave it out")
     trained: dict[str, ModelFacts] = {}
     failed: dict[str, Cell] = {}
     for preset in wanted.trained:
@@ -307,7 +316,12 @@ def _column(
     if len(trained) < 2:
         why = "fewer than two models were trained, so there is nothing to compare"
         return Column(wanted.name, strategy, wanted.as_of, cells=failed, error=why)
-    found = compare(app.catalog, list(trained.values()), part="holdout")
+    found = compare(
+        app.catalog,
+        list(trained.values()),
+        part="holdout",
+        least_gain=app.settings.verdict.least_gain,
+    )
     names = dict(zip(found.names, trained, strict=True))
     cells, rival = cells_of(found.comparison, names, wanted.against)
     with app.catalog.read() as session:

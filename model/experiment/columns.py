@@ -45,8 +45,8 @@ class Cell:
 class Column:
     """One collection under one split: its held-out videos and every model's cell.
 
-    rival: the rival with the smallest log-MAE. as_of: the rule asked for; None: the models' own.
-    error: why the whole column is empty.
+    rival: the rival with the smallest log-MAE. as_of: the rule asked for; None: the models' own,
+    which is what was known before a post. error: why the whole column is empty.
     """
 
     collection: str
@@ -65,11 +65,6 @@ class Column:
         lines += [] if self.n is None else [f"n {self.n:,}"]
         lines += [] if self.rival is None else [f"rival {self.rival}"]
         return "\n".join(lines)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing of it failed."""
-        return self.error is None and all(cell.error is None for cell in self.cells.values())
 
     def as_json(self) -> dict[str, Any]:
         """All of it, its cells as a list."""
@@ -116,23 +111,32 @@ def models_of(columns: Sequence[Column]) -> list[str]:
     return list(dict.fromkeys(model for column in columns for model in column.cells))
 
 
-def rows_of(columns: Sequence[Column]) -> list[list[str]]:
-    """The one table: a row for each model, a cell of a few lines for each column."""
-    return [
-        [model, *(_shown(column.cells.get(model)) for column in columns)]
-        for model in models_of(columns)
+def table_of(columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
+    """The one table: its heads, and a row for each model with a cell of a few lines a column.
+
+    A column of which nothing came is not in it.
+    """
+    there = [column for column in columns if column.cells]
+    heads = ["model", *(column.title for column in there)]
+    rows = [
+        [model, *(_shown(column.cells.get(model)) for column in there)]
+        for model in models_of(there)
     ]
+    return heads, rows
 
 
 def failures(columns: Sequence[Column]) -> list[str]:
-    """A line for each column or cell that failed."""
+    """A line for each collection, column or cell that failed."""
+    splits: dict[tuple[str, str], list[str]] = {}
     lines = []
     for column in columns:
-        where = f"{column.collection}, {column.split}"
-        lines += [f"{where}: {column.error}"] if column.error is not None else []
+        if column.error is not None:
+            splits.setdefault((column.collection, column.error), []).append(column.split)
         for cell in column.cells.values():
-            lines += [f"{where}, {cell.model}: {cell.error}"] if cell.error is not None else []
-    return lines
+            where = f"{column.collection}, {column.split}, {cell.model}"
+            lines += [f"{where}: {cell.error}"] if cell.error is not None else []
+    whole = [f"{name}, {' and '.join(there)}: {error}" for (name, error), there in splits.items()]
+    return whole + lines
 
 
 def _shown(cell: Cell | None) -> str:
@@ -172,7 +176,7 @@ def csv_text(columns: Sequence[Column]) -> str:
 
 def markdown_text(columns: Sequence[Column]) -> str:
     """The one table in Markdown, and what failed below it."""
-    head = ["model", *(column.title for column in columns)]
-    body = [head, ["---"] * len(head), *rows_of(columns)]
+    head, rows = table_of(columns)
+    body = [head, ["---"] * len(head), *rows]
     lines = ["| " + " | ".join(cell.replace("\n", "<br>") for cell in row) + " |" for row in body]
     return "\n".join([*lines, "", NOTE + ".", *(f"* {line}" for line in failures(columns)), ""])

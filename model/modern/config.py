@@ -30,14 +30,14 @@ class ModernConfig(BlockConfig):
     members: str = "ridge,trees,grams,past"
     newest_rows: int = 60_000
     folds: int = 5
-    history_drop: float = 0.15
+    history_drop: float = 0.1
     media_gain: float = 1.5
     gram_buckets: int = 2**18
     neighbours: int = 10
     store_rows: int = 20_000
-    trees: int = 400
+    trees: int = 600
     leaves: int = 16
-    learning_rate: float = 0.04
+    learning_rate: float = 0.025
     min_leaf_rows: int = 20
     tree_columns: float = 0.4
     l2: float = 1.0

@@ -41,6 +41,7 @@ from model.training.world import one_thread
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 FEWEST_LATE: Final = 10  # rows that make a rehearsal
+ENOUGH_VAL: Final = 100  # rows of val that tell how far the level has moved
 
 
 @one_thread()
@@ -65,7 +66,7 @@ def solve_modern(config: ModernConfig, request: SolveRequest) -> ModernNetwork:
     weights, shift = default_weights(config), 0.0
     if rehearsed is not None:
         weights = stacked_weights(rehearsed, config)
-        shift = shift_of(rehearsed, weights)
+        shift = _shift(table, rehearsals, rehearsed, weights)
         _tell(request, table, rehearsals, weights, shift)
     request.progress("learning from all rows")
     everyone = np.ones(len(table), dtype=np.bool_)
@@ -111,6 +112,23 @@ def _rehearse(
             },
         )
     return found, choices
+
+
+def _shift(
+    table: Table, rehearsals: list[Rehearsed], rehearsed: Rehearsed, weights: Floats
+) -> float:
+    """How far the level has moved: by the rows of val, which are to train as later rows to val.
+
+    By the newest of them where val is later than train; where the split is by author or at random,
+    by all.
+    """
+    val, train = table.posted[table.is_val], table.posted[~table.is_val]
+    late = rehearsed
+    in_time = True
+    if len(val) >= ENOUGH_VAL and len(val) == len(rehearsals[-1].actual):
+        in_time = bool(np.quantile(val, 0.1) >= np.quantile(train, 0.9))
+        late = rehearsed if in_time else rehearsals[-1]
+    return shift_of(late.actual - late.said @ weights, in_time=in_time)
 
 
 def _tell(
@@ -179,7 +197,7 @@ def _set_interval(
             "shift": shift,
             "rows": 0 if rehearsed is None else len(rehearsed.actual),
             "has_interval": ends is not None,
-            "level": None if ends is None else ends.level,
+            "drift": None if ends is None else ends.drift,
         },
     )
     if ends is not None:

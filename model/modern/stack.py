@@ -1,12 +1,12 @@
 """From what the members say to a forecast and its interval, by how later rows turned out."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
+from scipy.stats import norm
 
 from model.modern.config import MEMBERS, ModernConfig
 from model.quantiles import COVERAGE, calibrate
@@ -22,8 +22,11 @@ CALIBRATED_ROWS: Final = 4_000  # newest ones that an interval is measured on
 #: Posts of an author that were known, from which on a segment begins.
 SEGMENTS: Final = (0, 1, 5)
 ENOUGH_OF_SEGMENT: Final = 200
-LEVELS: Final = tuple(level / 100 for level in range(74, 94))
-SLICES: Final = 5
+SLICES: Final = 8
+AHEAD: Final = 3  # slices that a level has to hold for
+FEWEST_OF_SLICE: Final = 30
+#: Middles of nine parts of equal chance of a normal distribution.
+NORMAL_NINE: Final = tuple(norm.ppf((np.arange(9) + 0.5) / 9).tolist())
 
 
 @dataclass(frozen=True)
@@ -78,16 +81,38 @@ def stacked_weights(rehearsed: Rehearsed, config: ModernConfig) -> Floats:
     return weights
 
 
-def shift_of(rehearsed: Rehearsed, weights: Floats) -> float:
-    """What turns the weighted sum into the median of the newest rows, less where they are few."""
-    errors = rehearsed.actual - rehearsed.said @ weights
+def shift_of(errors: Floats, *, in_time: bool) -> float:
+    """What turns the weighted sum into the median of the rows to come, less where errors are few.
+
+    errors (n,): actual minus weighted sum, oldest first. in_time: the rows to come are later, so
+    that new errors weigh more than old ones.
+    """
     if not len(errors):
         return 0.0
-    weight = np.exp(-np.arange(len(errors))[::-1] / SHIFT_ROWS)
+    age = np.arange(len(errors))[::-1] if in_time else np.zeros(len(errors))
+    weight = np.exp(-age / SHIFT_ROWS)
     order = np.argsort(errors, kind="stable")
     heard = np.cumsum(weight[order])
     median = errors[order][np.searchsorted(heard, heard[-1] / 2)]
     return float(median) * float(heard[-1] / (heard[-1] + SHIFT_PRIOR))
+
+
+def drift_of(errors: Floats) -> float:
+    """How far the level of later rows came to lie from what the rows before them told; a sd.
+
+    errors (n,): actual minus weighted sum, oldest first. What so few rows of a slice would show by
+    chance is taken off; 0 where they are too few to tell.
+    """
+    slices = np.array_split(errors, SLICES)
+    if len(slices[-1]) < FEWEST_OF_SLICE:
+        return 0.0
+    apart = []
+    for number in range(2, SLICES):
+        told = shift_of(np.concatenate(slices[:number]), in_time=True)
+        apart += [(float(np.median(one)) - told) ** 2 for one in slices[number : number + AHEAD]]
+    # The variance of a median of n is about pi / 2 times that of their mean.
+    by_chance = np.pi / 2 * float(errors.var()) * (1 / len(slices[-1]) + 1 / SHIFT_ROWS)
+    return float(np.sqrt(max(0.0, float(np.mean(apart)) - by_chance)))
 
 
 def segment_of(n_known: Ints) -> Ints:
@@ -99,26 +124,27 @@ def segment_of(n_known: Ints) -> Ints:
 class Ends:
     """What to add to a point for the ends of its interval, (segments, 2), and how it was found.
 
-    level: the share that an interval is measured to hold, so that the next rows' hold COVERAGE.
+    drift: sd by which the level is expected to move, which widened the interval.
     """
 
     offsets: Floats
-    level: float
+    drift: float
     n_rows: int
 
 
 def interval_ends(rehearsed: Rehearsed, weights: Floats, shift: float) -> Ends | None:
     """Ends by segment, each end for itself, on the newest rows; None where they are too few.
 
-    Split conformal prediction, measured as in use: forecasts of later rows. The level is raised (or
-    lowered) by what intervals of older rows turned out to hold of newer ones.
+    Split conformal prediction, measured as in use: on forecasts of later rows. The errors are
+    those of the rehearsals, moved by what the level is expected to drift.
     """
+    all_errors = rehearsed.actual - rehearsed.said @ weights
+    drift = drift_of(all_errors)
     newest = slice(-CALIBRATED_ROWS, None)
-    errors = (rehearsed.actual - rehearsed.said @ weights - shift)[newest]
-    bare = (rehearsed.actual - rehearsed.bare @ weights - shift)[newest]
+    errors = all_errors[newest] - shift
+    bare = (rehearsed.actual - rehearsed.bare @ weights)[newest] - shift
     segment = segment_of(rehearsed.n_known)[newest]
-    level = _level(errors)
-    everyone = _ends(errors, level)
+    everyone = _ends(errors, drift)
     if everyone is None:
         return None
     offsets = np.tile(everyone, (len(SEGMENTS), 1))
@@ -127,32 +153,18 @@ def interval_ends(rehearsed: Rehearsed, weights: Floats, shift: float) -> Ends |
         if number == 0 and len(of_segment) < ENOUGH_OF_SEGMENT:
             of_segment = bare
         if len(of_segment) >= ENOUGH_OF_SEGMENT:
-            found = _ends(of_segment, level)
+            found = _ends(of_segment, drift)
             if found is not None:
                 offsets[number] = found
-    return Ends(offsets, level, len(errors))
+    return Ends(offsets, drift, len(errors))
 
 
-def _ends(errors: Floats, level: float) -> Floats | None:
+def _ends(errors: Floats, drift: float) -> Floats | None:
     zero = np.zeros(len(errors))
-    found = calibrate(zero, zero, errors, coverage=level)
-    if found is None:
+    if calibrate(zero, zero, errors, coverage=COVERAGE) is None:
         return None
+    moved = (errors[:, None] + drift * np.array(NORMAL_NINE)).ravel() if drift else errors
+    zero = np.zeros(len(moved))
+    found = calibrate(zero, zero, moved, coverage=COVERAGE)
+    assert found is not None  # more rows than were enough
     return np.array([min(-found.low, 0.0), max(found.high, 0.0)])
-
-
-def _level(errors: Floats) -> float:
-    """Share at which intervals of each slice held COVERAGE of the next, half way from COVERAGE."""
-    slices = np.array_split(errors, SLICES)
-    if len(errors) < SLICES * ENOUGH_OF_SEGMENT:
-        return COVERAGE
-    held = []
-    for level in LEVELS:
-        inside = []
-        for before, after in pairwise(slices):
-            ends = _ends(before, level)
-            assert ends is not None  # a slice has enough rows
-            inside.append(float(((ends[0] <= after) & (after <= ends[1])).mean()))
-        held.append(float(np.mean(inside)))
-    best = LEVELS[int(np.argmin(np.abs(np.array(held) - COVERAGE)))]
-    return COVERAGE + (best - COVERAGE) * len(errors) / (len(errors) + 1_000)

@@ -506,4 +506,6 @@ def _registered(
             train_run_id=run.id,
             feature_set_ids=[facts.id for facts in plan.sets.values()],
             inputs_hash=inputs,
+            as_of=getattr(plan.preset.network, "as_of", None),
+            history_rule=plan.history,
         )

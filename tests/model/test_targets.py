@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from catalog.facts import PostFacts
+from catalog.facts import PastPost, PostFacts
 from model.base import SolveRequest
 from model.batches import Example
+from model.blocks.past import Histories
 from model.errors import BadCheckpoint, BadSetting, NotFinite, NothingToTrain
 from model.registry import Solved, find_kind, find_preset
+from model.steps.rows import attached
 from model.targets import TARGET_KINDS, QuartileEdges, TargetTransform, log_views
 from tests.model.factories import scored_k
 
@@ -107,14 +109,26 @@ def small_counts(n: int, factor: float = 1.0) -> list[Example]:
 
 def forecast_k(name: str, rows: list[Example], n_train: int, folder: Path) -> np.ndarray:
     """What the preset `name` says of the rows after the first n_train, which it learns from."""
-    train = rows[:n_train]
+    past = Histories(
+        PastPost(
+            row.video_id,
+            row.facts.author,
+            None,
+            row.facts.hashtags,
+            row.facts.posted_at,
+            row.facts.posted_at + timedelta(days=1),
+            row.views_k,
+        )
+        for row in rows
+    )
+    train, later = attached(rows[:n_train], past), attached(rows[n_train:], past)
     target = TargetTransform.fit([row.views_k for row in train], "log1p")
-    request = SolveRequest(train, [], target, 0, folder, lambda _c, _d: None, lambda _t: None)
+    request = SolveRequest(train, [], target, 0, folder, lambda _c, _d: None, lambda _t: None, past)
     preset = find_preset(name)
     kind = find_kind(preset.kind)
     assert isinstance(kind, Solved)
     network = kind.solve(preset.network, request)
-    return np.array(list(scored_k(network, rows[n_train:], target).values()))
+    return np.array(list(scored_k(network, later, target).values()))
 
 
 @pytest.mark.parametrize("name", SOLVED)

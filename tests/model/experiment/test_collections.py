@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from cli import main
 from model.errors import BadSetting
@@ -105,8 +106,6 @@ def test_a_descriptor_is_whole_and_can_be_taken_into_a_file(tmp_path: Path, name
 
 
 def test_the_command_lists_them() -> None:
-    from click.testing import CliRunner  # noqa: PLC0415
-
     listed = CliRunner().invoke(main, ["evaluate", "--list"])
     assert all(name in listed.output for name in descriptors())
     one = CliRunner().invoke(main, ["evaluate", "snapugc", "--list"])

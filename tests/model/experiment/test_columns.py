@@ -14,7 +14,7 @@ from model.experiment.columns import (
     failures,
     markdown_text,
     models_of,
-    rows_of,
+    table_of,
 )
 from model.solved.constants import Constants
 
@@ -68,17 +68,26 @@ def columns() -> list[Column]:
     ]
 
 
-def test_every_column_is_in_the_one_table() -> None:
+def test_every_column_that_has_something_is_in_the_one_table() -> None:
     found = columns()
-    rows = rows_of(found)
+    heads, rows = table_of(found)
 
     assert models_of(found) == ["modern", "author_mean", "median", "boosted"]
     assert [row[0] for row in rows] == models_of(found)
     assert "better" in rows[0][1]
-    assert rows[3][1:] == ["failed", ""]
-    assert found[0].title.splitlines() == ["a", "time, as of crawl", "n 200", "rival author_mean"]
-    assert failures(found) == ["a, time, boosted: no memory", "b, author: no such file"]
-    assert [column.is_whole for column in found] == [False, False]
+    assert rows[3][1:] == ["failed"]
+    assert [head.splitlines() for head in heads] == [
+        ["model"],
+        ["a", "time, as of crawl", "n 200", "rival author_mean"],
+    ]
+
+
+def test_what_fails_whole_is_said_once() -> None:
+    found = [*columns(), Column("b", "time", error="no such file")]
+    assert failures(found) == [
+        "b, author and time: no such file",
+        "a, time, boosted: no memory",
+    ]
 
 
 def test_files_have_what_the_table_has() -> None:
@@ -89,9 +98,6 @@ def test_files_have_what_the_table_has() -> None:
     assert float(rows[0]["log_mae"]) == found[0].cells["modern"].log_mae
     assert (rows[2]["spearman"], rows[4]["error"]) == ("", "no such file")
     marked = markdown_text(found).splitlines()
-    assert (
-        marked[0]
-        == "| model | a<br>time, as of crawl<br>n 200<br>rival author_mean | b<br>author |"
-    )
-    assert {line.count("|") for line in marked[:6]} == {4}
+    assert marked[0] == "| model | a<br>time, as of crawl<br>n 200<br>rival author_mean |"
+    assert {line.count("|") for line in marked[:6]} == {3}
     assert "* b, author: no such file" in marked

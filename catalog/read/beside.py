@@ -7,9 +7,16 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from catalog.facts import SITE_PLATFORM, Candidate, FeatureSetFacts, KnownAccount, posted_at_of
+from catalog.facts import (
+    SITE_PLATFORM,
+    AsOf,
+    Candidate,
+    FeatureSetFacts,
+    KnownAccount,
+    posted_at_of,
+)
 from catalog.read.posts import CANDIDATE, N_LOOKED_AT, OF_ACCOUNT, by_video_id
 from catalog.record.lineage import feature_set_facts
 from catalog.schema.tables import (
@@ -101,24 +108,41 @@ def find_account(session: Session, *, handle: str, keys: Collection[str]) -> int
     return ranked[0][2] if ranked else None
 
 
-def account_before(session: Session, account_id: int, moment: datetime) -> KnownAccount | None:
+def account_before(
+    session: Session, account_id: int, moment: datetime, as_of: AsOf = "post"
+) -> KnownAccount | None:
     """Return what had been seen of an account before a moment; None: nothing.
 
-    The newest sighting counts, and where it did not say something, the newest that did.
+    The newest sighting counts, and where it did not say something, the newest that did. as_of
+    "crawl": where nothing had been seen, what was seen first afterwards.
     """
-    rows = session.execute(
-        select(*(getattr(AccountObservation, name) for name in OF_ACCOUNT))
-        .where(AccountObservation.account_id == account_id, AccountObservation.observed_at < moment)
-        .order_by(AccountObservation.observed_at.desc())
-        .limit(N_LOOKED_AT)
-    ).all()
+    of_account = select(*(getattr(AccountObservation, name) for name in OF_ACCOUNT)).where(
+        AccountObservation.account_id == account_id
+    )
+    rows = _nearest(session, of_account, AccountObservation.observed_at, moment, as_of)
     if not rows:
         return None
-    newest = {
+    told = {
         name: next((said for row in rows if (said := row[at]) is not None), None)
         for at, name in enumerate(OF_ACCOUNT)
     }
-    return KnownAccount(**newest)
+    return KnownAccount(**told)
+
+
+def _nearest(
+    session: Session,
+    wanted: Select[*tuple[Any, ...]],
+    seen_at: InstrumentedAttribute[datetime],
+    moment: datetime,
+    as_of: AsOf,
+) -> Sequence[Any]:
+    """Return what was last seen before a moment, the newest first, or, if asked, first after it."""
+    before = wanted.where(seen_at < moment).order_by(seen_at.desc()).limit(N_LOOKED_AT)
+    rows = session.execute(before).all()
+    if rows or as_of != "crawl":
+        return rows
+    after = wanted.where(seen_at >= moment).order_by(seen_at).limit(N_LOOKED_AT)
+    return session.execute(after).all()
 
 
 @dataclass(frozen=True)
@@ -130,10 +154,12 @@ class KnownSound:
     n_videos: int | None
 
 
-def sound_before(session: Session, platform_id: str, moment: datetime) -> KnownSound | None:
+def sound_before(
+    session: Session, platform_id: str, moment: datetime, as_of: AsOf = "post"
+) -> KnownSound | None:
     """Return the sound that a site calls so, as it had been seen before a moment; None: not here.
 
-    Of several platforms the site's goes before the others.
+    Of several platforms the site's goes before the others. as_of: as of an account.
     """
     found = session.execute(
         select(Sound.id, Sound.is_original, Sound.platform).where(Sound.platform_id == platform_id)
@@ -141,13 +167,9 @@ def sound_before(session: Session, platform_id: str, moment: datetime) -> KnownS
     if not found:
         return None
     sound_id, is_original, _where = min(found, key=lambda row: (row[2] != SITE_PLATFORM, row[0]))
-    n_videos = session.scalar(
-        select(SoundObservation.n_videos)
-        .where(SoundObservation.sound_id == sound_id, SoundObservation.observed_at < moment)
-        .order_by(SoundObservation.observed_at.desc())
-        .limit(1)
-    )
-    return KnownSound(sound_id, is_original, n_videos)
+    of_sound = select(SoundObservation.n_videos).where(SoundObservation.sound_id == sound_id)
+    rows = _nearest(session, of_sound, SoundObservation.observed_at, moment, as_of)
+    return KnownSound(sound_id, is_original, rows[0][0] if rows else None)
 
 
 def last_posts(

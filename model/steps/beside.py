@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from catalog.facts import (
     IN_SAMPLE,
     LEAST_GAIN,
+    AsOf,
     HistoryRule,
     KnownAccount,
     ModelFacts,
@@ -102,7 +103,8 @@ class Beside:
     """Asks the catalog, each thing once; moment: the one of posting, or now where none is known.
 
     history: which counts of earlier posts the model reads; None: of none. hashtags: all that any
-    forecast is asked with. least_gain: the setting verdict.least_gain.
+    forecast is asked with. least_gain: the setting verdict.least_gain. as_of: what the model reads
+    of accounts and sounds.
     """
 
     catalog: Catalog
@@ -114,6 +116,7 @@ class Beside:
     sound_id: str | None = None
     hashtags: tuple[str, ...] = ()
     least_gain: float = LEAST_GAIN
+    as_of: AsOf = "post"
 
     def known(self, path: Path) -> tuple[KnownVideo | None, str | None]:
         """The catalog's video that has this very file, and its part in the model's split."""
@@ -138,9 +141,9 @@ class Beside:
                 if author is None:
                     cautions.append(_unknown("author", name))
                 else:
-                    account = account_before(session, author, self.moment)
+                    account = account_before(session, author, self.moment, self.as_of)
             if self.sound_id is not None:
-                sound = sound_before(session, self.sound_id, self.moment)
+                sound = sound_before(session, self.sound_id, self.moment, self.as_of)
                 if sound is None:
                     cautions.append(_unknown("sound", self.sound_id))
         return Poster(author, account, sound, tuple(cautions))

@@ -115,16 +115,18 @@ def predict(
     with _timed(seconds, "model"):
         checkpoint = load_model(data, model, device)
     checkpoint.card.require_features({kind: one.config_hash for kind, one in sets.items()})
+    wanted = wanted_of(model, find_kind(checkpoint.card.kind), sets)
     beside = Beside(
         catalog,
         model,
-        wanted_of(model, find_kind(checkpoint.card.kind), sets).history,
+        wanted.history,
         request.posted_at or datetime.now(UTC),
         isinstance(checkpoint.network, ConstantRegressor),
         request.author,
         request.sound,
         _all_hashtags(request),
         request.least_gain,
+        wanted.as_of,
     )
     forecasting = _Forecasting(checkpoint, model, request, one_off, beside)
     results: list[ForecastCard | Refused] = []

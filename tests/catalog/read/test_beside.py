@@ -112,11 +112,14 @@ def test_an_account_is_as_it_had_been_seen_before_the_moment(catalog):
 
     with catalog.read() as session:
         assert account_before(session, who, T0) is None
+        first = account_before(session, who, T0, "crawl")
         assert account_before(session, who, T0 + HOUR) == KnownAccount(
             n_followers=100, n_posts=7, is_verified=True
         )
         later = account_before(session, who, T0 + 2 * DAY)
-    assert later == KnownAccount(n_followers=200, n_posts=7, is_verified=True)
+        same = account_before(session, who, T0 + 2 * DAY, "crawl")
+    assert later == same == KnownAccount(n_followers=200, n_posts=7, is_verified=True)
+    assert first == KnownAccount(n_followers=100, n_posts=7, is_verified=True)
 
 
 def test_a_sound_is_as_it_had_been_seen_before_the_moment(catalog):
@@ -128,6 +131,7 @@ def test_a_sound_is_as_it_had_been_seen_before_the_moment(catalog):
             sound_before(session, "6800", T0 + days * DAY) for days in (0, 1, 3)
         )
         assert sound_before(session, "6801", T0) is None
+        assert sound_before(session, "6800", T0, "crawl").n_videos == 50
     assert between == KnownSound(before.id, False, 50)
     assert (before.n_videos, after.n_videos) == (None, 900)
 

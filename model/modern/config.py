@@ -59,11 +59,11 @@ class ModernConfig(BlockConfig):
             raise BadSetting(f"every size of the {type(self).__name__} must be 1 or more: {self}")
         if self.folds < 2 or self.leaves < 2:
             raise BadSetting(f"folds {self.folds} and leaves {self.leaves} must be 2 or more")
-        if not (0 <= min(self.history_drop, self.block_drop) and 0 < self.rehearsal < 1)
-            or max(self.history_drop, self.block_drop) >= 1:
+        drops = (self.history_drop, self.block_drop)
+        if not (min(drops) >= 0 and max(drops) < 1 and 0 < self.rehearsal < 1):
             raise BadSetting(
-                f"history_drop {self.history_drop} and block_drop {self.block_drop} must be in [0, 1), rehearsal {self.rehearsal} a "
-                "share between 0 and 1"
+                f"history_drop {self.history_drop} and block_drop {self.block_drop} must be in "
+                f"[0, 1), rehearsal {self.rehearsal} a share between 0 and 1"
             )
         if not (self.learning_rate > 0 and 0 < self.tree_columns <= 1):
             raise BadSetting(

@@ -80,8 +80,3 @@ class ModernConfig(BlockConfig):
     def member_names(self) -> tuple[str, ...]:
         """Names of those who may take part."""
         return tuple(name.strip() for name in self.members.split(",") if name.strip())
-
-    @property
-    def kept_media(self) -> tuple[str, ...]:
-        """Features that earned their place."""
-        return tuple(name for name in self.kept.split(",") if name)

@@ -82,8 +82,9 @@ def test_with_a_single_fold_nothing_is_said(read):
 
 def test_the_best_penalty_is_high_where_nothing_is_to_be_found(read):
     _, grams, _, labels = read
-    by_chance = np.random.default_rng(3).permutation(labels)
-    assert best_penalty(grams, by_chance, FOLDS) == max(PENALTIES)
+    draw = np.random.default_rng(3)
+    by_chance = [best_penalty(grams, draw.permutation(labels), FOLDS) for _ in range(9)]
+    assert np.median(by_chance) == max(PENALTIES)
     assert best_penalty(grams, labels, FOLDS) < max(PENALTIES)
 
 

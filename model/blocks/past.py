@@ -43,6 +43,8 @@ BLOCKS: Final = {
 COLUMNS: Final = tuple(f"{block} {name}" for block, names in BLOCKS.items() for name in names)
 
 MOST_POSTS: Final = 200_000  # newest ones that are kept: memory does not grow with the catalog
+LEVEL: Final = 150  # posts of everybody over which recent ones outweigh old ones
+TREND: Final = 30
 DAY_S: Final = 86_400
 _TIME_BITS: Final = 34  # seconds since 1970 until the year 2514
 _PRIOR: Final = {"author": 3.0, "sound": 5.0, "tags": 5.0}
@@ -146,7 +148,7 @@ class Histories:
         self._sounds, sound = _numbered(sounds)
         values, known_s, posted_s = kept.values, kept.known_s, kept.posted_s
         everyone = np.zeros(len(values), dtype=np.int64)
-        self._all = _ByKey(everyone, known_s, posted_s, values, (50, 500))
+        self._all = _ByKey(everyone, known_s, posted_s, values, (TREND, LEVEL))
         values = values - self._levels(posted_s, known_s, values)
         has = authors >= 0
         self._by_author = _ByKey(author[has], known_s[has], posted_s[has], values[has], (3, 20))
@@ -189,7 +191,7 @@ class Histories:
         """
         if not len(values):
             return values
-        told = _mean(self._all.ask(np.zeros(len(values), np.int64), posted_s).recent[500])
+        told = _mean(self._all.ask(np.zeros(len(values), np.int64), posted_s).recent[LEVEL])
         first = float(values[known_s == known_s.min()].mean())
         return np.where(np.isnan(told), first, told)
 
@@ -201,8 +203,8 @@ class Histories:
         )
         timed = before_s >= 0
         general = self._all.ask(np.where(timed, 0, -1), before_s)
-        level = _mean(general.recent[500])
-        trend = _mean(general.recent[50]) - level
+        level = _mean(general.recent[LEVEL])
+        trend = _mean(general.recent[TREND]) - level
         asked_authors = np.array([-1 if r.author is None else r.author for r in rows])
         asked_sounds = np.array([-1 if r.sound is None else r.sound for r in rows])
         author = _number_of(self._authors, asked_authors, timed)

@@ -69,7 +69,7 @@ class Yardstick:
 
     def level_at(self, post):
         earlier = [self.got[one.video_id] for one in self.before(post.posted_at)]
-        total, weight = faded(earlier, 500)
+        total, weight = faded(earlier, past.LEVEL)
         return total / weight if earlier else self.first
 
     def columns(self, row):
@@ -77,7 +77,7 @@ class Yardstick:
         got = [self.got[one.video_id] for one in earlier]
         found = dict.fromkeys(COLUMNS, np.nan)
         if got:
-            (slow, weight), (quick, less) = faded(got, 500), faded(got, 50)
+            (slow, weight), (quick, less) = faded(got, past.LEVEL), faded(got, past.TREND)
             found["level level"] = slow / weight
             found["level level_trend"] = quick / less - slow / weight
         self.add_author(found, row, [one for one in earlier if one.author == row.author])

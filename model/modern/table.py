@@ -328,12 +328,18 @@ def _author_numbers(ledger: Ledger) -> Ints:
 def _folds(video_ids: Ints, authors: Ints, n_folds: int, seed: int) -> Ints:
     """Fold of each row by its author, so that the forecasts of a fold meet none they know.
 
-    Where a few authors have most of the rows, by row: there would be nothing to learn from.
+    Where one author has most of the rows, or all came into one fold, by row: there would be nothing
+    to learn from.
     """
+
+    def folds(names: Ints) -> Ints:
+        crc = [zlib.crc32(f"{seed} {name}".encode()) for name in names.tolist()]
+        return np.array(crc, dtype=np.int64) % n_folds
+
     _, n_of = np.unique(authors, return_counts=True)
-    names = authors if n_of.max() * 2 <= len(authors) else video_ids
-    crc = [zlib.crc32(f"{seed} {name}".encode()) for name in names.tolist()]
-    return np.array(crc, dtype=np.int64) % n_folds
+    by_author = folds(authors)
+    is_fair = n_of.max() * 2 <= len(authors) and by_author.min() < by_author.max()
+    return by_author if is_fair else folds(video_ids)
 
 
 def _known(

@@ -87,6 +87,15 @@ def test_where_one_author_has_most_rows_they_are_parted_by_row():
     assert len(np.unique(table.folds)) == CONFIG.folds
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_two_authors_never_share_the_only_fold(seed):
+    rows = [
+        replace(row, facts=replace(row.facts, author=number % 2))
+        for number, row in enumerate(TRAIN[:40])
+    ]
+    assert len(np.unique(built(rows, [], seed=seed)[0].folds)) > 1
+
+
 def test_another_seed_gives_other_folds():
     assert not np.array_equal(built(seed=1)[0].folds, built(seed=2)[0].folds)
 

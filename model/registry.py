@@ -208,7 +208,15 @@ KINDS: dict[str, Kind] = {
         Trained("swin3d", Swin3dConfig, Swin3d, ("clip",), ("clip",)),
         Trained("cnn3d", Cnn3dConfig, Cnn3d, ("clip",), ("clip",)),
         *(
-            Solved(name, ModernConfig, ModernNetwork, PARTS_READ, optional=True, solve=solve_modern)
+            Solved(
+                name,
+                ModernConfig,
+                ModernNetwork,
+                PARTS_READ,
+                optional=True,
+                learns_from_val=True,
+                solve=solve_modern,
+            )
             for name in ("modern", "ridge", "boosted")
         ),
         Solved("hashtag_mean", HashtagMeanConfig, HashtagMean, solve=solve_hashtag_mean),

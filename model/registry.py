@@ -137,6 +137,8 @@ class Kind(ABC):
         if set(document) != known:
             other = [f"has {name}" for name in sorted(set(document) - known)]
             other += [f"lacks {name}" for name in sorted(known - set(document))]
+            if len(other) > MOST_NAMED:
+                other[MOST_NAMED:] = [f"{len(other) - MOST_NAMED} more that differ"]
             raise BadCheckpoint(
                 f"its settings are those of another version of viewcast: the {self.name} model "
                 f"{', '.join(other)}"
@@ -249,6 +251,7 @@ def find_kind(name: str) -> Kind:
 
 Config = TypeVar("Config", bound="DataclassInstance")
 AS_JSON: Final = ConfigDict(strict=True, allow_inf_nan=False)
+MOST_NAMED: Final = 4  # settings that a message names
 MOST: Final = 2**63 - 1  # torch's largest whole number
 
 

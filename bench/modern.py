@@ -43,6 +43,9 @@ class Posts:
             world.normal(size=size) for size in (N_TAGS, N_WORDS, N_AUTHORS)
         )
 
+    def __len__(self) -> int:
+        return self.n
+
     def __iter__(self) -> Iterator[Example]:
         for start in range(0, self.n, PAGE):
             generator = np.random.default_rng(start + 1)

@@ -100,6 +100,7 @@ def main(
     flags = {name: value for name, value in (("db", db), ("data", data)) if value is not None}
     ctx.obj = App(settings_file=config, flags=flags, debug=debug, sections=sections)
     ctx.obj.start_nightly = lambda slot, due: _start_nightly(ctx.obj, slot, due)
+    ctx.obj.author_named = lambda text: _author_named(ctx.obj, text)
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s")
     _collect_rarely()
@@ -332,6 +333,20 @@ def _named(
     for key in keys:
         of(platform or "tiktok").author_keys[key] = key
     return list(parts.values())
+
+
+def _author_named(app: App, text: str) -> tuple[str, tuple[str, ...]]:
+    """The name of an author, and the keys of the catalog that the text may stand for."""
+    from scraper.addresses import read_account_name
+    from scraper.commands.site import known_salt
+    from scraper.pseudonyms import author_key
+
+    try:
+        name = read_account_name(text)
+    except ScrapeError:
+        return text.strip().lstrip("@"), (text.strip(),)
+    salt = known_salt(app)
+    return name, (text.strip(), *([author_key(name, salt)] if salt else []))
 
 
 def _clean_purged_files(app: App) -> int:

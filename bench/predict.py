@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from torchvision.models import resnet18
 from bench.audio import SPEECH
 from bench.measure import REPEATS, ROOT, Row
 from catalog.console import App, Silent
+from catalog.errors import NotFound
 from catalog.facts import FeatureSetFacts, ObservationFacts, VideoFacts
 from catalog.read.lookup import find_feature_set
 from catalog.record.lineage import add_model_version, ensure_feature_set, set_alias
@@ -42,6 +44,7 @@ from features.plan import AUTOENCODER, clip_alias
 from features.sound.waveform import SAMPLE_RATE_HZ, Mono, read_waveform, write_kept
 from features.store import FeatureStore
 from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
+from features.video.opening import NUMBERS
 from features.weights import save_weights
 from model.registry import PRESETS
 from model.split import SplitConfig
@@ -56,7 +59,7 @@ SETTINGS = '[frames]\nweights = "{weights}"\n'
 #: Presets, and what is changed so that so few videos make a whole one of it.
 REQUESTS: Mapping[str, dict[str, Any]] = {
     "fused": {"fit": {"epochs": 1}},
-    "modern": {"network": {"small_below": 50, "epochs": 2, "min_epochs": 1}},
+    "modern": {},
 }
 
 
@@ -115,7 +118,7 @@ def prepare(data: Path) -> dict[str, str]:
             _outcome, model = train(
                 app.catalog,
                 TrainRequest(preset, **changes),
-                sets.__getitem__,
+                partial(_found, sets),
                 store=store,
                 data=data,
                 progress=Silent(),
@@ -123,6 +126,12 @@ def prepare(data: Path) -> dict[str, str]:
             names[preset] = model.name
     app.catalog.close()
     return names
+
+
+def _found(sets: Mapping[str, FeatureSetFacts], kind: str) -> FeatureSetFacts:
+    if kind not in sets:
+        raise NotFound(f"no {kind} is measured here")
+    return sets[kind]
 
 
 def save_plain(path: Path) -> None:
@@ -163,6 +172,7 @@ SHAPES: Mapping[str, Mapping[str, tuple[tuple[int, ...], str]]] = {
     "visual": {"embedding": ((64, 32, 18), "float16")},
     "audio": {"pooled_audio": ((7, 512), "float32"), "pooled_speech": ((7, 512), "float32")},
     "frames": dict.fromkeys(("mean", "std", "max"), ((512,), "float32")),
+    "opening": {"numbers": ((len(NUMBERS),), "float32")},
 }
 
 

@@ -129,8 +129,10 @@ def tried(model: str, kind: Kind, seed: int, *, is_shuffled: bool) -> Outcome:
     rows = collection(kind, seed)
     parts = [rows[:N_TRAIN], rows[N_TRAIN : N_TRAIN + N_VAL], rows[N_TRAIN + N_VAL :]]
     train, val = (shuffled(part, seed) if is_shuffled else part for part in parts[:2])
-    # As in `train --shuffle-labels`: what was held out is history of what was held out after it.
-    past, later = Histories(_past([*train, *val])), Histories(_past([*train, *val, *parts[2]]))
+    # What was held out is history of what was held out after it; but where the labels are shuffled
+    # that would hand true counts to a model that has learned none.
+    past = Histories(_past([*train, *val]))
+    later = past if is_shuffled else Histories(_past(rows))
     views_k = [row.views_k or 0.0 for row in train]
     preset = find_preset(model)
     solved = find_kind(preset.kind)

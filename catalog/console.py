@@ -141,6 +141,8 @@ class App:
     sections: Callable[[], Mapping[str, type[Any]]] = dict
     # Set by cli.py: starts `nightly` in a child for one slot, so that the daemon can stop it.
     start_nightly: Callable[[str, str], "subprocess.Popen[bytes]"] | None = None
+    # Set by cli.py: the name that a text has for an author, and keys it may stand for.
+    author_named: Callable[[str], tuple[str, tuple[str, ...]]] = lambda text: (text, (text,))
 
     @cached_property
     def loaded(self) -> "Loaded":

@@ -247,16 +247,25 @@ class OneOff:
                 made[kind] = self._make(kind, replace(source, tensors=before.tensors))
         made |= {kind: self._made_aside(kind, result) for kind, result in waiting.items()}
         if TEXT in self._plans:
-            texts = {"caption": caption} | {
-                part: made[kind].detail.get("text", "")
-                for part, kind in KIND_OF_PART.items()
-                if kind in made
-            }
-            made[TEXT] = self._make(TEXT, replace(source, path=None, texts=texts))
+            made[TEXT] = self._text(made, caption)
         for kind, part in made.items():
             if part.error is not None:
                 log.info("%s: no %s: %s", path, kind, part.error)
         return MadeFeatures(found, probe_s, made)
+
+    def with_caption(self, made: MadeFeatures, caption: str) -> MadeFeatures:
+        """The same file's features as another caption would have them."""
+        if TEXT not in self._plans:
+            return made
+        return replace(made, made={**made.made, TEXT: self._text(made.made, caption)})
+
+    def _text(self, made: Mapping[str, Made], caption: str) -> Made:
+        texts = {"caption": caption} | {
+            part: made[kind].detail.get("text", "")
+            for part, kind in KIND_OF_PART.items()
+            if kind in made
+        }
+        return self._make(TEXT, Source(0, TEXT, texts=texts))
 
     def _make(self, kind: str, source: Source) -> Made:
         extractor = self._extractor(kind)

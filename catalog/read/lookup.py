@@ -1,6 +1,5 @@
 """Find a model, a split, a feature set or a video by its name, or say what exists instead."""
 
-from array import array
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +24,6 @@ from catalog.schema.tables import (
     DatasetSplit,
     Feature,
     FeatureSet,
-    Hashtag,
     MediaFile,
     ModelAlias,
     ModelFeatureSet,
@@ -35,7 +33,6 @@ from catalog.schema.tables import (
     RunMetric,
     SplitMember,
     Video,
-    VideoHashtag,
     ViewObservation,
 )
 from catalog.schema.types import among, chunks
@@ -65,38 +62,6 @@ def known_videos(session: Session, video_ids: Sequence[int]) -> dict[int, KnownV
     return found
 
 
-def all_views(session: Session) -> "array[float]":
-    """Return the latest count, in thousands, of every video that has one."""
-    page = (
-        select(Video.id, ViewObservation.views_k)
-        .join(ViewObservation, ViewObservation.id == Video.latest_observation_id)
-        .where(ViewObservation.views_k.is_not(None))
-    )
-    return array("d", (views_k for _video_id, views_k in by_video_id(session, page)))
-
-
-def views_with_hashtags(session: Session, hashtags: Collection[str]) -> "array[float]":
-    """Return the latest count, in thousands, of every video with at least one of the hashtags."""
-    if not hashtags:
-        return array("d")
-    tagged = (
-        select(VideoHashtag.video_id)
-        .join(Hashtag, Hashtag.id == VideoHashtag.hashtag_id)
-        .where(among(session, Hashtag.name, hashtags))
-        .distinct()
-        .subquery()
-    )
-    # Not by pages: the hashtags' own index would be gone through for each of them.
-    rows = session.execute(
-        select(ViewObservation.views_k)
-        .join(Video, Video.latest_observation_id == ViewObservation.id)
-        .join(tagged, tagged.c.video_id == Video.id)
-        .where(ViewObservation.views_k.is_not(None))
-        .execution_options(yield_per=1_000)
-    )
-    return array("d", (views_k for (views_k,) in rows if views_k is not None))
-
-
 def videos_of_files(session: Session, sha256s: Collection[str]) -> dict[str, KnownVideo]:
     """Return the videos whose fetched files have these checksums, by checksum."""
     found = session.execute(
@@ -123,13 +88,16 @@ FINAL = -1  # the step of a metric that is of no epoch
 class PredictedCount(NamedTuple):
     """The newest prediction of a model version for a video, and the truth it knew; thousands.
 
-    author: the account's id; None: nobody knows.
+    author: the account's id; None: nobody knows. low_k, high_k: the ends of the model's 80 %
+    interval; None where it states none.
     """
 
     video_id: int
     actual_k: float
     predicted_k: float
     author: int | None
+    low_k: float | None
+    high_k: float | None
 
 
 @dataclass(frozen=True)
@@ -162,7 +130,14 @@ def newest_predictions(session: Session, model: ModelFacts, part: str) -> Iterat
         .scalar_subquery()
     )
     page = (
-        select(Video.id, Prediction.actual_k, Prediction.predicted_k, Video.account_id)
+        select(
+            Video.id,
+            Prediction.actual_k,
+            Prediction.predicted_k,
+            Video.account_id,
+            Prediction.low_k,
+            Prediction.high_k,
+        )
         .join(Prediction, Prediction.video_id == Video.id)
         .where(
             Prediction.run_id == newest,

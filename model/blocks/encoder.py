@@ -207,6 +207,20 @@ class BlockEncoder(nn.Module):
             present[block.name] = has
         return Encoded(values, present)
 
+    def likeness(self, example: Example) -> dict[str, float]:
+        """By block, per cent of training rows that are less like the others than this one.
+
+        Only of features, where the row has one and training had enough of them.
+        """
+        found = {}
+        for name, axes in self.wide.items():
+            size, _ = self.config.wide_sizes()[name]
+            value = wide_feature(name, example, size)
+            told = None if value is None else cast(WideAxes, axes).likeness_of(value)
+            if told is not None:
+                found[name] = told
+        return found
+
     def _raw(self, block: str, example: Example) -> Floats | None:
         """Columns of a row before scaling, NaN where one is unknown; None: it has no such block."""
         facts = example.facts

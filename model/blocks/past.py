@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from catalog.facts import PastPost
 
-#: Columns of each block of history, all of ln(1 + views) where nothing else is said.
+#: Columns of each block of history. What posts got is ln(1 + views) less the catalog's level when
+#: they were posted; the level itself is ln(1 + views) of recent posts of everybody.
 LEVEL_NAMES: Final = ("level", "level_trend")
 AUTHOR_NAMES: Final = (
     "mean",
@@ -42,6 +43,8 @@ BLOCKS: Final = {
 COLUMNS: Final = tuple(f"{block} {name}" for block, names in BLOCKS.items() for name in names)
 
 MOST_POSTS: Final = 200_000  # newest ones that are kept: memory does not grow with the catalog
+LEVEL: Final = 150  # posts of everybody over which recent ones outweigh old ones
+TREND: Final = 30
 DAY_S: Final = 86_400
 _TIME_BITS: Final = 34  # seconds since 1970 until the year 2514
 _PRIOR: Final = {"author": 3.0, "sound": 5.0, "tags": 5.0}
@@ -145,7 +148,8 @@ class Histories:
         self._sounds, sound = _numbered(sounds)
         values, known_s, posted_s = kept.values, kept.known_s, kept.posted_s
         everyone = np.zeros(len(values), dtype=np.int64)
-        self._all = _ByKey(everyone, known_s, posted_s, values, (50, 500))
+        self._all = _ByKey(everyone, known_s, posted_s, values, (TREND, LEVEL))
+        values = values - self._levels(posted_s, known_s, values)
         has = authors >= 0
         self._by_author = _ByKey(author[has], known_s[has], posted_s[has], values[has], (3, 20))
         has = sounds >= 0
@@ -155,7 +159,8 @@ class Histories:
         self._by_tag = _ByKey(tag, known_s[of_post], posted_s[of_post], values[of_post], (50,))
         order = np.argsort(kept.video_ids, kind="stable")
         self._video_ids = kept.video_ids[order]
-        self._known_s, self._values = known_s[order], values[order]
+        self._known_s, self._apart = known_s[order], values[order]
+        self._values = kept.values[order]
 
     def __len__(self) -> int:
         return len(self._values)
@@ -168,7 +173,7 @@ class Histories:
         return digest.hexdigest()
 
     def known(self, video_ids: Sequence[int] | Ints) -> tuple[Ints, Floats]:
-        """Seconds from which each video's count may be known, and ln(1 + views); -1, NaN: never."""
+        """Seconds from which each video's count may be known, and what it got; -1, NaN: never."""
         wanted = np.asarray(video_ids, dtype=np.int64)
         if not len(self._video_ids):
             return np.full(len(wanted), -1), np.full(len(wanted), np.nan)
@@ -176,8 +181,19 @@ class Histories:
         found = self._video_ids[at] == wanted
         return (
             np.where(found, self._known_s[at], -1),
-            np.where(found, self._values[at], np.nan),
+            np.where(found, self._apart[at], np.nan),
         )
+
+    def _levels(self, posted_s: Ints, known_s: Ints, values: Floats) -> Floats:
+        """Level of the catalog when each post was made; of the first ones that of the first known.
+
+        Whoever may know any post at all may know that one.
+        """
+        if not len(values):
+            return values
+        told = _mean(self._all.ask(np.zeros(len(values), np.int64), posted_s).recent[LEVEL])
+        first = float(values[known_s == known_s.min()].mean())
+        return np.where(np.isnan(told), first, told)
 
     def columns(self, rows: Sequence[Asked]) -> NDArray[np.float32]:
         """COLUMNS of each row, NaN where nothing was known; (n, columns)."""
@@ -187,21 +203,21 @@ class Histories:
         )
         timed = before_s >= 0
         general = self._all.ask(np.where(timed, 0, -1), before_s)
-        level = _mean(general.recent[500])
-        trend = _mean(general.recent[50]) - level
+        level = _mean(general.recent[LEVEL])
+        trend = _mean(general.recent[TREND]) - level
         asked_authors = np.array([-1 if r.author is None else r.author for r in rows])
         asked_sounds = np.array([-1 if r.sound is None else r.sound for r in rows])
         author = _number_of(self._authors, asked_authors, timed)
         sound = _number_of(self._sounds, asked_sounds, timed)
         parts = [
             np.stack((level, trend), axis=1),
-            self._author(author, before_s, level),
-            self._sound(sound, before_s, level),
-            self._hashtags(rows, before_s, timed, level),
+            self._author(author, before_s),
+            self._sound(sound, before_s),
+            self._hashtags(rows, before_s, timed),
         ]
         return np.concatenate(parts, axis=1).astype(np.float32)
 
-    def _author(self, keys: Ints, before_s: Ints, level: Floats) -> Floats:
+    def _author(self, keys: Ints, before_s: Ints) -> Floats:
         told = self._by_author.ask(keys, before_s)
         month_ago = self._by_author.ask(keys, before_s - 30 * DAY_S)
         n = told.n
@@ -209,9 +225,9 @@ class Histories:
         spread = np.sqrt(np.maximum(told.squares / np.maximum(n, 1) - np.square(mean), 0))
         prior = _PRIOR["author"]
         columns = (
-            (told.total + prior * level) / (n + prior),
-            _shrunk(told.recent[3], level, 1.0),
-            _shrunk(told.recent[20], level, 2.0),
+            told.total / (n + prior),
+            _shrunk(told.recent[3], 1.0),
+            _shrunk(told.recent[20], 2.0),
             told.last,
             np.where(n > 1, spread, np.nan),
             np.where(n > 0, np.log1p(n), np.nan),
@@ -220,20 +236,18 @@ class Histories:
         )
         return np.stack(columns, axis=1)
 
-    def _sound(self, keys: Ints, before_s: Ints, level: Floats) -> Floats:
+    def _sound(self, keys: Ints, before_s: Ints) -> Floats:
         told = self._by_sound.ask(keys, before_s)
         prior = _PRIOR["sound"]
         columns = (
-            (told.total + prior * level) / (told.n + prior),
-            _shrunk(told.recent[10], level, 2.0),
+            told.total / (told.n + prior),
+            _shrunk(told.recent[10], 2.0),
             np.where(told.n > 0, np.log1p(told.n), np.nan),
             _log_days(before_s, told.last_posted_s),
         )
         return np.stack(columns, axis=1)
 
-    def _hashtags(
-        self, rows: Sequence[Asked], before_s: Ints, timed: NDArray[np.bool_], level: Floats
-    ) -> Floats:
+    def _hashtags(self, rows: Sequence[Asked], before_s: Ints, timed: NDArray[np.bool_]) -> Floats:
         found = np.full((len(rows), len(TAGS_NAMES)), np.nan)
         tags = [sorted({tag_key(tag) for tag in row.hashtags}) for row in rows]
         n_tags = np.array([len(one) for one in tags], dtype=np.int64)
@@ -242,7 +256,7 @@ class Histories:
             return found
         keys = np.array([key for one in tags for key in one], dtype=np.int64)
         told = self._by_tag.ask(_number_of(self._tags, keys, timed[of_row]), before_s[of_row])
-        apart = _shrunk(told.recent[50], level[of_row], _PRIOR["tags"]) - level[of_row]
+        apart = _shrunk(told.recent[50], _PRIOR["tags"])
         starts = np.r_[0, np.cumsum(n_tags)[:-1]]
         for row in np.flatnonzero(n_tags):
             at = slice(starts[row], starts[row] + n_tags[row])
@@ -356,9 +370,9 @@ def _mean(recent: tuple[Floats, Floats]) -> Floats:
     return total / weight
 
 
-def _shrunk(recent: tuple[Floats, Floats], level: Floats, prior: float) -> Floats:
+def _shrunk(recent: tuple[Floats, Floats], prior: float) -> Floats:
     total, weight = recent
-    shrunk: Floats = (total + prior * level) / (weight + prior)
+    shrunk: Floats = total / (weight + prior)
     return shrunk
 
 

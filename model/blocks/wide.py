@@ -10,6 +10,7 @@ from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 
 from model.batches import Example
+from model.blocks.likeness import FEWEST_ROWS, HELD_OUT_EVERY, Likeness
 from model.errors import IncompatibleFeatures, NotFinite
 
 CLIP_AT: Final = 6.0
@@ -74,16 +75,35 @@ class WideAxes(nn.Module):
         super().__init__()
         self.scale = Scale(size)
         self.register_buffer("axes", torch.zeros(width, size))
+        self.likeness = Likeness(width)
 
     @classmethod
     def fit(cls, values: NDArray[np.float32], *, width: int, seed: int) -> "WideAxes":
         """From (n, size) training values; width must be at most n."""
+        fitted = cls._fitted(values, width, seed)
+        if len(values) >= FEWEST_ROWS:
+            # Rows are closer to axes that were fitted on them than any new one is.
+            is_out = np.arange(len(values)) % HELD_OUT_EVERY == 0
+            others = cls._fitted(values[~is_out], min(width, int((~is_out).sum())), seed)
+            fitted.likeness.keep(others._distances(values[is_out]))
+        return fitted
+
+    @classmethod
+    def _fitted(cls, values: NDArray[np.float32], width: int, seed: int) -> "WideAxes":
         fitted = cls(values.shape[1], width)
         fitted.scale.fit(values)
-        scaled = fitted.scale.read(values).astype(np.float32)
-        _, _, axes = randomized_svd(scaled, width, n_iter=4, random_state=seed)
+        scaled = fitted.scale.read(values)
+        _, _, axes = randomized_svd(scaled.astype(np.float32), width, n_iter=4, random_state=seed)
         fitted.axes.copy_(torch.from_numpy(axes))
+        fitted.likeness.learn(scaled, axes)
         return fitted
+
+    def likeness_of(self, value: NDArray[np.float32]) -> float | None:
+        """Per cent of training rows that are less like the others than a row, (size,)."""
+        return self.likeness.percentile(float(self._distances(value[None, :])[0]))
+
+    def _distances(self, values: NDArray[np.float32]) -> Floats:
+        return self.likeness.distance(self.scale.read(values), self.axes.numpy())
 
     def read(self, value: NDArray[np.float32]) -> Floats:
         """Place of one row, (size,) to (width,)."""

@@ -32,6 +32,11 @@ ASIDE = "audio"  # Whisper: what takes longest to load, and longest to work
 @click.option("--caption", default="", help="Of the post; its #words are hashtags.")
 @click.option("--hashtags", default="", metavar="A,B", help="More hashtags, with or without #.")
 @click.option("--posted-at", metavar="ISO", help="When it will be posted; UTC unless it says.")
+@click.option("--author", metavar="NAME", help="Whose post: @name, or the key in the catalog.")
+@click.option("--sound", metavar="ID", help="The sound of the post, by its id on the site.")
+@click.option("--what-if", is_flag=True, help="Also with other hours, and without each hashtag.")
+@click.option("--try-hashtag", multiple=True, metavar="TAG", help="Also with it; repeatable.")
+@click.option("--try-caption", metavar="TEXT", help="Also with this caption.")
 @click.option("--similar/--no-similar", default=True, help="Show the most similar known videos.")
 @click.option("--record", is_flag=True, help="Keep the forecasts in the catalog, as a run.")
 @json_option
@@ -45,6 +50,11 @@ def predict(
     caption: str,
     hashtags: str,
     posted_at: str | None,
+    author: str | None,
+    sound: str | None,
+    what_if: bool,
+    try_hashtag: tuple[str, ...],
+    try_caption: str | None,
     similar: bool,
     record: bool,
     as_json: bool,
@@ -65,6 +75,10 @@ def predict(
         "caption": caption,
         "hashtags": tuple(hashtags.replace(",", " ").split()),
         "posted_at": None if posted_at is None else _moment(posted_at),
+        "sound": None if sound is None else sound.strip(),
+        "what_if": what_if or bool(try_hashtag) or try_caption is not None,
+        "try_hashtags": try_hashtag,
+        "try_caption": try_caption,
         "similar": similar,
         "record": record,
     }
@@ -75,7 +89,7 @@ def predict(
         return
     shown = _Shown(given, as_json=as_json)
     try:
-        predicted = _predicted(app, model, asked, shown.add)
+        predicted = _predicted(app, model, asked, author, shown.add)
         shown.sum_up(predicted, time.perf_counter() - start)
     except BaseException:
         shown.break_off()
@@ -85,17 +99,23 @@ def predict(
 
 
 def _predicted(
-    app: App, model: "ModelFacts", asked: dict[str, Any], on_result: "Callable[[Result], None]"
+    app: App,
+    model: "ModelFacts",
+    asked: dict[str, Any],
+    author: str | None,
+    on_result: "Callable[[Result], None]",
 ) -> "Predicted":
     with ExitStack() as stack:
         # Before anything here imports torch, which takes seconds: the other process does it too.
         asides = {aside.kind: stack.enter_context(aside) for aside in _asides(app, model)}
         from features.commands import plan_of
         from features.settings import VisualConfig
+        from model.forecast.request import Named, PredictRequest
         from model.settings import ScoreConfig
-        from model.steps.predict import PredictRequest
         from model.steps.predict import predict as predict_step
 
+        if author is not None:
+            asked["author"] = Named(*app.author_named(author))
         return predict_step(
             app.catalog,
             model,
@@ -123,7 +143,8 @@ def _asides(app: App, model: "ModelFacts") -> "list[Aside]":
 
 def _show_given(given: "Given", named: dict[str, Any], *, as_json: bool) -> None:
     """Say what would be forecast, and which arguments name nothing."""
-    from model.forecast.card import Refused, refused_document
+    from model.forecast.card import Refused
+    from model.forecast.card_json import refused_document
 
     refused = [refused_document(one) for one in given.files if isinstance(one, Refused)]
     listed = [name_text(one) for one in given.files if not isinstance(one, Refused)]
@@ -140,13 +161,9 @@ class _Shown:
         self.documents: list[dict[str, Any]] = []
 
     def add(self, result: "Result") -> None:
-        from model.forecast.card import (
-            ForecastCard,
-            card_document,
-            card_text,
-            refused_document,
-            refused_text,
-        )
+        from model.forecast.card import ForecastCard
+        from model.forecast.card_json import card_document, refused_document
+        from model.forecast.card_text import card_text, refused_text
 
         if isinstance(result, ForecastCard):
             document, text = card_document(result), card_text(result)
@@ -157,6 +174,12 @@ class _Shown:
             click.echo(f"{text}\n")
 
     def sum_up(self, predicted: "Predicted", total_s: float) -> None:
+        from model.forecast.card_json import ranking_document
+        from model.forecast.card_text import ranking_text
+
+        ranking = predicted.ranking
+        if ranking is not None and not self.as_json:
+            click.echo(f"{ranking_text(ranking)}\n")
         run_id = None if predicted.outcome is None else predicted.outcome.run_id
         counts = {"n_failed": predicted.n_failed, "n_partial": predicted.n_partial}
         times = {"load_seconds": dict(predicted.load_s), "total_seconds": total_s}
@@ -167,7 +190,8 @@ class _Shown:
             lines.insert(0, f"left aside in folders: {len(self.left_aside):,} ({', '.join(names)})")
         if run_id is not None:
             lines.append(f"recorded as run {run_id}")
-        self._emit({**counts, **times, "run_id": run_id}, "\n".join(lines))
+        ranked = {"ranking": None if ranking is None else ranking_document(ranking)}
+        self._emit({**ranked, **counts, **times, "run_id": run_id}, "\n".join(lines))
 
     def break_off(self) -> None:
         """Print what is done although the rest will not be: what went wrong is told elsewhere."""

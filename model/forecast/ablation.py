@@ -7,8 +7,9 @@ from typing import Any, Final, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.facts import PostFacts
 from model.base import Network
-from model.batches import Example
+from model.batches import Array, Example
 from model.blocks.encoder import Encoded
 from model.errors import BadSetting
 from model.forecast.card import Move
@@ -72,7 +73,9 @@ def _views_k(scaled: Floats, target: TargetTransform) -> Floats:
     return np.maximum(target.score(scaled), ONE_VIEW_K)
 
 
-SPOKEN: Final = "spoken words"
+SPOKEN, ON_SCREEN = "spoken words", "text on screen"
+#: Facts of which "" says that there is nothing, which is nothing to leave out.
+READ: Final = {SPOKEN: "transcript", ON_SCREEN: "screen"}
 #: What people call the blocks of a model that is made of them.
 BLOCKS: Final = {
     "visual": "picture",
@@ -90,7 +93,7 @@ BLOCKS: Final = {
     "sound_past": "earlier posts with the sound",
     "tags_past": "earlier posts with the hashtags",
     "level": "level of the catalog",
-    "screen": "text on screen",
+    "screen": ON_SCREEN,
     "opening": "opening",
     "sentence": "meaning of the texts",
     "grams": "words",
@@ -102,9 +105,42 @@ FACTS: Final[dict[str, dict[str, Any]]] = {
     "caption": {"caption": ""},
     "hashtags": {"hashtags": ()},
     SPOKEN: {"transcript": None, "language": None, "speech_s": None},
+    ON_SCREEN: {"screen": None},
+    "author": {"author": None, "account": None},
+    "sound used": {"sound": None, "is_sound_original": None, "n_sound_videos": None},
     "time of posting": {"posted_at": None},
     "length and shape": {"duration_s": None, "width_px": None, "height_px": None},
 }
+#: Whether a row has what a block is made of. A block may also say that something is not there, and
+#: that it is absent is no move, whatever a model makes of it.
+HAS: Final[dict[str, Callable[[Example], object]]] = {
+    "words": lambda row: row.facts.transcript,
+    "screen": lambda row: row.facts.screen,
+    "text": lambda row: row.facts.caption,
+    "form": lambda row: row.facts.caption or row.facts.hashtags,
+    "tags": lambda row: row.facts.hashtags,
+    "grams": lambda row: _says_something(row.facts) or row.facts.sound is not None,
+    "account": lambda row: row.facts.account is not None,
+    "sound": lambda row: row.facts.sound is not None or row.facts.n_sound_videos is not None,
+    "traits": lambda row: row.facts.traits is not None,
+    "author": lambda row: _has_number(row.history),
+    "sound_past": lambda row: _has_number(row.history),
+    "tags_past": lambda row: _has_number(row.history),
+    "level": lambda row: _has_number(row.history),
+    "visual": lambda row: row.visual is not None,
+    "frames": lambda row: row.frames is not None,
+    "audio": lambda row: row.audio is not None,
+    "opening": lambda row: _has_number(row.opening),
+    "sentence": lambda row: row.sentence is not None and _says_something(row.facts),
+}
+
+
+def _has_number(values: Array | None) -> bool:
+    return values is not None and bool(np.isfinite(np.asarray(values)).any())
+
+
+def _says_something(facts: PostFacts) -> bool:
+    return bool(facts.caption or facts.hashtags or facts.transcript or facts.screen)
 
 
 def moves_of(
@@ -118,7 +154,7 @@ def moves_of(
     """Factor of each modality that the row has and the model reads; 1 where it moved nothing.
 
     What the model cannot do without is not left out, and what two modalities say alike is in the
-    factor of neither. Words that nobody speaks are none, whatever a model makes of their absence.
+    factor of neither. What the row does not have is none, whatever a model makes of its absence.
     """
     if isinstance(network, ConstantRegressor):
         return ()
@@ -127,7 +163,7 @@ def moves_of(
         return tuple(
             replace(moved, modality=BLOCKS.get(moved.modality, moved.modality))
             for moved in ablate(blocks, example, target)
-            if moved.modality != "words" or example.facts.transcript
+            if moved.modality not in HAS or HAS[moved.modality](example)
         )
     whole_k = max(score(example).views_k, ONE_VIEW_K)
     return tuple(
@@ -156,5 +192,5 @@ def _without(example: Example, kind: Kind) -> list[tuple[str, Example]]:
         (name, replace(example, facts=replace(example.facts, **absent)))
         for name, absent in FACTS.items()
         if any(getattr(example.facts, fact) != value for fact, value in absent.items())
-        and (name != SPOKEN or example.facts.transcript)
+        and (name not in READ or getattr(example.facts, READ[name]))
     ]

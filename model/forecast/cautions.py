@@ -1,13 +1,13 @@
 """What of a file a forecast does not rest on: a table from what its reading told to sentences."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from features.errors import Absent, FeatureError
 from features.one_video import MadeFeatures
 
-Part = Literal["pictures", "sound"]
+Part = Literal["pictures", "sound", "post"]
 Detail = Mapping[str, Any]
 WHOLE: Final = 1.0
 #: Of two channels that cancel each other one is listened to.
@@ -134,6 +134,33 @@ def cautions_of(made: MadeFeatures) -> tuple[Caution, ...]:
         if one.error is not None and not isinstance(one.error, Absent):
             note("unread", _part(kind), _unread(kind, one.error), is_partial=True)
     return tuple(found.values())
+
+
+#: Of a hundred training videos so many are less like the others than a clip that is called far.
+FAR_BELOW: Final = 2.0
+_LIKENESS: Final[Mapping[Part, tuple[tuple[str, ...], str]]] = {
+    "pictures": (("visual", "frames"), "looks"),
+    "sound": (("audio",), "sounds"),
+}
+
+
+def far_from_training(likeness: Mapping[str, float], rests_on: Sequence[str]) -> list[Caution]:
+    """Say where a clip is unlike all that the model has learned from.
+
+    likeness: percentiles by block. rests_on: what else the forecast goes by, as people call it.
+    """
+    found = []
+    for part, (blocks, verb) in _LIKENESS.items():
+        far = [name for name in blocks if likeness.get(name, 100.0) < FAR_BELOW]
+        if far:
+            rest = ", ".join(rests_on) or "what is usual"
+            words = (
+                f"unlike the training videos: nothing among them {verb} like it, "
+                f"{100 - FAR_BELOW:.0f} % of them are more like the others; the forecast rests on "
+                f"{rest}"
+            )
+            found.append(Caution("far_from_training", part, f"{part}: {words}", False))
+    return found
 
 
 def _part(kind: str) -> Part:

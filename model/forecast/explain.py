@@ -23,6 +23,7 @@ from model.evaluation.metrics import (
     rank_intervals,
 )
 from model.forecast.ablation import BlockForecaster, Floats
+from model.forecast.what_if import without_hashtag
 from model.targets import ONE_VIEW_K, TargetTransform, log_views
 
 HOURS: Final = 24
@@ -165,10 +166,7 @@ def _mixed(encoded: Encoded, block: str, order: NDArray[np.int64]) -> Encoded:
 
 
 def _without_tag(example: Example, tag: str) -> Example:
-    facts = example.facts
-    kept = tuple(one for one in facts.hashtags if one.lower() != tag)
-    words = [w for w in facts.caption.split(" ") if w.lower() != f"#{tag}"]
-    return replace(example, facts=replace(facts, hashtags=kept, caption=" ".join(words)))
+    return replace(example, facts=without_hashtag(example.facts, tag))
 
 
 def _at_hour(example: Example, hour: int) -> Example:

@@ -19,6 +19,7 @@ class ModernConfig(BlockConfig):
     ridge over hashed words alone, what the author's earlier posts got. newest_rows: of train and
     val, what is learned from. folds: rows of an author are in one. history_drop: share of the rows
     whose author's past is hidden in training, so that unknown authors do not pay for it.
+    block_drop: of the rows that lack any one other block in training.
     media_gain: how many standard errors a feature has to lower the error by to be kept.
     neighbours, store_rows: how many are asked, among how many. trees … l2: of the boosting.
     rehearsal: share of the training rows, the newest, that are forecast by those before them.
@@ -31,6 +32,7 @@ class ModernConfig(BlockConfig):
     newest_rows: int = 60_000
     folds: int = 5
     history_drop: float = 0.1
+    block_drop: float = 0.02
     media_gain: float = 1.5
     gram_buckets: int = 2**18
     neighbours: int = 10
@@ -57,10 +59,11 @@ class ModernConfig(BlockConfig):
             raise BadSetting(f"every size of the {type(self).__name__} must be 1 or more: {self}")
         if self.folds < 2 or self.leaves < 2:
             raise BadSetting(f"folds {self.folds} and leaves {self.leaves} must be 2 or more")
-        if not (0 <= self.history_drop < 1 and 0 < self.rehearsal < 1):
+        drops = (self.history_drop, self.block_drop)
+        if not (min(drops) >= 0 and max(drops) < 1 and 0 < self.rehearsal < 1):
             raise BadSetting(
-                f"history_drop {self.history_drop} must be in [0, 1), rehearsal {self.rehearsal} a "
-                "share between 0 and 1"
+                f"history_drop {self.history_drop} and block_drop {self.block_drop} must be in "
+                f"[0, 1), rehearsal {self.rehearsal} a share between 0 and 1"
             )
         if not (self.learning_rate > 0 and 0 < self.tree_columns <= 1):
             raise BadSetting(

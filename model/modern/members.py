@@ -84,10 +84,20 @@ def with_gaps(rows: Floats32, blocks: tuple[Block, ...]) -> Floats32:
     return np.concatenate((columns, rows[:, -n_flags:]), axis=1, dtype=np.float32)
 
 
-def dropped(table: Table, config: ModernConfig, seed: int) -> Bools:
-    """Rows whose author's past is hidden in training, a function of the seed and their number."""
+def hidden_blocks(table: Table, config: ModernConfig, seed: int) -> Bools:
+    """What is hidden of each row in training, (n, columns and flags), a function of the seed.
+
+    The author's past of some rows, so that unknown authors do not pay for it, and of fewer each
+    other block: what every row has would else be missed for the first time when it counts.
+    """
     generator = np.random.default_rng(seed)
-    return generator.random(len(table)) < config.history_drop
+    owners = owners_of(table.blocks)
+    hidden = np.zeros(table.x.shape, dtype=np.bool_)
+    for number, block in enumerate(table.blocks):
+        share = config.history_drop if block.name == "author" else config.block_drop
+        rows = generator.random(len(table)) < share
+        hidden[np.ix_(rows, owners == number)] = True
+    return hidden
 
 
 def choose(table: Table, learn: Bools, config: ModernConfig, seed: int) -> Choices:
@@ -139,10 +149,8 @@ def learn_members(
 
 
 def _taught(table: Table, said: Floats, learn: Bools, config: ModernConfig, seed: int) -> Floats32:
-    """The rows to learn from with their words' column, some without their author's past."""
-    x = table.x[learn]
-    hide = dropped(table, config, seed)[learn]
-    x[hide] = hidden_history(table, x[hide])
+    """The rows to learn from with their words' column, some without some of their blocks."""
+    x = np.where(hidden_blocks(table, config, seed)[learn], np.float32(0.0), table.x[learn])
     return with_grams(x, table.blocks, said[learn])
 
 
@@ -162,6 +170,6 @@ def _said(
             if number == (learned.choices.n_trees or number):
                 found[:, 1] = stage
     found[:, 2] = learned.centre + grams
-    logs, _ = past_of(rows, blocks, table.encoder)
-    found[:, 3] = np.where(np.isnan(logs), learned.centre, table.scaled(logs))
+    apart, _ = past_of(rows, blocks, table.encoder)
+    found[:, 3] = learned.centre + apart / (table.log_scale[1] or np.inf)
     return found

@@ -17,7 +17,7 @@ from model.modern.line import Line
 from model.modern.members import GRAMS, with_gaps
 from model.modern.neighbours import BLOCK, Neighbour, Neighbours, width_of
 from model.modern.stack import SEGMENTS, segment_of
-from model.modern.table import past_of, posted_s, with_neighbours
+from model.modern.table import level_of, past_of, posted_s, with_neighbours
 from model.modern.trees import Trees
 
 Floats = NDArray[np.float64]
@@ -29,7 +29,8 @@ class ModernNetwork(Network):
 
     weights (MEMBERS,), shift (1,): of the forecast, a weighted sum. offsets (segments, 2): what is
     added to it for the interval's ends. centre (1,): mean label. log_scale (2,): mean and sd of
-    the target. It stays on the CPU, whatever it is moved to: captions and tables are there.
+    the target that is ln(1 + views). It stays on the CPU, whatever it is moved to: captions and
+    tables are there.
     """
 
     config: ModernConfig
@@ -104,12 +105,15 @@ class ModernNetwork(Network):
 
     def _ends(self, rows: Floats32) -> Floats:
         """Low, point and high of rows (n, columns and flags), on the target's scale; (n, 3)"""
-        logs, n_known = past_of(rows, self.blocks, self.encoder)
-        point = (self._said(rows, logs) * self.weights.numpy()).sum(axis=1) + float(self.shift)
+        apart, n_known = past_of(rows, self.blocks, self.encoder)
+        mean, sd = self.log_scale.tolist()
+        level = level_of(rows, self.blocks, self.encoder, (mean, sd))
+        said = (self._said(rows, apart) * self.weights.numpy()).sum(axis=1)
+        point = said + float(self.shift) + level
         offsets = self.offsets.numpy()[segment_of(n_known)]
         return np.stack((point + offsets[:, 0], point, point + offsets[:, 1]), axis=1)
 
-    def _said(self, rows: Floats32, logs: Floats) -> Floats:
+    def _said(self, rows: Floats32, apart: Floats) -> Floats:
         """What each member says, (n, MEMBERS); 0 of who takes no part."""
         found = np.zeros((len(rows), len(MEMBERS)))
         weights, centre = self.weights.numpy(), float(self.centre)
@@ -121,8 +125,7 @@ class ModernNetwork(Network):
             at = sum(block.width for block in self.blocks) - 1
             found[:, 2] = centre + rows[:, at]
         if weights[3]:
-            mean, sd = self.log_scale.tolist()
-            found[:, 3] = np.where(np.isnan(logs), centre, (logs - mean) / sd)
+            found[:, 3] = centre + apart / (float(self.log_scale[1]) or np.inf)
         return found
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: ARG002

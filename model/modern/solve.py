@@ -137,7 +137,8 @@ def _tell(
     """Tell what was forecast of the rows of val, if they were rehearsed."""
     ids, said = table.video_ids[table.is_val], rehearsals[-1].said
     if len(ids) and len(ids) == len(said):
-        request.foresaw(ids.tolist(), (said @ weights + shift).tolist())
+        level = table.level[table.is_val]
+        request.foresaw(ids.tolist(), (said @ weights + shift + level).tolist())
 
 
 def _without_unkept(table: Table, kept: tuple[str, ...]) -> Table:

@@ -136,13 +136,17 @@ def interval_ends(rehearsed: Rehearsed, weights: Floats, shift: float) -> Ends |
     """Ends by segment, each end for itself, on the newest rows; None where they are too few.
 
     Split conformal prediction, measured as in use: on forecasts of later rows. The errors are
-    those of the rehearsals, moved by what the level is expected to drift.
+    those of the rehearsals about the level of their time, moved by what it is expected to drift.
     """
     all_errors = rehearsed.actual - rehearsed.said @ weights
     drift = drift_of(all_errors)
     newest = slice(-CALIBRATED_ROWS, None)
-    errors = all_errors[newest] - shift
-    bare = (rehearsed.actual - rehearsed.bare @ weights)[newest] - shift
+    slices = np.array_split(all_errors, SLICES)
+    level = np.full(len(all_errors), shift)
+    if len(slices[-1]) >= FEWEST_OF_SLICE:
+        level = np.concatenate([np.full(len(one), np.median(one)) for one in slices])
+    errors = (all_errors - level)[newest]
+    bare = (rehearsed.actual - rehearsed.bare @ weights - level)[newest]
     segment = segment_of(rehearsed.n_known)[newest]
     everyone = _ends(errors, drift)
     if everyone is None:

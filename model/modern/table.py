@@ -12,7 +12,7 @@ from model.base import SolveRequest
 from model.batches import Example
 from model.blocks.encoder import Block, BlockEncoder, Encoded
 from model.blocks.grams import GramRows
-from model.blocks.past import AUTHOR_NAMES, DAY_S
+from model.blocks.past import AUTHOR_NAMES, DAY_S, LEVEL_NAMES
 from model.blocks.wide import Scale
 from model.errors import NothingToTrain
 from model.modern.config import ModernConfig
@@ -49,16 +49,19 @@ class Table:
     """n training and validation rows, oldest first.
 
     blocks: of the columns, neighbours' last. x: (n, columns and one flag per block) float32;
-    labels (n,) on the target's scale; folds (n,): rows of an author are in one; authors (n,): a
-    number for each, a row without one has its own; is_val (n,). grams: of all rows. known (n,):
-    seconds from which a row's count may be known, inf: never; seen (n,): that count, as a label.
-    log_scale: mean and sd of a target that is ln(1 + views) standardised.
+    labels (n,) on the target's scale, less the level; level (n,), see `level_of`; folds (n,): rows
+    of an author are in one; authors (n,): a number for each, a row without one has its own;
+    is_val (n,). grams: of all rows. posted (n,) seconds since 1970, -inf where nobody said; known
+    (n,): seconds from which a row's count may be known, inf: never; seen (n,): that count, as a
+    label. log_scale: mean and sd of a target that is ln(1 + views) standardised; (0, 0) of any
+    other.
     """
 
     encoder: BlockEncoder
     blocks: tuple[Block, ...]
     x: Floats32
     labels: Floats
+    level: Floats
     folds: Ints
     authors: Ints
     is_val: Bools
@@ -71,11 +74,6 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    def scaled(self, logs: Floats) -> Floats:
-        """ln(1 + views) on the target's scale, (n,)."""
-        mean, sd = self.log_scale
-        return (logs - mean) / sd
 
     def columns_of(self, names: Sequence[str]) -> Bools:
         """Which columns of x are those blocks', their flags too."""
@@ -130,19 +128,24 @@ def build_table(request: SolveRequest, config: ModernConfig) -> Table:
     together = GramRows(config.gram_buckets)
     together.rows = [row for found in grams for row in found.rows]
     authors = _author_numbers(ledger)[kept]
+    target = request.target
+    log_scale = (target.mean, target.sd) if target.kind == "log1p" else (0.0, 0.0)
+    level = level_of(x, encoder.blocks, encoder, log_scale)
+    labels = ledger.labels[kept] - level
     return Table(
         encoder,
         encoder.blocks,
         x,
-        ledger.labels[kept],
+        labels,
+        level,
         _folds(ledger.video_ids, authors, config.folds, request.seed),
         authors,
         ledger.is_val[kept],
         together.take(np.argsort(np.concatenate(order))),
         ledger.video_ids[kept],
         ledger.posted[kept],
-        *_known(request, ledger.video_ids[kept], ledger.posted[kept], ledger.labels[kept]),
-        (request.target.mean, request.target.sd),
+        *_known(request, ledger.video_ids[kept], ledger.posted[kept], labels, log_scale),
+        log_scale,
     )
 
 
@@ -153,18 +156,34 @@ def in_pages(rows: Iterator[Example] | chain[Example], size: int) -> Iterator[li
 
 
 def past_of(rows: Floats32, blocks: Sequence[Block], encoder: BlockEncoder) -> tuple[Floats, Ints]:
-    """ln(1 + views) of the author's last posts, else of the catalog's; NaN: nothing is known.
+    """What the author's last posts got beside the level of their time, in ln; 0 where unknown.
 
     With how many of the author's posts were known. rows (n, columns and flags), both (n,).
     """
-    author, has_author = _columns_at("author", rows, blocks, encoder)
-    level, has_level = _columns_at("level", rows, blocks, encoder)
-    if author is None or level is None:
-        return np.full(len(rows), np.nan), np.zeros(len(rows), dtype=np.int64)
-    recent = author[:, AUTHOR_NAMES.index("recent_20")]
+    author, has = _columns_at("author", rows, blocks, encoder)
+    if author is None:
+        return np.zeros(len(rows)), np.zeros(len(rows), dtype=np.int64)
     n_known = np.expm1(author[:, AUTHOR_NAMES.index("log_posts")])
-    logs = np.where(has_author, recent, np.where(has_level, level[:, 0], np.nan))
-    return logs, np.where(has_author, np.rint(n_known), 0).astype(np.int64)
+    apart = np.where(has, author[:, AUTHOR_NAMES.index("recent_20")], 0.0)
+    return apart, np.where(has, np.rint(n_known), 0).astype(np.int64)
+
+
+def level_of(
+    rows: Floats32,
+    blocks: Sequence[Block],
+    encoder: BlockEncoder,
+    log_scale: tuple[float, float],
+) -> Floats:
+    """The catalog's level when each row was posted, on the target's scale; 0 where unknown.
+
+    Members learn what a post gets beside it, so that a forecast moves with the catalog.
+    """
+    mean, sd = log_scale
+    level, has = _columns_at("level", rows, blocks, encoder)
+    if level is None or not sd:
+        return np.zeros(len(rows))
+    found: Floats = np.where(has, (level[:, LEVEL_NAMES.index("level")] - mean) / sd, 0.0)
+    return found
 
 
 def _columns_at(
@@ -309,12 +328,16 @@ def _folds(video_ids: Ints, authors: Ints, n_folds: int, seed: int) -> Ints:
 
 
 def _known(
-    request: SolveRequest, video_ids: Ints, posted: Floats, labels: Floats
+    request: SolveRequest,
+    video_ids: Ints,
+    posted: Floats,
+    labels: Floats,
+    log_scale: tuple[float, float],
 ) -> tuple[Floats, Floats]:
     """Seconds from which each row's count may be known (inf: never), and that count as a label."""
     if request.histories is None:
         return np.where(np.isfinite(posted), posted + DAY_S, np.inf), labels
-    known_s, logs = request.histories.known(video_ids)
+    known_s, apart = request.histories.known(video_ids)
     never = known_s < 0
-    seen = request.target.apply(np.expm1(np.where(never, 0.0, logs)) / 1000)
+    seen = apart / log_scale[1] if log_scale[1] else labels
     return np.where(never, np.inf, known_s.astype(np.float64)), np.where(never, labels, seen)

@@ -56,12 +56,12 @@ class AuthorRecent(Network):
                 f"history of video {row.video_id} has {history.size} numbers; "
                 f"this model reads {len(COLUMNS)}"
             )
-        known = [value for value in history[list(ASKED)].tolist() if not np.isnan(value)]
-        if not known:
+        apart, level = history[list(ASKED)].tolist()
+        if np.isnan(level):
             return float(self.mean)
+        said = level if np.isnan(apart) else level + apart
         centre, sd, is_log = self.scale.tolist()
-        level = known[0] if is_log else float(np.expm1(known[0])) / 1000
-        return float((level - centre) / sd)
+        return float(((said if is_log else np.expm1(said) / 1000) - centre) / sd)
 
 
 def solve_author_recent(config: AuthorRecentConfig, request: SolveRequest) -> AuthorRecent:

@@ -1,246 +1,65 @@
 """Forecast media files that are in no catalog, by a trained model; stores nothing unless asked."""
 
 import logging
-import re
 import time
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from catalog.errors import name_text
-from catalog.facts import LEAST_GAIN, FeatureRef, FeatureSetFacts, ModelFacts, PostFacts
-from catalog.files import clean_text, sha256_of
-from catalog.read.lookup import (
-    KnownVideo,
-    all_models,
-    all_views,
-    final_metrics,
-    find_feature_set,
-    find_model,
-    known_videos,
-    model_feature_sets,
-    part_in_split,
-    videos_of_files,
-    views_with_hashtags,
-)
+from catalog.facts import FeatureRef, ModelFacts, PostFacts
+from catalog.files import clean_text
+from catalog.read.beside import newest_set_of
+from catalog.read.lookup import model_feature_sets
 from catalog.schema.session import Catalog
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from features.device import resolve
 from features.errors import FeatureError, WeightsMismatch, WeightsMissing
-from features.extractor import FeatureSetSpec
 from features.one_video import Aside, HeldStore, MadeFeatures, OneOff
-from features.plan import AUTOENCODER, FilePlan, Plan, VisualPlan
+from features.plan import Plan
 from model.batches import Example
 from model.checkpoint import Checkpoint
 from model.errors import IncompatibleFeatures, NotFinite
-from model.forecast.ablation import moves_of
-from model.forecast.card import (
-    ForecastCard,
-    ModelLine,
-    Move,
-    Refused,
-    Similar,
-    Standing,
-    TrackRecord,
-    card_document,
-    judge,
-    percentile_of,
-    plain,
-)
-from model.forecast.cautions import cautions_of
+from model.forecast.ablation import BLOCKS, moves_of
+from model.forecast.card import ForecastCard, LikeIt, ModelLine, Move, Refused, Similar, plain
+from model.forecast.card_json import card_document
+from model.forecast.cautions import FAR_BELOW, Caution, cautions_of, far_from_training
+from model.forecast.opening_facts import Measured, numbers_of, opening_of
+from model.forecast.ranking import Ranking, Said, ranking_of
+from model.forecast.request import PredictRequest, sorted_hashtags, utc_text
+from model.forecast.what_if import WhatIf, changes_of, what_if
+from model.modern.model import ModernNetwork
 from model.modern.neighbours import Neighbour
 from model.registry import Kind, find_kind
 from model.scoring import Forecast, Scorer
 from model.solved.constants import ConstantRegressor
+from model.steps.beside import Beside
 from model.steps.rows import Reader
-from model.steps.score import load_model, reader_of
+from model.steps.score import load_model, reader_of, wanted_of
+from model.steps.settled_plans import settled_plans
 
 log = logging.getLogger(__name__)
 
-DIFFERENCES_SHOWN = 4
 UNEXPECTED = "unexpected"
-
-
-def settled_plans(
-    catalog: Catalog,
-    sets: Mapping[str, FeatureSetFacts],
-    plan_of: Callable[[str], Plan],
-    data: Path,
-    *,
-    visual_device: str = "cpu",
-) -> dict[str, Plan]:
-    """The plans of a model's feature sets, and of what they are made of, by kind.
-
-    plan_of: what the settings say; where they are others now, the set's own take their place. The
-    autoencoder is the one of the model's training, which need not be the newest; it computes on
-    visual_device. Raises IncompatibleFeatures where this program makes such features no more.
-    """
-    plans: dict[str, Plan] = {}
-    for kind, wanted in sets.items():
-        if kind == "visual":
-            clip_hash = str(wanted.config.get("clip_set"))
-            with catalog.read() as session:
-                clip_set = find_feature_set(session, "clip", clip_hash)
-            clips = _as_trained(plan_of("clip"), clip_set)
-            _require_same(clips.spec(), clip_hash, clip_set)
-            plans["clip"] = clips
-            visual = _visual_plan(catalog, wanted, clips, clip_hash, data)
-            plan: Plan = replace(visual, device=visual_device)
-        else:
-            plan = _as_trained(plan_of(kind), wanted)
-        _require_same(plan.spec(), wanted.config_hash, wanted)
-        plans[kind] = plan
-    return plans
-
-
-def _as_trained(plan: Plan, wanted: FeatureSetFacts | None) -> Plan:
-    """The plan with the settings that the feature set was made with."""
-    if wanted is None or not isinstance(plan, FilePlan):
-        return plan
-    try:
-        changed: dict[str, Any] = {"config": plan.config.as_trained(wanted.config)}
-    except (KeyError, ValueError):
-        return plan  # of another version of this program: the difference is named later
-    return replace(plan, **changed)
-
-
-def _visual_plan(
-    catalog: Catalog, wanted: FeatureSetFacts, clips: Plan, clip_hash: str, data: Path
-) -> VisualPlan:
-    found = _autoencoder(catalog, wanted.weights_sha256)
-    if found is None:
-        raise IncompatibleFeatures(
-            f"the model's visual features were made by an autoencoder (sha256 "
-            f"{str(wanted.weights_sha256)[:12]}) that the catalog has no more; train a model on "
-            "features that can still be made"
-        )
-    return VisualPlan(clip_hash, data / found.artifact_uri, found.sha256, clips.store_root)
-
-
-def _autoencoder(catalog: Catalog, sha256: str | None) -> ModelFacts | None:
-    with catalog.read() as session:
-        versions = [row["version"] for row in all_models(session) if row["name"] == AUTOENCODER]
-        for version in reversed(versions):
-            found = find_model(session, name=AUTOENCODER, version=version)
-            if found.sha256 == sha256:
-                return found
-    return None
-
-
-def _require_same(spec: FeatureSetSpec, wanted: str, trained_on: FeatureSetFacts | None) -> None:
-    if spec.hash == wanted:
-        return
-    differences = [] if trained_on is None else _differences(spec, trained_on)
-    said = "; ".join(differences[:DIFFERENCES_SHOWN]) or "the settings differ"
-    raise IncompatibleFeatures(
-        f"the model was trained on {spec.kind} features {wanted[:12]}, the settings make "
-        f"{spec.hash[:12]}: {said}. Look at the section [{spec.kind}] of the settings, or name a "
-        "model trained with them"
-    )
-
-
-def _differences(spec: FeatureSetSpec, trained_on: FeatureSetFacts) -> list[str]:
-    def line(name: str, now: Any, then: Any) -> str:
-        return f"{spec.kind}.{name} is {now!r}, in training it was {then!r}"
-
-    names = [*trained_on.config, *(name for name in spec.config if name not in trained_on.config)]
-    nothing = "not set"
-    lines = [
-        line(name, spec.config.get(name, nothing), trained_on.config.get(name, nothing))
-        for name in names
-        if spec.config.get(name, nothing) != trained_on.config.get(name, nothing)
-    ]
-    if spec.extractor_version != trained_on.extractor_version:
-        lines.append(
-            f"this program makes them by version {spec.extractor_version} of {spec.extractor}, in "
-            f"training it was {trained_on.extractor_version}"
-        )
-    if spec.weights_sha256 != trained_on.weights_sha256:
-        lines.append("the weights are others")
-    return lines
-
-
-HASHTAG = re.compile(r"#([\w\u200d\ufe0f]{1,200})")
-HASHTAGS_AT_MOST = 100
-
-
-@dataclass(frozen=True)
-class PredictRequest:
-    """Files to forecast; what is said of the post holds for each of them.
-
-    files: in place of one that an argument should have named, why there is none. posted_at: aware;
-    None: unknown. similar: also look for similar videos. record: keep the forecasts as a run.
-    least_gain: the setting verdict.least_gain.
-    """
-
-    files: tuple[Path | Refused, ...]
-    caption: str = ""
-    hashtags: tuple[str, ...] = ()
-    posted_at: datetime | None = None
-    similar: bool = True
-    record: bool = False
-    least_gain: float = LEAST_GAIN
-
-    def facts(self, made: MadeFeatures) -> PostFacts:
-        """What a model may read of the post and of the file."""
-        audio = made.made.get("audio")
-        heard = {} if audio is None else audio.detail
-        caption = clean_text(self.caption)
-        return PostFacts(
-            caption=caption,
-            hashtags=sorted_hashtags((*self.hashtags, *HASHTAG.findall(caption))),
-            posted_at=self.posted_at,
-            duration_s=made.probe.duration_s,
-            width_px=made.probe.width_px,
-            height_px=made.probe.height_px,
-            transcript=heard.get("text"),
-            language=heard.get("language"),
-            speech_s=heard.get("speech_s"),
-        )
-
-    def params(self) -> dict[str, Any]:
-        """What the run was asked for."""
-        return {
-            "n_files": len(self.files),
-            "caption": clean_text(self.caption),
-            "hashtags": list(sorted_hashtags(self.hashtags)),
-            "posted_at": utc_text(self.posted_at),
-        }
-
-
-def sorted_hashtags(names: Iterable[str]) -> tuple[str, ...]:
-    """Hashtags as the catalog has them: lower case, without '#', each once, in alphabetical order.
-
-    Of very many the first so many count, as on a page.
-    """
-    plain = (clean_text(name).strip().lstrip("#").lower()[:200] for name in names)
-    kept = dict.fromkeys(name for name in plain if name)
-    return tuple(sorted(list(kept)[:HASHTAGS_AT_MOST]))
-
-
-def utc_text(at: datetime | None) -> str | None:
-    """A time as people and programs read it, in UTC."""
-    return None if at is None else at.astimezone(UTC).isoformat(timespec="seconds")
-
-
-COMPARABLE_AT_LEAST = 30  # videos with a common hashtag; with fewer, all are compared with
+OPENING = "opening"
 N_SIMILAR = 5
+N_LIKE_IT = 100
 
 
 @dataclass(frozen=True)
 class Predicted:
     """One card or refusal per file, in their order; load_s: seconds that loading took, by part.
 
+    ranking: of the files that have a forecast; None of fewer than two, or of a constant.
     outcome: of the run, None where nothing was recorded.
     """
 
     results: tuple[ForecastCard | Refused, ...]
     load_s: Mapping[str, float]
+    ranking: Ranking | None = None
     outcome: Outcome | None = None
 
     @property
@@ -288,6 +107,7 @@ def predict(
     with catalog.read() as session:
         sets = model_feature_sets(session, model.id)
     plans = settled_plans(catalog, sets, plan_of, data, visual_device=visual_device)
+    plans = {**_opening_plan(catalog, plan_of, data), **plans}
     for plan in plans.values():
         resolve(plan.device)  # before any file is read: it is no fault of theirs
     seconds: dict[str, float] = {}
@@ -295,8 +115,19 @@ def predict(
     with _timed(seconds, "model"):
         checkpoint = load_model(data, model, device)
     checkpoint.card.require_features({kind: one.config_hash for kind, one in sets.items()})
-    is_constant = isinstance(checkpoint.network, ConstantRegressor)
-    beside = _Beside(catalog, model, is_constant, request.least_gain)
+    wanted = wanted_of(model, find_kind(checkpoint.card.kind), sets)
+    beside = Beside(
+        catalog,
+        model,
+        wanted.history,
+        request.posted_at or datetime.now(UTC),
+        isinstance(checkpoint.network, ConstantRegressor),
+        request.author,
+        request.sound,
+        _all_hashtags(request),
+        request.least_gain,
+        wanted.as_of,
+    )
     forecasting = _Forecasting(checkpoint, model, request, one_off, beside)
     results: list[ForecastCard | Refused] = []
     with _recorded(catalog, model, request) as run:
@@ -309,7 +140,44 @@ def predict(
             if run is not None:
                 _record(run, result)
     load_s = {**seconds, **one_off.load_s}
-    return Predicted(tuple(results), load_s, None if run is None else run.outcome)
+    ranking = None if beside.is_constant else _ranked(results, beside)
+    return Predicted(tuple(results), load_s, ranking, None if run is None else run.outcome)
+
+
+def _opening_plan(
+    catalog: Catalog, plan_of: Callable[[str], Plan], data: Path
+) -> Mapping[str, Plan]:
+    """How openings are measured as those of the catalog were, where it has any."""
+    with catalog.read() as session:
+        found = newest_set_of(session, OPENING)
+    if found is None:
+        return {}
+    try:
+        return settled_plans(catalog, {OPENING: found}, plan_of, data)
+    except IncompatibleFeatures as error:
+        log.info("the opening is not compared: %s", error)
+        return {}
+
+
+def _all_hashtags(request: PredictRequest) -> tuple[str, ...]:
+    """All that any forecast of the request is asked with."""
+    captioned = request.captioned()
+    more = () if captioned is None else captioned.all_hashtags
+    tried = sorted_hashtags(request.try_hashtags)
+    return tuple(sorted({*request.all_hashtags, *tried, *more}))
+
+
+def _ranked(results: Sequence[ForecastCard | Refused], beside: Beside) -> Ranking | None:
+    cards = [result for result in results if isinstance(result, ForecastCard)]
+    if len(cards) < 2:
+        return None
+    said = [
+        card.views_k
+        if card.low_k is None or card.high_k is None
+        else Said(card.views_k, card.low_k, card.high_k)
+        for card in cards
+    ]
+    return ranking_of([card.file for card in cards], said, beside.shared)
 
 
 @dataclass
@@ -320,7 +188,7 @@ class _Forecasting:
     model: ModelFacts
     request: PredictRequest
     one_off: OneOff
-    beside: "_Beside"
+    beside: Beside
     _store: HeldStore = field(default_factory=HeldStore)
 
     def of(self, path: Path) -> ForecastCard | Refused:
@@ -352,14 +220,25 @@ class _Forecasting:
     def _card(self, path: Path, name: str, made: MadeFeatures) -> ForecastCard:
         seconds = {"look": made.probe_s}
         seconds |= {kind: part.seconds for kind, part in made.made.items()}
-        card, facts = self.checkpoint.card, self.request.facts(made)
+        card = self.checkpoint.card
         with _timed(seconds, "catalog"):
             known, part = self.beside.known(path)
-        example = self._example(made, facts, 0 if known is None else known.video_id)
+            facts = self._facts(self.request, made)
+        video_id = 0 if known is None else known.video_id
+        with _timed(seconds, "catalog"):
+            example = self._example(made, facts, video_id)
         said, moves = self._forecast(example, seconds)
         with _timed(seconds, "catalog"):
             standing = self.beside.standing(said.views_k, facts.hashtags)
-            similar = self._similar(example) if self.request.similar else None
+            among_own = self.beside.among_own(said.views_k)
+            similar, like_it = self._alike(example)
+        likeness = self._likeness(example)
+        with _timed(seconds, "opening beside others"):
+            opening = self._opening(made)
+        others = None
+        if self.request.what_if:
+            with _timed(seconds, "what if"):
+                others = self._what_if(made, facts, video_id, said.views_k)
         errors = {kind: made.made[kind].error for kind in card.feature_sets}
         return ForecastCard(
             file=name,
@@ -385,10 +264,21 @@ class _Forecasting:
             absent={kind: str(error) for kind, error in errors.items() if error is not None},
             known_as=None if known is None else known.tiktok_id,
             known_part=part,
-            cautions=cautions_of(made),
+            cautions=self._cautions(made, likeness, moves),
             is_similar_asked=self.request.similar,
             seconds=seconds,
+            account=facts.account,
+            among_own=among_own,
+            like_it=like_it,
+            likeness=likeness,
+            opening=opening,
+            opening_against=self.beside.opening_table.against if opening else "forecast",
+            what_if=others,
         )
+
+    def _facts(self, request: PredictRequest, made: MadeFeatures) -> PostFacts:
+        facts = self.beside.poster.fill(request.facts(made))
+        return replace(facts, topics=self.beside.topics(facts.hashtags))
 
     def _forecast(
         self, example: Example, seconds: dict[str, float]
@@ -413,17 +303,69 @@ class _Forecasting:
         return next((error for error in errors if error is not None), None)
 
     def _example(self, made: MadeFeatures, facts: PostFacts, video_id: int) -> Example:
+        """A row as the model reads it, with what earlier posts got as of the moment of posting."""
         parts = {kind: made.made[kind].tensors for kind in self.checkpoint.card.feature_sets}
         self._store.held = {kind: found for kind, found in parts.items() if found is not None}
         refs = {kind: FeatureRef("done", kind, 0, None) for kind in self._store.held}
-        return self._reader(video_id, refs, None, facts)
+        example = self._reader(video_id, refs, None, facts)
+        return replace(example, history=self.beside.history_of(facts, video_id))
 
-    def _similar(self, example: Example) -> tuple[Similar, ...] | None:
-        """The most similar known videos; None where the model looks at no others."""
+    def _alike(self, example: Example) -> tuple[tuple[Similar, ...] | None, LikeIt | None]:
+        """The most similar known videos, and what the nearest hundred got.
+
+        None where the model looks at no others, or nobody asked.
+        """
         find: Callable[[Example, int], Sequence[Neighbour]] | None = getattr(
             self.checkpoint.network, "nearest", None
         )
-        return None if find is None else self.beside.similar(find(example, N_SIMILAR))
+        if find is None or not self.request.similar:
+            return None, None
+        nearest = find(example, N_LIKE_IT)
+        return self.beside.similar(nearest[:N_SIMILAR]), self.beside.like_it(nearest)
+
+    def _likeness(self, example: Example) -> Mapping[str, float]:
+        network = self.checkpoint.network
+        return network.encoder.likeness(example) if isinstance(network, ModernNetwork) else {}
+
+    def _opening(self, made: MadeFeatures) -> tuple[Measured, ...]:
+        if OPENING not in made.made or made.made[OPENING].error is not None:
+            return ()
+        numbers = numbers_of({kind: one.detail for kind, one in made.made.items()})
+        return opening_of(numbers, self.beside.opening_table)
+
+    def _what_if(
+        self, made: MadeFeatures, facts: PostFacts, video_id: int, views_k: float
+    ) -> WhatIf:
+        if not self._kind.reads_facts:
+            return WhatIf((), None)
+        captioned = self.request.captioned()
+        other = None if captioned is None else self._facts(captioned, made)
+        changes = changes_of(
+            facts, try_hashtags=sorted_hashtags(self.request.try_hashtags), captioned=other
+        )
+
+        def forecast(changed: PostFacts) -> float:
+            topical = replace(changed, topics=self.beside.topics(changed.hashtags))
+            said = made
+            if changed.caption != facts.caption:
+                said = self.one_off.with_caption(made, changed.caption)
+            return self._scorer(self._example(said, topical, video_id)).views_k
+
+        return what_if(changes, views_k, forecast, self.beside.record.log_mae)
+
+    def _cautions(
+        self, made: MadeFeatures, likeness: Mapping[str, float], moves: Sequence[Move]
+    ) -> tuple[Caution, ...]:
+        # What is measured for the card alone is no part of what the forecast rests on.
+        wanted = {*self.checkpoint.card.feature_sets, "clip"}
+        read = replace(made, made={kind: one for kind, one in made.made.items() if kind in wanted})
+        far = {BLOCKS[name] for name, percentile in likeness.items() if percentile < FAR_BELOW}
+        rest = [move.modality for move in moves if move.modality not in far]
+        return (
+            *cautions_of(read),
+            *self.beside.poster.cautions,
+            *far_from_training(likeness, rest),
+        )
 
     @cached_property
     def _scorer(self) -> Scorer:
@@ -447,58 +389,6 @@ class _Forecasting:
             self.checkpoint.card.objective,
             is_shuffled=bool(self.model.hyper.get("shuffled_labels")),
         )
-
-
-@dataclass
-class _Beside:
-    """What the catalog says beside a forecast: of the file, of other videos, of the model."""
-
-    catalog: Catalog
-    model: ModelFacts
-    is_constant: bool
-    least_gain: float
-
-    def known(self, path: Path) -> tuple[KnownVideo | None, str | None]:
-        """The catalog's video that has this very file, and its part in the model's split."""
-        sha256 = sha256_of(path)
-        with self.catalog.read() as session:
-            known = videos_of_files(session, [sha256]).get(sha256)
-            if known is None or self.model.split_id is None:
-                return known, None
-            return known, part_in_split(session, self.model.split_id, known.video_id)
-
-    def standing(self, views_k: float, hashtags: tuple[str, ...]) -> Standing:
-        """The share of comparable videos that a forecast is above."""
-        with self.catalog.read() as session:
-            others = views_with_hashtags(session, hashtags)
-        if len(others) >= COMPARABLE_AT_LEAST:
-            return Standing(percentile_of(views_k, others), len(others), hashtags)
-        return Standing(percentile_of(views_k, self._all_views), len(self._all_views))
-
-    def similar(self, nearest: Sequence[Neighbour]) -> tuple[Similar, ...]:
-        """What is known of the videos that are still there."""
-        with self.catalog.read() as session:
-            found = known_videos(session, [one.video_id for one in nearest])
-        return tuple(
-            Similar(video.tiktok_id, video.url, video.caption, video.views_k, one.similarity)
-            for one in nearest
-            if (video := found.get(one.video_id)) is not None
-        )
-
-    @cached_property
-    def record(self) -> TrackRecord:
-        """How the model did in the run that trained it."""
-        with self.catalog.read() as session:
-            metrics = {
-                part: final_metrics(session, self.model.train_run_id, part)
-                for part in ("holdout", "val")
-            }
-        return judge(metrics, is_constant=self.is_constant, least_gain=self.least_gain)
-
-    @cached_property
-    def _all_views(self) -> "array[float]":
-        with self.catalog.read() as session:
-            return all_views(session)
 
 
 @contextmanager

@@ -85,11 +85,12 @@ class Reading:
         return [Extracted({"all": np.zeros(2)}, dict(source.texts)) for source in sources]
 
 
-def test_texts_are_those_of_the_post_and_of_what_was_made(plans, media):
-    class ReadingPlan(ToyHearingPlan):
-        def build(self):
-            return Reading()
+class ReadingPlan(ToyHearingPlan):
+    def build(self):
+        return Reading()
 
+
+def test_texts_are_those_of_the_post_and_of_what_was_made(plans, media):
     path = media("with_sound")
     one_off = OneOff({"text": ReadingPlan("s"), "audio": plans["audio"]})
     assert one_off(path, "a caption").made["text"].detail == {
@@ -99,6 +100,17 @@ def test_texts_are_those_of_the_post_and_of_what_was_made(plans, media):
     with Aside("audio") as aside:
         beside = OneOff({"text": ReadingPlan("s"), "audio": plans["audio"]}, {"audio": aside})
         assert beside(path).made["text"].detail == {"caption": "", "transcript": "hello there"}
+
+
+def test_another_caption_makes_the_text_anew_and_nothing_else(plans, media):
+    one_off = OneOff({"text": ReadingPlan("s"), "audio": plans["audio"]})
+    made = one_off(media("with_sound"), "a caption")
+    other = one_off.with_caption(made, "another one")
+    assert other.made["text"].detail == {"caption": "another one", "transcript": "hello there"}
+    assert other.made["audio"] is made.made["audio"]
+    without = OneOff({"audio": plans["audio"]})
+    made = without(media("with_sound"))
+    assert without.with_caption(made, "another one") is made
 
 
 def test_every_network_is_loaded_once_and_each_file_has_its_own_numbers(plans, media):

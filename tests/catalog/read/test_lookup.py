@@ -5,9 +5,9 @@ from sqlalchemy import insert, select, text
 
 from catalog.errors import NotFound
 from catalog.facts import PredictionFacts
+from catalog.read.beside import all_views
 from catalog.read.lookup import (
     all_splits,
-    all_views,
     features_of_video,
     final_metrics,
     find_split_row,
@@ -21,7 +21,6 @@ from catalog.read.lookup import (
     train_labels,
     video_histories,
     videos_of_files,
-    views_with_hashtags,
 )
 from catalog.read.pending import scored_rows
 from catalog.record.lineage import model_facts, store_predictions
@@ -85,21 +84,7 @@ def test_the_newest_readable_count_is_the_one_that_counts(catalog, videos):
 
     with catalog.read() as session:
         assert known_videos(session, [videos[5]])[videos[5]].views_k == 999.0
-        assert sorted(all_views(session)) == [10.0, 20.0, 30.0, 40.0, 50.0, 999.0]
-
-
-def test_only_readable_counts_are_compared_with(catalog, videos):
-    with catalog.read() as session:
-        assert sorted(all_views(session)) == [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]
-
-
-def test_a_video_with_two_of_the_hashtags_counts_once(catalog, videos):
-    with catalog.read() as session:
-        assert sorted(views_with_hashtags(session, ["cat"])) == [60.0]
-        both = views_with_hashtags(session, ["cat", "dance", "none'); DROP TABLE video; --"])
-        assert sorted(both) == [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]
-        assert len(views_with_hashtags(session, ["never"])) == 0
-        assert len(views_with_hashtags(session, [])) == 0
+        assert sorted(all_views(session).views_k) == [10.0, 20.0, 30.0, 40.0, 50.0, 999.0]
 
 
 def test_a_file_is_known_by_its_checksum(catalog, videos):

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from catalog.facts import PostFacts
+from catalog.facts import KnownAccount, PostFacts, Traits
+from model.base import Network
 from model.batches import Example
-from model.forecast.ablation import moves_of
+from model.blocks.encoder import Encoded
+from model.forecast.ablation import BLOCKS, HAS, moves_of
 from model.registry import find_kind
 from model.scoring import Forecast
 from model.solved.constants import solve_constant
@@ -68,3 +71,63 @@ def test_nothing_moves_a_constant():
 @pytest.mark.parametrize("kind", ["fused", "hashtag_mean"])
 def test_a_row_without_anything_is_moved_by_nothing(kind):
     assert told(lambda _row: Forecast(1.0), kind, Example(0)) == {}
+
+
+class Everything(Network):
+    """Reads blocks that are always there, and moves by each of them."""
+
+    def __init__(self, *names):
+        super().__init__()
+        self.names = names
+
+    @property
+    def block_names(self):
+        return self.names
+
+    def encode_rows(self, rows):
+        ones = np.ones((len(rows), 1), np.float32)
+        has = np.ones(len(rows), np.bool_)
+        return Encoded(dict.fromkeys(self.names, ones), dict.fromkeys(self.names, has))
+
+    def forecast_encoded(self, encoded):
+        return np.array([sum(float(value[0, 0]) for value in encoded.values.values())])
+
+    def forward(self, batch):
+        raise NotImplementedError
+
+
+def moved_by(example):
+    blocks = Everything(*HAS, "neighbours", "a block of tomorrow")
+    moves = moves_of(
+        blocks, example, target=TARGET, score=lambda _row: Forecast(1.0), kind=find_kind("modern")
+    )
+    return {move.modality for move in moves}
+
+
+def test_what_is_absent_is_no_move_though_a_block_says_so():
+    assert moved_by(Example(0)) == {"similar videos", "a block of tomorrow"}
+    silent = PostFacts(transcript="", screen="", hashtags=("cat",))
+    nothing = np.full(4, np.nan)
+    found = moved_by(Example(0, facts=silent, opening=nothing, history=nothing))
+    there = ("tags", "form", "grams", "neighbours")
+    assert found == {*(BLOCKS[name] for name in there), "a block of tomorrow"}
+
+
+def test_what_is_there_is_a_move():
+    facts = PostFacts(
+        caption="a",
+        hashtags=("cat",),
+        author=3,
+        transcript="hello",
+        screen="x",
+        account=KnownAccount(n_posts=1),
+        traits=Traits(is_ad=True),
+        sound=1,
+    )
+    some = np.array([1.0, np.nan])
+    vector = np.ones(3, np.float32)
+    row = Example(
+        0, vector, vector, None, None, vector, facts, opening=some, sentence=some, history=some
+    )
+    every = {*(BLOCKS[name] for name in HAS), "similar videos", "a block of tomorrow"}
+    assert moved_by(row) == every

@@ -5,23 +5,26 @@ from dataclasses import replace
 
 import pytest
 
+from catalog.facts import KnownAccount
 from model.forecast.card import (
+    AuthorStanding,
     ForecastCard,
+    LikeIt,
     ModelLine,
     Move,
     Refused,
     Similar,
     Standing,
     TrackRecord,
-    card_document,
-    card_text,
     judge,
     percentile_of,
     plain,
-    refused_document,
-    refused_text,
-    views_text,
 )
+from model.forecast.card_json import card_document, ranking_document, refused_document
+from model.forecast.card_text import card_text, ranking_text, refused_text, views_text
+from model.forecast.opening_facts import FACTS, Association, Measured
+from model.forecast.ranking import Said, Shared, ranking_of
+from model.forecast.what_if import Alternative, WhatIf
 
 MEASURED = {
     "n": 150.0,
@@ -122,7 +125,11 @@ def test_a_document_has_the_exact_numbers():
 
     assert (document["views_k"], document["low_k"], document["high_k"]) == (12.345, 2.1, 70.44)
     assert document["percentile"] == 61.7
-    assert document["comparable"] == {"n": 240, "sharing": ["dance", "cat"]}
+    assert document["comparable"] == {
+        "n": 240,
+        "sharing": ["dance", "cat"],
+        "median_age_days": None,
+    }
     assert document["moved_by"] == {"sound": 1.25, "picture": 0.4, "caption": 1.001}
     assert document["similar"][0]["tiktok_id"] == "7300000000000000001"
     assert document["model_record"]["verdict"] == "better"
@@ -142,6 +149,100 @@ def test_what_a_model_does_not_say_is_said_to_be_missing():
     assert "nothing: without any one input the forecast is about the same" in text
     assert card_document(card)["similar"] is None
     assert card_document(card)["comparable"]["sharing"] is None
+
+
+def test_a_forecast_stands_among_others_at_a_stated_age():
+    card = replace(
+        CARD,
+        standing=replace(CARD.standing, age_d=12.25),
+        among_own=AuthorStanding(40.0, 20, 7.0, 7.0),
+        like_it=LikeIt(100, 0.9, 120.0),
+        account=KnownAccount(n_followers=12_345, is_verified=True),
+    )
+    text = card_text(card)
+    for said in (
+        "of the 240 videos with #dance #cat, counted at 12 days (median)",
+        "more than 40 % of the author's last 20 posts, counted at 7 days (median): those nearest "
+        "to the labels' 7 days",
+        "of 100 training videos like this the middle 80 got 900 to 120K",
+        "12,345 followers, verified",
+    ):
+        assert said in text
+    newest = replace(card, among_own=AuthorStanding(40.0, 1, 0.25, None), like_it=LikeIt(64, 1, 2))
+    text = card_text(newest)
+    assert "the author's last post, counted at 6 hours (median): the newest counts" in text
+    assert "of 64 training videos like this the middle 80 % got 1K to 2K" in text
+    document = card_document(card)
+    assert document["among_own"] == {
+        "percentile": 40.0,
+        "n": 20,
+        "median_age_days": 7.0,
+        "wanted_age_days": 7.0,
+    }
+    assert document["like_it"] == {"n": 100, "p10_k": 0.9, "p90_k": 120.0}
+    assert card_document(CARD)["among_own"] is card_document(CARD)["like_it"] is None
+    assert "author's" not in card_text(CARD)
+
+
+def test_measured_facts_say_what_goes_with_them_and_that_it_is_no_cause():
+    [cuts, first, *_] = FACTS
+    none = Measured(cuts, 5.0, 80.0, Association("no effect found", 1200, 300, 0.01, -0.1, 0.1))
+    few = Measured(first, 0.7, None, Association("too few", 12, 9))
+    text = card_text(replace(CARD, opening=(none, few)))
+    assert (
+        "cuts in the opening: 5 (more than 80 % of the catalog's); no effect found in 1,200 videos "
+        "of 300 authors" in text
+    )
+    assert "too few videos to tell what these do: first cut 0.7 s" in text
+    assert "need not be" not in text
+    fewer = replace(none, association=Association("fewer", 1200, 300, -0.2, -0.3, -0.1))
+    text = card_text(replace(CARD, opening=(fewer,)))
+    assert "got fewer views than the model forecast (rank correlation -0.20, -0.30 to" in text
+    assert "need not be what brings them" in text
+    [told] = card_document(replace(CARD, opening=(fewer,)))["opening"]["facts"]
+    assert (told["name"], told["finding"], told["high"]) == ("opening_cuts", "fewer", -0.1)
+
+
+def test_only_changes_larger_than_the_stated_share_are_shown():
+    found = WhatIf(
+        (
+            Alternative("hour", "19", 15.0, 1.21),
+            Alternative("hour", "04", 10.0, 0.81),
+            Alternative("without hashtag", "fyp", 12.0, 1.02),
+            Alternative("with hashtag", "cat", 20.0, 1.62),
+        ),
+        2.5,
+    )
+    text = card_text(replace(CARD, what_if=found))
+    assert "at 19:00 UTC, the best hour: × 1.21; at 04:00, the worst: × 0.81" in text
+    assert "the hours differ by a factor of 1.49; its forecasts are off by a factor of 2.5" in text
+    assert "with #cat: × 1.62" in text
+    assert "#fyp" not in text
+    assert "1 other change by less than 5 %" in text
+    assert "not what would come of it" in text
+    document = card_document(replace(CARD, what_if=found))["what_if"]
+    assert [one["is_small"] for one in document["alternatives"]] == [False, False, True, False]
+    assert card_document(CARD)["what_if"] is None
+    nothing = card_text(replace(CARD, what_if=WhatIf((), None)))
+    assert "this model reads nothing of the post" in nothing
+
+
+def test_a_ranking_is_one_line_of_two_and_a_list_of_more():
+    said = {"a": Said(1, 0.5, 2), "b": Said(9, 3, 20), "c": Said(4, 2, 9)}
+    two = ranking_text(ranking_of(["a", "b"], [said["a"], said["b"]]))
+    assert two.startswith("ranking: b gets more than a in 98 of 100 cases")
+    assert "closer to certain than stated" in two
+    more = ranking_of(list(said), list(said.values()), Shared(0.31, 412, 60))
+    lines = ranking_text(more).splitlines()
+    assert [line.split()[2] for line in lines[1:4]] == ["b", "c", "a"]
+    assert lines[1].endswith("of 100 cases")
+    assert "correlate by 0.31, as measured on 412 pairs" in lines[4]
+    document = ranking_document(more)
+    assert (document["files"], document["places"]) == (["b", "c", "a"], [1, 2, 0])
+    assert len(document["p_beats"]) == len(document["p_beats"][0]) == 3
+    unsure = ranking_text(ranking_of(["a", "\x1b[31mb"], [1.0, 2.0]))
+    assert "without intervals" in unsure
+    assert "\x1b" not in unsure
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from features.errors import NoAudioTrack, Undecodable
 from features.one_video import Made, MadeFeatures, Probe
-from model.forecast.cautions import cautions_of
+from model.forecast.cautions import cautions_of, far_from_training
 
 WHOLE = Probe(3.0, 144, 256)
 
@@ -65,3 +65,16 @@ def test_a_part_that_cannot_be_read_is_told_and_one_that_is_not_there_is_not():
 def test_what_the_first_look_finds_is_told_where_no_feature_is_made():
     told = of(Probe(3.0, 144, 256, 0.5, "pq"))
     assert [(one.code, one.is_partial) for one in told] == [("truncated", True), ("hdr", False)]
+
+
+def test_a_clip_unlike_the_training_videos_is_told_with_what_is_left_to_go_by():
+    far = far_from_training({"visual": 40.0, "frames": 0.3, "audio": 1.9}, ["caption", "hashtags"])
+    assert [(one.code, one.part, one.is_partial) for one in far] == [
+        ("far_from_training", "pictures", False),
+        ("far_from_training", "sound", False),
+    ]
+    assert "looks like it" in far[0].message
+    assert "sounds like it" in far[1].message
+    assert "rests on caption, hashtags" in far[0].message
+    assert far_from_training({"frames": 2.0, "audio": 50.0, "text": 0.0}, []) == []
+    assert far_from_training({}, []) == []

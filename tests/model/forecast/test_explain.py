@@ -1,39 +1,70 @@
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
 
+from catalog.facts import PastPost
+from model.base import SolveRequest
+from model.blocks.past import Asked, Histories
 from model.errors import BadSetting, NothingToTrain
 from model.forecast.ablation import ablate, forecaster_of
 from model.forecast.explain import hashtag_effects, hour_effects, importances
-from model.solved.boosted import BoostedConfig, solve_boosted
+from model.modern.config import ModernConfig
+from model.modern.solve import solve_modern
+from model.scoring import Scorer
 from model.solved.constants import solve_constant
-from model.solved.ridge import RidgeConfig, solve_ridge
 from model.targets import TargetTransform
-from tests.model.modern.test_model import TINY, forecasts, request_for, solved
 from tests.model.planted import planted
 
-TRAIN = planted(400, noise=0.2)
-LATER = planted(520, noise=0.2)[400:]
+
+def with_past(rows):
+    """The rows with what those of more than a day before got."""
+    posts = [
+        PastPost(
+            row.video_id,
+            row.facts.author,
+            None,
+            row.facts.hashtags,
+            row.facts.posted_at,
+            row.facts.posted_at + timedelta(days=1),
+            row.views_k,
+        )
+        for row in rows
+    ]
+    facts = [row.facts for row in rows]
+    asked = [Asked(one.author, None, one.hashtags, one.posted_at) for one in facts]
+    columns = Histories(posts).columns(asked)
+    return [replace(row, history=past) for row, past in zip(rows, columns, strict=True)]
+
+
+ROWS = with_past(planted(900, noise=0.2))
+TRAIN, LATER = ROWS[:700], ROWS[700:]
 TARGET = TargetTransform.fit([row.views_k for row in TRAIN], "log1p")
+SMALL = ModernConfig(text_buckets=2**10, gram_buckets=2**12, trees=60, neighbours=5)
+MEMBERS = {"ridge": "ridge", "boosted": "trees", "modern": SMALL.members}
 
 
-@pytest.fixture(scope="module", params=["ridge", "boosted", "modern"])
+@pytest.fixture(scope="module", params=list(MEMBERS))
 def network(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("scratch")
-    if request.param == "modern":
-        return solved(TRAIN, folder, replace(TINY, epochs=6))[0]
-    asked = request_for(TRAIN, folder)[0]
-    if request.param == "ridge":
-        return solve_ridge(RidgeConfig(use_author=True, text_buckets=2**10), asked)
-    return solve_boosted(BoostedConfig(use_author=True, text_buckets=2**10, max_trees=60), asked)
+    asked = SolveRequest(
+        train=TRAIN,
+        val=[],
+        target=TARGET,
+        seed=0,
+        scratch=tmp_path_factory.mktemp("scratch"),
+        note=lambda _code, _detail: None,
+        progress=lambda _text: None,
+    )
+    return solve_modern(replace(SMALL, members=MEMBERS[request.param]), asked)
 
 
 def test_taken_apart_and_left_whole_it_forecasts_the_same(network):
     model = forecaster_of(network)
     rows = LATER[:10]
     apart = TARGET.score(model.forecast_encoded(model.encode_rows(rows)))
-    assert apart == pytest.approx([one.views_k for one in forecasts(network, TARGET, rows)])
+    score = Scorer(network, TARGET)
+    assert apart == pytest.approx([score(row).views_k for row in rows])
 
 
 def test_each_block_of_a_row_has_a_factor_the_strongest_first(network):

@@ -25,14 +25,15 @@ from features.errors import DeviceMissing, WeightsMissing
 from features.extractor import Source
 from features.one_video import Aside
 from features.plan import AUTOENCODER, FilePlan, VisualPlan
-from features.settings import ClipConfig
+from features.settings import ClipConfig, OpeningConfig
 from features.store import FeatureStore
 from features.video.convlstm import ConvLstmAutoencoder, ConvLstmConfig
 from model.errors import IncompatibleFeatures
 from model.forecast.card import ForecastCard, Refused
+from model.forecast.request import PredictRequest
 from model.scoring import Scorer
 from model.split import SplitConfig
-from model.steps.predict import PredictRequest, predict
+from model.steps.predict import predict
 from model.steps.rows import Reader
 from model.steps.score import load_model
 from model.steps.split import create_split
@@ -65,6 +66,8 @@ class Study:
         root = str(self.data / "features")
         if kind == "clip":
             return FilePlan("clip", self.clips, root)
+        if kind == "opening":
+            return FilePlan("opening", OpeningConfig(), root)
         assert kind == "audio"
         return ToyHearingPlan(root, loud=self.hears_loud)
 

@@ -388,6 +388,8 @@ class _Forecasting:
             self.model.model_kind,
             self.checkpoint.card.objective,
             is_shuffled=bool(self.model.hyper.get("shuffled_labels")),
+            as_of=self.model.as_of,
+            history=self.model.history_rule,
         )
 
 

@@ -189,9 +189,14 @@ def reader_of(model: ModelFacts, store: FeatureStore) -> Reader:
 
 
 def wanted_of(model: ModelFacts, kind: Kind, sets: Mapping[str, FeatureSetFacts]) -> Wanted:
-    """What of a row a registered model reads, by the rules it was trained with."""
+    """What of a row a registered model reads, by the rules it was trained with.
+
+    One of shuffled labels reads no history: what earlier posts really got is no chance.
+    """
     settings = model.hyper.get("network", {})
     rule = settings.get("history", "none")
+    if model.hyper.get("shuffled_labels"):
+        rule = "none"
     return Wanted(
         model.split_id or 0,
         {feature: facts.id for feature, facts in sets.items()},

@@ -187,7 +187,7 @@ class Histories:
         )
 
     def level_grid(self) -> Floats:
-        """Seconds at which posts were made, GRID of them, and the catalog's level then; (2, GRID)."""
+        """Seconds at which posts were made, GRID of them, and the level then; (2, GRID)."""
         if not len(self._values):
             return np.zeros((2, GRID))
         times = np.quantile(self._all.posted_s, np.linspace(0, 1, GRID)).astype(np.int64)

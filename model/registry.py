@@ -137,6 +137,8 @@ class Kind(ABC):
         if set(document) != known:
             other = [f"has {name}" for name in sorted(set(document) - known)]
             other += [f"lacks {name}" for name in sorted(known - set(document))]
+            if len(other) > MOST_NAMED:
+                other[MOST_NAMED:] = [f"{len(other) - MOST_NAMED} more that differ"]
             raise BadCheckpoint(
                 f"its settings are those of another version of viewcast: the {self.name} model "
                 f"{', '.join(other)}"
@@ -208,7 +210,15 @@ KINDS: dict[str, Kind] = {
         Trained("swin3d", Swin3dConfig, Swin3d, ("clip",), ("clip",)),
         Trained("cnn3d", Cnn3dConfig, Cnn3d, ("clip",), ("clip",)),
         *(
-            Solved(name, ModernConfig, ModernNetwork, PARTS_READ, optional=True, solve=solve_modern)
+            Solved(
+                name,
+                ModernConfig,
+                ModernNetwork,
+                PARTS_READ,
+                optional=True,
+                learns_from_val=True,
+                solve=solve_modern,
+            )
             for name in ("modern", "ridge", "boosted")
         ),
         Solved("hashtag_mean", HashtagMeanConfig, HashtagMean, solve=solve_hashtag_mean),
@@ -241,6 +251,7 @@ def find_kind(name: str) -> Kind:
 
 Config = TypeVar("Config", bound="DataclassInstance")
 AS_JSON: Final = ConfigDict(strict=True, allow_inf_nan=False)
+MOST_NAMED: Final = 4  # settings that a message names
 MOST: Final = 2**63 - 1  # torch's largest whole number
 
 

@@ -91,3 +91,10 @@ def test_no_count_is_thousands_of_years_old():
 def test_a_model_of_another_version_says_what_is_other():
     with pytest.raises(BadCheckpoint, match="has old, lacks n_tags"):
         find_kind("hashtag_mean").config_from_json({"prior": 5.0, "old": 1})
+
+
+@pytest.mark.parametrize("name", ["modern", "ridge", "boosted"])
+def test_a_model_of_many_other_settings_is_refused_in_one_line(name):
+    old = {"use_author": True, "tag_prior": 5.0, "n_folds": 5, "n_tags": 9}
+    with pytest.raises(BadCheckpoint, match=r"another version .*has n_folds.* more that differ$"):
+        find_kind(name).config_from_json(old)

@@ -114,7 +114,10 @@ class _ByKey:
         }
 
     def ask(self, keys: Ints, before_s: Ints) -> _State:
-        """What was known of each key strictly before a moment; keys below 0 are unknown."""
+        """What was known of each key strictly before a moment, nothing before one below 0.
+
+        Keys below 0 are unknown.
+        """
         base = np.maximum(keys, 0) << _TIME_BITS
         start = np.searchsorted(self.at, base)
         stop = np.searchsorted(self.at, base | np.maximum(before_s, 0))
@@ -218,19 +221,18 @@ class Histories:
             [-1 if r.posted_at is None else math.floor(r.posted_at.timestamp()) for r in rows],
             dtype=np.int64,
         )
-        timed = before_s >= 0
-        general = self._all.ask(np.where(timed, 0, -1), before_s)
+        general = self._all.ask(np.zeros(len(rows), np.int64), before_s)
         level = _mean(general.recent[LEVEL])
         trend = _mean(general.recent[TREND]) - level
         asked_authors = np.array([-1 if r.author is None else r.author for r in rows])
         asked_sounds = np.array([-1 if r.sound is None else r.sound for r in rows])
-        author = _number_of(self._authors, asked_authors, timed)
-        sound = _number_of(self._sounds, asked_sounds, timed)
+        author = _number_of(self._authors, asked_authors)
+        sound = _number_of(self._sounds, asked_sounds)
         parts = [
             np.stack((level, trend), axis=1),
             self._author(author, before_s),
             self._sound(sound, before_s),
-            self._hashtags(rows, before_s, timed),
+            self._hashtags(rows, before_s),
         ]
         return np.concatenate(parts, axis=1).astype(np.float32)
 
@@ -264,7 +266,7 @@ class Histories:
         )
         return np.stack(columns, axis=1)
 
-    def _hashtags(self, rows: Sequence[Asked], before_s: Ints, timed: NDArray[np.bool_]) -> Floats:
+    def _hashtags(self, rows: Sequence[Asked], before_s: Ints) -> Floats:
         found = np.full((len(rows), len(TAGS_NAMES)), np.nan)
         tags = [sorted({tag_key(tag) for tag in row.hashtags}) for row in rows]
         n_tags = np.array([len(one) for one in tags], dtype=np.int64)
@@ -272,7 +274,7 @@ class Histories:
         if not len(of_row):
             return found
         keys = np.array([key for one in tags for key in one], dtype=np.int64)
-        told = self._by_tag.ask(_number_of(self._tags, keys, timed[of_row]), before_s[of_row])
+        told = self._by_tag.ask(_number_of(self._tags, keys), before_s[of_row])
         apart = _shrunk(told.recent[50], _PRIOR["tags"])
         starts = np.r_[0, np.cumsum(n_tags)[:-1]]
         for row in np.flatnonzero(n_tags):
@@ -349,24 +351,18 @@ def _newest(posts: Iterable[PastPost]) -> _Kept:
     )
 
 
-def _numbered(keys: Ints) -> tuple[tuple[Ints, Ints], Ints]:
-    """A table from key to dense number, and the number of each; by first appearance.
-
-    Not in the order of the keys: accounts have their ids by a salted hash, and sums of floats must
-    not come out otherwise with another salt.
-    """
-    names, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    rank = np.empty(len(names), dtype=np.int64)
-    rank[np.argsort(first, kind="stable")] = np.arange(len(names))
-    return (names, rank), rank[inverse.reshape(-1)] if len(names) else keys
+def _numbered(keys: Ints) -> tuple[Ints, Ints]:
+    """The keys, ascending, and the number of each given one among them."""
+    names, numbers = np.unique(keys, return_inverse=True)
+    return names, numbers.reshape(-1)
 
 
-def _number_of(table: tuple[Ints, Ints], keys: Ints, timed: NDArray[np.bool_]) -> Ints:
-    names, numbers = table
+def _number_of(names: Ints, keys: Ints) -> Ints:
+    """Number of each key, -1 where it is none of them, or below 0: nobody."""
     if not len(names):
         return np.full(len(keys), -1)
     at = np.minimum(np.searchsorted(names, keys), len(names) - 1)
-    return np.where(timed & (keys >= 0) & (names[at] == keys), numbers[at], -1)
+    return np.where((keys >= 0) & (names[at] == keys), at, -1)
 
 
 def _faded(values: Floats, first: NDArray[np.bool_], keep: float = 1.0) -> Floats:

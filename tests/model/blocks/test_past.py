@@ -226,6 +226,31 @@ def test_what_a_post_got_counts_beside_the_level_of_its_time():
     assert found["level level"] == pytest.approx(np.log1p(100_000), abs=0.6)
 
 
+def test_with_the_levels_of_all_posts_a_few_say_what_all_would():
+    """Of one author's posts alone, what they got is told as among all posts."""
+    posts = random_posts(400)
+    everybody = Histories(posts)
+    own = [one for one in posts if one.author == 3]
+    late = [Asked(3, None, (), START + timedelta(days=day)) for day in (61, 62, 70)]
+    author = place_of("author")
+    wanted = everybody.columns(late)[:, author]
+    told = Histories(own, everybody.level_grid()).columns(late)[:, author]
+    alone = Histories(own).columns(late)[:, author]
+    counts = slice(past.AUTHOR_NAMES.index("log_posts"), None)
+    assert np.array_equal(told[:, counts], wanted[:, counts])
+    apart, before = (np.abs(found - wanted)[:, :5].max() for found in (told, alone))
+    assert apart < 0.1 < before
+
+
+def test_levels_that_nobody_kept_are_as_good_as_none():
+    posts = random_posts()
+    empty = Histories([]).level_grid()
+    assert empty.shape == (2, past.GRID)
+    rows = asked(posts)
+    wanted = Histories(posts).columns(rows)
+    assert np.array_equal(Histories(posts, empty).columns(rows), wanted, equal_nan=True)
+
+
 def test_only_the_newest_posts_are_kept(monkeypatch):
     monkeypatch.setattr(past, "MOST_POSTS", 30)
     posts = random_posts()

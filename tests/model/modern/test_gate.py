@@ -12,11 +12,17 @@ from tests.model.solving import Solving
 CONFIG = ModernConfig(text_buckets=512, gram_buckets=2**10, text_width=8)
 
 
+def offered(rows, config=CONFIG, val=()):
+    request = Solving(list(rows), list(val)).request()
+    return build_table(request, config), request.target.sd
+
+
+def judged(table, spread, config=CONFIG):
+    return media_kept(table, config, spread, lambda _text: None)
+
+
 def gate(rows, config=CONFIG, val=()):
-    solving = Solving(list(rows), list(val))
-    request = solving.request()
-    table = build_table(request, config)
-    return media_kept(table, config, request.target.sd, lambda _text: None)
+    return judged(*offered(rows, config, val), config)
 
 
 def with_noise(rows, seed):
@@ -77,10 +83,31 @@ def test_a_higher_bar_keeps_less(telling):
 
 
 def test_rows_of_an_author_count_together():
-    """A feature that only names who posted tells nothing of others: its interval is wide."""
-    rows = planted(400, n_authors=8)
-    spread = [replace(row, frames=np.eye(8, dtype=np.float32)[row.facts.author]) for row in rows]
-    assert gate(spread)[0] == ()
+    """Where what a feature tells is of the author, many rows of one are no more than one."""
+    draw = np.random.default_rng(0)
+    levels = draw.normal(size=20)
+    rows = [
+        replace(
+            row,
+            frames=np.full(3, levels[row.facts.author], np.float32),
+            views_k=float(row.views_k * np.exp(2 * levels[row.facts.author])),
+        )
+        for row in planted(400, n_authors=20)
+    ]
+    table, spread = offered(rows)
+    together, apart = (
+        judged(one, spread)[1][0] for one in (table, replace(table, authors=table.video_ids))
+    )
+    assert together.gain == apart.gain
+    assert together.high - together.low > 2 * (apart.high - apart.low)
+
+
+def test_a_gain_is_in_logs_of_views_whatever_the_target_was_scaled_by():
+    table, spread = offered(planted(200, media=True))
+    wide = replace(table, labels=10 * table.labels)
+    one, other = judged(table, spread)[1][0], judged(wide, spread / 10)[1][0]
+    assert one.gain == pytest.approx(other.gain, rel=1e-3)
+    assert judged(table, 2 * spread)[1][0].gain == pytest.approx(2 * one.gain)
 
 
 def test_no_label_of_validation_moves_it(telling):

@@ -83,7 +83,7 @@ def test_few_rows_leave_the_weights_of_the_preset():
 
 
 def test_more_rows_move_further_from_the_preset():
-    found = [stacked_weights(rehearsed(n, (0.1, 2, 2, 2)), CONFIG)[0] for n in (40, 200, 4000)]
+    found = [stacked_weights(rehearsed(n, (0.1, 9, 9, 9)), CONFIG)[0] for n in (40, 200, 4000)]
     assert found == sorted(found)
     assert found[-1] > 0.9
 

@@ -113,6 +113,15 @@ def test_a_forecast_moves_with_the_level_of_the_catalog(network):
     assert moved * TARGET.sd == pytest.approx(0.2, abs=1e-5)
 
 
+def test_a_shift_moves_every_forecast_with_its_ends(network):
+    before = scored(network, LATER[:5])
+    with restored(network):
+        network.shift.add_(1.0)
+        after = scored(network, LATER[:5])
+    for name, value in before.items():
+        assert after[name] - value == pytest.approx(1.0)
+
+
 def test_the_interval_is_that_of_how_well_the_author_is_known(network):
     at = slice(COLUMNS.index("author mean"), COLUMNS.index("author log_posts_30_days") + 1)
     n_posts = COLUMNS.index("author log_posts")

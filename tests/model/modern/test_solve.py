@@ -136,7 +136,7 @@ def test_validation_rows_teach_it():
     val = [
         replace(
             row,
-            facts=replace(row.facts, hashtags=("only",) if number % 2 else ()),
+            facts=replace(row.facts, hashtags=("only",) if number % 2 else ("other",)),
             views_k=row.views_k * (30 if number % 2 else 1),
         )
         for number, row in enumerate(FACTS[90:])
@@ -144,7 +144,7 @@ def test_validation_rows_teach_it():
     network, _ = solved(FACTS[:90], val)
     tagged, plain = (
         [replace(row, facts=replace(row.facts, hashtags=tags)) for row in LATER[:20]]
-        for tags in (("only",), ())
+        for tags in (("only",), ("other",))
     )
     gain = scored(network, tagged)["point"] - scored(network, plain)["point"]
     assert gain.mean() > 0.5

@@ -1,8 +1,10 @@
 """What the models make of whole collections, beside the constants and an analyst's peer.
 
 `python -m bench.collections [NAME…] [--by author] [--seed N] [--models M,M…]`: a NAME is one of
-`bench.invented`, or a file that `import` takes. Every forecaster sees the same rows, the same
-accounts as at the crawl and the same earlier posts, as `train --as-of crawl` and `score` give them.
+`bench.invented`, or a file that `import` takes. With `--coverage N [--rows ROWS]` only what share
+of counts the 80 % intervals hold, over N seeds of an invented collection. Every forecaster sees
+the same rows, the same accounts as at the crawl and the same earlier posts, as `train --as-of
+crawl` and `score` give them.
 """
 
 import argparse
@@ -66,9 +68,9 @@ class Said:
     held: float | None = None
 
 
-def invented_study(name: str, by: str, seed: int) -> Study:
+def invented_study(name: str, by: str, seed: int, n_rows: int | None = None) -> Study:
     """A collection of `bench.invented`, divided."""
-    rows = invented.collection(name, seed)
+    rows = invented.collection(name, seed, n_rows)
     return Study(f"{name} {seed} by {by}", invented.split(rows, by=by), invented.past_posts(rows))
 
 
@@ -229,6 +231,20 @@ def table(study: Study, models: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def coverage(name: str, by: str, n_seeds: int, n_rows: int | None, model: str) -> str:
+    """Say what share of counts the intervals of a model hold, over the seeds of a collection."""
+    held = []
+    for seed in range(n_seeds):
+        study = invented_study(name, by, seed, n_rows)
+        held.append(said_by_model(study, with_history(study), model).held or 0.0)
+    low, high = np.quantile(held, (0.1, 0.9))
+    return (
+        f"{name} by {by}, {len(study.parts['holdout'])} held out, {model}: intervals hold "
+        f"{np.mean(held):.3f} of counts over {n_seeds} seeds "
+        f"(80 % of seeds {low:.3f} to {high:.3f})"
+    )
+
+
 def _ends(point: float, low: float, high: float) -> str:
     return "" if np.isnan(point) else f"{point:+.3f} [{low:+.3f}, {high:+.3f}]"
 
@@ -240,11 +256,19 @@ def main() -> int:
     parser.add_argument("--by", choices=("time", "author"), default="time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--coverage", type=int, default=0)
+    parser.add_argument("--rows", type=int)
     asked = parser.parse_args()
     for name in asked.names:
         is_invented = name in invented.WORLDS
+        if asked.coverage:
+            for model in asked.models.split(","):
+                said = coverage(name, asked.by, asked.coverage, asked.rows, model)
+                sys.stdout.write(said + "\n")
+                sys.stdout.flush()
+            continue
         study = (
-            invented_study(name, asked.by, asked.seed)
+            invented_study(name, asked.by, asked.seed, asked.rows)
             if is_invented
             else study_of(Path(name), asked.by)
         )

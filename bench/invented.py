@@ -8,7 +8,7 @@ constant's error and the forecasts of the peer (`bench.peer`) are near those on 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -88,9 +88,17 @@ WORLDS: Final = {
 }  # fmt: skip
 
 
-def collection(name: str, seed: int = 0) -> list[Example]:
-    """Rows of a collection, the oldest first, with the accounts as they were at the crawl."""
-    return _Making(WORLDS[name], np.random.default_rng([ord(name[0]), seed])).rows()
+def collection(name: str, seed: int = 0, n: int | None = None) -> list[Example]:
+    """Rows of a collection, the oldest first, with the accounts as they were at the crawl.
+
+    n: how many rows; None: as many as the real one has. Authors and days go with it.
+    """
+    world = WORLDS[name]
+    if n is not None:
+        share = n / world.n
+        n_authors = max(1, round(world.n_authors * share))
+        world = replace(world, n=n, n_authors=n_authors, days=world.days * share)
+    return _Making(world, np.random.default_rng([ord(name[0]), seed])).rows()
 
 
 def split(rows: Sequence[Example], *, by: str = "time") -> dict[PartName, list[Example]]:

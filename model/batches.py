@@ -40,7 +40,7 @@ class Example:
     reads; frames (E,) float, a pooled picture embedding; opening (E,) float, numbers of the first
     seconds, NaN where one could not be measured; sentence (E,) float, a vector of all its texts
     together. history: what earlier posts of the same
-    author, sound and hashtags got, `model.blocks.history.COLUMNS`, NaN where there is none.
+    author, sound and hashtags got, `model.blocks.past.COLUMNS`, NaN where there is none.
     """
 
     video_id: int

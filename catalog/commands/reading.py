@@ -84,6 +84,8 @@ LEADERBOARD = {
     "log_mae_train_median": "(median)",
     "status": "status",
     "verdict": "than constants",
+    "as_of": "as of",
+    "history_rule": "history",
 }
 
 

@@ -1,6 +1,6 @@
 """A ridge over the words, word pairs, letters and hashtags of a post: one column for the others."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -78,14 +78,12 @@ class GramRidge(nn.Module):
 
     rarity: Tensor
     weights: Tensor
-    centre: Tensor
 
     def __init__(self, buckets: int) -> None:
         super().__init__()
         self.buckets = buckets
         self.register_buffer("rarity", torch.zeros(buckets))
         self.register_buffer("weights", torch.zeros(buckets))
-        self.register_buffer("centre", torch.zeros(1, dtype=torch.float64))
 
     def read(self, facts: PostFacts) -> float:
         """What a row's grams say, on the target's scale, apart from the mean of all."""
@@ -155,11 +153,3 @@ def _counted(facts: PostFacts, buckets: int) -> list[tuple[NDArray[np.int32], ND
         (at.astype(np.int32), n.astype(np.int32))
         for at, n in (counted(grams, buckets) for grams in sources(facts) if grams)
     ]
-
-
-def gram_rows(rows: Iterable[PostFacts], buckets: int) -> GramRows:
-    """The hashed grams of rows."""
-    found = GramRows(buckets)
-    for facts in rows:
-        found.add(facts)
-    return found

@@ -1,4 +1,4 @@
-"""What earlier labels say of a hashtag or an author, never counting the row that asks."""
+"""What earlier labels say of a hashtag or an author: the rows that every model is beside."""
 
 import zlib
 from collections.abc import Sequence
@@ -15,8 +15,6 @@ from model.batches import Example
 
 TAG_BUCKETS: Final = 2**18
 MOST_TAGS: Final = 20_000
-TAG_COLUMNS: Final = 3
-AUTHOR_COLUMNS: Final = 3
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 Floats = NDArray[np.float64]
 
@@ -39,7 +37,7 @@ def posted_us(moment: datetime) -> int:
 
 
 class FoldMeans(nn.Module):
-    """Mean scaled label of the training rows, with and without a fold."""
+    """Mean scaled label of the training rows, by fold."""
 
     total: Tensor
     rows: Tensor
@@ -49,11 +47,9 @@ class FoldMeans(nn.Module):
         self.register_buffer("total", torch.zeros(n_folds, dtype=torch.float64))
         self.register_buffer("rows", torch.zeros(n_folds, dtype=torch.int64))
 
-    def without(self, fold: int | None) -> float:
-        """Mean over the rows of all other folds, of all where None; 0 where there are none."""
-        # Sums over the others, not the whole minus one: that would round with the row's own label.
-        total, rows = leave_out(self.total.numpy(), fold), leave_out(self.rows.numpy(), fold)
-        return float(total.sum() / max(1, rows.sum()))
+    def mean(self) -> float:
+        """Mean over all rows; 0 where there are none."""
+        return float(self.total.numpy().sum() / max(1, self.rows.numpy().sum()))
 
 
 class LabelSums:
@@ -76,16 +72,10 @@ class LabelSums:
         return means
 
 
-def leave_out(by_fold: NDArray[np.generic], fold: int | None) -> NDArray[np.generic]:
-    """(…, n_folds) without the column of a fold."""
-    return by_fold if fold is None else np.delete(by_fold, fold, axis=-1)
-
-
 class TagMeans(nn.Module):
     """How posts with a hashtag did against all posts, by fold of the training rows.
 
-    Only tags that at least two folds saw are known: of any other the out-of-fold mean says
-    nothing in training, so a model could not learn what to make of it later.
+    Only tags that at least two folds saw are known, so that no single author makes one.
     """
 
     bucket: Tensor
@@ -99,25 +89,21 @@ class TagMeans(nn.Module):
         self.register_buffer("total", torch.zeros(n_tags, n_folds, dtype=torch.float64))
         self.register_buffer("rows", torch.zeros(n_tags, n_folds, dtype=torch.int64))
 
-    def read(self, tags: Sequence[str], mean: float, fold: int | None) -> Floats:
-        """Of a post's tags: mean and highest difference to `mean`, and the share that is known.
+    def read(self, tags: Sequence[str], mean: float) -> float:
+        """Mean difference of a post's known tags to `mean`, the general one; 0 where none is known.
 
-        mean: the general mean without the same fold. Differences are on the target's scale,
-        shrunk by the prior; 0 where no tag is known.    returns: (3,)
+        On the target's scale, each shrunk by the prior.
         """
         wanted = np.unique([tag_bucket(tag) for tag in tags])
         bucket = self.bucket.numpy()
         if len(bucket) == 0 or len(wanted) == 0:
-            return np.zeros(TAG_COLUMNS)
+            return 0.0
         at = np.minimum(np.searchsorted(bucket, wanted), len(bucket) - 1)
         at = at[bucket[at] == wanted]
-        total = leave_out(self.total.numpy()[at], fold).sum(axis=-1)
-        rows = leave_out(self.rows.numpy()[at], fold).sum(axis=-1)
-        known = rows > 0
-        if not known.any():
-            return np.zeros(TAG_COLUMNS)
-        apart = (total[known] - rows[known] * mean) / (rows[known] + self.prior)
-        return np.array([apart.mean(), apart.max(), known.sum() / len(wanted)])
+        if not len(at):
+            return 0.0
+        total, rows = (sums.numpy()[at].sum(axis=-1) for sums in (self.total, self.rows))
+        return float(((total - rows * mean) / (rows + self.prior)).mean())
 
 
 class TagSums:
@@ -159,27 +145,20 @@ class AuthorHistory(nn.Module):
         self.register_buffer("posted", torch.zeros(n_history, dtype=torch.int64))
         self.register_buffer("running", torch.zeros(n_history, dtype=torch.float64))
 
-    def before(self, author: int, moment: datetime) -> tuple[int, float, float]:
-        """Number of the author's videos posted strictly before, sum of labels, days since."""
+    def before(self, author: int, moment: datetime) -> tuple[int, float]:
+        """Number of the author's videos posted strictly before, and the sum of their labels."""
         authors = self.author.numpy()
         start, end = np.searchsorted(authors, [author, author + 1])
         now = posted_us(moment)
         n = int(np.searchsorted(self.posted.numpy()[start:end], now, side="left"))
         if n == 0:
-            return 0, 0.0, 0.0
-        last = int(start) + n - 1
-        days = (now - int(self.posted[last])) / 86_400e6
-        return n, float(self.running[last]), days
+            return 0, 0.0
+        return n, float(self.running[int(start) + n - 1])
 
-    def read(self, author: int, moment: datetime, mean: float) -> Floats:
-        """Shrunk difference of the earlier videos to `mean`, log(1 + their number), log(1 + days).
-
-        mean: the general mean, without the row's fold in training.    returns: (3,), zeros where
-        there is no earlier video
-        """
-        n, total, days = self.before(author, moment)
-        apart = (total - n * mean) / (n + self.prior)
-        return np.array([apart, np.log1p(n), np.log1p(days)])
+    def read(self, author: int, moment: datetime, mean: float) -> float:
+        """Shrunk difference of the author's earlier videos to `mean`; 0 where there is none."""
+        n, total = self.before(author, moment)
+        return (total - n * mean) / (n + self.prior)
 
 
 class AuthorRows:

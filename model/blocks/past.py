@@ -45,6 +45,7 @@ COLUMNS: Final = tuple(f"{block} {name}" for block, names in BLOCKS.items() for 
 MOST_POSTS: Final = 200_000  # newest ones that are kept: memory does not grow with the catalog
 LEVEL: Final = 150  # posts of everybody over which recent ones outweigh old ones
 TREND: Final = 30
+GRID: Final = 512  # moments at which a model remembers the level
 DAY_S: Final = 86_400
 _TIME_BITS: Final = 34  # seconds since 1970 until the year 2514
 _PRIOR: Final = {"author": 3.0, "sound": 5.0, "tags": 5.0}
@@ -141,7 +142,8 @@ class Histories:
     It holds the newest MOST_POSTS of what it is given, in some hundred bytes each.
     """
 
-    def __init__(self, posts: Iterable[PastPost]) -> None:
+    def __init__(self, posts: Iterable[PastPost], levels: Floats | None = None) -> None:
+        """levels: of all posts, as `level_grid` gives them, where these are only some."""
         kept = _newest(posts)
         authors, sounds = kept.authors, kept.sounds
         self._authors, author = _numbered(authors)
@@ -149,7 +151,7 @@ class Histories:
         values, known_s, posted_s = kept.values, kept.known_s, kept.posted_s
         everyone = np.zeros(len(values), dtype=np.int64)
         self._all = _ByKey(everyone, known_s, posted_s, values, (TREND, LEVEL))
-        values = values - self._levels(posted_s, known_s, values)
+        values = values - self._levels(posted_s, known_s, values, levels)
         has = authors >= 0
         self._by_author = _ByKey(author[has], known_s[has], posted_s[has], values[has], (3, 20))
         has = sounds >= 0
@@ -184,7 +186,19 @@ class Histories:
             np.where(found, self._apart[at], np.nan),
         )
 
-    def _levels(self, posted_s: Ints, known_s: Ints, values: Floats) -> Floats:
+    def level_grid(self) -> Floats:
+        """Seconds at which posts were made, GRID of them, and the level then; (2, GRID)."""
+        if not len(self._values):
+            return np.zeros((2, GRID))
+        times = np.quantile(self._all.posted_s, np.linspace(0, 1, GRID)).astype(np.int64)
+        told = _mean(self._all.ask(np.zeros(GRID, np.int64), times).recent[LEVEL])
+        known = told[~np.isnan(told)]
+        first = known[0] if len(known) else float(self._values.mean())
+        return np.stack((times.astype(np.float64), np.where(np.isnan(told), first, told)))
+
+    def _levels(
+        self, posted_s: Ints, known_s: Ints, values: Floats, older: Floats | None
+    ) -> Floats:
         """Level of the catalog when each post was made; of the first ones that of the first known.
 
         Whoever may know any post at all may know that one.
@@ -193,7 +207,10 @@ class Histories:
             return values
         told = _mean(self._all.ask(np.zeros(len(values), np.int64), posted_s).recent[LEVEL])
         first = float(values[known_s == known_s.min()].mean())
-        return np.where(np.isnan(told), first, told)
+        here = np.where(np.isnan(told), first, told)
+        if older is None or not older.any():
+            return here
+        return np.where(posted_s <= older[0, -1], np.interp(posted_s, *older), here)
 
     def columns(self, rows: Sequence[Asked]) -> NDArray[np.float32]:
         """COLUMNS of each row, NaN where nothing was known; (n, columns)."""

@@ -98,13 +98,18 @@ class TrackRecord:
 
 @dataclass(frozen=True)
 class ModelLine:
-    """Which model says it. is_shuffled: it was trained on counts of other videos, as a test."""
+    """Which model says it. is_shuffled: it was trained on counts of other videos, as a test.
+
+    as_of, history: the rules of what it read of accounts, sounds and earlier posts; None: neither.
+    """
 
     name: str
     version: int
     kind: str
     objective: str
     is_shuffled: bool = False
+    as_of: str | None = None
+    history: str | None = None
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ def card_document(card: ForecastCard) -> dict[str, Any]:
             "kind": card.model.kind,
             "objective": card.model.objective,
             "shuffled_labels": card.model.is_shuffled,
+            "as_of": card.model.as_of,
+            "history": card.model.history,
         },
         "views_k": card.views_k,
         "low_k": card.low_k,

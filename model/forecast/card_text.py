@@ -56,7 +56,7 @@ def card_text(card: ForecastCard) -> str:
         *_what_if(card),
         *_inputs(card),
         *[("missing", f"{kind}: {plain(why)}") for kind, why in card.absent.items()],
-        ("model", f"{plain(card.model.name)} version {card.model.version} ({card.model.kind})"),
+        ("model", _model(card)),
         *[("", text) for text in _track_record(card)],
         ("seconds", ", ".join(f"{what} {s:.2f}" for what, s in card.seconds.items())),
     ]
@@ -94,6 +94,14 @@ def ranking_text(ranking: Ranking) -> str:
     if chances is not None:
         lines.append(_sureness(ranking))
     return "\n  ".join(lines)
+
+
+def _model(card: ForecastCard) -> str:
+    model = card.model
+    said = f"{plain(model.name)} version {model.version} ({model.kind})"
+    if model.as_of == "crawl":
+        said += "; learned from accounts and sounds as they were seen after the posts, too"
+    return said
 
 
 def _interval(card: ForecastCard) -> str:

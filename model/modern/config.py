@@ -17,9 +17,9 @@ class ModernConfig(BlockConfig):
 
     members: who may take part, separated by commas: a ridge over all columns, boosted trees, a
     ridge over hashed words alone, what the author's earlier posts got. newest_rows: of train and
-    val, what is learned from. folds: rows of an author are in one. history_drop: share of the rows
-    whose author's past is hidden in training, so that unknown authors do not pay for it.
-    block_drop: of the rows that lack any one other block in training.
+    val, what is learned from, of val at most a third. folds: rows of an author are in one.
+    history_drop: share of the rows whose author's past is hidden in training, so that unknown
+    authors do not pay for it. block_drop: of the rows that lack any one other block in training.
     media_gain: how many standard errors a feature has to lower the error by to be kept.
     neighbours, store_rows: how many are asked, among how many. trees … l2: of the boosting.
     rehearsal: share of the training rows, the newest, that are forecast by those before them.
@@ -80,8 +80,3 @@ class ModernConfig(BlockConfig):
     def member_names(self) -> tuple[str, ...]:
         """Names of those who may take part."""
         return tuple(name.strip() for name in self.members.split(",") if name.strip())
-
-    @property
-    def kept_media(self) -> tuple[str, ...]:
-        """Features that earned their place."""
-        return tuple(name for name in self.kept.split(",") if name)

@@ -53,7 +53,7 @@ def media_kept(
     if not offered or learn.sum() < 2 * config.folds:
         return (), ()
     progress("what each feature adds")
-    said, *_ = gram_columns(table, learn, config)
+    said, *_ = gram_columns(table, learn)
     blocks = (*table.blocks, GRAMS)
     rows = with_grams(table.x, table.blocks, said)[learn]
     trial = _Trial(

@@ -48,7 +48,7 @@ class Learned:
 
 
 def gram_columns(
-    table: Table, learn: Bools, config: ModernConfig, choices: Choices | None = None
+    table: Table, learn: Bools, choices: Choices | None = None
 ) -> tuple[Floats, NDArray[np.float32], Floats, float]:
     """What the words of each row say, of rows to learn from by the other folds'; (n,).
 
@@ -62,7 +62,6 @@ def gram_columns(
     weights = solve_grams(known, labels, penalty)
     said = np.asarray(grams @ weights)
     said[places] = out_of_fold(known, labels, folds, penalty)
-    del config
     return said, rarity, weights, penalty
 
 
@@ -102,7 +101,7 @@ def hidden_blocks(table: Table, config: ModernConfig, seed: int) -> Bools:
 
 def choose(table: Table, learn: Bools, config: ModernConfig, seed: int) -> Choices:
     """The penalties, by the rows to learn from, each fold held out in turn."""
-    said, _, _, penalty = gram_columns(table, learn, config)
+    said, _, _, penalty = gram_columns(table, learn)
     x = _taught(table, said, learn, config, seed)
     blocks = (*table.blocks, GRAMS)
     sums = sums_of(x, table.labels[learn], table.folds[learn], config.folds)
@@ -123,7 +122,7 @@ def learn_members(
     Twice: as they are, and as if nothing were known of their authors. The number of trees is
     chosen by the rows of `ask` where it is not decided yet. What does not take part says 0.
     """
-    said, rarity, weights, _ = gram_columns(table, learn, config, choices)
+    said, rarity, weights, _ = gram_columns(table, learn, choices)
     blocks = (*table.blocks, GRAMS)
     x = _taught(table, said, learn, config, seed)
     labels = table.labels[learn]

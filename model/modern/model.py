@@ -12,6 +12,7 @@ from model.base import Network, Outputs
 from model.batches import Batch, Example, InputShapes
 from model.blocks.encoder import BlockEncoder, Encoded
 from model.blocks.grams import GramRidge
+from model.blocks.past import GRID
 from model.modern.config import MEMBERS, ModernConfig
 from model.modern.line import Line
 from model.modern.members import GRAMS, with_gaps
@@ -30,7 +31,7 @@ class ModernNetwork(Network):
     weights (MEMBERS,), shift (1,): of the forecast, a weighted sum. offsets (segments, 2): what is
     added to it for the interval's ends. centre (1,): mean label. log_scale (2,): mean and sd of
     the target that is ln(1 + views). It stays on the CPU, whatever it is moved to: captions and
-    tables are there.
+    tables are there. levels (2, GRID): of the catalog, as `Histories.level_grid` gives them.
     """
 
     config: ModernConfig
@@ -39,6 +40,7 @@ class ModernNetwork(Network):
     offsets: Tensor
     centre: Tensor
     log_scale: Tensor
+    levels: Tensor
 
     def __init__(self, config: ModernConfig) -> None:
         super().__init__()
@@ -57,6 +59,7 @@ class ModernNetwork(Network):
             "offsets": (len(SEGMENTS), 2),
             "centre": (1,),
             "log_scale": (2,),
+            "levels": (2, GRID),
         }
         for name, size in sizes.items():
             self.register_buffer(name, torch.zeros(size, dtype=torch.float64))

@@ -74,6 +74,8 @@ def solve_modern(config: ModernConfig, request: SolveRequest) -> ModernNetwork:
     network = _network(config, table, learned, kept)
     network.weights.copy_(torch.from_numpy(weights))
     network.shift.fill_(shift)
+    if request.histories is not None:
+        network.levels.copy_(torch.from_numpy(request.histories.level_grid()))
     _set_interval(network, request, rehearsed, weights, shift)
     return network.eval()
 

@@ -74,8 +74,8 @@ def stacked_weights(rehearsed: Rehearsed, config: ModernConfig) -> Floats:
         return default
     said = rehearsed.said[:, active] - rehearsed.said[:, active].mean(axis=0)
     actual = rehearsed.actual - rehearsed.actual.mean()
-    pull = np.sqrt(PRIOR_ROWS * np.square(said).mean())
-    rows = np.concatenate((said, pull * np.eye(said.shape[1])))
+    pull = np.sqrt(PRIOR_ROWS * np.square(said).mean(axis=0))
+    rows = np.concatenate((said, np.diag(pull)))
     weights = np.zeros(len(MEMBERS))
     weights[active] = nnls(rows, np.concatenate((actual, pull * default[active])))[0]
     return weights

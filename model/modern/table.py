@@ -40,8 +40,18 @@ class Ledger:
     is_val: Bools
 
     def newest(self, n: int) -> Ints:
-        """Places of the n newest rows, oldest first; of equal times the lower id is older."""
-        return np.lexsort((self.video_ids, self.posted))[-n:]
+        """Places of the n newest rows, oldest first; of equal times the lower id is older.
+
+        Of val at most a third where train has the others: val is mostly newer, and without rows of
+        train nothing could be rehearsed.
+        """
+        order = np.lexsort((self.video_ids, self.posted))
+        is_val = self.is_val[order]
+        n_train = min(int((~is_val).sum()), n - min(int(is_val.sum()), n // 3))
+        keep = np.zeros(len(order), dtype=np.bool_)
+        keep[np.flatnonzero(~is_val)[::-1][:n_train]] = True
+        keep[np.flatnonzero(is_val)[::-1][: n - n_train]] = True
+        return order[keep]
 
 
 @dataclass(frozen=True)
@@ -290,11 +300,10 @@ def _read(request: SolveRequest, config: ModernConfig) -> tuple[Ledger, BlockEnc
             is_val.append(val)
             yield row
 
-    rows = chain(noted(iter(request.train), val=False), noted(iter(request.val), val=True))
-    first = next(rows, None)
-    if first is None:
+    if not len(request.train):
         raise NothingToTrain("the train part has no row; training needs at least 1")
-    encoder = BlockEncoder.fit(chain([first], rows), seed=request.seed, settings=config)
+    rows = chain(noted(iter(request.train), val=False), noted(iter(request.val), val=True))
+    encoder = BlockEncoder.fit(rows, seed=request.seed, settings=config)
     ledger = Ledger(
         np.array(ids, dtype=np.int64),
         request.target.apply(np.array(views, dtype=np.float64)),

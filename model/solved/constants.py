@@ -114,8 +114,8 @@ class HashtagMean(Network):
 
     def forward(self, batch: Batch) -> Tensor:
         """Mean over the post's known tags, else over all training rows, (B,) float64."""
-        mean = self.general.without(None)
-        apart = [self.tags.read(row.facts.hashtags, mean, None)[0] for row in batch.examples]
+        mean = self.general.mean()
+        apart = [self.tags.read(row.facts.hashtags, mean) for row in batch.examples]
         return mean + torch.tensor(apart, dtype=torch.float64, device=self.general.total.device)
 
 
@@ -156,7 +156,7 @@ class AuthorMean(Network):
 
     def forward(self, batch: Batch) -> Tensor:
         """Mean of what the author posted strictly before, else of all training rows, (B,)."""
-        mean = self.general.without(None)
+        mean = self.general.mean()
         apart = [self._apart(row, mean) for row in batch.examples]
         return mean + torch.tensor(apart, dtype=torch.float64, device=self.general.total.device)
 
@@ -164,7 +164,7 @@ class AuthorMean(Network):
         author, posted_at = row.facts.author, row.facts.posted_at
         if author is None or posted_at is None:
             return 0.0
-        return float(self.authors.read(author, posted_at, mean)[0])
+        return self.authors.read(author, posted_at, mean)
 
 
 def solve_author_mean(config: AuthorMeanConfig, request: SolveRequest) -> AuthorMean:

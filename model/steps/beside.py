@@ -104,7 +104,7 @@ class Beside:
 
     history: which counts of earlier posts the model reads; None: of none. hashtags: all that any
     forecast is asked with. least_gain: the setting verdict.least_gain. as_of: what the model reads
-    of accounts and sounds.
+    of accounts and sounds. levels: of the catalog, where the model remembers them.
     """
 
     catalog: Catalog
@@ -117,6 +117,7 @@ class Beside:
     hashtags: tuple[str, ...] = ()
     least_gain: float = LEAST_GAIN
     as_of: AsOf = "post"
+    levels: NDArray[np.float64] | None = None
 
     def known(self, path: Path) -> tuple[KnownVideo | None, str | None]:
         """The catalog's video that has this very file, and its part in the model's split."""
@@ -167,12 +168,13 @@ class Beside:
 
     def _histories(self, video_id: int) -> Histories:
         if any(post.video_id == video_id for post in self._past):
-            return Histories(post for post in self._past if post.video_id != video_id)
+            others = (post for post in self._past if post.video_id != video_id)
+            return Histories(others, self.levels)
         return self._all_histories
 
     @cached_property
     def _all_histories(self) -> Histories:
-        return Histories(self._past)
+        return Histories(self._past, self.levels)
 
     @cached_property
     def _past(self) -> list[PastPost]:

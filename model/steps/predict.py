@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from catalog.errors import name_text
 from catalog.facts import FeatureRef, ModelFacts, PostFacts
 from catalog.files import clean_text
@@ -20,6 +23,7 @@ from features.device import resolve
 from features.errors import FeatureError, WeightsMismatch, WeightsMissing
 from features.one_video import Aside, HeldStore, MadeFeatures, OneOff
 from features.plan import Plan
+from model.base import Network
 from model.batches import Example
 from model.checkpoint import Checkpoint
 from model.errors import IncompatibleFeatures, NotFinite
@@ -127,6 +131,7 @@ def predict(
         _all_hashtags(request),
         request.least_gain,
         wanted.as_of,
+        _levels(checkpoint.network),
     )
     forecasting = _Forecasting(checkpoint, model, request, one_off, beside)
     results: list[ForecastCard | Refused] = []
@@ -178,6 +183,11 @@ def _ranked(results: Sequence[ForecastCard | Refused], beside: Beside) -> Rankin
         for card in cards
     ]
     return ranking_of([card.file for card in cards], said, beside.shared)
+
+
+def _levels(network: Network) -> NDArray[np.float64] | None:
+    """Levels of the catalog that a network remembers; None: it remembers none."""
+    return network.levels.numpy() if isinstance(network, ModernNetwork) else None
 
 
 @dataclass
@@ -388,6 +398,8 @@ class _Forecasting:
             self.model.model_kind,
             self.checkpoint.card.objective,
             is_shuffled=bool(self.model.hyper.get("shuffled_labels")),
+            as_of=self.model.as_of,
+            history=self.model.history_rule,
         )
 
 

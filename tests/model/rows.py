@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from catalog.facts import PostFacts
+from catalog.facts import KnownAccount, PostFacts, Traits
 from model.batches import Example
 from model.targets import TargetTransform
 
@@ -33,6 +33,13 @@ def told(n: int = 80, *, seed: int = 0, media: bool = False) -> list[Example]:
             transcript=caption if video_id % 2 else "",
             language="en",
             speech_s=3.0,
+            screen=WORDS[author % len(WORDS)] if video_id % 3 else None,
+            topics=("pets",) if "cats" in tags else (),
+            traits=Traits(language="en", is_ad=author == 2, n_mentions=len(tags)),
+            account=KnownAccount(100 * author, 50, author, author == 1, 20, "SE"),
+            sound=1 + author % 3,
+            is_sound_original=author % 3 == 0,
+            n_sound_videos=author,
         )
         if video_id % 7 == 0:
             facts = PostFacts(hashtags=tags)
@@ -44,6 +51,8 @@ def told(n: int = 80, *, seed: int = 0, media: bool = False) -> list[Example]:
                 frames=draw.normal(size=10).astype(np.float32) if media else None,
                 views_k=float(np.exp(3 + loud)),
                 facts=facts,
+                opening=_opening(video_id) if media else None,
+                sentence=np.full(9, loud, np.float32) + np.arange(9) if media else None,
             )
         )
     return rows
@@ -52,3 +61,10 @@ def told(n: int = 80, *, seed: int = 0, media: bool = False) -> list[Example]:
 def log_target(rows: list[Example]) -> TargetTransform:
     """The log target of the rows' views."""
     return TargetTransform.fit([row.views_k or 0.0 for row in rows], "log1p")
+
+
+def _opening(video_id: int) -> np.ndarray:
+    """Numbers of the first seconds, one of which could not be measured of every fourth."""
+    numbers = np.array([video_id % 5, 2.0, video_id], dtype=np.float32)
+    numbers[0] = np.nan if video_id % 4 == 0 else numbers[0]
+    return numbers

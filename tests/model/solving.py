@@ -8,6 +8,10 @@ import torch
 
 from model.base import Network, SolveRequest
 from model.batches import collate
+from model.blocks.past import Histories
+from model.checkpoint import ModelCard, save_checkpoint
+from model.solved.constants import Constants
+from model.targets import QuartileEdges, TargetTransform
 from tests.model.rows import log_target
 
 
@@ -19,17 +23,22 @@ class Solving:
     val: list = field(default_factory=list)
     seed: int = 0
     notes: dict = field(default_factory=dict)
+    histories: Histories | None = None
+    target: TargetTransform | None = None
+    foreseen: dict = field(default_factory=dict)
 
     def request(self) -> SolveRequest:
         texts: list[str] = []
         return SolveRequest(
             self.train,
             self.val,
-            log_target(self.train),
+            self.target or log_target(self.train),
             self.seed,
             Path("unused"),
             self.notes.__setitem__,
             texts.append,
+            self.histories,
+            lambda ids, points: self.foreseen.update(zip(ids, points, strict=True)),
         )
 
 
@@ -50,3 +59,10 @@ def rebuilt(network: Network) -> Network:
     tensors = {name: value.clone() for name, value in network.state_dict().items()}
     other.load_state_dict(tensors, strict=True, assign=True)
     return other.eval()
+
+
+def saved(path: Path, network: Network, rows, kind: str = "modern") -> str:
+    """Write a checkpoint of a network trained on the rows; the sha256 of the file."""
+    views_k = [row.views_k for row in rows]
+    card = ModelCard(kind, log_target(rows), QuartileEdges.fit(views_k), Constants.fit(views_k))
+    return save_checkpoint(path, network, card)

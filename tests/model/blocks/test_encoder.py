@@ -6,30 +6,49 @@ import pytest
 import torch
 from torch import nn
 
-from catalog.facts import PostFacts
+from catalog.facts import KnownAccount, PostFacts
 from model.batches import Example
-from model.blocks.encoder import LABEL_COLUMNS, BlockConfig, BlockEncoder
-from model.blocks.wide import CLIP_AT, Reservoir
+from model.blocks.encoder import MEDIA, BlockConfig, BlockEncoder, with_sizes
+from model.blocks.past import BLOCKS as PAST
+from model.blocks.past import COLUMNS
+from model.blocks.wide import CLIP_AT
 from model.errors import BadSetting, IncompatibleFeatures, NotFinite, NothingToTrain
-from model.targets import TargetTransform
-from tests.model.rows import log_target, told
+from model.modern.config import ModernConfig
+from tests.model.rows import told
 
-ROWS = told(media=True)
 SETTINGS = BlockConfig(text_buckets=512)
 
 
-def fitted(rows=ROWS, *, use_author=True, settings=SETTINGS, seed=0):
-    return BlockEncoder.fit(
-        rows, target=log_target(ROWS), seed=seed, use_author=use_author, settings=settings
-    )
+def with_past(rows, *, seed=3):
+    """The rows with histories of noise; some know nothing of their author, some nothing at all."""
+    draw = np.random.default_rng(seed)
+    found = []
+    for row in rows:
+        history = draw.normal(size=len(COLUMNS)).astype(np.float32)
+        if row.video_id % 5 == 0:
+            history[2:10] = np.nan
+        known = row.video_id % 11 > 0
+        found.append(replace(row, history=history if known else np.full(len(COLUMNS), np.nan)))
+    return found
+
+
+ROWS = with_past(told(media=True))
+
+
+def fitted(rows=ROWS, *, settings=SETTINGS, seed=0):
+    return BlockEncoder.fit(rows, seed=seed, settings=settings)
 
 
 def same(one, other):
-    return all(
+    return one.values.keys() == other.values.keys() and all(
         np.array_equal(one.values[name], other.values[name])
         and np.array_equal(one.present[name], other.present[name])
         for name in one.values
     )
+
+
+def names_of(encoder):
+    return [block.name for block in encoder.blocks]
 
 
 @pytest.fixture(scope="module")
@@ -38,52 +57,64 @@ def encoder():
 
 
 def test_there_is_a_block_for_all_that_the_rows_have(encoder):
-    assert [block.name for block in encoder.blocks] == [
-        "form", "meta", "text", "words", "tags", "visual", "frames", "audio", "author",
+    assert names_of(encoder) == [
+        "form", "meta", "text", "tags", "words", "account", "sound", "traits",
+        *PAST, "screen", "opening", "sentence", "visual", "frames", "audio",
     ]  # fmt: skip
+    assert set(MEDIA) < set(names_of(encoder))
     encoded = encoder.encode(ROWS)
     for block in encoder.blocks:
         values, present = encoded.values[block.name], encoded.present[block.name]
         assert values.shape == (len(ROWS), block.width)
         assert values.dtype == np.float32
         assert np.abs(values).max() <= CLIP_AT
+        assert present.any()
         assert not values[~present].any()
 
 
 def test_what_no_training_row_has_makes_no_block():
     rows = [
-        replace(row, visual=None, facts=PostFacts(duration_s=9.0 + i)) for i, row in enumerate(ROWS)
+        Example(row.video_id, frames=row.frames, audio=row.audio, facts=PostFacts(duration_s=9.0))
+        for row in ROWS
     ]
-    assert [b.name for b in fitted(rows).blocks] == ["meta", "frames", "audio"]
+    encoder = fitted(rows)
+    assert names_of(encoder) == ["meta", "frames", "audio"]
+    assert encoder.config.history == "none"
     with pytest.raises(NothingToTrain, match="none of 3 training rows"):
         fitted([Example(i, views_k=1.0) for i in range(3)])
+    with pytest.raises(NothingToTrain, match="none of 0 training rows"):
+        fitted([])
 
 
-def test_an_author_is_only_read_where_asked(encoder):
-    plain = fitted(use_author=False)
-    assert "author" not in [block.name for block in plain.blocks]
-    assert plain.config.n_history == 0
-    assert encoder.config.n_history == sum(row.facts.author is not None for row in ROWS)
+def test_what_is_switched_off_makes_no_block():
+    settings = BlockConfig(
+        history="none", use_form=False, use_meta=False, use_account=False, use_sound=False,
+        use_traits=False, text_width=0, tags_width=0, words_width=0, screen_width=0,
+        sentence_width=0, visual_width=0, frames_width=4, audio_width=0, use_opening=False,
+    )  # fmt: skip
+    assert names_of(fitted(settings=settings)) == ["frames"]
 
 
 def test_a_row_has_the_same_numbers_alone_and_among_others(encoder):
-    for training in (False, True):
-        together = encoder.encode(ROWS, training=training)
-        for position, row in enumerate(ROWS):
-            alone = encoder.encode([row], training=training)
-            for name, value in alone.values.items():
-                assert np.array_equal(value[0], together.values[name][position])
-                assert alone.present[name][0] == together.present[name][position]
+    together = encoder.encode(ROWS)
+    backwards = encoder.encode(ROWS[::-1])
+    for position, row in enumerate(ROWS):
+        alone = encoder.encode([row])
+        for name, value in alone.values.items():
+            assert np.array_equal(value[0], together.values[name][position])
+            assert np.array_equal(value[0], backwards.values[name][-1 - position])
+            assert alone.present[name][0] == together.present[name][position]
 
 
 def test_training_numbers_are_standardised(encoder):
-    encoded = encoder.encode(ROWS, training=True)
-    for name in ("text", "tags", "visual", "frames", "author"):
-        known = np.delete(encoded.values[name], LABEL_COLUMNS.get(name, []), axis=1)
-        known = known[encoded.present[name]]
-        moving = known.std(axis=0) > 1e-6
-        np.testing.assert_allclose(known[:, moving].std(axis=0), 1, atol=0.1)
-        np.testing.assert_allclose(known.mean(axis=0), 0, atol=0.1)
+    encoded = encoder.encode(ROWS)
+    for name in ("text", "tags", "visual", "frames", "meta", "account", "author", "level"):
+        known = encoded.values[name][encoded.present[name]]
+        known = np.where(known == 0, np.nan, known)  # zero is the mean, and what is not known
+        known = known[:, np.nan_to_num(known).std(axis=0) > 1e-6]
+        assert known.shape[1], name
+        assert np.nanstd(known, axis=0) == pytest.approx(1, abs=0.15), name
+        assert np.nanmean(known, axis=0) == pytest.approx(0, abs=0.15), name
 
 
 def test_two_fits_of_one_seed_are_the_same(encoder):
@@ -98,7 +129,14 @@ def test_its_config_and_tensors_are_all_there_is(encoder):
     with torch.device("meta"):
         rebuilt = BlockEncoder(config)
     rebuilt.load_state_dict(encoder.state_dict(), strict=True, assign=True)
-    assert same(rebuilt.encode(ROWS, training=True), encoder.encode(ROWS, training=True))
+    assert same(rebuilt.encode(ROWS), encoder.encode(ROWS))
+
+
+def test_a_models_settings_take_the_sizes_and_keep_the_rest(encoder):
+    config = with_sizes(ModernConfig(trees=7, text_buckets=512), encoder)
+    assert config.trees == 7
+    assert config.widths() == encoder.config.widths()
+    assert config.frames_size == 10
 
 
 def test_its_tensors_stay_as_they_are_when_the_network_moves(encoder):
@@ -108,36 +146,54 @@ def test_its_tensors_stay_as_they_are_when_the_network_moves(encoder):
             self.encoder = encoder
             self.own = nn.Linear(1, 1)
 
+    before = encoder.encode(ROWS)
     moved = Around().to("meta", torch.float16)
     assert moved.own.weight.is_meta
-    assert moved.encoder.general.total.dtype == torch.float64
-    assert same(moved.encoder.encode(ROWS), encoder.encode(ROWS))
+    assert same(moved.encoder.encode(ROWS), before)
 
 
-def test_few_rows_get_few_columns():
+def test_few_rows_get_few_columns(encoder):
     config = fitted(ROWS[:16]).config
     assert config.text_width == 1
     assert config.frames_width == 2
-    assert fitted().config.frames_width == 10  # as wide as the feature
+    assert encoder.config.frames_width == 10  # as wide as the feature
 
 
 def test_a_feature_of_another_size_is_refused_with_its_video(encoder):
     with pytest.raises(IncompatibleFeatures, match=r"frames feature of video 3 .* 11 .* reads 10"):
         encoder.encode([replace(ROWS[2], frames=np.zeros(11))])
+    with pytest.raises(IncompatibleFeatures, match=r"history of video 3 has 4 numbers"):
+        encoder.encode([replace(ROWS[2], history=np.zeros(4))])
+    with pytest.raises(IncompatibleFeatures, match="video 3"):
+        fitted([*ROWS[:2], replace(ROWS[2], frames=np.zeros(11))])
     with pytest.raises(NotFinite, match="audio feature of video 3"):
         encoder.encode([replace(ROWS[2], audio=np.full((2, 6), np.nan))])
+    with pytest.raises(NotFinite, match="opening feature of video 3"):
+        encoder.encode([replace(ROWS[2], opening=np.full(3, np.inf))])
 
 
-def test_a_row_without_views_cannot_be_learned_from():
-    with pytest.raises(NothingToTrain, match="video 2 "):
-        fitted([ROWS[0], replace(ROWS[1], views_k=None)])
+@pytest.mark.parametrize(
+    "wrong", [{"text_buckets": 0}, {"as_of": "tomorrow"}, {"history": "all"}, {"history": ""}]
+)
+def test_settings_that_no_encoder_can_have_are_refused(wrong):
+    with pytest.raises(BadSetting, match=next(iter(wrong))):
+        BlockConfig(**wrong)
 
 
-def test_settings_that_no_encoder_can_have_are_refused():
-    with pytest.raises(BadSetting, match="n_folds 1"):
-        BlockConfig(n_folds=1)
-    with pytest.raises(BadSetting, match="tag_prior 0"):
-        BlockConfig(tag_prior=0)
+def test_a_number_that_is_not_known_is_the_mean_and_the_block_is_there(encoder):
+    """NaN inside a block: of an opening, an account, a history."""
+    bare = Example(
+        1,
+        opening=np.array([np.nan, 2, 3], np.float32),
+        facts=PostFacts(account=KnownAccount(n_followers=5)),
+        history=np.where(np.arange(len(COLUMNS)) == 2, 1.0, np.nan),
+    )
+    encoded = encoder.encode([bare])
+    assert encoded.values["opening"][0, 0] == 0
+    assert np.count_nonzero(encoded.values["account"]) == 1
+    assert np.count_nonzero(encoded.values["author"]) == 1
+    present = {name for name, has in encoded.present.items() if has[0]}
+    assert present == {"opening", "account", "author"}
 
 
 def test_a_matrix_says_what_is_missing(encoder):
@@ -156,8 +212,8 @@ def test_a_matrix_says_what_is_missing(encoder):
 
 def test_any_text_is_encoded(encoder):
     for text in ("", "\0", "🙂" * 5000, "مرحبا", "a\u202eb", "字" * 5000):
-        row = Example(1, facts=PostFacts(caption=text, hashtags=(text, "cats"), transcript=text))
-        for values in encoder.encode([row]).values.values():
+        facts = PostFacts(caption=text, hashtags=(text, "cats"), transcript=text, screen=text)
+        for values in encoder.encode([Example(1, facts=facts)]).values.values():
             assert np.isfinite(values).all()
 
 
@@ -172,92 +228,37 @@ def test_silence_and_not_listened_are_two_things(encoder):
 
 def test_no_field_of_the_facts_is_an_outcome():
     names = {field.name for field in fields(PostFacts)}
-    outcomes = ("like", "digg", "share", "comment", "play", "view", "follower", "save", "collect")
+    outcomes = ("like", "digg", "share", "comment", "play", "view", "save", "collect")
     assert not [name for name in names if any(outcome in name for outcome in outcomes)]
     assert names == {
         "caption", "hashtags", "author", "posted_at", "duration_s", "width_px", "height_px",
-        "transcript", "language", "speech_s",
+        "transcript", "language", "speech_s", "screen", "topics", "traits", "account", "sound",
+        "is_sound_original", "n_sound_videos",
     }  # fmt: skip
 
 
-def test_a_rows_own_views_are_never_read(encoder):
-    held_out = told(20, seed=5, media=True)
-    other = [replace(row, views_k=1e9) for row in held_out]
-    unknown = [replace(row, views_k=None) for row in held_out]
-    assert same(encoder.encode(held_out), encoder.encode(other))
-    assert same(encoder.encode(held_out), encoder.encode(unknown))
+def test_no_label_moves_anything(encoder):
+    moved = fitted([replace(row, views_k=1e9) for row in ROWS])
+    unknown = fitted([replace(row, views_k=None) for row in ROWS])
+    for other in (moved, unknown):
+        for name, tensor in encoder.state_dict().items():
+            assert torch.equal(tensor, other.state_dict()[name]), name
 
 
-def trained_on(encoder, rows, name):
-    return encoder.encode(rows, training=True).values[name]
+def test_the_number_of_an_account_says_nothing(encoder):
+    renamed = [
+        replace(row, facts=replace(row.facts, author=row.facts.author and 7**row.facts.author))
+        for row in ROWS
+    ]
+    assert same(fitted(renamed).encode(renamed), encoder.encode(ROWS))
 
 
-@pytest.mark.parametrize("position", [0, 11, 40])
-def test_a_label_moves_no_training_encoding_of_its_own_fold(encoder, position):
-    fold = encoder.fold_of(ROWS[position])
-    mates = [row for row in ROWS if encoder.fold_of(row) == fold]
-    others = [row for row in ROWS if encoder.fold_of(row) != fold]
-    assert len(mates) > 1
-    moved = list(ROWS)
-    moved[position] = replace(ROWS[position], views_k=5e8)
-    other = fitted(moved)
-    names = {block.name for block in encoder.blocks} - {"author"}
-    assert "tags" in names
-    for name in sorted(names):
-        one, two = (trained_on(e, mates, name) for e in (encoder, other))
-        assert np.array_equal(one, two), name
-    # The label is used: it does move what the other folds are told of its hashtags.
-    assert not np.array_equal(
-        trained_on(encoder, others, "tags"), trained_on(other, others, "tags")
+def test_the_hour_counts_and_the_day_does_not(encoder):
+    facts = ROWS[0].facts
+    weeks = replace(facts, posted_at=facts.posted_at + timedelta(weeks=9))
+    hours = replace(facts, posted_at=facts.posted_at + timedelta(hours=9))
+    now, later, other = (
+        encoder.encode([Example(1, facts=one)]).values["meta"] for one in (facts, weeks, hours)
     )
-
-
-def test_an_authors_label_moves_only_what_was_posted_later(encoder):
-    own = [row for row in ROWS if row.facts.author == 1]
-    when = own[2].facts.posted_at
-    moved = [replace(row, views_k=5e8) if row is own[2] else row for row in ROWS]
-    one, two = (trained_on(e, own, "author") for e in (encoder, fitted(moved)))
-    same_history = (one == two).all(axis=1)
-    assert same_history.tolist() == [row.facts.posted_at <= when for row in own]
-    assert not same_history.all()
-
-
-def test_a_video_posted_at_the_same_moment_is_not_history(encoder):
-    row = next(row for row in ROWS if row.facts.author == 1)
-    twin = replace(row, video_id=999, views_k=None)
-    before = encoder.authors.before(1, row.facts.posted_at)
-    assert np.array_equal(
-        encoder.encode([twin]).values["author"], encoder.encode([row]).values["author"]
-    )
-    after = encoder.authors.before(1, row.facts.posted_at + timedelta(microseconds=1))
-    assert after[0] == before[0] + 1
-
-
-def test_a_tag_seen_once_says_nothing_of_its_label():
-    rows = list(ROWS)
-    rows[3] = replace(rows[3], facts=replace(rows[3].facts, hashtags=("only-here",)))
-    high = fitted([*rows[:3], replace(rows[3], views_k=9e8), *rows[4:]])
-    for training in (True, False):
-        found = high.encode([rows[3]], training=training).values["tags"][0]
-        np.testing.assert_array_equal(found[:2], np.zeros(2))
-
-
-def test_a_raw_target_does_not_drown_the_means_in_its_largest_counts():
-    settings = {"seed": 0, "settings": SETTINGS, "use_author": True}
-    raw = BlockEncoder.fit(ROWS, target=TargetTransform("raw"), **settings).encode(ROWS)
-    log = BlockEncoder.fit(ROWS, target=log_target(ROWS), **settings).encode(ROWS)
-    for name in ("tags", "author"):
-        high, other = raw.values[name][:, 0], log.values[name][:, 0]
-        assert np.abs(high).max() < CLIP_AT
-        assert np.corrcoef(high, other)[0, 1] > 0.999
-
-
-def test_a_sample_gives_every_row_the_same_chance():
-    hits = np.zeros(40)
-    for seed in range(2000):
-        sample = Reservoir(10, seed)
-        for item in range(40):
-            sample.add(item)
-        assert len(set(sample.items)) == 10
-        hits[sample.items] += 1
-    assert np.abs(hits - 500).max() < 5 * np.sqrt(500 * 0.75)
+    assert np.array_equal(now, later)
+    assert not np.array_equal(now, other)

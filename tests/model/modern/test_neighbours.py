@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.blocks.encoder import Block, Encoded
-from model.modern.neighbours import Neighbours, directions, width_of
+from model.modern.neighbours import Neighbours, block_of, directions, width_of
 
 
 def rows_of(vectors, present=None):
@@ -56,13 +56,34 @@ def test_a_block_that_one_lacks_leaves_likeness_to_the_rest():
 
 
 def test_what_is_made_of_labels_is_no_likeness():
-    blocks = (Block("tags", 5), Block("author", 3), Block("text", 4))
-    assert width_of(blocks) == 2 + 4
+    blocks = (Block("author", 3), Block("tags_past", 2), Block("level", 2), Block("text", 4))
+    assert width_of(blocks) == 4
     encoded = Encoded(
-        {"tags": np.array([[9, 9, 9, 0, 1]], np.float32), "author": np.ones((1, 3), np.float32)},
-        {"tags": np.array([True]), "author": np.array([True])},
+        {"author": np.ones((1, 3), np.float32), "text": np.array([[3, 4]], np.float32)},
+        {"author": np.array([True]), "text": np.array([True])},
     )
-    assert directions(encoded).tolist() == [[0.0, 1.0]]
+    assert directions(encoded)[0].tolist() == pytest.approx([0.6, 0.8])
+
+
+def test_only_those_whose_count_was_known_by_then_say_something():
+    queries = np.array([[1, 0], [1, 0]], np.float32)
+    candidates = np.array([[1, 0], [0.8, 0.6], [0, 1]], np.float32)
+    allowed = np.array([[False, True, True], [True, False, False]])
+    actual = np.array([9.0, 2.0, 4.0], np.float32)
+    values, present = block_of(queries, candidates, allowed, actual, 2)
+    assert present.tolist() == [True, False]
+    assert values[0].tolist() == pytest.approx([3.0, 0.4])
+    assert values[1].tolist() == [0.0, 0.0]
+
+
+def test_it_is_the_same_alone_and_among_others(store):
+    queries = rows_of(np.random.default_rng(0).normal(size=(20, 2)))
+    ids, posted = list(range(50, 70)), np.full(20, 10.0)
+    together, _ = store.block(queries, ids, posted)
+    for at in range(20):
+        one = rows_of(queries.values["text"][at : at + 1])
+        alone, _ = store.block(one, ids[at : at + 1], posted[:1])
+        np.testing.assert_allclose(alone[0], together[at], atol=1e-6)
 
 
 def test_an_empty_store_has_no_neighbours():

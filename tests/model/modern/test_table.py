@@ -4,63 +4,194 @@ import numpy as np
 import pytest
 
 from model.blocks.encoder import Block, Encoded
+from model.blocks.past import COLUMNS
 from model.errors import NothingToTrain
-from model.modern.table import Older, RowFile, parted, read_ledger
-from model.targets import TargetTransform
-from tests.model.planted import planted
+from model.modern.config import ModernConfig
+from model.modern.table import (
+    add_neighbours,
+    build_table,
+    hidden_history,
+    in_pages,
+    keep_blocks,
+    neighbour_store,
+    owners_of,
+    parted,
+    past_of,
+)
+from tests.model.planted import planted, with_history
+from tests.model.solving import Solving
 
-RAW = TargetTransform("raw")
-
-
-@pytest.fixture
-def numbered(tmp_path):
-    with RowFile(tmp_path / "rows", 1000, 3) as rows:
-        rows.write_run(0, np.arange(3000, dtype=np.float32).reshape(1000, 3))
-        yield rows
-
-
-def test_rows_come_back_where_they_were_put(tmp_path):
-    with RowFile(tmp_path / "rows", 5, 2) as rows:
-        rows.write([3, 0], np.array([[1, 2], [3, 4]], dtype=np.float32))
-        assert rows.read(0, 99).tolist() == [[3, 4], [0, 0], [0, 0], [1, 2], [0, 0]]
-    assert not (tmp_path / "rows").exists()
-
-
-def test_chosen_rows_come_in_their_order(numbered):
-    places = np.array([2, 255, 256, 999])
-    assert numbered.chosen(places)[:, 0].tolist() == (places * 3).tolist()
+CONFIG = ModernConfig(text_buckets=512, gram_buckets=2**12, neighbours=4)
+ROWS = with_history(planted(300))
+TRAIN, VAL = ROWS[:240], ROWS[240:]
 
 
-def test_an_epoch_shows_every_marked_row_once_in_an_order_of_its_seed(numbered):
-    among = np.arange(1000) % 3 == 0
-    epochs = {}
-    for seed in (1, 1, 2):
-        batches = list(numbered.shuffled(among, 64, seed))
-        places = np.concatenate([places for places, _ in batches])
-        rows = np.concatenate([rows for _, rows in batches])
-        assert sorted(places.tolist()) == np.flatnonzero(among).tolist()
-        assert np.array_equal(rows[:, 0], places * 3)
-        assert all(len(batch) == 64 for batch, _ in batches[:-1])
-        assert epochs.setdefault(seed, places.tolist()) == places.tolist()
-    assert epochs[1] != epochs[2]
+def built(train=TRAIN, val=VAL, config=CONFIG, **more):
+    solving = Solving(list(train), list(val), **more)
+    return build_table(solving.request(), config), solving
 
 
-def test_the_ledger_is_oldest_first_whatever_order_the_rows_come_in():
-    rows = planted(30)
-    unknown = replace(rows[7], facts=replace(rows[7].facts, posted_at=None))
-    mixed = [*rows[10:], *rows[:7], unknown, *rows[8:10]]
-    ledger = read_ledger(mixed, RAW)
-    assert ledger.video_ids.tolist() == [8, *range(1, 8), *range(9, 31)]
-    assert ledger.video_ids[ledger.ranks].tolist() == [row.video_id for row in mixed]
-    assert [row.video_id for row in Older(mixed, ledger, 3)] == [1, 2, 8]
+@pytest.fixture(scope="module")
+def table():
+    return built()[0]
+
+
+def test_rows_stand_oldest_first_whatever_their_order(table):
+    mixed = np.random.default_rng(0).permutation(len(TRAIN))
+    other, _ = built([TRAIN[at] for at in mixed], VAL[::-1])
+    assert table.video_ids.tolist() == [row.video_id for row in ROWS]
+    assert other.video_ids.tolist() == table.video_ids.tolist()
+    for name in ("folds", "authors", "is_val", "posted", "known"):
+        assert np.array_equal(getattr(other, name), getattr(table, name)), name
+    np.testing.assert_allclose(other.labels, table.labels, atol=1e-9)
+    rarity = table.grams.rarity()
+    assert (other.grams.matrix(rarity) != table.grams.matrix(rarity)).nnz == 0
+
+
+def test_validation_rows_are_flagged(table):
+    assert table.is_val.tolist() == [False] * 240 + [True] * 60
+
+
+def test_all_rows_of_an_author_are_in_one_fold(table):
+    authors = np.array([row.facts.author for row in ROWS])
+    for author in np.unique(authors):
+        assert len(np.unique(table.folds[authors == author])) == 1
+        assert len(np.unique(table.authors[authors == author])) == 1
+    assert set(table.folds.tolist()) == set(range(CONFIG.folds))
+    assert len(np.unique(table.authors)) == len(np.unique(authors))
+
+
+def test_other_numbers_of_the_same_accounts_change_nothing(table):
+    """Accounts are numbered in the order of a salted hash."""
+    numbers = np.random.default_rng(4).permutation(10_000)[:40]
+    renamed = [
+        replace(row, facts=replace(row.facts, author=int(numbers[row.facts.author])))
+        for row in ROWS
+    ]
+    other, _ = built(renamed[:240], renamed[240:])
+    for name in ("x", "labels", "folds", "authors", "video_ids"):
+        assert np.array_equal(getattr(other, name), getattr(table, name)), name
+
+
+def test_rows_of_nobody_are_each_alone():
+    rows = [replace(row, facts=replace(row.facts, author=None)) for row in TRAIN]
+    table, _ = built(rows, [])
+    assert len(np.unique(table.authors)) == len(rows)
+    assert len(np.unique(table.folds)) == CONFIG.folds
+
+
+def test_where_one_author_has_most_rows_they_are_parted_by_row():
+    rows = [replace(row, facts=replace(row.facts, author=1)) for row in TRAIN]
+    table, _ = built(rows, [])
+    assert len(np.unique(table.authors)) == 1
+    assert len(np.unique(table.folds)) == CONFIG.folds
+
+
+def test_another_seed_gives_other_folds():
+    assert not np.array_equal(built(seed=1)[0].folds, built(seed=2)[0].folds)
+
+
+def test_only_the_newest_rows_are_kept_and_the_run_says_so():
+    table, solving = built(TRAIN, [], replace(CONFIG, newest_rows=100))
+    assert table.video_ids.tolist() == [row.video_id for row in TRAIN[-100:]]
+    assert solving.notes["newest_rows"] == {"rows": 100, "of": 240}
+    assert "newest_rows" not in built()[1].notes
+
+
+@pytest.mark.parametrize(
+    ("n_train", "n_val", "kept_train", "kept_val"),
+    [(240, 60, 40, 20), (240, 10, 50, 10), (20, 60, 20, 40), (240, 0, 60, 0)],
+)
+def test_validation_rows_do_not_crowd_out_train(n_train, n_val, kept_train, kept_val):
+    table, _ = built(TRAIN[-n_train:], VAL[:n_val], replace(CONFIG, newest_rows=60))
+    assert ((~table.is_val).sum(), table.is_val.sum()) == (kept_train, kept_val)
+    wanted = [*TRAIN[-kept_train:], *VAL[n_val - kept_val : n_val]]
+    assert table.video_ids.tolist() == [row.video_id for row in wanted]
+
+
+def test_of_equal_times_the_lower_id_is_older_and_no_time_is_oldest():
+    rows = [
+        replace(row, facts=replace(row.facts, posted_at=TRAIN[0].facts.posted_at)) for row in TRAIN
+    ]
+    rows[7] = replace(rows[7], facts=replace(rows[7].facts, posted_at=None))
+    table, _ = built(rows[::-1], [])
+    assert table.video_ids[0] == 8
+    assert (np.diff(table.video_ids[1:]) > 0).all()
 
 
 def test_a_row_without_views_is_refused():
-    rows = planted(3)
-    with pytest.raises(NothingToTrain):
-        read_ledger([rows[0], replace(rows[1], views_k=None)], RAW)
-    with pytest.raises(NothingToTrain):
-        read_ledger([], RAW)
+    with pytest.raises(NothingToTrain, match="video 2 "):
+        built([TRAIN[0], TRAIN[1]], [replace(TRAIN[1], views_k=None)])
+    with pytest.raises(NothingToTrain, match="no row"):
+        build_table(replace(Solving(TRAIN).request(), train=[], val=VAL), CONFIG)
+
+
+def test_labels_are_what_rows_got_beside_the_level_of_their_time(table):
+    mean, sd = table.log_scale
+    logs = np.array([np.log1p(1000 * row.views_k) for row in ROWS])
+    np.testing.assert_allclose(table.labels + table.level, (logs - mean) / sd, atol=1e-9)
+    level = np.array([row.history[COLUMNS.index("level level")] for row in ROWS])
+    known = np.isfinite(level)
+    np.testing.assert_allclose(table.level[known], (level[known] - mean) / sd, atol=1e-5)
+    assert not table.level[~known].any()
+    assert (~known).any()
+
+
+def test_what_the_author_got_is_read_back_from_the_columns(table):
+    apart, n_known = past_of(table.x, table.blocks, table.encoder)
+    posts = np.array([row.history[COLUMNS.index("author log_posts")] for row in ROWS])
+    recent = np.array([row.history[COLUMNS.index("author recent_20")] for row in ROWS])
+    assert n_known.tolist() == np.rint(np.expm1(np.nan_to_num(posts))).astype(int).tolist()
+    np.testing.assert_allclose(apart, np.nan_to_num(recent), atol=1e-4)
+    hidden = past_of(hidden_history(table, table.x), table.blocks, table.encoder)
+    assert not np.any(hidden)
+
+
+def test_without_histories_there_is_no_past_and_no_level():
+    table, _ = built(planted(60), [])
+    assert not {"author", "level"} & {block.name for block in table.blocks}
+    assert not table.level.any()
+    assert not np.any(past_of(table.x, table.blocks, table.encoder))
+
+
+def test_a_neighbour_is_a_row_whose_count_was_known(table):
+    """What rows get that became known later moves nothing of a row's block."""
+    moment = 150
+    later = table.known >= table.posted[moment]
+    assert later[moment]
+    moved = replace(table, seen=np.where(later, 99.0, table.seen))
+    one, other = (add_neighbours(each, CONFIG) for each in (table, moved))
+    assert [block.name for block in one.blocks][-1] == "neighbours"
+    upto = table.posted <= table.posted[moment]
+    assert np.array_equal(one.x[upto], other.x[upto])
+    assert not np.array_equal(one.x, other.x)
+    assert one.x[upto, -1].any()
+    assert not one.x[0, -1]  # nobody came before it
+
+
+def test_a_row_never_meets_its_own_count(table):
+    moved = replace(table, seen=np.where(np.arange(300) == 200, 99.0, table.seen))
+    one, other = (add_neighbours(each, CONFIG) for each in (table, moved))
+    assert np.array_equal(one.x[200], other.x[200])
+
+
+def test_the_store_has_the_newest_rows_that_are_ever_known(table):
+    never = replace(table, known=np.where(np.arange(300) % 3 == 0, np.inf, table.known))
+    beside = add_neighbours(never, CONFIG)
+    store = neighbour_store(beside, replace(CONFIG, store_rows=50))
+    wanted = np.flatnonzero(np.arange(300) % 3)[-50:]
+    assert store.video_ids.tolist() == table.video_ids[wanted].tolist()
+    assert np.array_equal(store.known.numpy(), table.known[wanted])
+
+
+def test_what_is_asked_of_the_store_is_what_training_saw(table):
+    beside = add_neighbours(table, CONFIG)
+    store = neighbour_store(beside, CONFIG)
+    encoded = parted(table.x[-20:], table.blocks)
+    values, present = store.block(encoded, table.video_ids[-20:].tolist(), table.posted[-20:])
+    trained = parted(beside.x[-20:], beside.blocks)
+    np.testing.assert_allclose(values, trained.values["neighbours"], atol=1e-5)
+    assert np.array_equal(present, trained.present["neighbours"])
 
 
 def test_blocks_survive_the_way_through_a_row():
@@ -68,7 +199,23 @@ def test_blocks_survive_the_way_through_a_row():
         {"a": np.ones((2, 3), np.float32), "b": np.array([[5], [0]], np.float32)},
         {"a": np.array([True, True]), "b": np.array([True, False])},
     )
-    back = parted(encoded.matrix(), (Block("a", 3), Block("b", 1)))
+    blocks = (Block("a", 3), Block("b", 1))
+    back = parted(encoded.matrix(), blocks)
     for name in ("a", "b"):
         assert np.array_equal(back.values[name], encoded.values[name])
         assert np.array_equal(back.present[name], encoded.present[name])
+    assert owners_of(blocks).tolist() == [0, 0, 0, 1, 0, 1]
+
+
+def test_kept_blocks_keep_their_columns_and_flags(table):
+    names = ["meta", "author"]
+    kept = keep_blocks(table, names, table.encoder)
+    whole, part = parted(table.x, table.blocks), parted(kept.x, kept.blocks)
+    assert list(part.values) == names
+    for name in names:
+        assert np.array_equal(part.values[name], whole.values[name])
+        assert np.array_equal(part.present[name], whole.present[name])
+
+
+def test_pages_hold_every_row_once():
+    assert list(in_pages(iter("abcde"), 2)) == [["a", "b"], ["c", "d"], ["e"]]

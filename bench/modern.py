@@ -52,9 +52,6 @@ class Posts:
     def __len__(self) -> int:
         return self.n
 
-    def __len__(self) -> int:
-        return self.n
-
     def __iter__(self) -> Iterator[Example]:
         for page in self._pages():
             yield from attached(page, self.past)

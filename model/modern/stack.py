@@ -22,6 +22,9 @@ CALIBRATED_ROWS: Final = 4_000  # newest ones that an interval is measured on
 #: Posts of an author that were known, from which on a segment begins.
 SEGMENTS: Final = (0, 1, 5)
 ENOUGH_OF_SEGMENT: Final = 200
+# Weights and level are chosen on the very errors that an interval is measured on, and later authors
+# are others: at 80 % of the errors intervals held 78 % of the next rows of 13 invented collections.
+MEASURED: Final = COVERAGE + 0.02
 SLICES: Final = 8
 AHEAD: Final = 3  # slices that a level has to hold for
 FEWEST_OF_SLICE: Final = 30
@@ -165,10 +168,10 @@ def interval_ends(rehearsed: Rehearsed, weights: Floats, shift: float) -> Ends |
 
 def _ends(errors: Floats, drift: float) -> Floats | None:
     zero = np.zeros(len(errors))
-    if calibrate(zero, zero, errors, coverage=COVERAGE) is None:
+    if calibrate(zero, zero, errors, coverage=MEASURED) is None:
         return None
     moved = (errors[:, None] + drift * np.array(NORMAL_NINE)).ravel() if drift else errors
     zero = np.zeros(len(moved))
-    found = calibrate(zero, zero, moved, coverage=COVERAGE)
+    found = calibrate(zero, zero, moved, coverage=MEASURED)
     assert found is not None  # more rows than were enough
     return np.array([min(-found.low, 0.0), max(found.high, 0.0)])

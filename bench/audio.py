@@ -102,7 +102,7 @@ def embed(files: list[str], network: whisper.Whisper) -> None:
 
 def _encoder(files: list[str]) -> list[Row]:
     what = "hours of sound per CPU hour, states or encoding only: "
-    ours = {dtype: _ours("encode", dtype, files) for dtype in _dtypes()}
+    ours: dict[str, Cost] = {dtype: _ours("encode", dtype, files) for dtype in _dtypes()}
     others = {"stock Whisper": cost_of("bench.audio", "embed", "float32", files[0])}
     if find_spec("faster_whisper"):
         others["faster-whisper float32"] = _peer("encode", "float32", files[0])
@@ -111,7 +111,7 @@ def _encoder(files: list[str]) -> list[Row]:
 
 def _transcript(files: list[str]) -> list[Row]:
     what = "hours of sound per CPU hour, speech, with transcript: "
-    ours = {dtype: _ours("hear", dtype, files) for dtype in _dtypes()}
+    ours: dict[str, Cost] = {dtype: _ours("hear", dtype, files) for dtype in _dtypes()}
     others = {
         "stock Whisper greedy": cost_of("bench.audio", "greedy", "float32", files[0]),
         "stock Whisper default": cost_of("bench.audio", "default", "float32", files[0]),
@@ -214,4 +214,4 @@ def _main(way: str, dtype: Dtype, files: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], sys.argv[2], sys.argv[3:])  # type: ignore[arg-type] (called from here only)
+    _main(sys.argv[1], sys.argv[2], sys.argv[3:])  # type: ignore[arg-type]  # called from here only

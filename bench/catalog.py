@@ -15,7 +15,8 @@ from pathlib import Path
 
 from bench.measure import REPEATS, Row
 from catalog.facts import ObservationFacts, VideoFacts
-from catalog.record.sightings import Sightings, store_sightings
+from catalog.record.accounts import Sightings
+from catalog.record.sightings import store_sightings
 from catalog.schema.session import open_catalog, upgrade
 
 N_VIDEOS = 10_000

@@ -64,7 +64,9 @@ def _measure(
     start = time.process_time()
     ghosts = [line.score for picture in empty for line in reader(picture).lines]
     without_s = (time.process_time() - start) / len(empty)
-    right, wrong, n_drawn = [], [], 0
+    right: list[float] = []
+    wrong: list[float] = []
+    n_drawn = 0
     for screen, (_, texts) in zip(read, drawn, strict=True):
         wanted = [_plain(text) for text in texts]
         n_drawn += len(wanted)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import insert, select
 
+from catalog.errors import NotFound
 from catalog.facts import FeatureSetFacts, ObservationFacts, VideoFacts
 from catalog.record.sightings import store_sightings
 from catalog.schema.session import Catalog
@@ -38,6 +39,12 @@ class Planted:
     data: Path
     store: FeatureStore
     sets: dict[str, FeatureSetFacts]
+
+    def feature_set(self, kind: str) -> FeatureSetFacts:
+        """That of a kind, as the catalog gives it; NotFound where nobody extracted it."""
+        if kind not in self.sets:
+            raise NotFound(f"no feature set {kind}")
+        return self.sets[kind]
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def trained(study: Planted, preset: str, **more: Any) -> tuple[Outcome, ModelFac
     return train(
         study.catalog,
         TrainRequest(preset, **more),
-        study.sets.__getitem__,
+        study.feature_set,
         store=study.store,
         data=study.data,
         progress=Silent(),

@@ -6,18 +6,12 @@ from threadpoolctl import threadpool_limits
 
 from features.errors import DeviceMissing
 from model.base import SolveRequest
+from model.modern.config import ModernConfig
 from model.modern.solve import solve_modern
-from model.modern.tower import ModernConfig
 from model.registry import find_kind
-from model.solved.boosted import BoostedConfig, solve_boosted
-from model.solved.ridge import RidgeConfig, solve_ridge
 from model.targets import TargetTransform
 from model.training.world import World, join, one_thread, precision_on, seeded
 from tests.model.planted import planted
-
-MODERN = ModernConfig(
-    width=16, heads=2, layers=1, bins=4, epochs=2, folds=2, trees=10, small_below=100
-)
 
 
 @pytest.fixture
@@ -35,15 +29,9 @@ def test_the_number_of_threads_comes_back(two_threads):
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.parametrize(
-    ("solve", "config"),
-    [
-        (solve_ridge, RidgeConfig(use_author=True)),
-        (solve_boosted, BoostedConfig(use_author=True, max_trees=20)),
-        (solve_modern, MODERN),
-    ],
-)
-def test_two_threads_find_the_weights_that_one_finds(solve, config, two_threads, tmp_path):
+@pytest.mark.parametrize("members", ["ridge", "trees", "ridge,trees,grams,past"])
+def test_two_threads_find_the_weights_that_one_finds(members, two_threads, tmp_path):
+    config = ModernConfig(members=members, trees=20)
     rows = planted(300, media=True)
     target = TargetTransform.fit([row.views_k for row in rows], "log1p")
     found = []
@@ -51,7 +39,7 @@ def test_two_threads_find_the_weights_that_one_finds(solve, config, two_threads,
         torch.set_num_threads(n_threads)
         request = SolveRequest(rows, [], target, 0, tmp_path, lambda *_: None, lambda _: None)
         with threadpool_limits(n_threads):
-            found.append(solve(config, request).state_dict())
+            found.append(solve_modern(config, request).state_dict())
     one, two = found
     assert one.keys() == two.keys()
     assert all(torch.equal(value, two[name]) for name, value in one.items())

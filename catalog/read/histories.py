@@ -132,6 +132,8 @@ def _ids_of(session: Session, of: PastOf) -> list[int]:
     newest = select(Video.id).order_by(Video.id.desc()).limit(N_NEWEST)
     # What came into the catalog last need not have been posted last: exports begin with the newest.
     timed = select(Video.id).where(Video.posted_at.is_not(None)).limit(N_NEWEST)
+    if of.before is not None:
+        timed = timed.where(Video.posted_at < of.before)
     timed = timed.order_by(Video.posted_at.desc(), Video.id.desc())
     wanted = []
     for query in (timed, newest.where(Video.posted_at.is_(None))):

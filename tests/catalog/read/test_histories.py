@@ -121,6 +121,8 @@ def test_the_newest_of_all_are_those_posted_last_whenever_they_came(catalog, mon
     ids = [add(catalog, str(i), (30, 1.0), posted_at=POSTED - i * 24 * HOUR) for i in range(5)]
     for rule in ("observed", "posted"):
         assert [post.video_id for post in past(catalog, rule, of=PastOf())] == sorted(ids[:2])
+        earlier = PastOf(before=POSTED - 24 * HOUR)
+        assert [post.video_id for post in past(catalog, rule, of=earlier)] == sorted(ids[2:4])
 
 
 @pytest.mark.parametrize(

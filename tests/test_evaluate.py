@@ -181,6 +181,44 @@ def test_a_model_that_cannot_be_trained_costs_itself(file: Path, tmp_path: Path)
     assert cells(found["columns"][0])["ridge"]["log_mae"] > 0
 
 
+def test_an_age_that_cannot_be_is_refused_before_anything_is_done(
+    file: Path, tmp_path: Path
+) -> None:
+    file.write_text('label_age = "999999w"\n' + FILE, encoding="utf-8")
+    result = viewcast(tmp_path / "data", str(file))
+    assert result.exit_code == 2
+    assert "invented: label_age: '999999w' is longer than" in result.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_judge_is_asked_where_the_settings_name_one(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(FILE.replace('["ridge"]', '["judge"]'), encoding="utf-8")
+    data = tmp_path / "data"
+    off = document(viewcast(data, str(file), "--json"), code=4)
+    assert "the judge is off" in cells(off["columns"][0])["judge"]["error"]
+
+    # The longer the question, the more: what it says is of no account here.
+    body = "import json, sys; print(json.dumps({'views': len(sys.stdin.read())}))"
+    monkeypatch.setenv("VIEWCAST_JUDGE__COMMAND", json.dumps([sys.executable, "-S", "-c", body]))
+    monkeypatch.setenv("VIEWCAST_JUDGE__TRAIN_CALLS", "12")
+    found = document(viewcast(data, str(file), "--json"))
+    assert cells(found["columns"][0])["judge"]["log_mae"] > 0
+
+
+def test_without_any_time_there_is_no_split_by_time(file: Path, tmp_path: Path) -> None:
+    table = tmp_path / "invented.csv"
+    text = table.read_text(encoding="utf-8").replace("posted_at", "whenever")
+    table.write_text(text, encoding="utf-8")
+    file.write_text(FILE.replace('["time"]', '["time", "author"]'), encoding="utf-8")
+    by_time, by_author = document(viewcast(tmp_path / "data", str(file), "--json"), code=4)[
+        "columns"
+    ]
+    assert "nobody knows when" in by_time["error"]
+    assert by_author["error"] is None
+
+
 def test_a_killed_evaluation_goes_on_and_ends_as_an_unbroken_one(
     file: Path, tmp_path: Path
 ) -> None:

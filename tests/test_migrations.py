@@ -482,6 +482,22 @@ def test_logs_of_thousands_and_of_views_keep_apart_through_0007_and_back(url):
         assert contents(url) == now
 
 
+def test_the_rules_of_a_model_come_back_through_0007(url):
+    session.upgrade(url, "0006")
+    fill(url)
+    session.upgrade(url, "0007")
+    hyper = '{"network": {"as_of": "crawl", "history": "posted"}}'
+    rules = "as_of = 'crawl', history_rule = 'posted'"
+    execute(url, f"UPDATE model_version SET hyper = '{hyper}', {rules} WHERE id = 1")
+    hyper = '{"network": {"as_of": "post", "history": "none"}}'
+    rules = "as_of = 'post', history_rule = NULL"
+    execute(url, f"UPDATE model_version SET hyper = '{hyper}', {rules} WHERE id = 2")
+    now = contents(url)["model_version"]
+    session.downgrade(url, "0006")
+    session.upgrade(url, "0007")
+    assert contents(url)["model_version"] == now
+
+
 def known(row: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name in old}
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, func, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from catalog.facts import (
     SITE_PLATFORM,
@@ -17,7 +17,7 @@ from catalog.facts import (
     KnownAccount,
     posted_at_of,
 )
-from catalog.read.posts import CANDIDATE, N_LOOKED_AT, OF_ACCOUNT, by_video_id
+from catalog.read.posts import CANDIDATE, OF_ACCOUNT, by_video_id, known_of
 from catalog.record.lineage import feature_set_facts
 from catalog.schema.tables import (
     Account,
@@ -111,38 +111,14 @@ def find_account(session: Session, *, handle: str, keys: Collection[str]) -> int
 def account_before(
     session: Session, account_id: int, moment: datetime, as_of: AsOf = "post"
 ) -> KnownAccount | None:
-    """Return what had been seen of an account before a moment; None: nothing.
+    """Return what had been seen of an account before a moment, by the rule of posts_of.
 
-    The newest sighting counts, and where it did not say something, the newest that did. as_of
-    "crawl": where nothing had been seen, what was seen first afterwards.
+    None: nothing.
     """
-    of_account = select(*(getattr(AccountObservation, name) for name in OF_ACCOUNT)).where(
-        AccountObservation.account_id == account_id
-    )
-    rows = _nearest(session, of_account, AccountObservation.observed_at, moment, as_of)
-    if not rows:
-        return None
-    told = {
-        name: next((said for row in rows if (said := row[at]) is not None), None)
-        for at, name in enumerate(OF_ACCOUNT)
-    }
-    return KnownAccount(**told)
-
-
-def _nearest(
-    session: Session,
-    wanted: Select[*tuple[Any, ...]],
-    seen_at: InstrumentedAttribute[datetime],
-    moment: datetime,
-    as_of: AsOf,
-) -> Sequence[Any]:
-    """Return what was last seen before a moment, the newest first, or, if asked, first after it."""
-    before = wanted.where(seen_at < moment).order_by(seen_at.desc()).limit(N_LOOKED_AT)
-    rows = session.execute(before).all()
-    if rows or as_of != "crawl":
-        return rows
-    after = wanted.where(seen_at >= moment).order_by(seen_at).limit(N_LOOKED_AT)
-    return session.execute(after).all()
+    fields = [getattr(AccountObservation, name) for name in OF_ACCOUNT]
+    owner = AccountObservation.account_id
+    known = known_of(session, owner, fields, {0: account_id}, {0: moment}, as_of).get(0)
+    return None if known is None else KnownAccount(*known)
 
 
 @dataclass(frozen=True)
@@ -167,9 +143,9 @@ def sound_before(
     if not found:
         return None
     sound_id, is_original, _where = min(found, key=lambda row: (row[2] != SITE_PLATFORM, row[0]))
-    of_sound = select(SoundObservation.n_videos).where(SoundObservation.sound_id == sound_id)
-    rows = _nearest(session, of_sound, SoundObservation.observed_at, moment, as_of)
-    return KnownSound(sound_id, is_original, rows[0][0] if rows else None)
+    owner, used = SoundObservation.sound_id, [SoundObservation.n_videos]
+    known = known_of(session, owner, used, {0: sound_id}, {0: moment}, as_of).get(0)
+    return KnownSound(sound_id, is_original, None if known is None else known[0])
 
 
 def last_posts(

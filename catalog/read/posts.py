@@ -121,7 +121,7 @@ def posts_of(
     videos = [Candidate(*row[: len(CANDIDATE)]) for row in rows]
     posted = {video.video_id: posted_at_of(video) for video in videos}
     moment_of = {video: at or EVER for video, at in posted.items() if at or as_of == "crawl"}
-    accounts = _known(
+    accounts = known_of(
         session,
         AccountObservation.account_id,
         [getattr(AccountObservation, name) for name in OF_ACCOUNT],
@@ -129,7 +129,7 @@ def posts_of(
         moment_of,
         as_of,
     )
-    used = _known(
+    used = known_of(
         session,
         SoundObservation.sound_id,
         [SoundObservation.n_videos],
@@ -168,7 +168,7 @@ def posts_of(
     return found
 
 
-def _known(
+def known_of(
     session: Session,
     owner: InstrumentedAttribute[int],
     fields: Sequence[InstrumentedAttribute[Any]],

@@ -1,7 +1,8 @@
 """Tell logs of views from the logs of thousands of before, and what a model may know of the past.
 
 Metrics on the scale of ln(1 + thousands) get names of their own (`log_mae_k`), and their names
-become free for those of ln(1 + views). Going down, these rest as `log_mae_views`.
+become free for those of ln(1 + views). Going down, these rest as `log_mae_views`, and the rules of
+a model in its settings, `hyper`, from which they are read on the way up.
 
 Revises: 0006
 """
@@ -54,6 +55,14 @@ EVENT = sa.table(
 )
 
 
+MODEL = sa.table(
+    "model_version",
+    sa.column("id", sa.BigInteger()),
+    sa.column("hyper", sa.JSON().with_variant(JSONB(), "postgresql")),
+    *(sa.column(name, sa.String()) for name in CHOICES),
+)
+
+
 def upgrade() -> None:
     op.drop_views(VIEWS)
     _rename("", "_k")
@@ -65,6 +74,7 @@ def upgrade() -> None:
         )
         column = sa.Column(name, sa.String(length=20), rule, comment=COMMENTS[name])
         op.add_column("model_version", column)
+    _recall_rules()
     op.make_views("0007", VIEWS)
 
 
@@ -78,6 +88,19 @@ def downgrade() -> None:
     _rename("", "_views")
     _rename("_k", "")
     op.make_views("0006", VIEWS)
+
+
+def _recall_rules() -> None:
+    """Take the rules of models that were trained before a way down; older ones have none."""
+    connection = op.get_bind()
+    for model_id, hyper in connection.execute(sa.select(MODEL.c.id, MODEL.c.hyper)).all():
+        settings = hyper.get("network")
+        if not isinstance(settings, dict):
+            continue
+        told = {"as_of": settings.get("as_of"), "history_rule": settings.get("history")}
+        known = {name: word for name, word in told.items() if word in CHOICES[name]}
+        if known:
+            connection.execute(sa.update(MODEL).where(MODEL.c.id == model_id).values(known))
 
 
 def _rename(old: str, new: str) -> None:

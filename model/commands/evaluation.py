@@ -82,12 +82,23 @@ def _read(file: Path, imports: type[Any], only: Sequence[str]) -> "tuple[Wanted,
 
     found = read_evaluation(file, imports=imports, presets=list(PRESETS), only=only)
     for wanted in found:
+        _label_age_s(wanted)  # before any other collection is worked on
         if wanted.as_of is not None and not any(map(_knows_as_of, wanted.trained)):
             raise BadSetting(
                 f"{file}: {wanted.name}: as_of: none of {', '.join(wanted.trained)} has such a "
                 "setting; leave it out"
             )
     return found
+
+
+def _label_age_s(wanted: "Wanted") -> float | None:
+    """Of labels at least; None: of any age. Raises UsageError."""
+    if wanted.label_age is None:
+        return None
+    try:
+        return DURATION.convert(wanted.label_age, None, None).total_seconds()
+    except click.UsageError as error:
+        raise click.UsageError(f"{wanted.name}: label_age: {error.message}") from error
 
 
 def _emit_plan(found: "Sequence[Wanted]", catalogs: Path, *, as_json: bool) -> None:
@@ -291,20 +302,27 @@ def _column(
     *,
     quiet: bool,
 ) -> "Column":
-    from catalog.read.lookup import final_metrics
+    from catalog.facts import posted_at_of
+    from catalog.read.lookup import final_metrics, split_members
     from model.errors import NothingToTrain
     from model.experiment.columns import Cell, Column, cells_of
     from model.split import SplitConfig
     from model.steps.compare import compare
     from model.steps.split import create_split
 
-    age = wanted.label_age
-    age_s = None if age is None else DURATION.convert(age, None, None).total_seconds()
+    age_s = _label_age_s(wanted)
     config = SplitConfig(strategy, wanted.val, wanted.holdout, wanted.seed, age_s)  # type: ignore[arg-type]
     _outcome, split = create_split(app.catalog, config)
     for part in ("train", "holdout"):
         if not split.n_by_part.get(part):
             raise NothingToTrain(f"a split by {strategy} leaves nobody to {part}: leave it out")
+    if strategy == "time":
+        with app.catalog.read() as session:
+            if not any(posted_at_of(one.video) for one in split_members(session, split.id)):
+                raise NothingToTrain(
+                    "nobody knows when any of the videos was posted, so a split by time is one by "
+                    "their order in the file: leave it out"
+                )
     trained: dict[str, ModelFacts] = {}
     failed: dict[str, Cell] = {}
     for preset in wanted.trained:
@@ -344,25 +362,27 @@ def _trained(
 ) -> "ModelFacts":
     """Train a preset and predict what is held out, as far as that is not done."""
     from model.commands.choices import feature_set_of, store_of
-    from model.settings import ScoreConfig, TrainConfig
+    from model.commands.training import request_of
+    from model.settings import JudgeSettings, ScoreConfig
+    from model.solved.judge import judging
     from model.steps.score import score
-    from model.steps.train import TrainRequest, train
+    from model.steps.train import train
 
-    settings = app.settings.of(TrainConfig)
-    is_told = wanted.as_of is not None and _knows_as_of(preset)
+    request = request_of(
+        app,
+        preset,
+        seed=wanted.seed,
+        # Said in any case: the setting train.as_of is not of the file that is asked about.
+        network={"as_of": wanted.as_of or "post"} if _knows_as_of(preset) else {},
+        name=f"{preset}-{strategy}",
+        split=split.name,
+    )
     place: dict[str, Any] = {"store": store_of(app), "data": app.settings.data_folder}
     what = f"{wanted.name} {strategy}: {preset}"
-    with progress(what, quiet=quiet) as bar:
+    with progress(what, quiet=quiet) as bar, judging(app.settings.of(JudgeSettings)):
         outcome, model = train(
             app.catalog,
-            TrainRequest(
-                preset=preset,
-                seed=wanted.seed,
-                network={"as_of": wanted.as_of} if is_told else {},
-                name=f"{preset}-{strategy}",
-                split=split.name,
-                machine={"device": settings.device, "precision": settings.precision},
-            ),
+            request,
             lambda kind: feature_set_of(app, kind),
             progress=bar,
             **place,

@@ -101,7 +101,7 @@ def train(
     elif weights is not None:
         raise click.UsageError("--weights are those of a --head; give --head tabicl")
     if dry_run:
-        settled = _request(app, preset, seed=seed, **asked).settled()
+        settled = request_of(app, preset, seed=seed, **asked).settled()
         calls = _calls(app, split_name) if preset == JUDGE else {}
         emit({"dry_run": True, **describe_preset(settled), **calls}, as_json=as_json)
         return
@@ -161,7 +161,7 @@ def run_train(
     from model.solved.judge import judging
     from model.steps.train import train as train_step
 
-    request = _request(app, preset, **asked)
+    request = request_of(app, preset, **asked)
     if (fit := request.settled().fit) is not None:
         resolve(fit.device)  # a GPU that is not there is said before anything is recorded
     asked_of = judging(app.settings.of(JudgeSettings))
@@ -178,7 +178,7 @@ def run_train(
     return outcome
 
 
-def _request(app: App, preset: str, *, seed: int | None = None, **asked: Any) -> "TrainRequest":
+def request_of(app: App, preset: str, *, seed: int | None = None, **asked: Any) -> "TrainRequest":
     """What is asked for; the settings say what no flag does."""
     from model.errors import BadSetting
     from model.registry import find_preset
@@ -215,7 +215,9 @@ def _head_settings(preset: str, weights: Path | None) -> dict[str, object]:
         raise click.UsageError("--head needs --weights FILE: nothing is downloaded")
     columns = find_preset(preset).network
     if not isinstance(columns, BlockConfig):
-        raise click.UsageError(f"{preset} has no columns for a head; modern, ridge and text have")
+        raise click.UsageError(
+            f"{preset} has no columns for a head; modern, ridge, boosted and text have"
+        )
     sha256 = weights_sha256(weights)
     return {
         **block_settings(columns),

@@ -158,6 +158,8 @@ def _collection(
     except ValidationError as error:
         first = error.errors()[0]
         raise place.wrong((*at, *first["loc"]), _reason(first, kind)) from error
+    if "\0" in str(found.path):
+        raise place.wrong((*at, "path"), "there is a zero byte in it, which no path has")
     for key in ("models", "against"):
         for name in getattr(found, key):
             if name not in presets:

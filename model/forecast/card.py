@@ -202,11 +202,11 @@ def judge(
         pairs = [
             Paired(
                 log_mae,
-                constant,
+                beside.get(name),
                 found.get(f"log_mae_diff.{name}.low"),
                 found.get(f"log_mae_diff.{name}.high"),
             )
-            for name, constant in beside.items()
+            for name in CONSTANT_NAMES  # one that is missing is no evidence, as on the leaderboard
         ]
         said = verdict_of(
             pairs,

@@ -155,6 +155,7 @@ def _measured(one: Measured) -> dict[str, Any]:
 def _what_if(found: WhatIf) -> dict[str, Any]:
     return {
         "smallest_share": SMALLEST_SHARE,
+        "reads_post": found.reads_post,
         "hours_factor": found.hours_factor,
         "error_factor": found.error_factor,
         "alternatives": [

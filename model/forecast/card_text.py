@@ -173,7 +173,7 @@ def _likes(card: ForecastCard) -> list[tuple[str, str]]:
         looks = "this model looks at no other videos"
         return [("similar", looks if card.is_similar_asked else "not asked for")]
     if not card.similar:
-        return [("similar", "the model knows no other video")]
+        return [("similar", "no video that the model knows is like it")]
     return [
         (
             "similar",
@@ -235,8 +235,10 @@ def _what_if(card: ForecastCard) -> list[tuple[str, str]]:
     found = card.what_if
     if found is None:
         return []
-    if not found.alternatives:
+    if not found.reads_post:
         return [("what if", "this model reads nothing of the post")]
+    if not found.alternatives:
+        return [("what if", "nothing to change: neither a time of posting nor a hashtag is given")]
     shown = [*_hours(found)]
     for sort, words in ALTERNATIVES.items():
         shown += [

@@ -5,6 +5,7 @@ It is an association among videos that the model had not seen, never a cause.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Literal
 
 import numpy as np
@@ -90,6 +91,11 @@ class OpeningTable:
     authors: tuple[int | None, ...]
     against: Against
 
+    @cached_property
+    def told(self) -> "list[Association]":
+        """How each fact goes with the outcome: asked of each clip, and drawn for all of them."""
+        return associations(self)
+
 
 def numbers_of(details: Mapping[str, Mapping[str, object]]) -> Floats:
     """The facts in what the extractors told of one video, by kind; (len(FACTS),), NaN: not told."""
@@ -101,7 +107,7 @@ def numbers_of(details: Mapping[str, Mapping[str, object]]) -> Floats:
 
 def opening_of(numbers: Floats, table: OpeningTable) -> tuple[Measured, ...]:
     """What one clip's numbers are beside those of the table; what it lacks is left out."""
-    found = associations(table)
+    found = table.told
     measured = []
     for at in np.flatnonzero(np.isfinite(numbers)):
         percentile = _percentile(float(numbers[at]), table.numbers[:, at])

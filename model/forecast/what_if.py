@@ -46,11 +46,13 @@ class Alternative:
 @dataclass(frozen=True)
 class WhatIf:
     """Every change that was tried. error_factor: by which the model is off on average, upwards
-    or downwards, on videos it had not seen; None: never measured.
+    or downwards, on videos it had not seen; None: never measured. reads_post: whether the model
+    reads anything of the post; where it does, there is nothing to change of one that says nothing.
     """
 
     alternatives: tuple[Alternative, ...]
     error_factor: float | None
+    reads_post: bool = True
 
     def of(self, sort: Sort) -> tuple[Alternative, ...]:
         """The alternatives of one sort, that with the most views first."""

@@ -101,7 +101,7 @@ def asking_now(judge: str) -> Asking:
     """Who is asked by a model that was calibrated with that judge; BadSetting for any other."""
     asking = _NOW.get()
     if asking is None:
-        raise BadSetting(f"{JUDGE_OFF}; and only `train` and `score` ask")
+        raise BadSetting(f"{JUDGE_OFF}; and only `train`, `score` and `evaluate` ask")
     if asking.settings.identity != judge:
         raise BadSetting(
             f"this judge's answers were weighed as those of {judge}; the settings now name "

@@ -1,7 +1,7 @@
 """What the catalog says beside a forecast: of the author, of other videos, of the model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
@@ -118,6 +118,7 @@ class Beside:
     least_gain: float = LEAST_GAIN
     as_of: AsOf = "post"
     levels: NDArray[np.float64] | None = None
+    _tagged: dict[tuple[str, ...], Counts] = field(default_factory=dict)
 
     def known(self, path: Path) -> tuple[KnownVideo | None, str | None]:
         """The catalog's video that has this very file, and its part in the model's split."""
@@ -187,8 +188,10 @@ class Beside:
 
     def standing(self, views_k: float, hashtags: tuple[str, ...]) -> Standing:
         """The share of comparable videos that a forecast is above."""
-        with self.catalog.read() as session:
-            others = views_with_hashtags(session, hashtags)
+        if hashtags not in self._tagged:  # the same for each file of a request
+            with self.catalog.read() as session:
+                self._tagged[hashtags] = views_with_hashtags(session, hashtags)
+        others = self._tagged[hashtags]
         if len(others) < COMPARABLE_AT_LEAST:
             others, hashtags = self._all_views, ()
         percentile = percentile_of(views_k, others.views_k)

@@ -330,7 +330,8 @@ class _Forecasting:
         )
         if find is None or not self.request.similar:
             return None, None
-        nearest = find(example, N_LIKE_IT)
+        # Without a caption, a sound or a picture nothing may be like it: 0 to each.
+        nearest = [one for one in find(example, N_LIKE_IT) if one.similarity > 0]
         return self.beside.similar(nearest[:N_SIMILAR]), self.beside.like_it(nearest)
 
     def _likeness(self, example: Example) -> Mapping[str, float]:
@@ -347,7 +348,7 @@ class _Forecasting:
         self, made: MadeFeatures, facts: PostFacts, video_id: int, views_k: float
     ) -> WhatIf:
         if not self._kind.reads_facts:
-            return WhatIf((), None)
+            return WhatIf((), None, reads_post=False)
         captioned = self.request.captioned()
         other = None if captioned is None else self._facts(captioned, made)
         changes = changes_of(

@@ -122,6 +122,20 @@ def test_an_account_is_as_it_had_been_seen_before_the_moment(catalog):
     assert first == KnownAccount(n_followers=100, n_posts=7, is_verified=True)
 
 
+def test_what_was_not_said_before_is_taken_from_afterwards_as_in_training(catalog):
+    def at(views_k, moment, **said):
+        facts = video_facts("71", author_key="a" * 32, account=AccountFacts(**said))
+        return facts, seen(views_k, at=moment)
+
+    store(catalog, at(1.0, T0, n_followers=100), at(2.0, T0 + DAY, n_followers=200, n_posts=9))
+    who = account_id(catalog, "a" * 32)
+    with catalog.read() as session:
+        strict = account_before(session, who, T0 + HOUR)
+        crawled = account_before(session, who, T0 + HOUR, "crawl")
+    assert strict == KnownAccount(n_followers=100)
+    assert crawled == KnownAccount(n_followers=100, n_posts=9)
+
+
 def test_a_sound_is_as_it_had_been_seen_before_the_moment(catalog):
     for days, n in ((0, 50), (2, 900)):
         sound = SoundFacts("6800", is_original=False, n_videos=n)

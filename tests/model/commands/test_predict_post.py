@@ -177,6 +177,14 @@ def test_what_videos_like_it_got_is_told_in_words(data, video):
     assert without["like_it"] is None
 
 
+def test_of_a_clip_that_says_nothing_no_video_is_called_like_it(data, video):
+    [card] = told(data, video, "--what-if")["files"]
+    assert card["similar"] == []
+    assert card["like_it"] is None
+    assert card["what_if"]["alternatives"] == []
+    assert card["what_if"]["reads_post"] is True
+
+
 def test_the_opening_stands_beside_the_catalogs_and_an_effect_is_no_cause(data, video):
     [card] = told(data, video, *CAT, *SOON)["files"]
     assert card["opening"]["against"] == "views"  # fewer than a hundred were held out

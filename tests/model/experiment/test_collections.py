@@ -63,6 +63,7 @@ def test_rivals_are_trained_too_and_come_last(tmp_path: Path) -> None:
         (ONE + 'models = ["ridge"]\nagainst = []\n', "compared with nothing"),
         (ONE + 'descriptor = "vein"\n', "line 4: collection.descriptor: there is no descriptor"),
         (ONE + '[collection.import]\ntimezone = "Mars"\n', "expected the like of Asia/Tokyo"),
+        (ONE.replace('path = "', 'path = "\\u0000'), "line 3: collection.path: there is a zero"),
         ("", "names no collection"),
         ("= 3", "is not TOML"),
     ],

@@ -223,8 +223,11 @@ def test_only_changes_larger_than_the_stated_share_are_shown():
     document = card_document(replace(CARD, what_if=found))["what_if"]
     assert [one["is_small"] for one in document["alternatives"]] == [False, False, True, False]
     assert card_document(CARD)["what_if"] is None
-    nothing = card_text(replace(CARD, what_if=WhatIf((), None)))
+    nothing = card_text(replace(CARD, what_if=WhatIf((), None, reads_post=False)))
     assert "this model reads nothing of the post" in nothing
+    bare = card_text(replace(CARD, what_if=WhatIf((), None)))
+    assert "reads nothing" not in bare
+    assert "neither a time of posting nor a hashtag is given" in bare
 
 
 def test_a_ranking_is_one_line_of_two_and_a_list_of_more():
@@ -270,6 +273,11 @@ def test_a_model_is_judged_by_every_constant_and_shown_beside_the_best(changes, 
 def test_without_an_interval_a_lead_is_not_called_better():
     without = {name: value for name, value in MEASURED.items() if "_diff" not in name}
     assert judge({"holdout": without}).verdict == "unclear"
+
+
+def test_a_constant_that_was_not_measured_is_not_beaten():
+    fewer = {name: value for name, value in MEASURED.items() if "train_mean" not in name}
+    assert judge({"holdout": fewer}).verdict == "unclear"
 
 
 def test_how_large_a_lead_must_be_is_a_setting():

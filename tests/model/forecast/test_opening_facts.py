@@ -76,6 +76,20 @@ def test_a_clip_stands_among_the_others_and_what_it_lacks_is_not_told():
     assert (alone.value, alone.percentile, alone.association.finding) == (5.0, None, "too few")
 
 
+def test_of_several_clips_it_is_drawn_once(monkeypatch):
+    drawn = []
+
+    def counted(found, **more):
+        drawn.append(found)
+        return associations(found, **more)
+
+    monkeypatch.setattr("model.forecast.opening_facts.associations", counted)
+    found = table()
+    first, second = (opening_of(np.full(N_FACTS, value), found) for value in (0.0, 1.0))
+    assert len(drawn) == 1
+    assert [one.association for one in first] == [one.association for one in second]
+
+
 def test_numbers_are_read_by_kind_and_what_is_no_number_is_not_told():
     numbers = numbers_of(
         {"opening": {"opening_cuts": 2, "first_cut_s": None}, "audio": {"first_word_s": 0.4}}

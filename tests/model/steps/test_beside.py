@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from catalog.facts import PostFacts, PredictionFacts
+from catalog.read.beside import Counts
 from catalog.record.lineage import model_facts, store_predictions
 from catalog.record.sightings import store_sightings
 from catalog.schema.tables import Feature, ModelVersion
@@ -75,6 +76,20 @@ def beside(study, **more):
     catalog, model, _ids = study
     known = {"history": "posted", "moment": T0 + 400 * DAY, "is_constant": False, **more}
     return Beside(catalog, model, **known)
+
+
+def test_what_all_files_are_compared_with_is_read_once(study, monkeypatch):
+    asked = []
+
+    def read(_session, hashtags):
+        asked.append(hashtags)
+        return Counts()
+
+    monkeypatch.setattr("model.steps.beside.views_with_hashtags", read)
+    found = beside(study)
+    places = [found.standing(k, ("cat",)) for k in (0.0, 1e9)]
+    assert asked == [("cat",)]
+    assert [one.percentile for one in places] == [0.0, 100.0]
 
 
 def test_the_errors_that_authors_share_are_those_of_held_out_forecasts(study):

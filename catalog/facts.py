@@ -376,11 +376,15 @@ class PastPost:
 
 @dataclass(frozen=True, slots=True)
 class PastOf:
-    """Whose past is asked for: the author, the sound and the hashtags of one post."""
+    """Whose past is asked for: the author, the sound and the hashtags of one post.
+
+    before: the moment that newest ones have to be posted before; None: any.
+    """
 
     author: int | None = None
     sound: int | None = None
     hashtags: tuple[str, ...] = ()
+    before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

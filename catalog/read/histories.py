@@ -33,8 +33,8 @@ def past_posts(
     "observed": its first readable count that was seen at an age of RIPE or more, known from that
     moment. "posted": its newest readable count, or, of a member of the split, the label; known from
     the age RIPE on, whenever it was seen. of: only videos that may tell of one post: of its author
-    and its sound the newest N_NEWEST by id, of each of its hashtags N_NEWEST_OF_TAG, and the
-    newest N_NEWEST of all.
+    and its sound the newest N_NEWEST, of each of its hashtags N_NEWEST_OF_TAG by id, and the newest
+    N_NEWEST of all; those whose time only their id tells are taken by id, as many more.
     """
     page: Page = select(*CANDIDATE, Video.sound_id).where(Video.latest_observation_id.is_not(None))
     if rule == "posted":
@@ -130,11 +130,18 @@ def _first_counts(
 def _ids_of(session: Session, of: PastOf) -> list[int]:
     """Return the ids of the videos that may tell of one post, each once, in their order."""
     newest = select(Video.id).order_by(Video.id.desc()).limit(N_NEWEST)
-    wanted = [newest]
-    if of.author is not None:
-        wanted.append(newest.where(Video.account_id == of.author))
-    if of.sound is not None:
-        wanted.append(newest.where(Video.sound_id == of.sound))
+    # What came into the catalog last need not have been posted last: exports begin with the newest.
+    timed = select(Video.id).where(Video.posted_at.is_not(None)).limit(N_NEWEST)
+    if of.before is not None:
+        timed = timed.where(Video.posted_at < of.before)
+    timed = timed.order_by(Video.posted_at.desc(), Video.id.desc())
+    wanted = []
+    for query in (timed, newest.where(Video.posted_at.is_(None))):
+        wanted.append(query)
+        if of.author is not None:
+            wanted.append(query.where(Video.account_id == of.author))
+        if of.sound is not None:
+            wanted.append(query.where(Video.sound_id == of.sound))
     tags = session.scalars(select(Hashtag.id).where(among(session, Hashtag.name, of.hashtags)))
     wanted += [
         select(VideoHashtag.video_id)

@@ -368,6 +368,10 @@ def _fit_scales(encoder: BlockEncoder, gathered: Gathered) -> None:
             raw = [value for value in read if value is not None]
         if raw:
             cast(Scale, scale).fit(np.stack(raw))
+        if name == "level":
+            # Forecasts move with it, and it hardly moves in some collections: clipped at six sd of
+            # those, they would stay behind when it does.
+            cast(Scale, scale).sd.clamp_(min=1.0)
 
 
 def _columns(wish: int, n_rows: int) -> int:

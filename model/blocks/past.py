@@ -179,15 +179,27 @@ class Histories:
 
     def known(self, video_ids: Sequence[int] | Ints) -> tuple[Ints, Floats]:
         """Seconds from which each video's count may be known, and what it got; -1, NaN: never."""
-        wanted = np.asarray(video_ids, dtype=np.int64)
+        at, found = self._places(video_ids)
         if not len(self._video_ids):
-            return np.full(len(wanted), -1), np.full(len(wanted), np.nan)
-        at = np.minimum(np.searchsorted(self._video_ids, wanted), len(self._video_ids) - 1)
-        found = self._video_ids[at] == wanted
+            return np.full(len(at), -1), np.full(len(at), np.nan)
         return (
             np.where(found, self._known_s[at], -1),
             np.where(found, self._apart[at], np.nan),
         )
+
+    def counted(self, video_ids: Sequence[int] | Ints) -> Floats:
+        """ln(1 + views) of each video as they may be known, the level in it; NaN: never."""
+        at, found = self._places(video_ids)
+        if not len(self._video_ids):
+            return np.full(len(at), np.nan)
+        return np.where(found, self._values[at], np.nan)
+
+    def _places(self, video_ids: Sequence[int] | Ints) -> tuple[Ints, NDArray[np.bool_]]:
+        wanted = np.asarray(video_ids, dtype=np.int64)
+        if not len(self._video_ids):
+            return np.zeros(len(wanted), dtype=np.int64), np.zeros(len(wanted), dtype=np.bool_)
+        at = np.minimum(np.searchsorted(self._video_ids, wanted), len(self._video_ids) - 1)
+        return at, self._video_ids[at] == wanted
 
     def level_grid(self) -> Floats:
         """Seconds at which posts were made, GRID of them, and the level then; (2, GRID)."""

@@ -4,7 +4,7 @@ All of it is about the model, over rows it is asked about; none of it says what 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Final
@@ -115,11 +115,12 @@ def hashtag_effects(
     target: TargetTransform,
     *,
     seed: int,
+    remember: Callable[[Sequence[Example]], list[Example]] = list,
 ) -> list[Effect]:
     """What each of the N_HASHTAGS most used hashtags does to the forecasts of rows that have it.
 
     Only hashtags of FEWEST rows or more; highest factor first. A hashtag is also taken out of
-    the caption.
+    the caption. remember: gives rows that have changed what earlier posts like them got.
     """
     used = Counter(tag.lower() for e in examples for tag in dict.fromkeys(e.facts.hashtags))
     common = sorted(used.items(), key=lambda item: (-item[1], item[0]))[:N_HASHTAGS]
@@ -129,7 +130,7 @@ def hashtag_effects(
             continue
         having = [e for e in examples if tag in map(str.lower, e.facts.hashtags)]
         with_it = _log(model.forecast_encoded(model.encode_rows(having)), target)
-        stripped = [_without_tag(example, tag) for example in having]
+        stripped = remember([_without_tag(example, tag) for example in having])
         without_it = _log(model.forecast_encoded(model.encode_rows(stripped)), target)
         found.append(_effect(tag, with_it - without_it, _authors(having), seed))
     return sorted(found, key=lambda one: (-one.factor, one.what))

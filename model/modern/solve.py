@@ -73,7 +73,7 @@ def solve_modern(config: ModernConfig, request: SolveRequest) -> ModernNetwork:
     learned, _, _ = learn_members(table, everyone, config, choices, request.seed)
     network = _network(config, table, learned, kept)
     network.weights.copy_(torch.from_numpy(weights))
-    network.shift.fill_(shift)
+    network.shift.fill_(shift + table.base)
     if request.histories is not None:
         network.levels.copy_(torch.from_numpy(request.histories.level_grid()))
     _set_interval(network, request, rehearsed, weights, shift)

@@ -17,6 +17,7 @@ from model.blocks.wide import Scale
 from model.errors import NothingToTrain
 from model.modern.config import ModernConfig
 from model.modern.neighbours import BLOCK, Neighbours, block_of, directions, rounded, width_of
+from model.targets import ONE_VIEW_K
 
 PAGE = 256  # rows encoded, or compared with their neighbours, at once
 Floats = NDArray[np.float64]
@@ -64,7 +65,7 @@ class Table:
     is_val (n,). grams: of all rows. posted (n,) seconds since 1970, -inf where nobody said; known
     (n,): seconds from which a row's count may be known, inf: never; seen (n,): that count, as a
     label. log_scale: mean and sd of a target that is ln(1 + views) standardised; (0, 0) of any
-    other.
+    other. base: mean label of train where the target is raw, else 0; it is part of the level.
     """
 
     encoder: BlockEncoder
@@ -81,6 +82,7 @@ class Table:
     known: Floats
     seen: Floats
     log_scale: tuple[float, float]
+    base: float = 0.0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -140,7 +142,10 @@ def build_table(request: SolveRequest, config: ModernConfig) -> Table:
     authors = _author_numbers(ledger)[kept]
     target = request.target
     log_scale = (target.mean, target.sd) if target.kind == "log1p" else (0.0, 0.0)
-    level = level_of(x, encoder.blocks, encoder, log_scale)
+    is_val = ledger.is_val[kept]
+    # Any other target is about 0 on average, which is where members that tell little stay.
+    base = float(ledger.labels[kept][~is_val].mean()) if target.kind == "raw" else 0.0
+    level = level_of(x, encoder.blocks, encoder, log_scale) + base
     labels = ledger.labels[kept] - level
     return Table(
         encoder,
@@ -150,12 +155,13 @@ def build_table(request: SolveRequest, config: ModernConfig) -> Table:
         level,
         _folds(ledger.video_ids, authors, config.folds, request.seed),
         authors,
-        ledger.is_val[kept],
+        is_val,
         together.take(np.argsort(np.concatenate(order))),
         ledger.video_ids[kept],
         ledger.posted[kept],
-        *_known(request, ledger.video_ids[kept], ledger.posted[kept], labels, log_scale),
+        *_known(request, ledger.video_ids[kept], ledger.posted[kept], labels, log_scale, base),
         log_scale,
+        base,
     )
 
 
@@ -348,11 +354,16 @@ def _known(
     posted: Floats,
     labels: Floats,
     log_scale: tuple[float, float],
+    base: float,
 ) -> tuple[Floats, Floats]:
     """Seconds from which each row's count may be known (inf: never), and that count as a label."""
     if request.histories is None:
         return np.where(np.isfinite(posted), posted + DAY_S, np.inf), labels
     known_s, apart = request.histories.known(video_ids)
     never = known_s < 0
-    seen = apart / log_scale[1] if log_scale[1] else labels
+    if log_scale[1]:
+        seen = apart / log_scale[1]
+    else:  # not the label, which may be of a later count than the one known then
+        views_k = np.expm1(request.histories.counted(video_ids)) * ONE_VIEW_K
+        seen = request.target.apply(views_k) - base
     return np.where(never, np.inf, known_s.astype(np.float64)), np.where(never, labels, seen)

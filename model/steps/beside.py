@@ -182,7 +182,7 @@ class Beside:
         assert self.history is not None  # the caller has looked
         poster = self.poster
         sound = None if poster.sound is None else poster.sound.id
-        of = PastOf(poster.author, sound, self.hashtags)
+        of = PastOf(poster.author, sound, self.hashtags, self.moment)
         with self.catalog.read() as session:
             return list(past_posts(session, self.history, split_id=self.model.split_id, of=of))
 

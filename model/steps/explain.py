@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from catalog.console import Progress
 from catalog.facts import ModelFacts
@@ -13,7 +14,7 @@ from model.errors import NothingToTrain
 from model.forecast.ablation import forecaster_of
 from model.forecast.explain import Effect, Importance, hashtag_effects, hour_effects, importances
 from model.registry import find_kind
-from model.steps.rows import PartRows, Reader, read_histories, read_parts
+from model.steps.rows import PartRows, Reader, attached, read_histories, read_parts
 from model.steps.score import wanted_of
 from model.steps.train import require_seed
 
@@ -68,7 +69,9 @@ def explain(
         drives = importances(forecaster, rows, target, seed=seed)
         progress.advance()
         run.done()
-        hashtags = hashtag_effects(forecaster, rows, target, seed=seed)
+        hashtags = hashtag_effects(
+            forecaster, rows, target, seed=seed, remember=partial(attached, histories=past)
+        )
         progress.advance()
         run.done()
         hours = hour_effects(forecaster, rows, target, seed=seed)

@@ -484,6 +484,11 @@ def _foreseen(point: float, card: ModelCard) -> Forecast:
     return Forecast(views_k, quartile=int(card.edges.classify(views_k)))
 
 
+def _reads_history(network: Network) -> bool:
+    """Whether any row had one; with none a model has learned to do without."""
+    return getattr(network.config, "history", "none") != "none"
+
+
 def _registered(
     catalog: Catalog,
     run: RunInProgress,
@@ -511,5 +516,5 @@ def _registered(
             feature_set_ids=[facts.id for facts in plan.sets.values()],
             inputs_hash=inputs,
             as_of=getattr(plan.preset.network, "as_of", None),
-            history_rule=plan.history,
+            history_rule=plan.history if _reads_history(network) else None,
         )

@@ -115,6 +115,16 @@ def test_pages_make_no_difference(catalog, monkeypatch):
         assert past(catalog, rule, of=PastOf()) == found
 
 
+def test_the_newest_of_all_are_those_posted_last_whenever_they_came(catalog, monkeypatch):
+    """An export that begins with the newest gives those the lowest ids."""
+    monkeypatch.setattr(module, "N_NEWEST", 2)
+    ids = [add(catalog, str(i), (30, 1.0), posted_at=POSTED - i * 24 * HOUR) for i in range(5)]
+    for rule in ("observed", "posted"):
+        assert [post.video_id for post in past(catalog, rule, of=PastOf())] == sorted(ids[:2])
+        earlier = PastOf(before=POSTED - 24 * HOUR)
+        assert [post.video_id for post in past(catalog, rule, of=earlier)] == sorted(ids[2:4])
+
+
 @pytest.mark.parametrize(
     ("of", "right"),
     [

@@ -289,6 +289,7 @@ def test_without_posts_nothing_is_known():
     assert nothing.columns([]).shape == (0, len(COLUMNS))
     known_s, got = nothing.known([4])
     assert (known_s.tolist(), np.isnan(got).tolist()) == ([-1], [True])
+    assert np.isnan(nothing.counted([4])).all()
 
 
 def test_it_tells_when_the_count_of_a_video_may_be_known():
@@ -301,6 +302,9 @@ def test_it_tells_when_the_count_of_a_video_may_be_known():
         assert got[place] == pytest.approx(yardstick.apart[video_id])
     assert known_s[1] == -1
     assert np.isnan(got[1])
+    counted = Histories(posts).counted([7, 5000, 1])
+    assert counted[[0, 2]] == pytest.approx([np.log1p(1000 * by_id[one].views_k) for one in (7, 1)])
+    assert np.isnan(counted[1])
 
 
 def test_the_hash_is_of_counts_and_moments():

@@ -121,6 +121,22 @@ def test_hashtags_have_effects_over_the_rows_that_use_them(network):
     assert [one.factor for one in effects] == sorted((e.factor for e in effects), reverse=True)
 
 
+def test_without_a_hashtag_a_row_does_not_remember_what_posts_with_it_got(network):
+    asked = []
+
+    def remember(rows):
+        asked.extend(rows)
+        return [replace(row, history=None) for row in rows]
+
+    by_id = {row.video_id: row for row in LATER}
+    forecaster = forecaster_of(network)
+    effects = hashtag_effects(forecaster, LATER, TARGET, seed=0, remember=remember)
+    assert len(asked) == sum(effect.n for effect in effects)
+    assert all(len(row.facts.hashtags) < len(by_id[row.video_id].facts.hashtags) for row in asked)
+    as_they_were = hashtag_effects(forecaster, LATER, TARGET, seed=0)
+    assert {one.what: one.n for one in effects} == {one.what: one.n for one in as_they_were}
+
+
 def test_a_constant_cannot_be_taken_apart():
     with pytest.raises(BadSetting):
         forecaster_of(solve_constant("mean", [1.0, 2.0]))

@@ -106,6 +106,18 @@ def test_the_run_is_told_what_was_found(made):
     assert notes["stacked"]["has_interval"]
 
 
+@pytest.mark.parametrize("kind", ["raw", "standard", "log1p"])
+@pytest.mark.parametrize("views_k", [0.0, 0.5, 1e9])
+def test_where_all_got_the_same_so_will_the_next(kind, views_k):
+    rows = with_history([replace(row, views_k=views_k) for row in planted(80)])
+    target = TargetTransform.fit([row.views_k for row in rows], kind)
+    network, solving = solved(rows[:50], rows[50:70], target=target)
+    said = target.score(scored(network, rows[70:])["point"])
+    assert said == pytest.approx(views_k, rel=1e-6)
+    foreseen = target.score(np.array(list(solving.foreseen.values())))
+    assert foreseen == pytest.approx(views_k, rel=1e-6)
+
+
 def test_what_was_said_of_validation_rows_before_they_taught_is_told(made):
     network, solving = made
     assert set(solving.foreseen) == {row.video_id for row in VAL}

@@ -1,10 +1,12 @@
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
 
+from catalog.facts import PastPost
 from model.blocks.encoder import Block, Encoded
-from model.blocks.past import COLUMNS
+from model.blocks.past import COLUMNS, Histories
 from model.errors import NothingToTrain
 from model.modern.config import ModernConfig
 from model.modern.table import (
@@ -13,17 +15,26 @@ from model.modern.table import (
     hidden_history,
     in_pages,
     keep_blocks,
+    level_of,
     neighbour_store,
     owners_of,
     parted,
     past_of,
 )
+from model.targets import TargetTransform
 from tests.model.planted import planted, with_history
 from tests.model.solving import Solving
 
 CONFIG = ModernConfig(text_buckets=512, gram_buckets=2**12, neighbours=4)
 ROWS = with_history(planted(300))
 TRAIN, VAL = ROWS[:240], ROWS[240:]
+
+
+def as_past(row):
+    facts = row.facts
+    known_at = facts.posted_at + timedelta(days=1)
+    who = (facts.author, facts.sound, facts.hashtags)
+    return PastPost(row.video_id, *who, facts.posted_at, known_at, row.views_k)
 
 
 def built(train=TRAIN, val=VAL, config=CONFIG, **more):
@@ -144,6 +155,31 @@ def test_labels_are_what_rows_got_beside_the_level_of_their_time(table):
     np.testing.assert_allclose(table.level[known], (level[known] - mean) / sd, atol=1e-5)
     assert not table.level[~known].any()
     assert (~known).any()
+
+
+def test_a_level_that_never_moved_before_may_move_far():
+    level = COLUMNS.index("level level")
+    rng = np.random.default_rng(0)
+    steady = [
+        replace(row, history=np.where(np.arange(len(COLUMNS)) == level, 7 + 0.01 * z, row.history))
+        for row, z in zip(ROWS, rng.normal(size=len(ROWS)), strict=True)
+    ]
+    table, _ = built(steady[:240], steady[240:])
+    moved = replace(ROWS[-1], history=np.where(np.arange(len(COLUMNS)) == level, 9.5, np.nan))
+    told = level_of(
+        table.encoder.encode([moved]).matrix(), table.blocks, table.encoder, table.log_scale
+    )
+    assert told * table.log_scale[1] + table.log_scale[0] == pytest.approx([9.5], abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["raw", "standard"])
+def test_neighbours_tell_the_count_that_was_seen_and_not_a_later_label(kind):
+    early = [replace(row, views_k=row.views_k / 8) for row in ROWS]
+    target = TargetTransform.fit([row.views_k for row in TRAIN], kind)
+    table, _ = built(target=target, histories=Histories(map(as_past, early)))
+    wanted = target.apply([row.views_k for row in early]) - table.level
+    np.testing.assert_allclose(table.seen, wanted, atol=1e-9)
+    assert (table.seen < table.labels).all()
 
 
 def test_what_the_author_got_is_read_back_from_the_columns(table):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sqlalchemy import text
 
 from catalog.console import Silent
 from catalog.errors import Busy, NotFound
@@ -387,6 +388,17 @@ def test_every_part_is_measured_beside_the_constants(study, preset):
             # The two may be one number, but a network is neither.
             assert (preset in same) == bool(same) == (preset != "fused")
     assert (model.split_id, model.train_run_id) == (1, outcome.run_id)
+
+
+def test_a_model_of_posts_without_a_time_says_that_it_reads_no_history(study):
+    study.split()
+    _, timed = study.train("author_recent")
+    with study.catalog.write() as session:
+        session.execute(text("UPDATE video SET posted_at = NULL, tiktok_id = 'v' || id"))
+        session.execute(text("UPDATE video SET caption = 'one of ' || id"))
+    _, untimed = study.train("ridge")
+    assert timed.history_rule is not None
+    assert untimed.history_rule is None
 
 
 def test_the_same_training_is_done_once_and_another_seed_is_another(study):

@@ -23,7 +23,7 @@ CALIBRATED_ROWS: Final = 4_000  # newest ones that an interval is measured on
 SEGMENTS: Final = (0, 1, 5)
 ENOUGH_OF_SEGMENT: Final = 200
 # Weights and level are chosen on the very errors that an interval is measured on, and later authors
-# are others: at 80 % of the errors intervals held 78 % of the next rows of 13 invented collections.
+# are others: at 80 % of the errors intervals held 78 % of the next rows of 10 invented collections.
 MEASURED: Final = COVERAGE + 0.02
 SLICES: Final = 8
 AHEAD: Final = 3  # slices that a level has to hold for

@@ -183,11 +183,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One readable count of a video, in thousands, and when it was seen."""
+    """One readable count of a video, in thousands, and when it was seen.
+
+    step_k: the resolution it was shown at; 0: exact.
+    """
 
     id: int
     observed_at: datetime
     views_k: float
+    step_k: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +219,8 @@ class ModelFacts:
     """A model version with everything needed to load and judge it.
 
     as_of, history_rule: what it may read of accounts, sounds and earlier posts; None: nothing.
+    label: what it forecasts, "latest" or the views at an age ("at:7d"). horizon_s: the age that its
+    forecasts of new posts are of; None: none is stated.
     """
 
     id: int
@@ -232,6 +238,8 @@ class ModelFacts:
     inputs_hash: str
     as_of: AsOf | None = None
     history_rule: HistoryRule | None = None
+    label: str = "latest"
+    horizon_s: int | None = None
 
 
 @dataclass(frozen=True)
@@ -252,7 +260,10 @@ class FeatureSetFacts:
 class PredictionFacts:
     """One predicted count, in thousands, with the truth as far as it was known.
 
-    low_k, high_k: the ends of the model's 80 % interval; None where it states none.
+    low_k, high_k: the ends of the model's 80 % interval; None where it states none. horizon_s: the
+    age of the video that it is a forecast of; None: none is stated. posted_at: the best known time
+    of upload, aware; a forecast of a known age and time, made before the video comes to that age,
+    is entered into the ledger.
     """
 
     video_id: int
@@ -265,6 +276,8 @@ class PredictionFacts:
     part: str
     low_k: float | None = None
     high_k: float | None = None
+    horizon_s: int | None = None
+    posted_at: datetime | None = None
 
 
 @dataclass(frozen=True)

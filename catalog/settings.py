@@ -9,11 +9,12 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
+from catalog.ages import AgeRule
 from catalog.errors import BadSettings
 from catalog.facts import LEAST_GAIN
 
@@ -36,6 +37,33 @@ class NightlySettings(BaseModel):
     refresh: bool = Field(
         default=False, description="also look at known videos that no listing has shown"
     )
+
+
+class AgeSettings(BaseModel):
+    """At which ages views are reported, and how near to an age counts have to be."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    days: tuple[Annotated[float, Field(gt=0, le=3650)], ...] = Field(
+        default=(1, 7, 30), description="ages of videos at which their views are reported, days"
+    )
+    reach: float = Field(
+        default=AgeRule.reach,
+        gt=0,
+        lt=1,
+        description="how far from an age the two counts around it may be, as a share of it",
+    )
+    tolerance: float = Field(
+        default=AgeRule.tolerance,
+        ge=0,
+        lt=1,
+        description="how far one count that stands alone may be, as a share of it",
+    )
+
+    @property
+    def rule(self) -> AgeRule:
+        """The rule that counts at an age go by."""
+        return AgeRule(self.reach, self.tolerance)
 
 
 class VerdictSettings(BaseModel):
@@ -76,6 +104,7 @@ class Settings(BaseSettings):
         description="where networks compute; auto: on a GPU where torch finds one",
     )
     nightly: NightlySettings = NightlySettings()
+    ages: AgeSettings = AgeSettings()
     verdict: VerdictSettings = VerdictSettings()
 
     def of(self, section: type[Section]) -> Section:

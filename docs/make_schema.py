@@ -15,6 +15,7 @@ from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Tab
 from sqlalchemy.dialects import postgresql, sqlite
 
 from catalog.schema import session
+from catalog.schema.forecasts import METADATA
 from catalog.schema.tables import Base
 from cli import main as root
 
@@ -41,7 +42,7 @@ def schema_page() -> str:
     """Return the text of docs/schema.md."""
     parts = [HEAD, f"Schema revision: `{session.head()}`.\n", "## Reporting views\n", *_views()]
     parts.append("## Tables\n")
-    parts += [_table(table) for _name, table in sorted(Base.metadata.tables.items())]
+    parts += [_table(table) for _name, table in sorted(METADATA.tables.items())]
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -8,9 +8,9 @@ from alembic import context
 from alembic.operations import MigrateOperation, Operations
 from sqlalchemy import Connection
 
+from catalog.schema.forecasts import METADATA
 from catalog.schema.schema_check import is_ours, newest_views
 from catalog.schema.session import migration_connection
-from catalog.schema.tables import Base
 from catalog.schema.types import BigId, JsonDoc, UtcDateTime
 
 # A merged revision must not import our code, so our types are written as plain ones.
@@ -54,7 +54,7 @@ def run(connection: Connection) -> None:
     """Run the migrations inside the transaction that `connection` is in."""
     context.configure(
         connection=connection,
-        target_metadata=Base.metadata,
+        target_metadata=METADATA,
         include_name=lambda name, kind, _parents: is_ours(name, kind),
         render_item=render_item,
         render_as_batch=connection.dialect.name == "sqlite",

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import select, text
 
+from catalog.schema.forecasts import METADATA
 from catalog.schema.session import Catalog, open_catalog, upgrade
-from catalog.schema.tables import Base
 
 FACTS = (
     "topic",
@@ -43,7 +43,7 @@ def ask(catalog: Catalog, sql: str, **values: object) -> list[tuple]:
 
 def told(catalog) -> dict[str, list[Any]]:
     """Every table of facts in words that mean the same in every catalog."""
-    tables, out = Base.metadata.tables, {}
+    tables, out = METADATA.tables, {}
     names = {"account": "author_key", "sound": "platform_id", "video": "tiktok_id"}
     names |= {"topic": "name", "hashtag": "name"}
     with catalog.read() as session:

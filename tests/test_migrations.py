@@ -35,12 +35,12 @@ NEXT = '''
 import sqlalchemy as sa
 from alembic import context, op
 
-revision, down_revision = "9999", "0007"
+revision, down_revision = "9999", "0008"
 branch_labels = depends_on = None
 
 
 def change(nullable):
-    views = context.script.get_revision("0007").module.VIEWS
+    views = context.script.get_revision("0008").module.VIEWS
     op.drop_views(views)
     with op.batch_alter_table("video") as batch:
         batch.alter_column("caption", existing_type=sa.Text(), nullable=nullable)
@@ -56,7 +56,7 @@ def downgrade():
 '''
 
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 DROPPED = {
     "feature_set": ("dim", "retired_at"),
     "run": ("retry_of_id",),

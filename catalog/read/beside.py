@@ -19,16 +19,15 @@ from catalog.facts import (
 )
 from catalog.read.posts import CANDIDATE, OF_ACCOUNT, by_video_id, known_of
 from catalog.record.lineage import feature_set_facts
+from catalog.schema.forecasts import DatasetSplit, SplitMember
 from catalog.schema.tables import (
     Account,
     AccountObservation,
-    DatasetSplit,
     Feature,
     FeatureSet,
     Hashtag,
     Sound,
     SoundObservation,
-    SplitMember,
     Topic,
     TopicHashtag,
     Video,

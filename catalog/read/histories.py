@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session, aliased
 
 from catalog.facts import Candidate, HistoryRule, PastOf, PastPost, posted_at_of
 from catalog.read.posts import CANDIDATE, Page, by_video_id, hashtags_of
-from catalog.schema.tables import Hashtag, SplitMember, Video, VideoHashtag, ViewObservation
+from catalog.schema.forecasts import SplitMember
+from catalog.schema.tables import Hashtag, Video, VideoHashtag, ViewObservation
 from catalog.schema.types import among, chunks, moments
 
 # The age from which a count tells how a post did.

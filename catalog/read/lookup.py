@@ -18,20 +18,22 @@ from catalog.facts import (
     Observed,
     SplitFacts,
 )
-from catalog.read.posts import CANDIDATE, OBSERVED, Page, by_video_id
+from catalog.read.posts import CANDIDATE, OBSERVED, by_video_id
 from catalog.record.lineage import feature_set_facts, model_facts
-from catalog.schema.tables import (
+from catalog.schema.forecasts import (
     DatasetSplit,
-    Feature,
-    FeatureSet,
-    MediaFile,
     ModelAlias,
     ModelFeatureSet,
     ModelVersion,
     Prediction,
+    SplitMember,
+)
+from catalog.schema.tables import (
+    Feature,
+    FeatureSet,
+    MediaFile,
     Run,
     RunMetric,
-    SplitMember,
     Video,
     ViewObservation,
 )
@@ -331,22 +333,6 @@ class SplitRow:
     n_by_part: dict[str, int]
 
 
-def video_histories(session: Session) -> Iterator[tuple[Candidate, Sequence[Observed]]]:
-    """Yield each video that is not gone and has a readable count, in the order of its id.
-
-    Beside it every readable count of it, the oldest first.
-    """
-    page = (
-        select(*CANDIDATE)
-        .join(ViewObservation, ViewObservation.id == Video.latest_observation_id)
-        .where(Video.gone_at.is_(None), ViewObservation.views_k.is_not(None))
-    )
-    for videos in chunks(by_video_id(session, page)):
-        seen = _observations(session, [video.id for video in videos])
-        for video in videos:
-            yield Candidate(*video), seen[video.id]
-
-
 def find_split_row(session: Session, name: str | None) -> SplitRow:
     """Return the split of that name, the newest for None. Raises NotFound, listing what exists."""
     found = find_split(session, name)
@@ -376,27 +362,15 @@ def split_members(session: Session, split_id: int) -> Iterator[Member]:
         .join(ViewObservation, ViewObservation.id == SplitMember.observation_id)
         .where(SplitMember.split_id == split_id)
     )
-    for *of_video, observation_id, observed_at, views_k, part in by_video_id(session, page):
-        yield Member(Candidate(*of_video), part, Observed(observation_id, observed_at, views_k))
+    for *of_video, part in by_video_id(session, page):
+        video, label = of_video[: len(CANDIDATE)], of_video[len(CANDIDATE) :]
+        yield Member(Candidate(*video), part, Observed(*label))
 
 
 def _row(row: DatasetSplit, n_by_part: dict[str, int]) -> SplitRow:
     return SplitRow(
         row.id, row.name, row.strategy, dict(row.params), row.sha256, row.created_at, n_by_part
     )
-
-
-def _observations(session: Session, video_ids: list[int]) -> dict[int, list[Observed]]:
-    found: dict[int, list[Observed]] = {video_id: [] for video_id in video_ids}
-    wanted: Page = (
-        select(ViewObservation.video_id, *OBSERVED)
-        .where(among(session, ViewObservation.video_id, video_ids))
-        .where(ViewObservation.views_k.is_not(None))
-        .order_by(ViewObservation.video_id, ViewObservation.observed_at)
-    )
-    for video_id, *observed in session.execute(wanted):
-        found[video_id].append(Observed(*observed))
-    return found
 
 
 def find_video(session: Session, name: str) -> KnownVideo:

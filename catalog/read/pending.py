@@ -26,16 +26,14 @@ from catalog.facts import (
 )
 from catalog.read.posts import CANDIDATE, OBSERVED, Page, by_video_id, features_of
 from catalog.record.hashtags import plain_hashtag
+from catalog.schema.forecasts import ModelVersion, Prediction, SplitMember
 from catalog.schema.tables import (
     Account,
     Feature,
     Hashtag,
     MediaFile,
-    ModelVersion,
-    Prediction,
     Run,
     Sound,
-    SplitMember,
     Topic,
     TopicHashtag,
     Video,
@@ -253,8 +251,8 @@ def videos_to_split(session: Session) -> Iterator[tuple[Candidate, Observed]]:
         .join(ViewObservation, ViewObservation.id == Video.latest_observation_id)
         .where(Video.gone_at.is_(None), ViewObservation.views_k.is_not(None))
     )
-    for *of_video, observation_id, observed_at, views_k in by_video_id(session, page):
-        yield Candidate(*of_video), Observed(observation_id, observed_at, views_k)
+    for row in by_video_id(session, page):
+        yield Candidate(*row[: len(CANDIDATE)]), Observed(*row[len(CANDIDATE) :])
 
 
 def first_videos(session: Session) -> dict[int, str]:

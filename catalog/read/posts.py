@@ -45,7 +45,12 @@ Page = Select[*tuple[Any, ...]]
 CANDIDATE = (Video.id, Video.tiktok_id, Video.account_id, Video.posted_at, Video.first_seen_at)
 OF_TRAITS = tuple(Traits.__dataclass_fields__)
 OF_ACCOUNT = tuple(KnownAccount.__dataclass_fields__)
-OBSERVED = (ViewObservation.id, ViewObservation.observed_at, ViewObservation.views_k)
+OBSERVED = (
+    ViewObservation.id,
+    ViewObservation.observed_at,
+    ViewObservation.views_k,
+    ViewObservation.step_k,
+)
 
 
 def by_video_id(session: Session, statement: Page, after: int = 0) -> Iterator[Any]:

@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import NotFound
 from catalog.facts import LEAST_GAIN, Paired, Verdict, verdict_of
+from catalog.schema.forecasts import METADATA, ModelVersion
 from catalog.schema.session import Catalog, read_only_rows
-from catalog.schema.tables import Base, Event, ModelVersion, Run, RunMetric
+from catalog.schema.tables import Event, Run, RunMetric
 
 Row = dict[str, Any]
 
@@ -158,7 +159,7 @@ def totals(session: Session) -> dict[str, int]:
     """Return how many rows each table has."""
     return {
         table.name: session.execute(select(func.count()).select_from(table)).scalar_one()
-        for table in sorted(Base.metadata.tables.values(), key=lambda table: table.name)
+        for table in sorted(METADATA.tables.values(), key=lambda table: table.name)
     }
 
 

@@ -19,16 +19,15 @@ from catalog.facts import (
     SplitFacts,
 )
 from catalog.files import sha256_text
-from catalog.schema.tables import (
+from catalog.schema.forecasts import (
     DatasetSplit,
-    Event,
-    FeatureSet,
     ModelAlias,
     ModelFeatureSet,
     ModelVersion,
     Prediction,
     SplitMember,
 )
+from catalog.schema.tables import Event, FeatureSet
 from catalog.schema.types import canonical_json, chunks, insert_into, plain_json, utc_now
 
 
@@ -136,6 +135,8 @@ def add_model_version(
     inputs_hash: str,
     as_of: AsOf | None = None,
     history_rule: HistoryRule | None = None,
+    label: str = "latest",
+    horizon_s: int | None = None,
 ) -> ModelFacts:
     """Add the next version of the model `name`. `hyper["objective"]` defaults to regression."""
     newest = session.scalar(select(func.max(ModelVersion.version)).where(ModelVersion.name == name))
@@ -155,6 +156,8 @@ def add_model_version(
         created_at=utc_now(),
         as_of=as_of,
         history_rule=history_rule,
+        label=label,
+        horizon_s=horizon_s,
     )
     session.add(row)
     session.flush()
@@ -184,6 +187,8 @@ def model_facts(row: ModelVersion) -> ModelFacts:
         inputs_hash=row.inputs_hash,
         as_of=cast(AsOf | None, row.as_of),
         history_rule=cast(HistoryRule | None, row.history_rule),
+        label=row.label,
+        horizon_s=row.horizon_s,
     )
 
 

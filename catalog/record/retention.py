@@ -11,20 +11,17 @@ from sqlalchemy.orm import Session
 from catalog.errors import Busy
 from catalog.read.search import forget_deleted
 from catalog.record.accounts import account_subject
+from catalog.schema.forecasts import DatasetSplit, ModelVersion, Prediction, SplitMember
 from catalog.schema.tables import (
     Account,
     AccountObservation,
-    DatasetSplit,
     Event,
     Feature,
     MediaFile,
-    ModelVersion,
-    Prediction,
     RejectedRow,
     SitePause,
     Sound,
     SoundObservation,
-    SplitMember,
     Tombstone,
     Video,
     VideoHashtag,

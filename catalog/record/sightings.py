@@ -24,13 +24,7 @@ from catalog.record.accounts import (
     ensure_sounds,
 )
 from catalog.record.hashtags import link_hashtags, plain_hashtag
-from catalog.schema.tables import (
-    MediaFile,
-    RejectedRow,
-    Tombstone,
-    Video,
-    ViewObservation,
-)
+from catalog.schema.tables import MediaFile, RejectedRow, Tombstone, Video, ViewObservation
 from catalog.schema.types import (
     Insert,
     among,

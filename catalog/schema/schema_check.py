@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Connection, inspect, text
 
-from catalog.schema.tables import Base
+from catalog.schema.forecasts import METADATA
 
 SEARCH = "transcript_search"
 
@@ -57,7 +57,7 @@ def differences(connection: Connection, views: Path) -> list[str]:
             "compare_type": True,
         },
     )
-    found = [f"schema: {difference!r}" for difference in compare_metadata(context, Base.metadata)]
+    found = [f"schema: {difference!r}" for difference in compare_metadata(context, METADATA)]
     dialect = connection.dialect.name
     found += _rules(connection) + _views(connection, newest_views(views, dialect))
     return found + _search(connection, newest_search(views, dialect))
@@ -67,7 +67,7 @@ def _rules(connection: Connection) -> list[str]:
     # Alembic does not compare CHECK constraints; a missing one lets wrong numbers in.
     inspector = inspect(connection)
     lines = []
-    for table in Base.metadata.sorted_tables:
+    for table in METADATA.sorted_tables:
         wanted = {str(c.name) for c in table.constraints if isinstance(c, CheckConstraint)}
         if not inspector.has_table(table.name):
             continue

@@ -1,4 +1,7 @@
-"""Every table of the catalog; "model" here only ever means a trained network."""
+"""The tables of what was collected and extracted, of runs and of the journal.
+
+Those of splits, models and forecasts are in `forecasts.py`.
+"""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -49,11 +52,11 @@ class Base(DeclarativeBase):
     }
 
 
-def _finite(column: str) -> CheckConstraint:
+def finite(column: str) -> CheckConstraint:
     return CheckConstraint(f"{column} {FINITE.format(column)}", name=f"{column}_finite")
 
 
-def _part(name: str, *words: str) -> CheckConstraint:
+def one_of(name: str, *words: str) -> CheckConstraint:
     listed = ", ".join(f"'{word}'" for word in words)
     return CheckConstraint(f"{name} IN ({listed})", name=f"{name}_known")
 
@@ -63,7 +66,7 @@ def _counted(*columns: str) -> tuple[CheckConstraint, ...]:
 
 
 def _seen_by() -> CheckConstraint:
-    return _part("source", "xhr", "hydration", "dom", "import")
+    return one_of("source", "xhr", "hydration", "dom", "import")
 
 
 def _wanted_index(table: str) -> Index:
@@ -190,6 +193,7 @@ class Video(Base):
         UniqueConstraint("tiktok_id", "platform"),
         CheckConstraint("length(tiktok_id) > 0", name="tiktok_id_given"),
         *_counted("n_mentions"),
+        Index(None, "posted_at"),
         Index(
             "ix_video_sound_id",
             "sound_id",
@@ -230,7 +234,7 @@ class VideoHashtag(Base):
     __tablename__ = "video_hashtag"
     __table_args__ = (
         Index(None, "hashtag_id", "video_id"),
-        _part("found_by", "caption", "listing"),
+        one_of("found_by", "caption", "listing"),
     )
     video_id: Mapped[int] = mapped_column(ForeignKey("video.id"), primary_key=True)
     hashtag_id: Mapped[int] = mapped_column(ForeignKey("hashtag.id"), primary_key=True)
@@ -243,8 +247,8 @@ class ViewObservation(Base):
     __tablename__ = "view_observation"
     __table_args__ = (
         UniqueConstraint("video_id", "observed_at"),
-        _finite("views_k"),
-        _finite("step_k"),
+        finite("views_k"),
+        finite("step_k"),
         CheckConstraint("(views_k IS NULL) = (step_k IS NULL)", name="count_with_step"),
         *_counted("n_likes", "n_comments", "n_shares", "n_saves"),
         _seen_by(),
@@ -269,7 +273,7 @@ class MediaFile(Base):
     __tablename__ = "media_file"
     __table_args__ = (
         UniqueConstraint("video_id", "kind"),
-        _part("status", "pending", "leased", "ok", "failed", "dead", "skipped"),
+        one_of("status", "pending", "leased", "ok", "failed", "dead", "skipped"),
         CheckConstraint(
             "status <> 'ok' OR (uri IS NOT NULL AND sha256 IS NOT NULL AND n_bytes IS NOT NULL)",
             name="ok_has_file",
@@ -330,7 +334,7 @@ class Feature(Base):
 
     __tablename__ = "feature"
     __table_args__ = (
-        _part("status", "pending", "leased", "done", "failed", "dead", "skipped"),
+        one_of("status", "pending", "leased", "done", "failed", "dead", "skipped"),
         CheckConstraint(
             "status <> 'done' OR (uri IS NOT NULL AND sha256 IS NOT NULL)", name="done_has_file"
         ),
@@ -374,95 +378,12 @@ class Feature(Base):
     run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"), comment="that finished it")
 
 
-class DatasetSplit(Base):
-    """A frozen partition of videos into train, val and holdout."""
-
-    __tablename__ = "dataset_split"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(200), unique=True)
-    strategy: Mapped[str] = mapped_column(String(40))
-    params: Mapped[dict[str, Any]]
-    sha256: Mapped[str] = mapped_column(String(64), unique=True)
-    created_at: Mapped[datetime]
-
-
-class SplitMember(Base):
-    """One video's part in a split, with the observation that is its label."""
-
-    __tablename__ = "split_member"
-    __table_args__ = (_part("part", "train", "val", "holdout"),)
-    split_id: Mapped[int] = mapped_column(
-        ForeignKey("dataset_split.id", ondelete="RESTRICT"), primary_key=True
-    )
-    video_id: Mapped[int] = mapped_column(
-        ForeignKey("video.id", ondelete="RESTRICT"), primary_key=True, index=True
-    )
-    part: Mapped[str] = mapped_column(String(20))
-    observation_id: Mapped[int] = mapped_column(
-        ForeignKey("view_observation.id", ondelete="RESTRICT")
-    )
-
-
-class ModelVersion(Base):
-    """Trained weights with everything that made them."""
-
-    __tablename__ = "model_version"
-    __table_args__ = (
-        UniqueConstraint("name", "version"),
-        Index(None, "name", "inputs_hash"),
-        _part("as_of", "post", "crawl"),
-        _part("history_rule", "observed", "posted"),
-    )
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(200))
-    version: Mapped[int]
-    model_kind: Mapped[str] = mapped_column(String(40))
-    objective: Mapped[str] = mapped_column(String(40))
-    artifact_uri: Mapped[str]
-    sha256: Mapped[str] = mapped_column(String(64))
-    hyper: Mapped[dict[str, Any]]
-    target: Mapped[dict[str, Any]]
-    quartile_edges: Mapped[list[Any]]
-    inputs_hash: Mapped[str] = mapped_column(String(64))
-    split_id: Mapped[int | None] = mapped_column(
-        ForeignKey("dataset_split.id", ondelete="RESTRICT")
-    )
-    train_run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="RESTRICT"), index=True)
-    created_at: Mapped[datetime]
-    as_of: Mapped[str | None] = mapped_column(
-        String(20), comment="up to when it reads of accounts and sounds; NULL: of neither"
-    )
-    history_rule: Mapped[str | None] = mapped_column(
-        String(20), comment="which counts of earlier posts it reads; NULL: of none"
-    )
-
-
-class ModelFeatureSet(Base):
-    """One feature set that a model version reads."""
-
-    __tablename__ = "model_feature_set"
-    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_version.id"), primary_key=True)
-    feature_set_id: Mapped[int] = mapped_column(ForeignKey("feature_set.id"), primary_key=True)
-
-
-class ModelAlias(Base):
-    """A movable name for a model version; its history is in `event`."""
-
-    __tablename__ = "model_alias"
-    name: Mapped[str] = mapped_column(String(200), primary_key=True)
-    alias: Mapped[str] = mapped_column(String(100), primary_key=True)
-    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_version.id"))
-    set_at: Mapped[datetime]
-    set_by: Mapped[str]
-    reason: Mapped[str]
-
-
 class Run(Base):
     """One recorded execution of a step."""
 
     __tablename__ = "run"
     __table_args__ = (
-        _part("status", "running", "ok", "partial", "failed", "cancelled", "lost"),
+        one_of("status", "running", "ok", "partial", "failed", "cancelled", "lost"),
         CheckConstraint("(finished_at IS NULL) = (status = 'running')", name="finished_or_running"),
         CheckConstraint("kind <> 'score' OR model_version_id IS NOT NULL", name="score_has_model"),
         Index(
@@ -519,35 +440,6 @@ class RunMetric(Base):
     at: Mapped[datetime]
 
 
-class Prediction(Base):
-    """What a run predicted for a video, with what was known of the truth then."""
-
-    __tablename__ = "prediction"
-    __table_args__ = (
-        _finite("predicted_k"),
-        _finite("actual_k"),
-        _finite("low_k"),
-        _finite("high_k"),
-        CheckConstraint(
-            "(low_k IS NULL) = (high_k IS NULL) AND (low_k IS NULL OR low_k <= high_k)",
-            name="interval_whole",
-        ),
-        _part("part", "train", "val", "holdout", "new"),
-        Index(None, "video_id", "run_id"),
-    )
-    run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), primary_key=True)
-    video_id: Mapped[int] = mapped_column(ForeignKey("video.id"), primary_key=True)
-    part: Mapped[str] = mapped_column(String(20), comment="where it stood for the model")
-    predicted_k: Mapped[float]
-    actual_k: Mapped[float | None]
-    observation_id: Mapped[int | None] = mapped_column(ForeignKey("view_observation.id"))
-    pred_quartile: Mapped[int | None]
-    actual_quartile: Mapped[int | None]
-    inputs_sha256: Mapped[str] = mapped_column(String(64))
-    low_k: Mapped[float | None] = mapped_column(comment="low end of the 80 % interval; NULL: none")
-    high_k: Mapped[float | None] = mapped_column(comment="high end of it")
-
-
 class JobLease(Base):
     """Who may run a job that must run once; the fence grows with every owner."""
 
@@ -565,7 +457,7 @@ class Event(Base):
 
     __tablename__ = "event"
     __table_args__ = (
-        _part("level", "info", "warning", "error"),
+        one_of("level", "info", "warning", "error"),
         Index(None, "run_id"),
         Index(None, "at"),
     )
@@ -582,7 +474,10 @@ class Tombstone(Base):
     """A video or an author that was purged: never stored again, whoever lists it."""
 
     __tablename__ = "tombstone"
-    __table_args__ = (UniqueConstraint("key", "kind", "platform"), _part("kind", "video", "author"))
+    __table_args__ = (
+        UniqueConstraint("key", "kind", "platform"),
+        one_of("kind", "video", "author"),
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     platform: Mapped[str] = mapped_column(String(40))
     kind: Mapped[str] = mapped_column(String(20))

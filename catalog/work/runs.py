@@ -21,8 +21,9 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import AlreadyDone, BudgetExceeded
 from catalog.files import sha256_text, started
+from catalog.schema.forecasts import Prediction
 from catalog.schema.session import Catalog
-from catalog.schema.tables import Event, Feature, MediaFile, Prediction, Run
+from catalog.schema.tables import Event, Feature, MediaFile, Run
 from catalog.schema.types import canonical_json, plain_json, utc_now
 from catalog.work.claims import give_back
 from catalog.work.journal import Journal

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from catalog.facts import Candidate, Member, Observed, SplitFacts
+from catalog.read.counts import video_histories
 from catalog.read.lookup import (
     SplitRow,
     find_split_row,
     newest_split,
     split_members,
-    video_histories,
 )
 from catalog.read.pending import first_videos, videos_to_split
 from catalog.record.lineage import freeze_split

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from catalog.schema.forecasts import METADATA
 from catalog.schema.session import Catalog, open_catalog, upgrade
-from catalog.schema.tables import Base
 from tests.postgres_server import PostgresServer, start_server
 
 
@@ -38,7 +38,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     server: PostgresServer = request.getfixturevalue("postgres")
     yield server.url("migrated")
     # Emptying takes a tenth of the time that copying a database does.
-    server.empty("migrated", [table.name for table in Base.metadata.sorted_tables])
+    server.empty("migrated", [table.name for table in METADATA.sorted_tables])
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from catalog.facts import PredictionFacts
 from catalog.record.lineage import store_predictions
 from catalog.record.sightings import store_sightings
+from catalog.schema.forecasts import Prediction
 from catalog.schema.session import Catalog
-from catalog.schema.tables import Prediction
 from catalog.work.runs import record_run
 from tests.catalog.factories import SHA, add_model, add_videos, seen, video_facts
 from tests.fresh_catalog import ask

@@ -8,8 +8,8 @@ from sqlalchemy import select
 from catalog.facts import Member, PastOf, SoundFacts
 from catalog.read import histories as module
 from catalog.read import posts as pages
+from catalog.read.counts import video_histories
 from catalog.read.histories import EARLY, RIPE, history_rule, past_posts
-from catalog.read.lookup import video_histories
 from catalog.record.lineage import freeze_split
 from catalog.record.sightings import mark_gone, store_sightings
 from catalog.schema.tables import Video

@@ -6,6 +6,7 @@ from sqlalchemy import insert, select, text
 from catalog.errors import NotFound
 from catalog.facts import PredictionFacts
 from catalog.read.beside import all_views
+from catalog.read.counts import video_histories
 from catalog.read.lookup import (
     all_splits,
     features_of_video,
@@ -19,14 +20,14 @@ from catalog.read.lookup import (
     part_in_split,
     split_members,
     train_labels,
-    video_histories,
     videos_of_files,
 )
 from catalog.read.pending import scored_rows
 from catalog.record.lineage import model_facts, store_predictions
 from catalog.record.sightings import mark_gone, store_sightings
+from catalog.schema.forecasts import ModelVersion
 from catalog.schema.session import Catalog
-from catalog.schema.tables import ModelVersion, RunMetric, Video
+from catalog.schema.tables import RunMetric, Video
 from catalog.schema.types import utc_now
 from catalog.work.claims import (
     Failed,

@@ -20,8 +20,8 @@ from catalog.read.reports import (
     weeks,
 )
 from catalog.record.lineage import store_predictions
+from catalog.schema.forecasts import METADATA
 from catalog.schema.session import Catalog
-from catalog.schema.tables import Base
 from catalog.work.runs import record_run
 from tests.catalog.factories import (
     SHA,
@@ -285,7 +285,7 @@ def test_what_a_model_may_know_stands_beside_its_results(scored):
 def test_totals_name_every_table(scored):
     with scored.read() as session:
         counted = totals(session)
-    assert counted.keys() == Base.metadata.tables.keys()
+    assert counted.keys() == METADATA.tables.keys()
     assert (counted["video"], counted["prediction"], counted["run"]) == (10, 10, 2)
 
 

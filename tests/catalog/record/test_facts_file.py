@@ -17,7 +17,7 @@ from catalog.record.facts_file import is_facts_form, read_fact, take_facts, writ
 from catalog.record.hashtags import add_topics, mark_listed
 from catalog.record.retention import purge
 from catalog.record.sightings import mark_gone, store_sightings
-from catalog.schema.tables import Base
+from catalog.schema.forecasts import METADATA
 from tests.catalog.factories import T0, named, seen, video_facts
 from tests.fresh_catalog import FACTS, ask, fresh_catalog, told
 
@@ -55,9 +55,7 @@ def full(catalog):
             found_by=None,
         )
         mark_listed(session, "dance", T0)
-        ids = dict(
-            session.execute(select(Base.metadata.tables["video"].c["tiktok_id", "id"])).all()
-        )
+        ids = dict(session.execute(select(METADATA.tables["video"].c["tiktok_id", "id"])).all())
         mark_gone(session, ids[GONE], T0 + HOUR, "deleted")
         want_videos(session, "tiktok", {"7301234567890123460": ""}, T0)
         want_accounts(session, "tiktok", {"b" * 32: "wanted"}, T0)
@@ -103,7 +101,7 @@ def test_every_column_of_facts_is_filled_in_the_fixture(full):
     empty = {}
     with full.read() as session:
         for name in FACTS:
-            table = Base.metadata.tables[name]
+            table = METADATA.tables[name]
             for column in table.columns:
                 found = session.scalar(select(column).where(column.is_not(None)).limit(1))
                 if found is None:

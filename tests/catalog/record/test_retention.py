@@ -21,7 +21,7 @@ from catalog.record.retention import (
 )
 from catalog.record.sightings import store_sightings
 from catalog.record.site_days import set_pause
-from catalog.schema.tables import Base
+from catalog.schema.forecasts import METADATA
 from catalog.work.claims import claim_media, enrol_media
 from catalog.work.runs import record_run
 from tests.catalog.factories import (
@@ -42,7 +42,7 @@ from tests.fresh_catalog import ask
 FIRST, SECOND = "7300000000000000001", "7300000000000000002"
 OF_A_VIDEO = [
     table.name
-    for table in Base.metadata.sorted_tables
+    for table in METADATA.sorted_tables
     if "video_id" in table.columns or table.name == "video"
 ]
 

@@ -20,14 +20,13 @@ from catalog.read.lookup import find_model
 from catalog.record.lineage import add_model_version, freeze_split, set_alias, store_predictions
 from catalog.record.retention import purge
 from catalog.record.sightings import adopt_media, mark_gone, store_rejected, store_sightings
+from catalog.schema.forecasts import ModelAlias, SplitMember
 from catalog.schema.session import Catalog
 from catalog.schema.tables import (
     Account,
     Event,
     Hashtag,
     MediaFile,
-    ModelAlias,
-    SplitMember,
     Video,
     VideoHashtag,
     ViewObservation,

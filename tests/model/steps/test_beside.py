@@ -11,7 +11,8 @@ from catalog.facts import PostFacts, PredictionFacts
 from catalog.read.beside import Counts
 from catalog.record.lineage import model_facts, store_predictions
 from catalog.record.sightings import store_sightings
-from catalog.schema.tables import Feature, ModelVersion
+from catalog.schema.forecasts import ModelVersion
+from catalog.schema.tables import Feature
 from catalog.work.runs import record_run
 from features.store import FeatureStore
 from model.blocks.past import place_of

@@ -1,0 +1,36 @@
+-- One row per forecast that was made before its horizon: the first of each model version of a video
+-- at an age. `status` is "open" until the video has come to that age, then "judged", or "unobserved"
+-- where nobody looked at it near that age. `error_log` is ln(1 + views) forecast minus that of the
+-- truth, `days_ahead` how long before the horizon the forecast was made.
+CREATE VIEW v_forecast_ledger AS
+SELECT
+    j.video_id,
+    v.tiktok_id,
+    v.url,
+    v.posted_at,
+    m.id AS model_version_id,
+    m.name AS model_name,
+    m.version AS model_version,
+    j.run_id,
+    p.part,
+    j.made_at,
+    j.horizon_s,
+    j.horizon_s / 86400.0 AS horizon_d,
+    j.due_at,
+    EXTRACT(EPOCH FROM j.due_at - j.made_at) / 86400.0 AS days_ahead,
+    j.status,
+    p.predicted_k,
+    p.low_k,
+    p.high_k,
+    j.truth_k,
+    j.truth_low_k,
+    j.truth_high_k,
+    p.predicted_k - j.truth_k AS error_k,
+    j.error_log,
+    j.is_inside,
+    j.judged_at,
+    j.judged_run_id
+FROM judgement j
+JOIN prediction p ON p.run_id = j.run_id AND p.video_id = j.video_id
+JOIN video v ON v.id = j.video_id
+JOIN model_version m ON m.id = j.model_version_id;

@@ -26,7 +26,7 @@ from catalog.facts import (
 )
 from catalog.read.posts import CANDIDATE, OBSERVED, Page, by_video_id, features_of
 from catalog.record.hashtags import plain_hashtag
-from catalog.schema.forecasts import ModelVersion, Prediction, SplitMember
+from catalog.schema.forecasts import ModelVersion, Prediction, SplitMember, member_label_k
 from catalog.schema.tables import (
     Account,
     Feature,
@@ -273,13 +273,13 @@ def split_rows(
 ) -> Iterator[TrainingRow]:
     """Yield the labelled videos of these parts with what there is of each feature."""
     page = (
-        select(Video.id, Video.tiktok_id, SplitMember.part, ViewObservation.views_k)
+        select(Video.id, Video.tiktok_id, SplitMember.part, member_label_k())
         .join(SplitMember, SplitMember.video_id == Video.id)
         .join(ViewObservation, ViewObservation.id == SplitMember.observation_id)
         .where(
             SplitMember.split_id == split_id,
             SplitMember.part.in_(parts),
-            ViewObservation.views_k.is_not(None),
+            member_label_k().is_not(None),
         )
     )
     for members in chunks(by_video_id(session, page)):
@@ -323,7 +323,7 @@ def videos_to_score(
             Video.tiktok_id,
             SplitMember.part,
             label.id,
-            label.views_k,
+            member_label_k(label),
             latest.id,
             latest.views_k,
         )

@@ -1,6 +1,6 @@
 """The commands that visit the site: scrape, refresh, fetch; and its replica."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -288,6 +288,12 @@ def _announce(notice: str) -> None:
 )
 @click.option("--day", default=0.0, help="Days since the site's snapshot, when it starts.")
 @click.option("--days-per-s", default=0.0, help="Days that pass in a second; counts grow.")
+@click.option("--posts-per-day", default=0, help="New posts a day; counts start from nothing.")
+@click.option(
+    "--snapshot-at",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    help="When the snapshot was (UTC): days are told by the clock. Default with new posts: now.",
+)
 @click.option(
     "--write",
     type=click.Path(path_type=Path),
@@ -303,6 +309,8 @@ def replica(
     faults: tuple[str, ...],
     day: float,
     days_per_s: float,
+    posts_per_day: int,
+    snapshot_at: datetime | None,
     write: Path | None,
     as_json: bool,
 ) -> None:
@@ -314,13 +322,22 @@ def replica(
     from scraper.replica.clips import warm, write_collection
     from scraper.replica.content import ReplicaConfig, build_content
     from scraper.replica.faults import parse_fault
+    from scraper.replica.growth import days_since
     from scraper.replica.server import Replica
 
+    by_clock = snapshot_at is not None or posts_per_day > 0
+    if by_clock and (day or days_per_s):
+        raise click.UsageError(
+            "--snapshot-at and --posts-per-day go by the clock, not by --day and --days-per-s"
+        )
     try:
         switched = dict(parse_fault(text) for text in faults)
     except UnknownFault as error:
         raise click.UsageError(str(error)) from error
-    config = ReplicaConfig(videos_per_tag=per_topic)
+    began_at = snapshot_at.replace(tzinfo=UTC) if snapshot_at else datetime.now(UTC)
+    config = ReplicaConfig(videos_per_tag=per_topic, posts_per_day=posts_per_day)
+    if by_clock:
+        config = replace(config, snapshot_at=began_at.replace(microsecond=0))
     media = app.settings.data_folder / "replica-media"
     if write is not None:
         content = build_content(config)
@@ -330,12 +347,9 @@ def replica(
         emit(facts, as_json=as_json, text=f"{n_videos} videos in {write}")
         return
     began_s = time.monotonic()
-    with Replica(
-        config,
-        media,
-        port,
-        faults=switched,
-        days=lambda: day + (time.monotonic() - began_s) * days_per_s,
-    ) as site:
+    days = days_since(config.snapshot_at)
+    if not by_clock:
+        days = lambda: day + (time.monotonic() - began_s) * days_per_s  # noqa: E731
+    with Replica(config, media, port, faults=switched, days=days) as site:
         emit({"url": site.url, "media": str(media)}, as_json=as_json, text=site.url)
         threading.Event().wait()  # SIGTERM and Ctrl-C raise in here

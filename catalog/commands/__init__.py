@@ -2,6 +2,7 @@
 
 import click
 
+from catalog.commands.alerts import alerts
 from catalog.commands.daemon import daemon
 from catalog.commands.reading import export, leaderboard_table, report, search, sql
 from catalog.commands.runs import errors, runs
@@ -9,4 +10,4 @@ from catalog.commands.schema import db
 
 __all__ = ["COMMANDS", "leaderboard_table"]
 
-COMMANDS: list[click.Command] = [db, sql, search, report, export, runs, errors, daemon]
+COMMANDS: list[click.Command] = [db, sql, search, report, export, runs, errors, daemon, alerts]

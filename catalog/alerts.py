@@ -19,9 +19,9 @@ Kind = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-# A stage in which some rows failed, within its budget, is no failure of the night; nor is it one
-# that somebody could not be told.
-WITHIN_BUDGET, TELLING = "stage_partial", "alerts"
+# A stage in which some rows failed, within its budget, or that has used up its time, is no failure
+# of the night; nor is it one that somebody could not be told.
+WITHIN_BUDGET, TELLING = ("stage_partial", "stage_out_of_time"), "alerts"
 # Refusals in one night that are told of even when the site answered in between.
 MANY_REFUSALS = 3
 # Fewer nights, or fewer videos a night, say nothing of what is usual.
@@ -83,7 +83,7 @@ class Night:
         return [
             failure
             for failure in self.failures
-            if failure.code != WITHIN_BUDGET and failure.stage != TELLING
+            if failure.code not in WITHIN_BUDGET and failure.stage != TELLING
         ]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -37,6 +38,11 @@ DEFAULT_FILE = Path("viewcast.toml")
 Section = TypeVar("Section")
 
 
+def _scope(value: object) -> object:
+    """Read what was a switch before."""
+    return {True: "all", False: "due"}.get(value, value) if isinstance(value, bool) else value
+
+
 class NightlySettings(BaseModel):
     """When the daemon runs, and what a night may do beyond scraping and scoring."""
 
@@ -45,9 +51,20 @@ class NightlySettings(BaseModel):
     at: str = "04:30"
     timezone: str = "UTC"
     retrain: Literal["if-missing", "always", "never"] = "if-missing"
-    refresh: bool = Field(
-        default=False, description="also look at known videos that no listing has shown"
+    refresh: Annotated[Literal["due", "all", "never"], BeforeValidator(_scope)] = Field(
+        default="due",
+        description="due: of known videos those without a count and those that come of age; all",
     )
+    stage_hours: float = Field(
+        default=3.0, ge=0, description="longest time of a stage; 0: as long as it likes"
+    )
+    hours_of: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default={}, description="the same of single stages, by name"
+    )
+
+    def hours(self, stage: str) -> float:
+        """Longest time of a stage, h; 0: as long as it likes."""
+        return self.hours_of.get(stage, self.stage_hours)
 
 
 class AgeSettings(BaseModel):

@@ -273,11 +273,24 @@ def cancel_slot(catalog: Catalog, kind: str, slot: str) -> list[int]:
     with catalog.write() as session:
         # Also below what has ended: a signal that strikes while a stage begins ends its parent
         # in good order, but finds the stage's row written and nobody yet to answer for it.
-        family = list(session.scalars(select(Run).where(Run.kind == kind, Run.slot == slot)))
-        for run in family:  # grows while it is walked: children of children follow
-            family += session.scalars(select(Run).where(Run.parent_id == run.id))
-        running = [run for run in family if run.status == "running"]
-        return [run.id for run in running if end_run(session, run, "cancelled")]
+        family = session.scalars(select(Run).where(Run.kind == kind, Run.slot == slot))
+        return _cancel(session, list(family))
+
+
+def cancel_below(catalog: Catalog, run_id: int) -> list[int]:
+    """Mark the running runs below a run, but not itself, as cancelled; return their ids.
+
+    Only for who has just ended what they did.
+    """
+    with catalog.write() as session:
+        return _cancel(session, list(session.scalars(select(Run).where(Run.parent_id == run_id))))
+
+
+def _cancel(session: Session, family: list[Run]) -> list[int]:
+    for run in family:  # grows while it is walked: children of children follow
+        family += session.scalars(select(Run).where(Run.parent_id == run.id))
+    running = [run for run in family if run.status == "running"]
+    return [run.id for run in running if end_run(session, run, "cancelled")]
 
 
 def end_run(session: Session, run: Run, status: str) -> bool:

@@ -19,6 +19,7 @@ import catalog.commands
 import features.commands
 import model.commands
 import scraper.commands
+from catalog import logs
 from catalog.console import (
     DEMO_FOLDER,
     App,
@@ -81,6 +82,11 @@ class RootGroup(click.Group):
 @click.option("--config", type=click.Path(path_type=Path), help="Settings; default viewcast.toml.")
 @click.option("-v", "--verbose", count=True, help="Log each batch (-v) or each row (-vv).")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["auto", "text", "json"]),
+    help="Of the log; auto: text on a terminal, else a JSON document a line.",
+)
 @click.version_option(package_name="viewcast")
 @click.pass_context
 def main(
@@ -90,6 +96,7 @@ def main(
     config: Path | None,
     verbose: int,
     debug: bool,
+    log_format: str | None,
 ) -> None:
     """Forecast the views of short vertical videos from what is in them, on a SQL catalog.
 
@@ -97,12 +104,13 @@ def main(
     pretrain, extract visual, split create, train, score, report.
     """
     write_readably()
-    flags = {name: value for name, value in (("db", db), ("data", data)) if value is not None}
+    named = (("db", db), ("data", data), ("log", log_format and {"format": log_format}))
+    flags = {name: value for name, value in named if value is not None}
     ctx.obj = App(settings_file=config, flags=flags, debug=debug, sections=sections)
     ctx.obj.start_nightly = lambda slot, due: _start_nightly(ctx.obj, slot, due)
     ctx.obj.author_named = lambda text: author_named(ctx.obj, text)
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s")
+    logs.set_up(level, ctx.obj.log_format)
     _collect_rarely()
     # SIGTERM raises nothing by itself: without this, what is recorded on leaving would be lost.
     signal.signal(signal.SIGTERM, _terminate)
@@ -160,10 +168,13 @@ def nightly(
     Videos on the list get their first count before files are fetched. A stage that fails is
     recorded and the next ones still work on what is there.
     """
+    from catalog.commands.alerts import open_or_tell
+
     stages = _stages(app, quiet=as_json)
     if dry_run:
         _emit_stages(stages, as_json=as_json)
         return
+    open_or_tell(app)
     outcome, lines = _run(app, stages, slot=slot, scheduled_for=scheduled_for, quiet=as_json)
     emit_outcome(outcome, as_json=as_json, extra={"stages": lines} if as_json else None)
 

@@ -6,8 +6,9 @@ whoever loads the settings hands those in by the name of their section.
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
@@ -19,12 +20,15 @@ from pydantic import (
     SecretStr,
     ValidationError,
     create_model,
+    field_validator,
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from catalog.ages import AgeRule
+from catalog.alerts import Kind, Limits
 from catalog.errors import BadSettings
 from catalog.facts import LEAST_GAIN
+from catalog.logs import LogFormat
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -90,6 +94,60 @@ class AgeSettings(BaseModel):
         return AgeRule(self.reach, self.tolerance)
 
 
+class AlertSettings(BaseModel):
+    """Who is told that something is wrong, and from where on it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    urls: tuple[SecretStr, ...] = Field(
+        default=(), description="where alerts go, in Apprise's addresses: slack://…, mailtos://…"
+    )
+    ping_url: SecretStr = Field(
+        default=SecretStr(""), description="address asked for after each good night; empty: none"
+    )
+    ping_fail_url: SecretStr = Field(
+        default=SecretStr(""), description="after a bad one; empty: ping_url with /fail behind it"
+    )
+    mute: tuple[Kind, ...] = Field(default=(), description="kinds that nobody is told of")
+    late_after_h: float = Field(default=26.0, gt=0, description="a good night is due so often")
+    few_new_share: float = Field(
+        default=Limits.few_new_share,
+        ge=0,
+        le=1,
+        description="share of the usual number of new videos below which they are few",
+    )
+    disk_free_gb: float = Field(default=Limits.disk_free_gb, ge=0)
+    disk_free_share: float = Field(default=Limits.disk_free_share, ge=0, lt=1)
+
+    @field_validator("ping_url", "ping_fail_url")
+    @classmethod
+    def _is_web_address(cls, url: SecretStr) -> SecretStr:
+        text = url.get_secret_value()
+        if text and not text.lower().startswith(("http://", "https://")):
+            raise ValueError("must begin with https:// or http://")
+        return url
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that alerts go by."""
+        return Limits(
+            timedelta(hours=self.late_after_h),
+            self.few_new_share,
+            self.disk_free_gb,
+            self.disk_free_share,
+        )
+
+
+class LogSettings(BaseModel):
+    """How the log is written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: LogFormat = Field(
+        default="auto", description="auto: text on a terminal, else a JSON document a line"
+    )
+
+
 class VerdictSettings(BaseModel):
     """What "better" and "worse" ask for beyond an interval."""
 
@@ -129,6 +187,8 @@ class Settings(BaseSettings):
     )
     nightly: NightlySettings = NightlySettings()
     ages: AgeSettings = AgeSettings()
+    alerts: AlertSettings = AlertSettings()
+    log: LogSettings = LogSettings()
     verdict: VerdictSettings = VerdictSettings()
 
     def of(self, section: type[Section]) -> Section:
@@ -215,7 +275,19 @@ def _reason(error: "ErrorDetails", settings: Settings) -> str:
         for part in error["loc"][:-1]:
             tree = tree[part]
         return f"there is no such setting; there are {', '.join(tree)}"
+    if _is_secret(type(settings), error["loc"]):
+        return error["msg"]
     return f"{error['msg']}, got {masked_url(repr(error['input']))}"
+
+
+def _is_secret(of: Any, path: Sequence[int | str]) -> bool:
+    """Say whether the setting at a path holds what may be printed nowhere."""
+    for part in path:
+        fields = getattr(of, "model_fields", {})
+        if part not in fields:
+            break
+        of = fields[part].annotation
+    return "SecretStr" in repr(of)
 
 
 def masked_url(url: str) -> str:

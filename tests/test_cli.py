@@ -192,6 +192,7 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
 #: What changes no row: it reads, or what it writes is only the file that was asked for.
 READERS = frozenset(
     {
+        "alerts list",
         "compare",
         "config show",
         "daemon status",

@@ -158,7 +158,7 @@ def ledger_list(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List forecasts with what came of them, those due last first."""
+    """List forecasts with what came of them, those of the newest run first."""
     from catalog.read import ledger as kept
 
     only = kept.Only(model_name, None if horizon is None else int(horizon.total_seconds()))

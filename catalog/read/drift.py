@@ -22,7 +22,7 @@ from catalog.schema.types import UtcDateTime
 What = Literal["log_mae", "bias_log", "coverage_80"]
 
 #: How much the newest night weighs, and how many standard deviations off the average may be.
-#: Measured in docs/ledger.md: how often that is a false alarm, and how soon a shift is seen.
+#: docs/data.md has how often that is a false alarm, and how soon a shift is seen.
 WEIGHT, LIMIT = 0.2, 3.5
 #: Nights with fewer forecasts are taken together with those before them.
 LEAST_FORECASTS = 20

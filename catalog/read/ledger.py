@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.orm import Session
 
 from catalog.read.reports import Row, plain_row
@@ -15,6 +15,8 @@ ONLY = (
     " AND (CAST(:horizon_s AS BIGINT) IS NULL OR horizon_s = :horizon_s)"
 )
 NEWEST = " ORDER BY {0} DESC, model_name, model_version, horizon_s LIMIT :n"
+# In the order of the table's key: of a million forecasts the first few are found at once.
+MADE_LAST = " ORDER BY run_id DESC, video_id DESC LIMIT :n"
 
 
 @dataclass(frozen=True)
@@ -39,18 +41,20 @@ def standing(session: Session, now: datetime, only: Only = EVERY) -> list[Row]:
         " WHERE j.status = 'open' GROUP BY m.id, m.name, m.version, j.horizon_s) waiting"
         f" WHERE {ONLY} ORDER BY model_name, model_version, horizon_s"
     )
-    given = text(statement).bindparams(bindparam("now", now, UtcDateTime()))
-    return [plain_row(row._mapping) for row in session.execute(given, _given(only))]
+    timed = text(statement).bindparams(bindparam("now", type_=UtcDateTime()))
+    return _rows(session, timed, only, now=now)
 
 
 def nights(session: Session, limit: int, only: Only = EVERY) -> list[Row]:
     """Return the newest rows of v_ledger_by_night."""
-    return _newest(session, f"SELECT * FROM v_ledger_by_night WHERE {ONLY}", "night", limit, only)
+    wanted = f"SELECT * FROM v_ledger_by_night WHERE {ONLY}"
+    return _rows(session, text(wanted + NEWEST.format("night")), only, n=limit)
 
 
 def weeks(session: Session, limit: int, only: Only = EVERY) -> list[Row]:
     """Return the newest rows of v_ledger_by_week."""
-    return _newest(session, f"SELECT * FROM v_ledger_by_week WHERE {ONLY}", "week", limit, only)
+    wanted = f"SELECT * FROM v_ledger_by_week WHERE {ONLY}"
+    return _rows(session, text(wanted + NEWEST.format("week")), only, n=limit)
 
 
 def forecasts(
@@ -61,21 +65,14 @@ def forecasts(
     tiktok_id: str | None = None,
     status: str | None = None,
 ) -> list[Row]:
-    """Return forecasts, those due last first."""
+    """Return forecasts, those of the newest run first."""
     wanted = f"SELECT * FROM v_forecast_ledger WHERE {ONLY}"
     given: dict[str, Any] = {"tiktok_id": tiktok_id, "status": status}
     asked = {name: value for name, value in given.items() if value is not None}
     wanted += "".join(f" AND {name} = :{name}" for name in asked)
-    return _newest(session, wanted, "due_at", limit, only, **asked)
+    return _rows(session, text(wanted + MADE_LAST), only, n=limit, **asked)
 
 
-def _newest(
-    session: Session, wanted: str, by: str, limit: int, only: Only, **values: object
-) -> list[Row]:
-    given = {**_given(only), **values, "n": limit}
-    found = session.execute(text(wanted + NEWEST.format(by)), given)
-    return [plain_row(row._mapping) for row in found]
-
-
-def _given(only: Only) -> dict[str, Any]:
-    return {"model_name": only.model_name, "horizon_s": only.horizon_s}
+def _rows(session: Session, statement: TextClause, only: Only, **values: object) -> list[Row]:
+    given = {"model_name": only.model_name, "horizon_s": only.horizon_s, **values}
+    return [plain_row(row._mapping) for row in session.execute(statement, given)]

@@ -124,7 +124,7 @@ def test_forecasts_are_listed_by_video_status_and_age(catalog, filled):
         assert len(kept.forecasts(session, 9, kept.Only("fused", WEEK_S), status="open")) == 1
     assert len(every) == 8  # those that the model was taught are named, and marked
     assert sorted(row["part"] for row in every)[-1] == "train"
-    assert [row["due_at"] for row in every] == sorted((r["due_at"] for r in every), reverse=True)
+    assert [row["video_id"] for row in every] == filled[::-1]
     assert (one["error_k"], one["error_log"], bool(one["is_inside"])) == (-30.0, -1.4, False)
     assert {row["status"] for row in unseen} == {"unobserved"}
 

@@ -25,10 +25,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from catalog.ages import AgeRule, CountAtAge, NoCount, comes_of_age, count_at_age
+from catalog.ages import AgeRule, CountAtAge, NoCount, comes_of_age
 from catalog.console import Progress
 from catalog.facts import IN_SAMPLE, PredictionFacts
-from catalog.read.counts import counts_seen
+from catalog.read.counts import AskedAge, counts_at_age
 from catalog.read.posts import Page
 from catalog.schema.forecasts import UNJUDGED, Judgement, Prediction
 from catalog.schema.session import Catalog
@@ -186,19 +186,22 @@ def _page(now: datetime, place: tuple[datetime, int, int]) -> Page:
 def _truths(
     session: Session, page: Sequence[Row[Any]], *, now: datetime, rule: AgeRule
 ) -> list[CountAtAge | NoCount]:
-    """Return what came of each forecast; a video may have several, made at several times."""
-    seen = counts_seen(session, list({row.video_id for row in page}))
-    return [
-        count_at_age(
-            seen[row.video_id],
-            row.due_at - timedelta(seconds=row.horizon_s),
-            row.horizon_s,
-            now=now,
-            rule=rule,
-            after=row.made_at,
-        )
-        for row in page
-    ]
+    """Return what came of each forecast."""
+    found: dict[tuple[int, int], CountAtAge | NoCount] = {}
+    rows = page
+    while rows:
+        # A video may have several forecasts, made at several times: they are asked for in turn.
+        first = {row.video_id: row for row in reversed(rows)}
+        asked = {
+            video_id: AskedAge(
+                row.due_at - timedelta(seconds=row.horizon_s), row.horizon_s, row.made_at
+            )
+            for video_id, row in first.items()
+        }
+        truths = counts_at_age(session, asked, now=now, rule=rule)
+        found |= {(row.run_id, row.video_id): truths[row.video_id] for row in first.values()}
+        rows = [row for row in rows if first[row.video_id] is not row]
+    return [found[row.run_id, row.video_id] for row in page]
 
 
 def _closed(row: Row[Any], truth: CountAtAge | NoCount) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from tests.fresh_catalog import ask
 POSTED = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 WEEK_S = 7 * 86_400
-RULE = AgeRule()
+RULE = AgeRule(reach=0.5, tolerance=0.1)
 KEPT = "status, truth_k, before_id, after_id, error_log, is_inside"
 
 
@@ -163,6 +163,19 @@ def test_the_first_forecast_of_a_version_counts(catalog, model_id, monkeypatch):
     with catalog.write() as session:
         assert store_predictions(session, first, [fact(video_id, 99.0)]) == 0
     assert len(ask(catalog, "SELECT 1 FROM judgement")) == 3
+
+
+def test_forecasts_of_one_video_are_each_judged_by_what_came_after_them(
+    catalog, model_id, monkeypatch
+):
+    video_id = see(catalog, "1", (1, 4.0))
+    models = [model_id, add_model(catalog, name="other"), add_model(catalog, name="third")]
+    for model, day in zip(models, (2, 6.2, 6.9), strict=True):
+        forecast(catalog, model, fact(video_id), on=at(day), monkeypatch=monkeypatch)
+    see(catalog, "1", (6.1, 5.0), (6.5, 6.0), (7.5, 9.0))
+    assert judged(catalog, at(8)).n_done == 3
+    rows = ask(catalog, "SELECT before_id, after_id FROM judgement ORDER BY run_id")
+    assert rows == [(3, 4), (3, 4), (None, 4)]
 
 
 def test_a_corrected_time_of_posting_moves_nothing(catalog, model_id, monkeypatch):

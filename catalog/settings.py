@@ -22,7 +22,12 @@ from pydantic import (
     create_model,
     field_validator,
 )
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from catalog.ages import AgeRule
 from catalog.alerts import Kind, Limits
@@ -109,6 +114,12 @@ class AlertSettings(BaseModel):
         default=SecretStr(""), description="after a bad one; empty: ping_url with /fail behind it"
     )
     mute: tuple[Kind, ...] = Field(default=(), description="kinds that nobody is told of")
+    retry_after_s: float = Field(
+        default=2.0,
+        ge=0,
+        le=60,
+        description="wait before the second try; before the third, 4 times",
+    )
     late_after_h: float = Field(default=26.0, gt=0, description="a good night is due so often")
     few_new_share: float = Field(
         default=Limits.few_new_share,
@@ -243,7 +254,7 @@ def load_settings(
     known = settings_class(sections or {})
     sources = {
         str(file): _read_toml(file) if file else {},
-        "environment": EnvSettingsSource(known)(),
+        "environment": _read_environment(known),
         "flag": dict(flags),
     }
     # Named here, so that a section is made of its own defaults by the one validator of all.
@@ -304,6 +315,19 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
+
+
+def _read_environment(known: type[Settings]) -> dict[str, Any]:
+    try:
+        return EnvSettingsSource(known)()
+    except SettingsError as error:
+        # Its words name the field alone. What could not be read may be a secret.
+        named = re.search(r'field "(\w+)"', str(error))
+        raise BadSettings(
+            f"setting {named[1] if named else ''} (environment): lists and tables are written as"
+            ' JSON there, such as ["a", "b"]',
+            origin="environment",
+        ) from error
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

@@ -163,10 +163,10 @@ def config_show(app: App, origin: bool, as_json: bool) -> None:
 def nightly(
     app: App, slot: str | None, scheduled_for: datetime | None, as_json: bool, dry_run: bool
 ) -> None:
-    """Do one night: scrape, fetch, extract, train what is missing, score, report.
+    """Do one night: scrape, refresh, fetch, extract, score, judge old forecasts, report, alert.
 
-    Videos on the list get their first count before files are fetched. A stage that fails is
-    recorded and the next ones still work on what is there.
+    What is missing is trained on the way. A stage that fails, or takes too long, is recorded and
+    the next ones still work on what is there.
     """
     from catalog.commands.alerts import open_or_tell
 
@@ -338,7 +338,9 @@ def _stages(
     app: App, *, quiet: bool, also_train: tuple[str, ...] = ()
 ) -> list[tuple[str, "Stage"]]:
     """Name the stages of a night in their order; each takes the id of the parent run."""
+    from catalog.commands.ledger import run_judge
     from catalog.web.pages import write_report_step
+    from catalog.work.alerts import run_alerts
     from features.commands import has_weights, run_extract, run_extract_files
     from model.commands import run_pretrain, run_score, run_split, run_train
     from model.settings import TrainConfig
@@ -372,7 +374,12 @@ def _stages(
         stages.append(("split create", wire(run_split, if_missing=if_missing)))
         for preset in (settings.of(TrainConfig).preset, *also_train):
             stages.append((f"train {preset}", wire(run_train, preset, if_missing=if_missing)))
-    stages += [("score", wire(run_score)), ("report", wire(write_report_step))]
+    stages += [
+        ("score", wire(run_score)),
+        ("judge", wire(run_judge)),
+        ("report", wire(write_report_step)),
+        ("alerts", wire(run_alerts)),
+    ]
     return stages
 
 

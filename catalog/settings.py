@@ -45,7 +45,7 @@ Section = TypeVar("Section")
 
 def _scope(value: object) -> object:
     """Read what was a switch before."""
-    return {True: "all", False: "due"}.get(value, value) if isinstance(value, bool) else value
+    return {"true": "all", "false": "due"}.get(str(value).lower(), value)
 
 
 class NightlySettings(BaseModel):
@@ -311,7 +311,7 @@ def masked_url(url: str) -> str:
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield ("clip.every_frames", 200) and so on, in the order of declaration."""
     for name, value in tree.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

@@ -86,11 +86,19 @@ def scrape(
 @click.command()
 @click.option("--older-than", type=DURATION, help="Such as 1d, 12h, 30m; default: the settings.")
 @click.option("--limit", type=click.IntRange(min=1), help="Open at most this many video pages.")
+@click.option("--slot", help="Name of this refresh on a clock; done once.")
+@click.option("--scheduled-for", type=click.DateTime(), help="When it was due (UTC).")
 @json_option
 @dry_run_option
 @pass_app
 def refresh(
-    app: App, older_than: timedelta | None, limit: int | None, as_json: bool, dry_run: bool
+    app: App,
+    older_than: timedelta | None,
+    limit: int | None,
+    slot: str | None,
+    scheduled_for: datetime | None,
+    as_json: bool,
+    dry_run: bool,
 ) -> None:
     """Look at known videos again and add their counts of now; what is gone is noted as gone."""
     from scraper.settings import RefreshConfig
@@ -104,7 +112,8 @@ def refresh(
         payload = {"hashtags": list(plan.hashtags), "n_videos": plan.n_videos}
         emit({"dry_run": True, **payload, "n_unseen": plan.n_unseen}, as_json=as_json)
         return
-    result = run_refresh(app, request, quiet=as_json)
+    due = None if scheduled_for is None else scheduled_for.replace(tzinfo=UTC)
+    result = run_refresh(app, request, quiet=as_json, slot=slot, scheduled_for=due)
     emit_outcome(result.outcome, as_json=as_json, extra=result.counts())
 
 
@@ -161,6 +170,8 @@ def run_refresh(
     only_unseen: bool = False,
     quiet: bool = False,
     parent_id: int | None = None,
+    slot: str | None = None,
+    scheduled_for: datetime | None = None,
 ) -> "RefreshResult":
     """Refresh with the application's settings; what `refresh` and `nightly` call."""
     from catalog.console import progress
@@ -178,6 +189,8 @@ def run_refresh(
             keep_handles=app.settings.of(ScrapeConfig).keep_handles,
             progress=bar,
             parent_id=parent_id,
+            slot=slot,
+            scheduled_for=scheduled_for,
         )
 
 

@@ -17,7 +17,8 @@ def folder(tmp_path):
     with fresh_catalog(tmp_path):
         pass
     (tmp_path / SETTINGS).write_text(
-        '[site]\nbase_url = "http://127.0.0.1:9"\n[nightly]\nretrain = "never"\n[daemon]\nretrain = ""\n'
+        '[site]\nbase_url = "http://127.0.0.1:9"\n[nightly]\nretrain = "never"\n'
+        '[daemon]\nretrain = ""\n'
     )
     return tmp_path
 

@@ -43,18 +43,30 @@ DEFAULT_FILE = Path("viewcast.toml")
 Section = TypeVar("Section")
 
 
+class DaemonSettings(BaseModel):
+    """When the daemon starts what: cron expressions on the clock of a zone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    timezone: str = Field(default="UTC", description="of all times, such as Europe/Berlin")
+    nightly: str = Field(default="30 4 * * *", description="when a night is due; empty: never")
+    retrain: str = Field(default="0 7 * * sun", description="when `retrain` is due; empty: never")
+    refresh: str = Field(default="", description="when `refresh` is due besides the nights")
+    catch_up_h: float = Field(
+        default=12.0, ge=0, le=24 * 30, description="a slot that was missed by less is made up for"
+    )
+
+
 def _scope(value: object) -> object:
     """Read what was a switch before."""
     return {"true": "all", "false": "due"}.get(str(value).lower(), value)
 
 
 class NightlySettings(BaseModel):
-    """When the daemon runs, and what a night may do beyond scraping and scoring."""
+    """What a night may do beyond scraping and scoring."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    at: str = "04:30"
-    timezone: str = "UTC"
     retrain: Literal["if-missing", "always", "never"] = "if-missing"
     refresh: Annotated[Literal["due", "all", "never"], BeforeValidator(_scope)] = Field(
         default="due",
@@ -196,6 +208,7 @@ class Settings(BaseSettings):
         pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$",
         description="where networks compute; auto: on a GPU where torch finds one",
     )
+    daemon: DaemonSettings = DaemonSettings()
     nightly: NightlySettings = NightlySettings()
     ages: AgeSettings = AgeSettings()
     alerts: AlertSettings = AlertSettings()
@@ -277,8 +290,16 @@ def load_settings(
     return Loaded(settings, {leaf: origin(leaf) for leaf, _ in leaves(settings.model_dump())})
 
 
+MOVED = {
+    ("nightly", "at"): 'it is daemon.nightly now, a cron expression such as "30 4 * * *"',
+    ("nightly", "timezone"): "it is daemon.timezone now",
+}
+
+
 def _reason(error: "ErrorDetails", settings: Settings) -> str:
     """Say what is wrong with a value and what would be right."""
+    if error["loc"] in MOVED:
+        return MOVED[error["loc"]]
     if error["type"] == "value_error":  # of a whole section, and in words of its own
         return error["msg"].removeprefix("Value error, ")
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):

@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    create_model,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from catalog.ages import AgeRule
@@ -33,10 +41,23 @@ class NightlySettings(BaseModel):
 
     at: str = "04:30"
     timezone: str = "UTC"
-    retrain: Literal["if-missing", "always", "never"] = "if-missing"
+    retrain: Literal["if-missing", "never"] = Field(
+        default="if-missing", description="train a first version where a model has none"
+    )
     refresh: bool = Field(
         default=False, description="also look at known videos that no listing has shown"
     )
+
+    @field_validator("retrain", mode="before")
+    @classmethod
+    def _is_no_longer_always(cls, value: object) -> object:
+        if value == "always":
+            raise ValueError(
+                "'always' is no more: a night trains no new version. Retrain on a clock of its "
+                "own, by the daemon's job `retrain` or `viewcast retrain`, which promotes only "
+                "what is better; here write if-missing or never"
+            )
+        return value
 
 
 class AgeSettings(BaseModel):

@@ -14,7 +14,6 @@ from model.targets import TARGET_KINDS, TargetTransform
 from tests.model.rows import START
 from tests.model.solving import Solving, rebuilt, scored
 
-
 MEANS = (AuthorMean, AuthorRecent, HashtagMean)
 TAGS = {1: ("low", "fyp"), 2: ("high", "fyp")}
 

@@ -62,12 +62,25 @@ def _scope(value: object) -> object:
     return {"true": "all", "false": "due"}.get(str(value).lower(), value)
 
 
+def _not_always(value: object) -> object:
+    """Say what to use instead of what is no more."""
+    if value == "always":
+        raise ValueError(
+            "'always' is no more: a night trains no new version. Retrain on a clock of its own, by "
+            "the daemon's job `retrain` or `viewcast retrain`, which promotes only what is better; "
+            "here write if-missing or never"
+        )
+    return value
+
+
 class NightlySettings(BaseModel):
     """What a night may do beyond scraping and scoring."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    retrain: Literal["if-missing", "always", "never"] = "if-missing"
+    retrain: Annotated[Literal["if-missing", "never"], BeforeValidator(_not_always)] = Field(
+        default="if-missing", description="train a first version where a model has none"
+    )
     refresh: Annotated[Literal["due", "all", "never"], BeforeValidator(_scope)] = Field(
         default="due",
         description="due: of known videos those without a count and those that come of age; all",

@@ -84,6 +84,14 @@ def part_in_split(session: Session, split_id: int, video_id: int) -> str | None:
     )
 
 
+def part_members(session: Session, split_id: int, parts: Sequence[str]) -> set[int]:
+    """Return the ids of the videos of these parts of a split."""
+    wanted = select(SplitMember.video_id).where(
+        SplitMember.split_id == split_id, SplitMember.part.in_(parts)
+    )
+    return set(session.scalars(wanted))
+
+
 FINAL = -1  # the step of a metric that is of no epoch
 
 

@@ -52,14 +52,14 @@ def show_split(catalog: Catalog, name: str | None) -> tuple[SplitRow, SplitSumma
 
 
 def _freeze(catalog: Catalog, run: RunInProgress, config: SplitConfig, name: str) -> SplitFacts:
-    labelled = list(_labelled(catalog, run, config))
+    found = list(labelled(catalog, run, config))
     first = None
     if config.strategy == "author":
         # Also those that are gone or without a count: nobody moves when theirs goes, or comes back.
         with catalog.read() as session:
             first = first_videos(session)
-    parts = assign_parts([video for video, _label in labelled], config, first_videos=first)
-    members = [Member(video, parts[video.video_id], label) for video, label in labelled]
+    parts = assign_parts([video for video, _label in found], config, first_videos=first)
+    members = [Member(video, parts[video.video_id], label) for video, label in found]
     with catalog.write() as session:
         return freeze_split(
             session,
@@ -70,7 +70,7 @@ def _freeze(catalog: Catalog, run: RunInProgress, config: SplitConfig, name: str
         )
 
 
-def _labelled(
+def labelled(
     catalog: Catalog, run: RunInProgress, config: SplitConfig
 ) -> Iterator[tuple[Candidate, Observed]]:
     """Yield each video that may enter, and the count that is its label."""

@@ -22,7 +22,7 @@ def models_list(app: App, as_json: bool) -> None:
 
     with app.catalog.read() as session:
         rows = all_models(session)
-    columns = ["name", "version", "kind", "aliases", "artifact_uri"]
+    columns = ["name", "version", "kind", "forecasts", "aliases", "artifact_uri"]
     cells = [[row[column] for column in columns] for row in rows]
     emit({"models": rows}, as_json=as_json, text=table(columns, cells) if rows else "no model yet")
 

@@ -19,6 +19,7 @@ import catalog.commands
 import features.commands
 import model.commands
 import scraper.commands
+from catalog import logs
 from catalog.console import (
     DEMO_FOLDER,
     App,
@@ -33,12 +34,12 @@ from catalog.console import (
 from catalog.errors import CatalogError
 from features.errors import FeatureError
 from model.errors import ModelError
+from scraper.commands.add import author_named
 from scraper.errors import ScrapeError
 
 if TYPE_CHECKING:
-    from catalog.record.retention import Named
-    from catalog.work.daemon import Stage
     from catalog.work.runs import Outcome
+    from catalog.work.stages import Stage
 
 # Before torch is loaded: by default its threads spin while they wait, which makes two threads on
 # two busy cores 17 times slower than one (measured); waiting passively costs nothing measurable.
@@ -81,6 +82,11 @@ class RootGroup(click.Group):
 @click.option("--config", type=click.Path(path_type=Path), help="Settings; default viewcast.toml.")
 @click.option("-v", "--verbose", count=True, help="Log each batch (-v) or each row (-vv).")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["auto", "text", "json"]),
+    help="Of the log; auto: text on a terminal, else a JSON document a line.",
+)
 @click.version_option(package_name="viewcast")
 @click.pass_context
 def main(
@@ -90,6 +96,7 @@ def main(
     config: Path | None,
     verbose: int,
     debug: bool,
+    log_format: str | None,
 ) -> None:
     """Forecast the views of short vertical videos from what is in them, on a SQL catalog.
 
@@ -97,12 +104,13 @@ def main(
     pretrain, extract visual, split create, train, score, report.
     """
     write_readably()
-    flags = {name: value for name, value in (("db", db), ("data", data)) if value is not None}
+    named = (("db", db), ("data", data), ("log", log_format and {"format": log_format}))
+    flags = {name: value for name, value in named if value is not None}
     ctx.obj = App(settings_file=config, flags=flags, debug=debug, sections=sections)
     ctx.obj.start_nightly = lambda slot, due: _start_nightly(ctx.obj, slot, due)
-    ctx.obj.author_named = lambda text: _author_named(ctx.obj, text)
+    ctx.obj.author_named = lambda text: author_named(ctx.obj, text)
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s")
+    logs.set_up(level, ctx.obj.log_format)
     _collect_rarely()
     # SIGTERM raises nothing by itself: without this, what is recorded on leaving would be lost.
     signal.signal(signal.SIGTERM, _terminate)
@@ -155,15 +163,18 @@ def config_show(app: App, origin: bool, as_json: bool) -> None:
 def nightly(
     app: App, slot: str | None, scheduled_for: datetime | None, as_json: bool, dry_run: bool
 ) -> None:
-    """Do one night: scrape, fetch, extract, train what is missing, score, report.
+    """Do one night: scrape, refresh, fetch, extract, score, judge old forecasts, report, alert.
 
-    Videos on the list get their first count before files are fetched. A stage that fails is
-    recorded and the next ones still work on what is there.
+    What is missing is trained on the way. A stage that fails, or takes too long, is recorded and
+    the next ones still work on what is there.
     """
+    from catalog.commands.alerts import open_or_tell
+
     stages = _stages(app, quiet=as_json)
     if dry_run:
         _emit_stages(stages, as_json=as_json)
         return
+    open_or_tell(app)
     outcome, lines = _run(app, stages, slot=slot, scheduled_for=scheduled_for, quiet=as_json)
     emit_outcome(outcome, as_json=as_json, extra={"stages": lines} if as_json else None)
 
@@ -269,8 +280,9 @@ def purge(
     Without an option it finishes what an interrupted purge has left.
     """
     from catalog.record import retention
+    from scraper.commands.add import named_to_purge
 
-    named = _named(app, videos, authors, keys, platform, makes_key=not dry_run)
+    named = named_to_purge(app, videos, authors, keys, platform, makes_key=not dry_run)
     with app.catalog.read() as session:
         found = [retention.find_to_purge(session, part) for part in named]
     n_accounts = sum(part.n_accounts for part in found)
@@ -295,58 +307,6 @@ def purge(
     if payload["not_found"]:
         is_nothing = not n_accounts and not any(part.videos for part in found)
         raise click.exceptions.Exit(1 if is_nothing else EXIT_PARTIAL)
-
-
-def _named(
-    app: App,
-    videos: tuple[str, ...],
-    authors: tuple[str, ...],
-    keys: tuple[str, ...],
-    platform: str | None,
-    *,
-    makes_key: bool,
-) -> "list[Named]":
-    """Read what a purge names, by platform."""
-    from catalog.record.retention import Named
-    from scraper.addresses import read_account_name, read_video
-    from scraper.pseudonyms import SALT_FILE, author_key, load_salt
-
-    parts: dict[str, Named] = {}
-
-    def of(name: str) -> Named:
-        return parts.setdefault(name, Named(name, {}, {}))
-
-    try:
-        for text in videos:
-            address = read_video(text, platform)
-            of(address.platform).tiktok_ids[address.name] = text
-        names = {text: read_account_name(text) for text in authors}
-    except ScrapeError as error:
-        raise click.UsageError(str(error)) from error
-    settings = app.settings
-    # Without a key nobody's videos can be found; one is made only for the tombstone.
-    has_salt = bool(settings.author_salt) or (settings.data_folder / SALT_FILE).exists()
-    if names and (has_salt or makes_key):
-        salt = load_salt(settings.data_folder, settings.author_salt.get_secret_value())
-        for text, name in names.items():
-            of(platform or "tiktok").author_keys[author_key(name, salt)] = text
-    for key in keys:
-        of(platform or "tiktok").author_keys[key] = key
-    return list(parts.values())
-
-
-def _author_named(app: App, text: str) -> tuple[str, tuple[str, ...]]:
-    """The name of an author, and the keys of the catalog that the text may stand for."""
-    from scraper.addresses import read_account_name
-    from scraper.commands.site import known_salt
-    from scraper.pseudonyms import author_key
-
-    try:
-        name = read_account_name(text)
-    except ScrapeError:
-        return text.strip().lstrip("@"), (text.strip(),)
-    salt = known_salt(app)
-    return name, (text.strip(), *([author_key(name, salt)] if salt else []))
 
 
 def _clean_purged_files(app: App) -> int:
@@ -378,7 +338,9 @@ def _stages(
     app: App, *, quiet: bool, also_train: tuple[str, ...] = ()
 ) -> list[tuple[str, "Stage"]]:
     """Name the stages of a night in their order; each takes the id of the parent run."""
+    from catalog.commands.ledger import run_judge
     from catalog.web.pages import write_report_step
+    from catalog.work.alerts import run_alerts
     from features.commands import has_weights, run_extract, run_extract_files
     from model.commands import run_pretrain, run_score, run_split, run_train
     from model.settings import TrainConfig
@@ -397,10 +359,12 @@ def _stages(
 
     stages = [
         ("scrape", wire(lambda *args, **options: run_scrape(*args, **options).outcome, request)),
-        *_refreshing(app, wire),
+        ("refresh", wire(_refresh)),
         ("fetch", wire(run_fetch)),
         ("extract files", wire(run_extract_files)),
     ]
+    if settings.nightly.refresh == "never":
+        del stages[1]
     if retrain != "never":
         stages.append(("pretrain", wire(run_pretrain, if_missing=if_missing)))
     stages.append(("extract visual", wire(run_extract, "visual")))
@@ -410,7 +374,12 @@ def _stages(
         stages.append(("split create", wire(run_split, if_missing=if_missing)))
         for preset in (settings.of(TrainConfig).preset, *also_train):
             stages.append((f"train {preset}", wire(run_train, preset, if_missing=if_missing)))
-    stages += [("score", wire(run_score)), ("report", wire(write_report_step))]
+    stages += [
+        ("score", wire(run_score)),
+        ("judge", wire(run_judge)),
+        ("report", wire(write_report_step)),
+        ("alerts", wire(run_alerts)),
+    ]
     return stages
 
 
@@ -419,38 +388,27 @@ def _emit_stages(stages: list[tuple[str, "Stage"]], *, as_json: bool) -> None:
     emit({"dry_run": True, "stages": names}, as_json=as_json, text="\n".join(names))
 
 
-def _refreshing(app: App, wire: Callable[..., "Stage"]) -> list[tuple[str, "Stage"]]:
-    """Name the stage that refreshes: all that is old, or else what has no count at all, if any."""
-    from scraper.commands.site import n_without_count
-
-    if app.settings.nightly.refresh:
-        return [("refresh", wire(_refresh))]
-    try:
-        n_new = n_without_count(app)
-    except CatalogError:
-        n_new = 0  # no catalog yet; what it lacks the night itself says
-    return [("first counts", wire(_refresh, only_unseen=True))] if n_new else []
-
-
-def _refresh(app: App, *, quiet: bool, parent_id: int, only_unseen: bool = False) -> "Outcome":
+def _refresh(app: App, *, quiet: bool, parent_id: int) -> "Outcome":
     from scraper.commands.site import run_refresh
     from scraper.settings import RefreshConfig
 
     request = app.settings.of(RefreshConfig)
-    result = run_refresh(app, request, only_unseen=only_unseen, quiet=quiet, parent_id=parent_id)
+    only_due = app.settings.nightly.refresh == "due"
+    result = run_refresh(app, request, only_due=only_due, quiet=quiet, parent_id=parent_id)
     return result.outcome
 
 
 def _run(
     app: App, stages: list[tuple[str, "Stage"]], *, quiet: bool, **options: Any
 ) -> tuple["Outcome", list[dict[str, Any]]]:
-    from catalog.work.daemon import run_stages
+    from catalog.work.stages import run_stages
 
     return run_stages(
         app.catalog,
         stages,
         known_errors=PACKAGE_ERRORS,
         report=(lambda _line: None) if quiet else click.echo,
+        hours_of=app.settings.nightly.hours,
         **options,
     )
 

@@ -20,6 +20,7 @@ import click
 from catalog.errors import NO_UTF8, readable
 
 if TYPE_CHECKING:
+    from catalog.logs import LogFormat
     from catalog.schema.session import Catalog
     from catalog.settings import Loaded, Settings
     from catalog.work.runs import Outcome
@@ -155,6 +156,15 @@ class App:
     def settings(self) -> "Settings":
         """The merged settings."""
         return self.loaded.settings
+
+    def log_format(self) -> "LogFormat":
+        """The format of the log; by itself while the settings cannot be read."""
+        from catalog.errors import BadSettings  # noqa: PLC0415 (--help reads no settings)
+
+        try:
+            return self.settings.log.format
+        except BadSettings:
+            return "auto"
 
     def settings_with(self, **flags: Mapping[str, Any]) -> "Settings":
         """The settings with flags of this command, by section; what is None was not given.

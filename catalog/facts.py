@@ -317,11 +317,10 @@ class AccountTodo:
 
 @dataclass(frozen=True)
 class RefreshTodo:
-    """A video to look at again; observed_at is when that was last done, None: never."""
+    """A video to look at again."""
 
     video_id: int
     tiktok_id: str
-    observed_at: datetime | None
 
 
 @dataclass(frozen=True)

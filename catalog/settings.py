@@ -6,17 +6,29 @@ whoever loads the settings hands those in by the name of their section.
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    create_model,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from catalog.ages import AgeRule
+from catalog.alerts import Kind, Limits
 from catalog.errors import BadSettings
 from catalog.facts import LEAST_GAIN
+from catalog.logs import LogFormat
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -24,6 +36,11 @@ if TYPE_CHECKING:
 DEFAULT_FILE = Path("viewcast.toml")
 
 Section = TypeVar("Section")
+
+
+def _scope(value: object) -> object:
+    """Read what was a switch before."""
+    return {"true": "all", "false": "due"}.get(str(value).lower(), value)
 
 
 class NightlySettings(BaseModel):
@@ -34,9 +51,20 @@ class NightlySettings(BaseModel):
     at: str = "04:30"
     timezone: str = "UTC"
     retrain: Literal["if-missing", "always", "never"] = "if-missing"
-    refresh: bool = Field(
-        default=False, description="also look at known videos that no listing has shown"
+    refresh: Annotated[Literal["due", "all", "never"], BeforeValidator(_scope)] = Field(
+        default="due",
+        description="due: of known videos those without a count and those that come of age; all",
     )
+    stage_hours: float = Field(
+        default=3.0, ge=0, description="longest time of a stage; 0: as long as it likes"
+    )
+    hours_of: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default={}, description="the same of single stages, by name"
+    )
+
+    def hours(self, stage: str) -> float:
+        """Longest time of a stage, h; 0: as long as it likes."""
+        return self.hours_of.get(stage, self.stage_hours)
 
 
 class AgeSettings(BaseModel):
@@ -64,6 +92,60 @@ class AgeSettings(BaseModel):
     def rule(self) -> AgeRule:
         """The rule that counts at an age go by."""
         return AgeRule(self.reach, self.tolerance)
+
+
+class AlertSettings(BaseModel):
+    """Who is told that something is wrong, and from where on it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    urls: tuple[SecretStr, ...] = Field(
+        default=(), description="where alerts go, in Apprise's addresses: slack://…, mailtos://…"
+    )
+    ping_url: SecretStr = Field(
+        default=SecretStr(""), description="address asked for after each good night; empty: none"
+    )
+    ping_fail_url: SecretStr = Field(
+        default=SecretStr(""), description="after a bad one; empty: ping_url with /fail behind it"
+    )
+    mute: tuple[Kind, ...] = Field(default=(), description="kinds that nobody is told of")
+    late_after_h: float = Field(default=26.0, gt=0, description="a good night is due so often")
+    few_new_share: float = Field(
+        default=Limits.few_new_share,
+        ge=0,
+        le=1,
+        description="share of the usual number of new videos below which they are few",
+    )
+    disk_free_gb: float = Field(default=Limits.disk_free_gb, ge=0)
+    disk_free_share: float = Field(default=Limits.disk_free_share, ge=0, lt=1)
+
+    @field_validator("ping_url", "ping_fail_url")
+    @classmethod
+    def _is_web_address(cls, url: SecretStr) -> SecretStr:
+        text = url.get_secret_value()
+        if text and not text.lower().startswith(("http://", "https://")):
+            raise ValueError("must begin with https:// or http://")
+        return url
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that alerts go by."""
+        return Limits(
+            timedelta(hours=self.late_after_h),
+            self.few_new_share,
+            self.disk_free_gb,
+            self.disk_free_share,
+        )
+
+
+class LogSettings(BaseModel):
+    """How the log is written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: LogFormat = Field(
+        default="auto", description="auto: text on a terminal, else a JSON document a line"
+    )
 
 
 class VerdictSettings(BaseModel):
@@ -105,6 +187,8 @@ class Settings(BaseSettings):
     )
     nightly: NightlySettings = NightlySettings()
     ages: AgeSettings = AgeSettings()
+    alerts: AlertSettings = AlertSettings()
+    log: LogSettings = LogSettings()
     verdict: VerdictSettings = VerdictSettings()
 
     def of(self, section: type[Section]) -> Section:
@@ -191,7 +275,19 @@ def _reason(error: "ErrorDetails", settings: Settings) -> str:
         for part in error["loc"][:-1]:
             tree = tree[part]
         return f"there is no such setting; there are {', '.join(tree)}"
+    if _is_secret(type(settings), error["loc"]):
+        return error["msg"]
     return f"{error['msg']}, got {masked_url(repr(error['input']))}"
+
+
+def _is_secret(of: Any, path: Sequence[int | str]) -> bool:
+    """Say whether the setting at a path holds what may be printed nowhere."""
+    for part in path:
+        fields = getattr(of, "model_fields", {})
+        if part not in fields:
+            break
+        of = fields[part].annotation
+    return "SecretStr" in repr(of)
 
 
 def masked_url(url: str) -> str:
@@ -204,7 +300,7 @@ def masked_url(url: str) -> str:
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield ("clip.every_frames", 200) and so on, in the order of declaration."""
     for name, value in tree.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

@@ -22,25 +22,15 @@ from model.modern.solve import solve_modern
 from model.networks.cnn3d import Cnn3d, Cnn3dConfig
 from model.networks.fused import FusedConfig, FusedRegressor, describe_fused
 from model.networks.swin3d import Swin3d, Swin3dConfig
-from model.solved.author_recent import (
-    AuthorRecent,
-    AuthorRecentConfig,
-    solve_author_recent,
-)
 from model.solved.constants import (
     CONSTANTS,
-    AuthorMean,
-    AuthorMeanConfig,
     ConstantConfig,
     ConstantRegressor,
-    HashtagMean,
-    HashtagMeanConfig,
     labelled,
-    solve_author_mean,
     solve_constant,
-    solve_hashtag_mean,
 )
 from model.solved.judge import Judge, JudgeConfig, solve_judge
+from model.solved.past_means import AuthorMean, AuthorRecent, HashtagMean, PastMean, PastMeanConfig
 from model.solved.tabicl import Tabicl, TabiclConfig, solve_tabicl
 from model.targets import OBJECTIVES, ONE_VIEW_K, TARGET_KINDS, Objective, QuartileEdges, TargetKind
 from model.training.fit import CLASS_LOSS, FitConfig, fit
@@ -204,6 +194,13 @@ def _constant(name: str) -> Solve:
     return solve
 
 
+#: Kinds that read one mean of earlier posts.
+PAST_MEANS: Final[Mapping[str, type[PastMean]]] = {
+    "hashtag_mean": HashtagMean,
+    "author_mean": AuthorMean,
+    "author_recent": AuthorRecent,
+}
+
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
@@ -222,9 +219,10 @@ KINDS: dict[str, Kind] = {
             )
             for name in ("modern", "ridge", "boosted")
         ),
-        Solved("hashtag_mean", HashtagMeanConfig, HashtagMean, solve=solve_hashtag_mean),
-        Solved("author_mean", AuthorMeanConfig, AuthorMean, solve=solve_author_mean),
-        Solved("author_recent", AuthorRecentConfig, AuthorRecent, solve=solve_author_recent),
+        *(
+            Solved(name, PastMeanConfig, network, solve=network.solved)
+            for name, network in PAST_MEANS.items()
+        ),
         Solved(
             "tabicl",
             TabiclConfig,
@@ -499,30 +497,14 @@ PRESETS: dict[str, Preset] = {
         "log1p",
         "the words of a post alone: caption, hashtags, what is said and shown",
     ),
-    "hashtag_mean": Preset(
-        "hashtag_mean",
-        "hashtag_mean",
-        HashtagMeanConfig(),
-        None,
-        "log1p",
-        "what posts with the same hashtags got",
-    ),
-    "author_mean": Preset(
-        "author_mean",
-        "author_mean",
-        AuthorMeanConfig(),
-        None,
-        "log1p",
-        "what the author's earlier posts got",
-    ),
-    "author_recent": Preset(
-        "author_recent",
-        "author_recent",
-        AuthorRecentConfig(),
-        None,
-        "log1p",
-        "what the author's last 20 posts got",
-    ),
+    **{
+        name: Preset(name, name, PastMeanConfig(), None, "log1p", summary)
+        for name, summary in (
+            ("hashtag_mean", "what earlier posts with the same hashtags got"),
+            ("author_mean", "what the author's earlier posts got"),
+            ("author_recent", "what the author's last 20 posts got"),
+        )
+    },
     "tabicl": Preset(
         "tabicl",
         "tabicl",

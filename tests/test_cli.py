@@ -10,7 +10,6 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from catalog.schema.session import upgrade
 from cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -193,6 +192,7 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
 #: What changes no row: it reads, or what it writes is only the file that was asked for.
 READERS = frozenset(
     {
+        "alerts list",
         "compare",
         "config show",
         "daemon status",
@@ -219,22 +219,23 @@ def test_what_changes_the_catalog_has_a_dry_run(path):
 def test_a_dry_demo_names_its_stages_and_makes_nothing(tmp_path):
     data = tmp_path / "d"
     done = viewcast("--data", str(data), "demo", "--dry-run", "--json")
-    assert (done.exit_code, json.loads(done.stdout)["stages"][:2]) == (0, ["scrape", "fetch"])
+    assert (done.exit_code, json.loads(done.stdout)["stages"][:2]) == (0, ["scrape", "refresh"])
     assert not data.exists()
 
 
-def test_a_night_counts_what_has_no_count_whether_or_not_it_refreshes(tmp_path, monkeypatch):
-    def stages():
-        done = CliRunner().invoke(main, [*folder, "nightly", "--dry-run", "--json"])
-        assert done.exit_code == 0
-        return json.loads(done.stdout)["stages"][:3]
-
-    folder = ["--data", str(tmp_path)]
-    assert stages()[:2] == ["scrape", "fetch"]  # no catalog yet
-    assert not (tmp_path / "catalog.db").exists()
-    upgrade(f"sqlite:///{tmp_path / 'catalog.db'}")
-    assert stages()[:2] == ["scrape", "fetch"]
-    assert CliRunner().invoke(main, [*folder, "add", "7571863205253778710"]).exit_code == 0
-    assert stages() == ["scrape", "first counts", "fetch"]
-    monkeypatch.setenv("VIEWCAST_NIGHTLY__REFRESH", "true")
-    assert stages() == ["scrape", "refresh", "fetch"]
+@pytest.mark.parametrize(
+    ("word", "stages"),
+    [
+        (None, ["scrape", "refresh", "fetch"]),
+        ("all", ["scrape", "refresh", "fetch"]),
+        ("true", ["scrape", "refresh", "fetch"]),
+        ("false", ["scrape", "refresh", "fetch"]),
+        ("never", ["scrape", "fetch", "extract files"]),
+    ],
+)
+def test_a_night_refreshes_unless_it_is_told_not_to(tmp_path, monkeypatch, word, stages):
+    if word is not None:
+        monkeypatch.setenv("VIEWCAST_NIGHTLY__REFRESH", word)
+    done = viewcast("--data", str(tmp_path / "d"), "nightly", "--dry-run", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["stages"][:3]) == (0, stages)
+    assert not (tmp_path / "d").exists()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from catalog.ages import AgeRule, CountAtAge
@@ -20,7 +20,6 @@ from catalog.facts import (
     ClipRef,
     HashtagTodo,
     Observed,
-    RefreshTodo,
     ScoredRow,
     ScoreRow,
     TrainingRow,
@@ -40,80 +39,9 @@ from catalog.schema.tables import (
     Topic,
     TopicHashtag,
     Video,
-    VideoHashtag,
     ViewObservation,
 )
 from catalog.schema.types import among, chunks, utc_now
-
-
-def videos_to_refresh(
-    session: Session,
-    *,
-    observed_before: datetime,
-    unseen: bool,
-    after: int = 0,
-    limit: int = 1_000,
-) -> list[RefreshTodo]:
-    """Return videos that are not gone and were last observed before then, in the order of their id.
-
-    unseen: those that were never observed, which somebody put on the list; else the others. An
-    observation counts whether its count was readable or not. after: begin behind this video id.
-    """
-    newest = (
-        select(func.max(ViewObservation.observed_at))
-        .where(ViewObservation.video_id == Video.id)
-        .scalar_subquery()
-    )
-    page = (
-        select(Video.id, Video.tiktok_id, newest)
-        .where(_is_due(observed_before, unseen=unseen), Video.id > after)
-        .order_by(Video.id)
-        .limit(limit)
-    )
-    return [RefreshTodo(*row) for row in session.execute(page)]
-
-
-def count_to_refresh(
-    session: Session, *, observed_before: datetime, unseen: bool | None = None
-) -> int:
-    """Return how many videos `videos_to_refresh` has; unseen None: both kinds together."""
-    is_due = _is_due(observed_before, unseen=unseen)
-    counted = select(func.count()).select_from(Video).where(is_due)
-    return session.execute(counted).scalar_one()
-
-
-def hashtags_to_refresh(
-    session: Session, *, observed_before: datetime, at_least: int
-) -> list[tuple[str, int]]:
-    """Return the hashtags whose page listed that many stale videos or more, most first."""
-    n_stale = func.count()
-    page = (
-        select(Hashtag.name, n_stale)
-        .join(VideoHashtag, VideoHashtag.hashtag_id == Hashtag.id)
-        .join(Video, Video.id == VideoHashtag.video_id)
-        .where(_is_stale(observed_before), VideoHashtag.found_by == "listing")
-        .group_by(Hashtag.name)
-        .having(n_stale >= at_least)
-        .order_by(n_stale.desc(), Hashtag.name)
-    )
-    return [(name, n) for name, n in session.execute(page)]
-
-
-def _is_due(observed_before: datetime, *, unseen: bool | None) -> ColumnElement[bool]:
-    is_unseen = Video.latest_observation_id.is_(None)
-    if unseen:
-        # Without a look at the observations, of which there are none.
-        return is_unseen & Video.gone_at.is_(None) & (Video.platform == SITE_PLATFORM)
-    is_stale = _is_stale(observed_before)
-    return is_stale if unseen is None else is_stale & ~is_unseen
-
-
-def _is_stale(observed_before: datetime) -> ColumnElement[bool]:
-    seen_since = exists().where(
-        ViewObservation.video_id == Video.id, ViewObservation.observed_at >= observed_before
-    )
-    return Video.gone_at.is_(None) & (Video.platform == SITE_PLATFORM) & ~seen_since
-
 
 OPEN = ("pending", "failed", "leased")
 

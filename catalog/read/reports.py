@@ -191,7 +191,7 @@ def runs(session: Session, *, kind: str | None = None, limit: int = 20) -> list[
     ).order_by(Run.id.desc())
     if kind is not None:
         wanted = wanted.where(Run.kind == kind)
-    return [_plain(row._mapping) for row in session.execute(wanted.limit(limit))]
+    return [plain_row(row._mapping) for row in session.execute(wanted.limit(limit))]
 
 
 @dataclass(frozen=True)
@@ -261,9 +261,9 @@ def run_details(session: Session, run_id: int) -> Row:
             name: value if isinstance(value, dict) else plain_value(value)
             for name, value in columns.items()
         },
-        "metrics": [_plain(row._mapping) for row in metrics],
+        "metrics": [plain_row(row._mapping) for row in metrics],
         "children": list(children),
-        "events": [_plain(row._mapping) for row in events],
+        "events": [plain_row(row._mapping) for row in events],
     }
 
 
@@ -273,8 +273,9 @@ def columns_of(rows: Sequence[Row]) -> list[str]:
 
 
 def _rows(session: Session, sql: str, **values: Any) -> list[Row]:
-    return [_plain(row._mapping) for row in session.execute(text(sql), values)]
+    return [plain_row(row._mapping) for row in session.execute(text(sql), values)]
 
 
-def _plain(row: Mapping[Any, Any]) -> Row:
+def plain_row(row: Mapping[Any, Any]) -> Row:
+    """Return a row of a query as names and values that JSON knows."""
     return {str(name): plain_value(value) for name, value in row.items()}

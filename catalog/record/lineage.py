@@ -19,6 +19,7 @@ from catalog.facts import (
     SplitFacts,
 )
 from catalog.files import sha256_text
+from catalog.record.ledger import open_judgements
 from catalog.schema.forecasts import (
     DatasetSplit,
     ModelAlias,
@@ -27,7 +28,7 @@ from catalog.schema.forecasts import (
     Prediction,
     SplitMember,
 )
-from catalog.schema.tables import Event, FeatureSet
+from catalog.schema.tables import Event, FeatureSet, Run
 from catalog.schema.types import canonical_json, chunks, insert_into, plain_json, utc_now
 
 
@@ -221,12 +222,15 @@ def set_alias(
 def store_predictions(session: Session, run_id: int, predictions: Sequence[PredictionFacts]) -> int:
     """Add a run's predictions; return how many are new, those already there stay as they are.
 
+    Those of a model version that are forecasts are entered into the ledger as well.
     Raises BadValue for a prediction that is not a finite count.
     """
     for fact in predictions:
         if not (math.isfinite(fact.predicted_k) and 0 <= fact.predicted_k < 1e12):
             raise BadValue(f"video {fact.video_id}: predicted {fact.predicted_k} thousand views")
     added = 0
+    made_at = utc_now()
+    model_version_id = session.scalar(select(Run.model_version_id).where(Run.id == run_id))
     statement = insert_into(session, Prediction).on_conflict_do_nothing()
     for chunk in chunks(sorted(predictions, key=lambda fact: fact.video_id)):
         rows = [
@@ -242,9 +246,15 @@ def store_predictions(session: Session, run_id: int, predictions: Sequence[Predi
                 "pred_quartile": fact.pred_quartile,
                 "actual_quartile": fact.actual_quartile,
                 "inputs_sha256": fact.inputs_sha256,
+                "made_at": made_at,
+                "horizon_s": fact.horizon_s,
             }
             for fact in chunk
         ]
-        made = session.execute(statement.returning(Prediction.video_id), rows)
-        added += len(made.all())
+        made = session.scalars(statement.returning(Prediction.video_id), rows)
+        new = set(made.all())
+        added += len(new)
+        if model_version_id is not None:
+            kept = [fact for fact in chunk if fact.video_id in new]
+            open_judgements(session, run_id, model_version_id, kept, made_at=made_at)
     return added

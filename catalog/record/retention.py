@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from catalog.errors import Busy
 from catalog.read.search import forget_deleted
 from catalog.record.accounts import account_subject
-from catalog.schema.forecasts import DatasetSplit, ModelVersion, Prediction, SplitMember
+from catalog.schema.forecasts import DatasetSplit, Judgement, ModelVersion, Prediction, SplitMember
 from catalog.schema.tables import (
     Account,
     AccountObservation,
@@ -35,6 +35,8 @@ POINTS_AT_OBSERVATION = (
     ("video", "latest_observation_id"),
     ("split_member", "observation_id"),
     ("prediction", "observation_id"),
+    ("judgement", "before_id"),
+    ("judgement", "after_id"),
 )
 
 
@@ -333,10 +335,10 @@ def _observers_indexed(session: Session, n_videos: int) -> Iterator[None]:
     """
     is_worth_it = n_videos >= MANY_VIDEOS and session.get_bind().dialect.name == "sqlite"
     for table, column in POINTS_AT_OBSERVATION if is_worth_it else ():
-        session.execute(text(f"CREATE INDEX purging_{table} ON {table} ({column})"))
+        session.execute(text(f"CREATE INDEX purging_{table}_{column} ON {table} ({column})"))
     yield
-    for table, _column in POINTS_AT_OBSERVATION if is_worth_it else ():
-        session.execute(text(f"DROP INDEX purging_{table}"))
+    for table, column in POINTS_AT_OBSERVATION if is_worth_it else ():
+        session.execute(text(f"DROP INDEX purging_{table}_{column}"))
 
 
 def _delete(session: Session, videos: Mapping[int, str]) -> Purged:
@@ -349,6 +351,7 @@ def _delete(session: Session, videos: Mapping[int, str]) -> Purged:
         models |= {f"{name}:{version}" for name, version in session.execute(_models_with(ids))}
         session.execute(update(Video).where(Video.id.in_(ids)).values(latest_observation_id=None))
         of_video: Sequence[tuple[str, type[Any], ColumnElement[bool]]] = (
+            ("judgements", Judgement, Judgement.video_id.in_(ids)),
             ("predictions", Prediction, Prediction.video_id.in_(ids)),
             ("members", SplitMember, SplitMember.video_id.in_(ids)),
             ("features", Feature, Feature.video_id.in_(ids)),

@@ -13,12 +13,14 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     DateTime,
+    Double,
     Executable,
     FromClause,
     Integer,
     Table,
     Text,
     bindparam,
+    cast,
     func,
     select,
 )
@@ -84,6 +86,15 @@ def moments(session: Session, rows: Sequence[tuple[int, int, datetime]]) -> From
     return select(
         *(func.json_extract(each.c.value, f"$[{n}]").label(name) for n, name in place)
     ).subquery()
+
+
+def seconds_between(
+    session: Session, earlier: InstrumentedAttribute[Any], later: InstrumentedAttribute[Any]
+) -> ColumnElement[float]:
+    """Return how many seconds lie between two columns of times, to less than a millisecond."""
+    if session.get_bind().dialect.name == "postgresql":
+        return cast(func.extract("epoch", later - earlier), Double())
+    return (func.julianday(later) - func.julianday(earlier)) * 86_400.0
 
 
 def bulk(session: Session, statement: Insert, rows: Sequence[Mapping[str, Any]]) -> int:

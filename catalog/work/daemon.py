@@ -1,4 +1,4 @@
-"""Start a job once a day at its time, in a child process: slots, the daemon's lease, stages.
+"""Start a job once a day at its time, in a child process: slots and the daemon's lease.
 
 The daemon never does the work itself, so it answers a signal at once. Truth is in the catalog: the
 lease row says which daemon may start jobs, the run's slot says which day is done.
@@ -8,10 +8,9 @@ import json
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from time import monotonic
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -32,12 +31,9 @@ from catalog.schema.session import Catalog
 from catalog.schema.tables import Event, JobLease, Run
 from catalog.schema.types import insert_into, utc_now
 from catalog.work.runs import (
-    FailureBudget,
-    Outcome,
     ProcessName,
     cancel_slot,
     reap,
-    record_run,
     this_process,
 )
 
@@ -186,66 +182,6 @@ def _process(owner: str) -> ProcessName | None:
         return ProcessName(**json.loads(owner))
     except (ValueError, TypeError):
         return None
-
-
-# Takes the id of the parent run.
-Stage = Callable[[int], Outcome]
-
-
-def run_stages(
-    catalog: Catalog,
-    stages: Sequence[tuple[str, Stage]],
-    *,
-    known_errors: tuple[type[Exception], ...],
-    report: Callable[[str], object],
-    slot: str | None = None,
-    scheduled_for: datetime | None = None,
-) -> tuple[Outcome, list[dict[str, Any]]]:
-    """Run stage after stage under one parent run; a known error costs its stage only.
-
-    report: gets one line per stage as it ends. scheduled_for: naive UTC. Returns how all went, and
-    what each stage was, took and counted.
-    """
-    lines: list[dict[str, Any]] = []
-    with record_run(
-        catalog,
-        "nightly",
-        params={"stages": [name for name, _stage in stages]},
-        trigger="daemon" if slot else "manual",
-        slot=slot,
-        scheduled_for=None if scheduled_for is None else scheduled_for.replace(tzinfo=UTC),
-        # A stage that fails must not keep the later ones from what is there, however many fail.
-        budget=FailureBudget(min_failures=len(stages) + 1),
-    ) as run:
-        run.expect(len(stages))
-        for name, stage in stages:
-            start = monotonic()
-            line: dict[str, Any] = {"stage": name}
-            try:
-                outcome = stage(run.id)
-            except known_errors as error:
-                code = getattr(error, "code", type(error).__name__)
-                line |= {"status": "failed", "error": str(error)}
-                run.failed(name, code, str(error))
-            else:
-                line |= outcome.as_dict()
-                if outcome.exit_code:
-                    run.failed(name, f"stage_{outcome.status}", f"run {outcome.run_id}")
-                else:
-                    run.done()
-            line["seconds"] = round(monotonic() - start, 1)
-            lines.append(line)
-            report(stage_line(line))
-    return run.outcome, lines
-
-
-def stage_line(line: Mapping[str, Any]) -> str:
-    """Lay out what one stage was, took and counted."""
-    if "error" in line:
-        return f"{line['stage']:<15} failed: {line['error']}"
-    counts = f"{line['n_done']:>4} done {line['n_skipped']:>4} skipped {line['n_failed']:>3} failed"
-    codes = ", ".join(f"{code} {n}" for code, n in sorted(line["codes"].items()))
-    return f"{line['stage']:<15} {line['status']:<8} {counts} {line['seconds']:>7.1f} s  {codes}"
 
 
 TTL_S = 120.0

@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -21,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import AlreadyDone, BudgetExceeded
 from catalog.files import sha256_text, started
+from catalog.logs import in_run
 from catalog.schema.forecasts import Prediction
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Event, Feature, MediaFile, Run
@@ -271,11 +273,24 @@ def cancel_slot(catalog: Catalog, kind: str, slot: str) -> list[int]:
     with catalog.write() as session:
         # Also below what has ended: a signal that strikes while a stage begins ends its parent
         # in good order, but finds the stage's row written and nobody yet to answer for it.
-        family = list(session.scalars(select(Run).where(Run.kind == kind, Run.slot == slot)))
-        for run in family:  # grows while it is walked: children of children follow
-            family += session.scalars(select(Run).where(Run.parent_id == run.id))
-        running = [run for run in family if run.status == "running"]
-        return [run.id for run in running if end_run(session, run, "cancelled")]
+        family = session.scalars(select(Run).where(Run.kind == kind, Run.slot == slot))
+        return _cancel(session, list(family))
+
+
+def cancel_below(catalog: Catalog, run_id: int) -> list[int]:
+    """Mark the running runs below a run, but not itself, as cancelled; return their ids.
+
+    Only for who has just ended what they did.
+    """
+    with catalog.write() as session:
+        return _cancel(session, list(session.scalars(select(Run).where(Run.parent_id == run_id))))
+
+
+def _cancel(session: Session, family: list[Run]) -> list[int]:
+    for run in family:  # grows while it is walked: children of children follow
+        family += session.scalars(select(Run).where(Run.parent_id == run.id))
+    running = [run for run in family if run.status == "running"]
+    return [run.id for run in running if end_run(session, run, "cancelled")]
 
 
 def end_run(session: Session, run: Run, status: str) -> bool:
@@ -482,29 +497,33 @@ def record_run(
         journal = Journal(catalog, begun.id, begun.uid)
         journal.n_total, journal.n_done, journal.n_skipped = None, begun.n_done, begun.n_skipped
         run = RunInProgress(begun.id, begun.uid, kind, journal, budget or FailureBudget())
-    log.info("run %s: %s", run.id, kind)
-    stop = threading.Event()
-    heart = threading.Thread(
-        target=journal.beat, args=(stop, heartbeat_s), name=f"heartbeat-{run.id}", daemon=True
-    )
-    heart.start()
-    try:
-        yield run
-    except BaseException as error:
-        stop.set()
-        interrupted = isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
-        status = "cancelled" if interrupted else "failed"
-        exit_code = getattr(error, "exit_code", None)
-        run._finish(status, f"{type(error).__name__}: {error}", exit_code)
-        raise
-    else:
-        stop.set()
-        verdict = _verdict(run.outcome, has_kept=run._has_kept)
-        run._finish("failed" if run._is_in_vain else verdict, None, None)
-        journal.raise_if_lost()
-    finally:
-        stop.set()
-        heart.join()
+    with in_run(run.id, begun.slot):
+        log.info("run %s: %s", run.id, kind)
+        stop = threading.Event()
+        heart = threading.Thread(
+            target=copy_context().run,  # a thread by itself knows of no run
+            args=(journal.beat, stop, heartbeat_s),
+            name=f"heartbeat-{run.id}",
+            daemon=True,
+        )
+        heart.start()
+        try:
+            yield run
+        except BaseException as error:
+            stop.set()
+            interrupted = isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
+            status = "cancelled" if interrupted else "failed"
+            exit_code = getattr(error, "exit_code", None)
+            run._finish(status, f"{type(error).__name__}: {error}", exit_code)
+            raise
+        else:
+            stop.set()
+            verdict = _verdict(run.outcome, has_kept=run._has_kept)
+            run._finish("failed" if run._is_in_vain else verdict, None, None)
+            journal.raise_if_lost()
+        finally:
+            stop.set()
+            heart.join()
 
 
 def _verdict(outcome: Outcome, *, has_kept: bool) -> str:

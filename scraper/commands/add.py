@@ -7,8 +7,10 @@ import click
 
 from catalog.console import App, dry_run_option, emit, emit_outcome, json_option, pass_app, table
 from scraper.commands.site import author_salt, known_salt, open_site
+from scraper.errors import ScrapeError
 
 if TYPE_CHECKING:
+    from catalog.record.retention import Named
     from scraper.politeness import Site
     from scraper.short_links import ShortLinks
     from scraper.steps.add import AddResult
@@ -165,3 +167,57 @@ def _refused_table(result: "AddResult") -> str:
     n_all = result.n_refused + result.n_tombstoned
     title = f"{n_all} not taken" + (f", the first {N_SHOWN}" if n_all > len(rows) else "")
     return table(["line", "reason", "what was there"], rows, title=title)
+
+
+def named_to_purge(
+    app: App,
+    videos: tuple[str, ...],
+    authors: tuple[str, ...],
+    keys: tuple[str, ...],
+    platform: str | None,
+    *,
+    makes_key: bool,
+) -> "list[Named]":
+    """Read what a purge names, by platform; makes_key: for authors, where there is no key yet.
+
+    Raises UsageError.
+    """
+    from catalog.record.retention import Named
+    from scraper.addresses import read_account_name, read_video
+    from scraper.pseudonyms import SALT_FILE, author_key, load_salt
+
+    parts: dict[str, Named] = {}
+
+    def of(name: str) -> Named:
+        return parts.setdefault(name, Named(name, {}, {}))
+
+    try:
+        for text in videos:
+            address = read_video(text, platform)
+            of(address.platform).tiktok_ids[address.name] = text
+        names = {text: read_account_name(text) for text in authors}
+    except ScrapeError as error:
+        raise click.UsageError(str(error)) from error
+    settings = app.settings
+    # Without a key nobody's videos can be found; one is made only for the tombstone.
+    has_salt = bool(settings.author_salt) or (settings.data_folder / SALT_FILE).exists()
+    if names and (has_salt or makes_key):
+        salt = load_salt(settings.data_folder, settings.author_salt.get_secret_value())
+        for text, name in names.items():
+            of(platform or "tiktok").author_keys[author_key(name, salt)] = text
+    for key in keys:
+        of(platform or "tiktok").author_keys[key] = key
+    return list(parts.values())
+
+
+def author_named(app: App, text: str) -> tuple[str, tuple[str, ...]]:
+    """The name of an author, and the keys of the catalog that the text may stand for."""
+    from scraper.addresses import read_account_name
+    from scraper.pseudonyms import author_key
+
+    try:
+        name = read_account_name(text)
+    except ScrapeError:
+        return text.strip().lstrip("@"), (text.strip(),)
+    salt = known_salt(app)
+    return name, (text.strip(), *([author_key(name, salt)] if salt else []))

@@ -1,5 +1,6 @@
 """The commands that visit the site: scrape, refresh, fetch; and its replica."""
 
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from catalog.work.runs import Outcome
     from scraper.politeness import Site
     from scraper.settings import RefreshConfig
-    from scraper.steps.refresh import RefreshResult
+    from scraper.steps.refresh import RefreshResult, Watched
     from scraper.steps.scrape import ScrapeRequest, ScrapeResult
     from scraper.visit.listing import Window
 
@@ -86,13 +87,23 @@ def scrape(
 @click.command()
 @click.option("--older-than", type=DURATION, help="Such as 1d, 12h, 30m; default: the settings.")
 @click.option("--limit", type=click.IntRange(min=1), help="Open at most this many video pages.")
+@click.option("--due", "only_due", is_flag=True, help="Only what has no count, or comes of age.")
 @json_option
 @dry_run_option
 @pass_app
 def refresh(
-    app: App, older_than: timedelta | None, limit: int | None, as_json: bool, dry_run: bool
+    app: App,
+    older_than: timedelta | None,
+    limit: int | None,
+    only_due: bool,
+    as_json: bool,
+    dry_run: bool,
 ) -> None:
-    """Look at known videos again and add their counts of now; what is gone is noted as gone."""
+    """Look at known videos again and add their counts of now; what is gone is noted as gone.
+
+    First come videos without any count, and those that come to an age at which their views are
+    wanted (`ages.days`, and the horizons of forecasts).
+    """
     from scraper.settings import RefreshConfig
     from scraper.steps.refresh import plan_refresh
 
@@ -100,11 +111,11 @@ def refresh(
     flags = {"older_than_h": older_than_h, "limit": limit}
     request = app.settings_with(refresh=flags).of(RefreshConfig)
     if dry_run:
-        plan = plan_refresh(app.catalog, request)
-        payload = {"hashtags": list(plan.hashtags), "n_videos": plan.n_videos}
-        emit({"dry_run": True, **payload, "n_unseen": plan.n_unseen}, as_json=as_json)
+        plan = plan_refresh(app.catalog, request, _watched(app), only_due=only_due)
+        payload = {**asdict(plan), "hashtags": list(plan.hashtags)}
+        emit({"dry_run": True, **payload}, as_json=as_json)
         return
-    result = run_refresh(app, request, quiet=as_json)
+    result = run_refresh(app, request, only_due=only_due, quiet=as_json)
     emit_outcome(result.outcome, as_json=as_json, extra=result.counts())
 
 
@@ -146,19 +157,18 @@ def run_scrape(
         )
 
 
-def n_without_count(app: App) -> int:
-    """Count the videos of the site that have no count at all. Raises CatalogError."""
-    from scraper.settings import RefreshConfig
-    from scraper.steps.refresh import plan_refresh
+def _watched(app: App) -> "Watched":
+    from scraper.steps.refresh import Watched
 
-    return plan_refresh(app.catalog, app.settings.of(RefreshConfig), only_unseen=True).n_unseen
+    ages = app.settings.ages
+    return Watched(tuple(days * 86_400 for days in ages.days), ages.reach)
 
 
 def run_refresh(
     app: App,
     request: "RefreshConfig",
     *,
-    only_unseen: bool = False,
+    only_due: bool = False,
     quiet: bool = False,
     parent_id: int | None = None,
 ) -> "RefreshResult":
@@ -173,7 +183,8 @@ def run_refresh(
             open_site(app),
             app.settings.of(BrowserConfig),
             request,
-            only_unseen=only_unseen,
+            watched=_watched(app),
+            only_due=only_due,
             salt=author_salt(app),
             keep_handles=app.settings.of(ScrapeConfig).keep_handles,
             progress=bar,
@@ -277,6 +288,12 @@ def _announce(notice: str) -> None:
 )
 @click.option("--day", default=0.0, help="Days since the site's snapshot, when it starts.")
 @click.option("--days-per-s", default=0.0, help="Days that pass in a second; counts grow.")
+@click.option("--posts-per-day", default=0, help="New posts a day; counts start from nothing.")
+@click.option(
+    "--snapshot-at",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    help="When the snapshot was (UTC): days are told by the clock. Default with new posts: now.",
+)
 @click.option(
     "--write",
     type=click.Path(path_type=Path),
@@ -292,6 +309,8 @@ def replica(
     faults: tuple[str, ...],
     day: float,
     days_per_s: float,
+    posts_per_day: int,
+    snapshot_at: datetime | None,
     write: Path | None,
     as_json: bool,
 ) -> None:
@@ -303,13 +322,22 @@ def replica(
     from scraper.replica.clips import warm, write_collection
     from scraper.replica.content import ReplicaConfig, build_content
     from scraper.replica.faults import parse_fault
+    from scraper.replica.growth import days_since
     from scraper.replica.server import Replica
 
+    by_clock = snapshot_at is not None or posts_per_day > 0
+    if by_clock and (day or days_per_s):
+        raise click.UsageError(
+            "--snapshot-at and --posts-per-day go by the clock, not by --day and --days-per-s"
+        )
     try:
         switched = dict(parse_fault(text) for text in faults)
     except UnknownFault as error:
         raise click.UsageError(str(error)) from error
-    config = ReplicaConfig(videos_per_tag=per_topic)
+    began_at = snapshot_at.replace(tzinfo=UTC) if snapshot_at else datetime.now(UTC)
+    config = ReplicaConfig(videos_per_tag=per_topic, posts_per_day=posts_per_day)
+    if by_clock:
+        config = replace(config, snapshot_at=began_at.replace(microsecond=0))
     media = app.settings.data_folder / "replica-media"
     if write is not None:
         content = build_content(config)
@@ -319,12 +347,9 @@ def replica(
         emit(facts, as_json=as_json, text=f"{n_videos} videos in {write}")
         return
     began_s = time.monotonic()
-    with Replica(
-        config,
-        media,
-        port,
-        faults=switched,
-        days=lambda: day + (time.monotonic() - began_s) * days_per_s,
-    ) as site:
+    days = days_since(config.snapshot_at)
+    if not by_clock:
+        days = lambda: day + (time.monotonic() - began_s) * days_per_s  # noqa: E731
+    with Replica(config, media, port, faults=switched, days=days) as site:
         emit({"url": site.url, "media": str(media)}, as_json=as_json, text=site.url)
         threading.Event().wait()  # SIGTERM and Ctrl-C raise in here

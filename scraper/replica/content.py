@@ -17,12 +17,13 @@ and of topic, account and time, and make up about four fifths of the variance of
 brightness and motion are properties of the whole picture, so they survive being shrunk to 32x18.
 
 All of it follows from a video's id: the same video has the same count on the same day, always.
+This is the site of the snapshot; what comes after it is in `growth.py`: how these counts go on, and
+the posts that come later, of whom `views` is the level that their count grows to.
 """
 
 import math
 import random
-import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -31,14 +32,11 @@ from typing import Literal, get_args
 from scraper.items import DEFAULT_TOPICS
 from scraper.replica.accounts import (
     WORDS,
-    AccountStats,
     ReplicaAccount,
     ReplicaSound,
-    account_stats,
     make_account,
     own_sound,
     published_sounds,
-    uses_of,
 )
 
 Sound = Literal["speech", "music", "noise", "silence", "none"]
@@ -78,16 +76,11 @@ LUMA_RANGE = (0.2, 0.8)
 MIN_VIEWS, MAX_VIEWS = 500, 30_000_000
 FIRST_POST = datetime(2026, 3, 1, tzinfo=UTC)
 LAST_POST = datetime(2026, 10, 31, tzinfo=UTC)
-# Measured on public series of counts: 1.8 % of the steps go down.
-FALL_RATE = 0.02
-# What a fall takes away: enough to be seen in a count that is rounded to a tenth of its unit.
-FALL_SHARE = (0.01, 0.03)
-VANISH_RATE = 0.04
 # How many of an account's videos stand first on its page, once it has enough to choose from.
 N_PINNED, PINS_FROM = 2, 4
 # How many videos use a published piece; the others have the sound that they were filmed with.
 PUBLISHED_SHARE = 0.4
-LAST_VANISHING_DAY = 30
+DAY_S = 86_400
 
 
 @dataclass(frozen=True)
@@ -104,6 +97,9 @@ class ReplicaConfig:
     page_size: int = 30
     media_lifetime_s: int = 48 * 3600
     topics: tuple[str, ...] = tuple(TOPICS)
+    posts_per_day: int = 0
+    n_days: int = 120
+    snapshot_at: datetime = LAST_POST
 
 
 @dataclass(frozen=True)
@@ -133,6 +129,8 @@ class ReplicaVideo:
     sound: Sound
     views: int
     music: ReplicaSound
+    # Posted after the snapshot: its count starts from nothing, and `views` is what it grows to.
+    is_new: bool = False
 
     @property
     def handle(self) -> str:
@@ -143,29 +141,36 @@ class ReplicaVideo:
 class Content:
     """Everything on the site; videos are in the order in which a listing shows them.
 
-    accounts: the last one is private.
+    accounts: the last one is private. videos: those of the snapshot. to_come: those posted later,
+    the earliest first; what is found by a key are videos of both.
     """
 
     config: ReplicaConfig
     accounts: tuple[ReplicaAccount, ...]
     videos: tuple[ReplicaVideo, ...]
     by_tag: Mapping[str, tuple[ReplicaVideo, ...]] = field(repr=False)
+    to_come: tuple[ReplicaVideo, ...] = field(default=(), repr=False)
+
+    @property
+    def all_videos(self) -> tuple[ReplicaVideo, ...]:
+        """Those of the snapshot and those to come."""
+        return (*self.videos, *self.to_come)
 
     @cached_property
     def by_id(self) -> Mapping[str, ReplicaVideo]:
-        return {video.tiktok_id: video for video in self.videos}
+        return {video.tiktok_id: video for video in self.all_videos}
 
     @cached_property
     def by_handle(self) -> Mapping[str, tuple[ReplicaVideo, ...]]:
         """An account's videos as its page shows them: the pinned ones, then the newest first."""
         found: dict[str, list[ReplicaVideo]] = {a.handle: [] for a in self.accounts}
-        for video in self.videos:
+        for video in self.all_videos:
             found[video.handle].append(video)
         return {handle: tuple(sorted(v, key=self._place)) for handle, v in found.items()}
 
     @cached_property
     def pinned(self) -> frozenset[str]:
-        """The ids of the videos that stand first on their accounts' pages."""
+        """The ids of the videos that stand first on their accounts' pages, none of them new."""
         of_account: dict[str, list[ReplicaVideo]] = {}
         for video in self.videos:
             of_account.setdefault(video.handle, []).append(video)
@@ -179,7 +184,7 @@ class Content:
     @cached_property
     def by_sound(self) -> Mapping[str, tuple[ReplicaVideo, ...]]:
         found: dict[str, tuple[ReplicaVideo, ...]] = {}
-        for video in self.videos:
+        for video in self.all_videos:
             found[video.music.sound_id] = (*found.get(video.music.sound_id, ()), video)
         return found
 
@@ -197,14 +202,18 @@ def build_content(config: ReplicaConfig) -> Content:
         for topic in config.topics
         for index in range(config.videos_per_tag)
     ]
-    # A listing is not sorted by anything one can see; it is only the same each time.
-    shuffled = tuple(sorted(videos, key=lambda v: random.Random(v.tiktok_id).random()))
+    new = (
+        _make_post(config, accounts, sounds, day, index)
+        for day in range(config.n_days)
+        for index in range(config.posts_per_day)
+    )
+    to_come = tuple(sorted(new, key=lambda v: (v.created_at, v.tiktok_id)))
     listed: dict[str, list[ReplicaVideo]] = {}
-    for video in shuffled:
+    for video in _shuffled((*videos, *to_come)):
         for name in video.hashtags:
             listed.setdefault(name, []).append(video)
     by_tag = {name: tuple(v) for name, v in listed.items()}
-    return Content(config, (*accounts, private), shuffled, by_tag)
+    return Content(config, (*accounts, private), _shuffled(videos), by_tag, to_come)
 
 
 def planted_log10_views(topic: str, look: Look, sound: Sound, created_at: datetime) -> float:
@@ -221,70 +230,9 @@ def planted_log10_views(topic: str, look: Look, sound: Sound, created_at: dateti
     )
 
 
-class Timeline:
-    """The content as it is now: `days` after the snapshot, of which day 0 is an exact copy."""
-
-    def __init__(self, content: Content, days: Callable[[], float]) -> None:
-        self._content = content
-        self._days = days
-        self._lock = threading.Lock()
-        self._courses: dict[str, _Course] = {}
-        self._vanishing = {
-            video.tiktok_id: day
-            for video in content.videos
-            if (day := vanishing_day(video)) is not None
-        }
-
-    def video(self, tiktok_id: str) -> ReplicaVideo | None:
-        """Give a video with the views it has now; None if there never was one, or not any more."""
-        video = self._content.by_id.get(tiktok_id)
-        return next(iter(self._at_once([video])), None) if video else None
-
-    def listed(self, hashtag: str) -> tuple[ReplicaVideo, ...]:
-        """Give the videos under a hashtag, as a listing shows them now."""
-        return self._at_once(self._content.by_tag.get(hashtag, ()))
-
-    def posted_by(self, account: str) -> tuple[ReplicaVideo, ...]:
-        """Give an account's videos by its name in addresses; none if there is no such account."""
-        return self._at_once(self._content.by_handle.get(account, ()))
-
-    def using(self, sound_id: str) -> tuple[ReplicaVideo, ...]:
-        """Give the videos with a sound, as its page shows them now."""
-        return self._at_once(self._content.by_sound.get(sound_id, ()))
-
-    def account_stats(self, account: ReplicaAccount) -> AccountStats:
-        """Give what an account's page counts now."""
-        n_posts = len(self.posted_by(account.handle))
-        return account_stats(account, self._days(), n_posts)
-
-    def uses(self, sound: ReplicaSound) -> int:
-        """Give how many videos have a sound now, those that are not listed included."""
-        return uses_of(sound, self._days(), len(self.using(sound.sound_id)))
-
-    def _at_once(self, videos: Iterable[ReplicaVideo]) -> tuple[ReplicaVideo, ...]:
-        day = self._days()
-        if day <= 0:
-            return tuple(videos)
-        return tuple(
-            replace(video, views=self._views(video, day))
-            for video in videos
-            if day < self._vanishing.get(video.tiktok_id, math.inf)
-        )
-
-    def _views(self, video: ReplicaVideo, day: float) -> int:
-        midnight = math.floor(day)
-        with self._lock:
-            if video.tiktok_id not in self._courses:
-                self._courses[video.tiktok_id] = _Course(video)
-            course = self._courses[video.tiktok_id]
-            before, after = course.level(midnight), course.level(midnight + 1)
-        return round(before + (after - before) * (day - midnight))
-
-
-def vanishing_day(video: ReplicaVideo) -> float | None:
-    """Give the day on which a video is removed; None for the many that stay."""
-    rng = random.Random(f"{video.tiktok_id}/vanish")
-    return rng.uniform(1, LAST_VANISHING_DAY) if rng.random() < VANISH_RATE else None
+def _shuffled(videos: Iterable[ReplicaVideo]) -> tuple[ReplicaVideo, ...]:
+    # A listing is not sorted by anything one can see; it is only the same each time.
+    return tuple(sorted(videos, key=lambda v: random.Random(v.tiktok_id).random()))
 
 
 def _make_video(
@@ -299,6 +247,30 @@ def _make_video(
     created_at = FIRST_POST + timedelta(
         seconds=rng.randrange(int((LAST_POST - FIRST_POST).total_seconds()))
     )
+    return _make(rng, accounts, sounds, topic, created_at)
+
+
+def _make_post(
+    config: ReplicaConfig,
+    accounts: tuple[ReplicaAccount, ...],
+    sounds: tuple[ReplicaSound, ...],
+    day: int,
+    index: int,
+) -> ReplicaVideo:
+    """Make up a post of a day after the snapshot."""
+    rng = random.Random(f"{config.seed}/post/{day}/{index}")
+    created_at = config.snapshot_at + timedelta(days=day, seconds=rng.randrange(DAY_S))
+    topic = rng.choice(config.topics)
+    return replace(_make(rng, accounts, sounds, topic, created_at), is_new=True)
+
+
+def _make(
+    rng: random.Random,
+    accounts: tuple[ReplicaAccount, ...],
+    sounds: tuple[ReplicaSound, ...],
+    topic: str,
+    created_at: datetime,
+) -> ReplicaVideo:
     # An id is stamped when the upload starts, a few seconds before the post is out.
     stamped_s = int(created_at.timestamp()) - 1 - min(int(rng.expovariate(1 / 5)), 200)
     tiktok_id = str(stamped_s << 32 | rng.getrandbits(32))
@@ -369,24 +341,3 @@ def _write_caption(
     tags = [f"#{name}" for name in hashtags]
     rng.shuffle(tags)
     return " ".join(parts + tags)
-
-
-class _Course:
-    """One video's count at each midnight, as far as anybody asked."""
-
-    def __init__(self, video: ReplicaVideo) -> None:
-        self._rng = random.Random(f"{video.tiktok_id}/growth")
-        # Most gain a little, a few a lot; all of them slow down within days or weeks.
-        self._gain = video.views * min(self._rng.lognormvariate(-1.5, 1.0), 5.0)
-        self._slowing_days = self._rng.uniform(2.0, 15.0)
-        self._levels = [float(video.views)]
-
-    def level(self, day: int) -> float:
-        for k in range(len(self._levels), day + 1):
-            last = self._levels[-1]
-            left = math.exp(-(k - 1) / self._slowing_days) - math.exp(-k / self._slowing_days)
-            step = self._gain * left
-            if self._rng.random() < FALL_RATE:
-                step = -last * self._rng.uniform(*FALL_SHARE)
-            self._levels.append(last + step)
-        return self._levels[day]

@@ -13,9 +13,10 @@ from urllib.parse import unquote
 from scraper.replica import items, pages
 from scraper.replica.accounts import ReplicaAccount, ReplicaSound
 from scraper.replica.clips import clip_path, make_clip
-from scraper.replica.content import TOPICS, Content, ReplicaVideo, Timeline
+from scraper.replica.content import TOPICS, Content, ReplicaVideo
 from scraper.replica.edits import Fault, Feed, Place, Visit
 from scraper.replica.faults import make_fault
+from scraper.replica.growth import Timeline
 from scraper.replica.messages import (
     HTML,
     MEDIA_PATH,
@@ -87,14 +88,13 @@ class ReplicaSite:
         self.timeline = Timeline(content, days)
         self._secret = secrets.token_bytes(32)
         self._css_class = secrets.token_hex(4)
-        self._by_object = {object_key(v.tiktok_id): v for v in content.videos}
+        self._by_object = {object_key(v.tiktok_id): v for v in content.all_videos}
         known = {name for names in TOPICS.values() for name in names} | set(content.by_tag)
         self._tag_by_challenge = {items.challenge(name)["id"]: name for name in sorted(known)}
         self._by_handle = {account.handle: account for account in content.accounts}
         self._by_sec_uid = {account.sec_uid: account for account in content.accounts}
-        self._sounds = {v.music.sound_id: v.music for v in content.videos}
         self._making: dict[str, threading.Lock] = {
-            v.tiktok_id: threading.Lock() for v in content.videos
+            v.tiktok_id: threading.Lock() for v in content.all_videos
         }
         self._routes: tuple[tuple[re.Pattern[str], Callable[[Request, re.Match[str]], Reply]], ...]
         self._routes = (
@@ -177,7 +177,7 @@ class ReplicaSite:
         if kind == "challenge":
             return self._tag_by_challenge.get(number)
         if kind == "music":
-            return f"sound:{number}" if number in self._sounds else None
+            return f"sound:{number}" if self.timeline.sound(number) else None
         account = self._by_sec_uid.get(number)
         return None if account is None or account.is_private else f"@{account.handle}"
 
@@ -268,7 +268,7 @@ class ReplicaSite:
         return items.user_detail(account, self.timeline.account_stats(account), origin)
 
     def _sound(self, request: Request, match: re.Match[str]) -> Reply:
-        sound = self._sounds.get(match[1])
+        sound = self.timeline.sound(match[1])
         detail = None
         if sound is not None and zlib.crc32(match[1].encode()) % 2 == 0:
             detail = self._music_detail(sound, request.origin)
@@ -281,7 +281,7 @@ class ReplicaSite:
         return page_reply(page, new_cookies(request))
 
     def _sound_detail(self, request: Request, _match: re.Match[str]) -> Reply:
-        sound = self._sounds.get(request.query.get("musicId", ""))
+        sound = self.timeline.sound(request.query.get("musicId", ""))
         if sound is None:
             return json_reply(items.envelope(self._clock(), items.NO_SUCH_SOUND))
         detail = self._music_detail(sound, request.origin)

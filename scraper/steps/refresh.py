@@ -5,9 +5,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
+from catalog.ages import AgeRule
 from catalog.console import Progress
 from catalog.facts import ObservationFacts, RefreshTodo, VideoFacts
-from catalog.read.pending import count_to_refresh, hashtags_to_refresh, videos_to_refresh
+from catalog.read.refreshing import (
+    ComingOfAge,
+    coming_of_age,
+    count_of_age,
+    count_to_refresh,
+    hashtags_to_refresh,
+    videos_of_age,
+    videos_to_refresh,
+)
 from catalog.record.sightings import mark_gone, store_sightings
 from catalog.schema.session import Catalog
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
@@ -30,14 +39,24 @@ BUDGET = FailureBudget(min_failures=20, max_fraction=0.5)
 
 @dataclass(frozen=True)
 class RefreshPlan:
-    """What a refresh would begin with: tag pages, and all videos whose count is old.
+    """What a refresh would begin with: tag pages, and all videos that are due.
 
     n_unseen: those of them that were put on the list and have no count at all; they come first.
+    n_of_age: those that come, or have come, to an age at which their views are wanted.
     """
 
     hashtags: tuple[str, ...]
     n_videos: int
     n_unseen: int
+    n_of_age: int
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The ages, s, at which the views of every video are wanted, and how near a count has to be."""
+
+    ages_s: tuple[float, ...] = ()
+    reach: float = AgeRule.reach
 
 
 @dataclass(frozen=True)
@@ -59,17 +78,20 @@ class RefreshResult:
 
 
 def plan_refresh(
-    catalog: Catalog, request: RefreshConfig, *, only_unseen: bool = False
+    catalog: Catalog, request: RefreshConfig, watched: Watched, *, only_due: bool = False
 ) -> RefreshPlan:
-    """Tell what a refresh would look at now; only_unseen: as `refresh` has it."""
-    before = datetime.now(UTC) - request.older_than
+    """Tell what a refresh would look at now; watched, only_due: as `refresh` has them."""
+    now = datetime.now(UTC)
+    before = now - request.older_than
     with catalog.read() as session:
         n_unseen = count_to_refresh(session, observed_before=before, unseen=True)
-        if only_unseen:
-            return RefreshPlan((), n_unseen, n_unseen)
+        coming = coming_of_age(session, watched.ages_s, watched.reach, request.older_than, now)
+        n_of_age = sum(count_of_age(session, one) for one in coming)
+        if only_due:
+            return RefreshPlan((), n_unseen + n_of_age, n_unseen, n_of_age)
         tags = hashtags_to_refresh(session, observed_before=before, at_least=request.per_tag)
         n_videos = count_to_refresh(session, observed_before=before)
-    return RefreshPlan(tuple(name for name, _ in tags), n_videos, n_unseen)
+    return RefreshPlan(tuple(name for name, _ in tags), n_videos, n_unseen, n_of_age)
 
 
 def refresh(
@@ -80,28 +102,31 @@ def refresh(
     *,
     salt: bytes,
     progress: Progress,
-    only_unseen: bool = False,
+    watched: Watched,
+    only_due: bool = False,
     keep_handles: bool = False,
     parent_id: int | None = None,
     open_with: OpenBrowser = open_browser,
 ) -> RefreshResult:
-    """Observe known videos again: those never seen first, then where one page shows many of them.
+    """Observe known videos again, those never seen first.
 
-    only_unseen: nothing but those never seen. Safe to stop and repeat: what was observed is not
+    Then come those of which a forecast waits for its truth, and others that come to an age at which
+    their views are wanted; then hashtags whose one page shows many old counts, and the rest of what
+    is old. only_due: nothing of these last two. Safe to stop and repeat: what was observed is not
     old any more. Raises SitePaused.
     """
     require_open(catalog, site)
     before = datetime.now(UTC) - request.older_than
     params = {"older_than_h": request.older_than_h, "site": site.base_url}
     params |= {"limit": request.limit, "per_tag": request.per_tag}
-    params |= {"only_unseen": True} if only_unseen else {}
+    params |= {"only_due": True} if only_due else {}
     with record_run(catalog, "refresh", params=params, parent_id=parent_id, budget=BUDGET) as run:
 
         def facts(sighting: Sighting) -> tuple[VideoFacts, ObservationFacts]:
             return facts_of(sighting, salt, keep_handles=keep_handles)
 
         visits = Visits(catalog, site, run)
-        work = _Refresh(catalog, request, before, run, visits, progress, facts, only_unseen)
+        work = _Refresh(catalog, request, before, run, visits, progress, facts, watched, only_due)
         browse(
             open_with,
             site,
@@ -127,17 +152,23 @@ class _Refresh:
     visits: Visits
     progress: Progress
     facts: Callable[[Sighting], tuple[VideoFacts, ObservationFacts]]
-    only_unseen: bool = False
+    watched: Watched
+    only_due: bool = False
     found: Counter[str] = field(default_factory=Counter)
     n_opened: int = 0
 
     def units(self) -> Iterator[str | RefreshTodo]:
-        """Give what has no count yet, then tag pages, then the videos that are still old.
+        """Give what has no count yet, what comes of age, tag pages, and videos that are still old.
 
         As things stand when asked.
         """
         yield from self._videos(unseen=True)
-        if self.only_unseen:
+        with self.catalog.read() as session:
+            ahead, now = self.request.older_than, datetime.now(UTC)
+            coming = coming_of_age(session, self.watched.ages_s, self.watched.reach, ahead, now)
+        for one in coming:
+            yield from self._of_age(one)
+        if self.only_due:
             return
         tried: set[str] = set()
         while (name := self._next_hashtag(tried)) is not None:
@@ -149,18 +180,36 @@ class _Refresh:
         yield from self._videos(unseen=False)
 
     def _videos(self, *, unseen: bool) -> Iterator[RefreshTodo]:
-        n_old = self._count_old(unseen=unseen)
-        self._expect(min(n_old, self.request.limit - self.n_opened))
-        after = 0
-        while self.n_opened < self.request.limit:
+        with self.catalog.read() as session:
+            n_old = count_to_refresh(session, observed_before=self.before, unseen=unseen)
+
+        def page(after: int) -> list[RefreshTodo]:
             with self.catalog.read() as session:
-                todo = videos_to_refresh(
+                return videos_to_refresh(
                     session,
                     observed_before=self.before,
                     unseen=unseen,
                     after=after,
                     limit=PAGE_SIZE,
                 )
+
+        yield from self._pages(n_old, page)
+
+    def _of_age(self, coming: ComingOfAge) -> Iterator[RefreshTodo]:
+        with self.catalog.read() as session:
+            n_due = count_of_age(session, coming)
+
+        def page(after: int) -> list[RefreshTodo]:
+            with self.catalog.read() as session:
+                return videos_of_age(session, coming, after=after, limit=PAGE_SIZE)
+
+        yield from self._pages(n_due, page)
+
+    def _pages(self, n: int, page: Callable[[int], list[RefreshTodo]]) -> Iterator[RefreshTodo]:
+        self._expect(min(n, self.request.limit - self.n_opened))
+        after = 0
+        while self.n_opened < self.request.limit:
+            todo = page(after)
             if not todo:
                 return
             after = todo[-1].video_id
@@ -213,7 +262,7 @@ class _Refresh:
             n_hashtags=self.found["hashtags"],
             n_pages=self.found["pages"],
             n_gone=self.found["gone"],
-            n_left=self._count_old(unseen=True if self.only_unseen else None),
+            n_left=self._n_left(),
         )
 
     def _next_hashtag(self, tried: set[str]) -> str | None:
@@ -258,9 +307,9 @@ class _Refresh:
             )
         self.found.update(observations=stored.new_observations, unknown=stored.unknown)
 
-    def _count_old(self, *, unseen: bool | None = None) -> int:
-        with self.catalog.read() as session:
-            return count_to_refresh(session, observed_before=self.before, unseen=unseen)
+    def _n_left(self) -> int:
+        plan = plan_refresh(self.catalog, self.request, self.watched, only_due=self.only_due)
+        return plan.n_videos
 
     def _expect(self, n_left: int) -> None:
         self.run.expect(n_left)

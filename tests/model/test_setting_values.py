@@ -43,8 +43,7 @@ def test_a_name_that_is_a_path_or_cannot_be_asked_for_is_refused(name):
         ("modern", "n_members", 0),
         ("modern", "leaves", 0),
         ("modern", "use_tags", None),
-        ("hashtag_mean", "prior", 0),
-        ("author_mean", "prior", -1),
+        ("hashtag_mean", "prior", 5.0),
         ("author_recent", "history", "none"),
     ],
 )
@@ -89,8 +88,8 @@ def test_no_count_is_thousands_of_years_old():
 
 
 def test_a_model_of_another_version_says_what_is_other():
-    with pytest.raises(BadCheckpoint, match="has old, lacks n_tags"):
-        find_kind("hashtag_mean").config_from_json({"prior": 5.0, "old": 1})
+    with pytest.raises(BadCheckpoint, match="has n_tags, has prior, lacks history"):
+        find_kind("hashtag_mean").config_from_json({"prior": 5.0, "n_tags": 9})
 
 
 @pytest.mark.parametrize("name", ["modern", "ridge", "boosted"])

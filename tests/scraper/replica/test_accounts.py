@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from scraper.replica.accounts import account_stats, make_account, own_sound, uses_of
-from scraper.replica.content import ReplicaConfig, Timeline, build_content
+from scraper.replica.content import ReplicaConfig, build_content
+from scraper.replica.growth import Timeline
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 from catalog.console import Silent
 from catalog.read.exports import export_videos
-from catalog.read.pending import count_media_to_fetch, count_to_refresh
+from catalog.read.pending import count_media_to_fetch
+from catalog.read.refreshing import count_to_refresh
 from catalog.record.accounts import want_accounts
 from catalog.record.retention import Named, purge
 from scraper.errors import UnknownFormat

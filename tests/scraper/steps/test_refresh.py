@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -6,18 +7,23 @@ from catalog.console import Silent
 from catalog.record.accounts import want_videos
 from catalog.record.sightings import store_sightings
 from catalog.record.site_days import pause_of
+from catalog.schema.forecasts import Judgement, Prediction
+from catalog.schema.tables import Video
+from catalog.work.runs import record_run
 from scraper.errors import Blocked, BrowserFailed, PageChanged, RegionLocked, SitePaused, VideoGone
 from scraper.politeness import Site
 from scraper.replica.content import ReplicaConfig
 from scraper.replica.server import Replica
 from scraper.settings import BrowserConfig, RefreshConfig, SiteLimits
-from scraper.steps.refresh import plan_refresh, refresh
+from scraper.steps.refresh import Watched, plan_refresh, refresh
 from scraper.steps.scrape import ScrapeRequest, add_hashtags, facts_of, scrape
+from tests.catalog.factories import add_model, add_split
 from tests.fresh_catalog import ask, fresh_catalog
 from tests.scraper.steps.fakes import FIRST_ID, Cut, Opener, listing, page_of, sighting
 from tests.scraper.visit.test_chromium import members
 
 NOW = datetime.now(UTC)
+NOT_WATCHED = Watched()
 LONG_AGO = datetime(2025, 11, 23, 10, tzinfo=UTC)
 IDS = [str(FIRST_ID + number) for number in range(1, 5)]
 
@@ -48,7 +54,15 @@ def pages(**changes):
 
 
 def refresh_with(
-    catalog, answers, *, opener=None, limits=None, per_tag=100, only_unseen=False, **request
+    catalog,
+    answers,
+    *,
+    opener=None,
+    limits=None,
+    per_tag=100,
+    only_due=False,
+    watched=NOT_WATCHED,
+    **request,
 ):
     return refresh(
         catalog,
@@ -57,7 +71,8 @@ def refresh_with(
         RefreshConfig(per_tag=per_tag, **request),
         salt=b"salt",
         progress=Silent(),
-        only_unseen=only_unseen,
+        only_due=only_due,
+        watched=watched,
         open_with=opener or Opener(answers),
     )
 
@@ -105,7 +120,7 @@ def test_a_wanted_video_gets_its_first_count_before_all_others(catalog):
     with catalog.write() as session:
         want_videos(session, "tiktok", {wanted: f"https://www.tiktok.com/@/video/{wanted}"}, NOW)
         want_videos(session, "youtube", {"inVenTed001": "https://www.youtube.com/x"}, NOW)
-    plan = plan_refresh(catalog, RefreshConfig(older_than_h=0.001))
+    plan = plan_refresh(catalog, RefreshConfig(older_than_h=0.001), NOT_WATCHED)
     assert (plan.n_videos, plan.n_unseen) == (5, 1)
 
     answers = {wanted: page_of(now(9, "7.1K")), "dance": listing(now(1), now(2), stop="end")}
@@ -165,7 +180,7 @@ def test_a_video_that_is_gone_keeps_its_history(catalog):
     assert ask(catalog, "SELECT tiktok_id, gone_reason FROM video WHERE gone_at NOT NULL") == [
         (IDS[1], "status 10204")
     ]
-    assert plan_refresh(catalog, RefreshConfig(older_than_h=0)).n_videos == 3
+    assert plan_refresh(catalog, RefreshConfig(older_than_h=0), NOT_WATCHED).n_videos == 3
 
 
 @pytest.mark.usefixtures("known")
@@ -258,7 +273,7 @@ def test_the_replicas_counts_are_followed_as_they_grow(catalog, clips, profiles)
         )
 
         request = RefreshConfig(older_than_h=0)
-        result = refresh(catalog, site, config, request, **options)
+        result = refresh(catalog, site, config, request, watched=NOT_WATCHED, **options)
 
     assert result.n_hashtags == 2
     assert (result.n_gone, result.n_pages) == (n_gone, n_gone)
@@ -277,12 +292,79 @@ def test_only_what_was_never_seen_where_that_is_wanted(catalog, known):
     with catalog.write() as session:
         want_videos(session, "tiktok", {wanted: ""}, NOW)
     request = RefreshConfig(per_tag=1)
-    plan = plan_refresh(catalog, request, only_unseen=True)
+    plan = plan_refresh(catalog, request, NOT_WATCHED, only_due=True)
     assert (plan.hashtags, plan.n_videos, plan.n_unseen) == ((), 1, 1)
     opener = Opener({wanted: page_of(now(9))})
 
-    result = refresh_with(catalog, None, opener=opener, per_tag=1, only_unseen=True)
+    result = refresh_with(catalog, None, opener=opener, per_tag=1, only_due=True)
 
     assert (result.n_pages, result.n_hashtags, result.n_observations, result.n_left) == (1, 0, 1, 0)
-    assert plan_refresh(catalog, request, only_unseen=True).n_videos == 0
-    assert plan_refresh(catalog, request).n_videos == len(IDS)
+    assert plan_refresh(catalog, request, NOT_WATCHED, only_due=True).n_videos == 0
+    assert plan_refresh(catalog, request, NOT_WATCHED).n_videos == len(IDS)
+
+
+DAY = timedelta(days=1)
+WATCHED = Watched((7 * DAY.total_seconds(),))
+
+
+def posted(catalog, number, age, seen_at_ages):
+    """A video of that age, and counts of it that were seen at those ages."""
+    at = datetime.now(UTC) - age
+    for seen_at_age in seen_at_ages:
+        shown = sighting(number, f"{number}K", observed_at=at + seen_at_age)
+        video, seen = facts_of(shown, b"salt")
+        rows = [(replace(video, posted_at=at), seen)]
+        with catalog.write() as session:
+            store_sightings(session, rows, run_id=None, found_by=None)
+
+
+def test_what_comes_of_age_is_looked_at_and_nothing_else(catalog):
+    hour = timedelta(hours=1)
+    posted(catalog, 1, 7 * DAY + hour, [hour])  # has come of age, and nobody looked since
+    posted(catalog, 2, 7 * DAY + 2 * hour, [7 * DAY + hour])  # somebody did
+    posted(catalog, 3, 7 * DAY - hour, [hour])  # comes of age soon, no count near that age yet
+    posted(catalog, 4, 7 * DAY - hour, [4 * DAY])  # comes of age soon, and has one
+    posted(catalog, 5, 11 * DAY, [hour])  # too late: no count would be near that age any more
+    posted(catalog, 6, 5 * DAY, [hour])  # not soon
+    plan = plan_refresh(catalog, RefreshConfig(), WATCHED, only_due=True)
+    assert (plan.n_videos, plan.n_of_age, plan.n_unseen) == (2, 2, 0)
+    opener = Opener({str(FIRST_ID + n): page_of(now(n)) for n in (1, 3)})
+
+    result = refresh_with(catalog, None, opener=opener, only_due=True, watched=WATCHED)
+
+    assert (result.outcome.status, result.n_pages, result.n_left) == ("ok", 2, 0)
+    again = refresh_with(catalog, {}, only_due=True, watched=WATCHED)
+    assert (again.n_pages, again.outcome.n_total) == (0, 0)
+
+
+def test_what_a_forecast_waits_for_is_looked_at_first(catalog):
+    hour = timedelta(hours=1)
+    for number in (1, 2, 3):
+        posted(catalog, number, 2 * DAY + hour, [hour])
+    video_id = ask(catalog, "SELECT id FROM video ORDER BY id")[-1][0]
+    waits_for(catalog, video_id, horizon_s=2 * 86_400)
+    opener = Opener({str(FIRST_ID + 3): page_of(now(3))})
+
+    # Its horizon is none of the watched ages.
+    result = refresh_with(catalog, None, opener=opener, only_due=True, watched=WATCHED)
+    assert (result.n_pages, result.n_observations) == (1, 1)
+    everything = Watched((2.0 * 86_400,))
+    opener = Opener({str(FIRST_ID + n): page_of(now(n)) for n in (1, 2)})
+    result = refresh_with(catalog, None, opener=opener, only_due=True, watched=everything)
+    assert result.n_pages == 2
+
+
+def waits_for(catalog, video_id, horizon_s):
+    """A forecast that waits for its truth."""
+    model_id = add_model(catalog, split_id=add_split(catalog, [video_id]))
+    with record_run(catalog, "score", params={}, model_version_id=model_id) as run:
+        row = {"run_id": run.id, "video_id": video_id}
+        said = {"part": "new", "predicted_k": 1.0, "inputs_sha256": "0" * 64}
+        with catalog.write() as session:
+            posted_at = session.get_one(Video, video_id).posted_at
+            times = {"made_at": posted_at, "due_at": posted_at + timedelta(seconds=horizon_s)}
+            times["made_at"] += timedelta(hours=1)
+            session.add(Prediction(**row, **said))
+            session.flush()
+            of_model = {"model_version_id": model_id, "horizon_s": horizon_s, "status": "open"}
+            session.add(Judgement(**row, **times, **of_model))

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 @json_option
 @dry_run_option
 @pass_app
-def retrain(
-    app: App, preset: str | None, name: str | None, as_json: bool, dry_run: bool
-) -> None:
+def retrain(app: App, preset: str | None, name: str | None, as_json: bool, dry_run: bool) -> None:
     """Train a challenger on all that is known, and promote it if it is better than the champion.
 
     Both forecast the newest videos, which have taught neither; NAME@production then means the
@@ -76,6 +74,7 @@ def retrain_request(app: App, preset: str | None, name: str | None) -> "RetrainR
         least_gain=app.settings.verdict.least_gain,
         set_by=who(),
         device=app.settings.of(ScoreConfig).device,
+        ages=app.settings.ages.rule,
     )
 
 

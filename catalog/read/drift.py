@@ -108,16 +108,11 @@ def coverage_off(session: Session, model_name: str, *, horizon_s: int) -> Contro
     return next((one for one in found if one.what == "coverage_80"), None)
 
 
-def controls(session: Session, only: Only = EVERY, *, since: date | None = None) -> list[Control]:
-    """Return every chart of each model and horizon that has enough judged forecasts.
-
-    since: only where something was judged on that day (UTC) or later; None: whenever that was.
-    """
+def controls(session: Session, only: Only = EVERY) -> list[Control]:
+    """Return every chart of each model and horizon that has enough judged forecasts."""
     found: list[Control] = []
     for (name, horizon_s), rows in groupby(_nights(session, only), key=lambda row: row[0]):
         nights = [night for _key, night in rows]
-        if since is not None and nights[-1].night < since:
-            continue
         found += error_charts(name, horizon_s, nights)
         if (chart := coverage_chart(name, horizon_s, nights)) is not None:
             found.append(chart)

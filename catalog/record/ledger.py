@@ -148,14 +148,6 @@ def judged_metrics(
         )
 
 
-def age_text(age_s: int) -> str:
-    """Write an age in the largest unit that it is a whole number of, such as 7d."""
-    for unit, unit_s in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if age_s % unit_s == 0:
-            return f"{age_s // unit_s}{unit}"
-    return f"{age_s}s"
-
-
 def _due(now: datetime) -> tuple[Any, ...]:
     # In the words of the partial index, or SQLite cannot use it.
     return literal_column(f"judgement.{UNJUDGED}"), Judgement.due_at <= now

@@ -11,7 +11,7 @@ from catalog.ages import AgeRule
 from catalog.console import Silent
 from catalog.facts import PredictionFacts
 from catalog.record import ledger, lineage
-from catalog.record.ledger import age_text, judge, judged_metrics, n_due
+from catalog.record.ledger import judge, judged_metrics, n_due
 from catalog.record.lineage import store_predictions
 from catalog.record.retention import find_to_purge, purge
 from catalog.record.sightings import store_sightings
@@ -347,10 +347,3 @@ def test_many_that_wait_are_read_by_the_page(catalog, model_id, monkeypatch):
     assert judged(catalog, at(6)).n_total == 0
     assert sum("judgement" in statement for statement in statements) == 1
     assert judged(catalog, at(11)).codes == {"unobserved": n}
-
-
-@pytest.mark.parametrize(
-    ("age_s", "said"), [(WEEK_S, "7d"), (36 * 3_600, "36h"), (90 * 60, "90m"), (61, "61s")]
-)
-def test_an_age_is_written_in_its_largest_whole_unit(age_s, said):
-    assert age_text(age_s) == said

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,8 @@ def retrain(
     data: Path,
     progress: Progress,
     parent_id: int | None = None,
+    slot: str | None = None,
+    scheduled_for: datetime | None = None,
 ) -> tuple[Outcome, Verdict | None]:
     """Freeze a split, train a challenger on it, judge both on its newest slice, promote the better.
 
@@ -115,7 +118,8 @@ def retrain(
     not be worse than the version that is used meanwhile. Safe to stop and to repeat: the split, the
     version and the verdict are made once; a challenger is never judged twice beside the same
     champion, so no luck is sought by asking again. Returns no verdict where none was passed now.
-    Raises BadSetting for a model that asks somebody else for each forecast.
+    slot, scheduled_for: of a clock; a slot is done once. Raises BadSetting for a model that asks
+    somebody else for each forecast.
     """
     name = request.name
     if find_kind(request.training.settled().kind).asks:
@@ -127,7 +131,16 @@ def retrain(
         "split": request.split.to_json(),
     }
     verdict = None
-    with record_run(catalog, RETRAIN, params=params, parent_id=parent_id, resume=True) as run:
+    with record_run(
+        catalog,
+        RETRAIN,
+        params=params,
+        trigger="daemon" if slot else "manual",
+        parent_id=parent_id,
+        slot=slot,
+        scheduled_for=scheduled_for,
+        resume=True,
+    ) as run:
         run.expect(1)
         split = _frozen(catalog, run, request)
         if split is None:

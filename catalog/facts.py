@@ -195,12 +195,37 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelAtAge:
+    """What a label that is of an age has beside a count: its bounds, in thousands.
+
+    second_id, second_at: the count after that age, and when it was seen; None: the label is made of
+    one count alone.
+    """
+
+    low_k: float
+    high_k: float
+    second_id: int | None = None
+    second_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
-    """A video of a split, its part, and the count that is its label."""
+    """A video of a split, its part, and the count that is its label.
+
+    at_age: of a label at an age; label.views_k is then the views at that age, and the rest of it
+    the count before that age, or the one after it where there is none before.
+    """
 
     video: Candidate
     part: PartName
     label: Observed
+    at_age: LabelAtAge | None = None
+
+    @property
+    def known_at(self) -> datetime:
+        """When the last count was seen that the label is made of."""
+        second_at = None if self.at_age is None else self.at_age.second_at
+        return second_at or self.label.observed_at
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,15 @@ class TrainConfig:
     precision: Precision = Field(
         default="fp32", description="auto: bf16 where the machine computes in it"
     )
+    age: Literal["auto", "ignore"] = Field(
+        default="auto",
+        description="labels of unequal age are taken to one age where growth can be told",
+    )
+    forecast_age: str = Field(
+        default="7d",
+        pattern=r"^[0-9]{1,6}(\.[0-9]+)?[smhdw]$",
+        description="that age, such as 36h or 7d; as far as there are labels of it",
+    )
 
 
 @dataclass(frozen=True, config=STRICT)

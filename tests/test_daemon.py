@@ -18,6 +18,7 @@ def folder(tmp_path):
         pass
     (tmp_path / SETTINGS).write_text(
         '[site]\nbase_url = "http://127.0.0.1:9"\n[nightly]\nretrain = "never"\n'
+        '[daemon]\nretrain = ""\n'
     )
     return tmp_path
 

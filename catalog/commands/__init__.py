@@ -3,7 +3,7 @@
 import click
 
 from catalog.commands.alerts import alerts
-from catalog.commands.daemon import daemon
+from catalog.commands.daemon import daemon, serve
 from catalog.commands.ledger import ledger
 from catalog.commands.reading import export, leaderboard_table, report, search, sql
 from catalog.commands.runs import errors, runs
@@ -21,5 +21,6 @@ COMMANDS: list[click.Command] = [
     errors,
     ledger,
     daemon,
+    serve,
     alerts,
 ]

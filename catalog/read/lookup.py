@@ -17,6 +17,7 @@ from catalog.facts import (
     ModelFacts,
     Observed,
     SplitFacts,
+    forecast_of,
 )
 from catalog.read.posts import CANDIDATE, OBSERVED, by_video_id
 from catalog.record.lineage import feature_set_facts, model_facts
@@ -244,6 +245,9 @@ def all_models(session: Session) -> list[dict[str, Any]]:
             "version": version.version,
             "kind": version.model_kind,
             "objective": version.objective,
+            "label": version.label,
+            "horizon_s": version.horizon_s,
+            "forecasts": forecast_of(version.label, version.horizon_s),
             "aliases": ", ".join(aliases.get(version.id, [])),
             "artifact_uri": version.artifact_uri,
             "train_run_id": version.train_run_id,

@@ -31,7 +31,7 @@ def models_list(app: App, as_json: bool) -> None:
             {**row, "refused": reasons.get((row["name"], row["version"]))}
             for row in all_models(session)
         ]
-    columns = ["name", "version", "kind", "aliases", "artifact_uri", "refused"]
+    columns = ["name", "version", "kind", "forecasts", "aliases", "artifact_uri", "refused"]
     cells = [[row[column] for column in columns] for row in rows]
     emit({"models": rows}, as_json=as_json, text=table(columns, cells) if rows else "no model yet")
 

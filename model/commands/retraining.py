@@ -1,6 +1,7 @@
 """The command that retrains: a challenger takes the champion's place only if it is better."""
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,11 +18,19 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("preset", required=False)
 @click.option("--name", help="Of the model. Default: the preset and what differs from it.")
+@click.option("--slot", help="Name of this retraining on a clock; done once.")
+@click.option("--scheduled-for", type=click.DateTime(), help="When it was due (UTC).")
 @json_option
 @dry_run_option
 @pass_app
 def retrain(
-    app: App, preset: str | None, name: str | None, as_json: bool, dry_run: bool
+    app: App,
+    preset: str | None,
+    name: str | None,
+    slot: str | None,
+    scheduled_for: datetime | None,
+    as_json: bool,
+    dry_run: bool,
 ) -> None:
     """Train a challenger on all that is known, and promote it if it is better than the champion.
 
@@ -42,7 +51,8 @@ def retrain(
             as_json=as_json,
         )
         return
-    outcome, verdict = _retrain(app, preset, name, quiet=as_json, parent_id=None)
+    due = None if scheduled_for is None else scheduled_for.replace(tzinfo=UTC)
+    outcome, verdict = _retrain(app, preset, name, quiet=as_json, slot=slot, scheduled_for=due)
     emit_outcome(outcome, as_json=as_json, extra=_said(verdict))
 
 
@@ -54,7 +64,7 @@ def run_retrain(
     quiet: bool = False,
     parent_id: int | None = None,
 ) -> "Outcome":
-    """Retrain with the application's settings; what the daemon's job `retrain` calls."""
+    """Retrain with the application's settings."""
     outcome, _verdict = _retrain(app, preset, name, quiet=quiet, parent_id=parent_id)
     return outcome
 
@@ -80,7 +90,7 @@ def retrain_request(app: App, preset: str | None, name: str | None) -> "RetrainR
 
 
 def _retrain(
-    app: App, preset: str | None, name: str | None, *, quiet: bool, parent_id: int | None
+    app: App, preset: str | None, name: str | None, *, quiet: bool, **of_run: Any
 ) -> "tuple[Outcome, Verdict | None]":
     from catalog.console import progress
     from features.device import resolve
@@ -97,7 +107,7 @@ def _retrain(
             store=store_of(app),
             data=app.settings.data_folder,
             progress=bar,
-            parent_id=parent_id,
+            **of_run,
         )
 
 

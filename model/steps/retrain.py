@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,8 @@ def retrain(
     data: Path,
     progress: Progress,
     parent_id: int | None = None,
+    slot: str | None = None,
+    scheduled_for: datetime | None = None,
 ) -> tuple[Outcome, Verdict | None]:
     """Freeze a split, train a challenger on it, judge both on its newest slice, promote the better.
 
@@ -113,7 +116,8 @@ def retrain(
     not be worse than the version that is used meanwhile. Safe to stop and to repeat: the split, the
     version and the verdict are made once; a challenger is never judged twice beside the same
     champion, so no luck is sought by asking again. Returns no verdict where none was passed now.
-    Raises BadSetting for a model that asks somebody else for each forecast.
+    Raises BadSetting for a model that asks somebody else for each forecast, AlreadyDone where the
+    slot was done.
     """
     name = request.name
     if find_kind(request.training.settled().kind).asks:
@@ -125,7 +129,16 @@ def retrain(
         "split": request.split.to_json(),
     }
     verdict = None
-    with record_run(catalog, RETRAIN, params=params, parent_id=parent_id, resume=True) as run:
+    with record_run(
+        catalog,
+        RETRAIN,
+        params=params,
+        trigger="daemon" if slot else "manual",
+        parent_id=parent_id,
+        slot=slot,
+        scheduled_for=scheduled_for,
+        resume=True,
+    ) as run:
         run.expect(1)
         split = _frozen(catalog, run, request)
         if split is None:
@@ -357,8 +370,7 @@ def _forecasts(field: _Field, model: ModelFacts, checkpoint: Checkpoint) -> dict
     with field.catalog.read() as session:
         for row in split_rows(session, field.split.id, wanted.set_ids, parts=(SLICE,)):
             if lacks(row.features, wanted.needs, optional=wanted.optional) is None:
-                part.ids.append(row.video_id)
-                part.views.append(row.views_k)
+                part.add(row)
     past = read_histories(field.catalog, wanted.history, model.split_id)
     card = checkpoint.card
     scorer = Scorer(checkpoint.network, card.target, card.edges, card.medians_k)

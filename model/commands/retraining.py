@@ -64,7 +64,7 @@ def run_retrain(
     quiet: bool = False,
     parent_id: int | None = None,
 ) -> "Outcome":
-    """Retrain with the application's settings; what the daemon's job `retrain` calls."""
+    """Retrain with the application's settings."""
     outcome, _verdict = _retrain(app, preset, name, quiet=quiet, parent_id=parent_id)
     return outcome
 
@@ -91,7 +91,7 @@ def retrain_request(app: App, preset: str | None, name: str | None) -> "RetrainR
 
 
 def _retrain(
-    app: App, preset: str | None, name: str | None, *, quiet: bool, **options: Any
+    app: App, preset: str | None, name: str | None, *, quiet: bool, **of_run: Any
 ) -> "tuple[Outcome, Verdict | None]":
     from catalog.console import progress
     from features.device import resolve
@@ -108,7 +108,7 @@ def _retrain(
             store=store_of(app),
             data=app.settings.data_folder,
             progress=bar,
-            **options,
+            **of_run,
         )
 
 

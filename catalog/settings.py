@@ -22,7 +22,12 @@ from pydantic import (
     create_model,
     field_validator,
 )
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from catalog.ages import AgeRule
 from catalog.alerts import Kind, Limits
@@ -57,12 +62,25 @@ def _scope(value: object) -> object:
     return {"true": "all", "false": "due"}.get(str(value).lower(), value)
 
 
+def _not_always(value: object) -> object:
+    """Say what to use instead of what is no more."""
+    if value == "always":
+        raise ValueError(
+            "'always' is no more: a night trains no new version. Retrain on a clock of its own, by "
+            "the daemon's job `retrain` or `viewcast retrain`, which promotes only what is better; "
+            "here write if-missing or never"
+        )
+    return value
+
+
 class NightlySettings(BaseModel):
     """What a night may do beyond scraping and scoring."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    retrain: Literal["if-missing", "always", "never"] = "if-missing"
+    retrain: Annotated[Literal["if-missing", "never"], BeforeValidator(_not_always)] = Field(
+        default="if-missing", description="train a first version where a model has none"
+    )
     refresh: Annotated[Literal["due", "all", "never"], BeforeValidator(_scope)] = Field(
         default="due",
         description="due: of known videos those without a count and those that come of age; all",
@@ -101,6 +119,11 @@ class AgeSettings(BaseModel):
     )
 
     @property
+    def all_s(self) -> tuple[int, ...]:
+        """The ages in whole seconds, each once, the youngest first."""
+        return tuple(sorted({max(1, round(days * 86_400)) for days in self.days}))
+
+    @property
     def rule(self) -> AgeRule:
         """The rule that counts at an age go by."""
         return AgeRule(self.reach, self.tolerance)
@@ -121,6 +144,12 @@ class AlertSettings(BaseModel):
         default=SecretStr(""), description="after a bad one; empty: ping_url with /fail behind it"
     )
     mute: tuple[Kind, ...] = Field(default=(), description="kinds that nobody is told of")
+    retry_after_s: float = Field(
+        default=2.0,
+        ge=0,
+        le=60,
+        description="wait before the second try; before the third, 4 times",
+    )
     late_after_h: float = Field(default=26.0, gt=0, description="a good night is due so often")
     few_new_share: float = Field(
         default=Limits.few_new_share,
@@ -256,7 +285,7 @@ def load_settings(
     known = settings_class(sections or {})
     sources = {
         str(file): _read_toml(file) if file else {},
-        "environment": EnvSettingsSource(known)(),
+        "environment": _read_environment(known),
         "flag": dict(flags),
     }
     # Named here, so that a section is made of its own defaults by the one validator of all.
@@ -325,6 +354,19 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
+
+
+def _read_environment(known: type[Settings]) -> dict[str, Any]:
+    try:
+        return EnvSettingsSource(known)()
+    except SettingsError as error:
+        # Its words name the field alone. What could not be read may be a secret.
+        named = re.search(r'field "(\w+)"', str(error))
+        raise BadSettings(
+            f"setting {named[1] if named else ''} (environment): lists and tables are written as"
+            ' JSON there, such as ["a", "b"]',
+            origin="environment",
+        ) from error
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

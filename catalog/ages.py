@@ -108,9 +108,7 @@ def _between(
     # Of a count that fell the earlier one is the higher bound.
     bounds = (*_shown(below), *_shown(above))
     low_k, high_k = min(bounds), max(bounds)
-    return CountAtAge(
-        min(max(views_k, low_k), high_k), low_k, high_k, "interpolated", below, above
-    )
+    return CountAtAge(min(max(views_k, low_k), high_k), low_k, high_k, "interpolated", below, above)
 
 
 def _alone(one: Observed, one_s: float, age_s: float) -> CountAtAge:

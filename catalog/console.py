@@ -111,14 +111,21 @@ class Duration(click.ParamType[timedelta]):
 
     name = "duration"
 
+    def __init__(self, default_unit: str = "") -> None:
+        """default_unit: what a number alone is of; without one it is refused."""
+        self.default_unit = default_unit
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
         """Read it. Raises BadParameter."""
         if isinstance(value, timedelta):
             return value
+        text = str(value).strip()
+        if self.default_unit and text.replace(".", "", 1).isdecimal():
+            text += self.default_unit
         try:
-            return timedelta(seconds=duration_s(str(value)))
+            return timedelta(seconds=duration_s(text))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -135,8 +142,9 @@ class App:
     debug: bool = False
     # The stages' settings by section; a function, because --help reads none.
     sections: Callable[[], Mapping[str, type[Any]]] = dict
-    # Set by cli.py: starts `nightly` in a child for one slot, so that the daemon can stop it.
-    start_nightly: Callable[[str, str], "subprocess.Popen[bytes]"] | None = None
+    # Set by cli.py: starts a command in a child for one slot, so that the daemon can stop it;
+    # takes the command's name, the slot's, and when it was due (UTC).
+    start_job: Callable[[str, str, str], "subprocess.Popen[bytes]"] | None = None
     # Set by cli.py: the name that a text has for an author, and keys it may stand for.
     author_named: Callable[[str], tuple[str, tuple[str, ...]]] = lambda text: (text, (text,))
 

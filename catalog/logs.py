@@ -41,6 +41,8 @@ def set_up(level: int, chosen: Callable[[], LogFormat]) -> None:
     handler.setFormatter(_Chosen(chosen))
     handler.addFilter(_name_run)
     logging.basicConfig(level=level, handlers=[handler])
+    # It lists its own parts each time that it is loaded.
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
 
 
 def _name_run(record: logging.LogRecord) -> bool:

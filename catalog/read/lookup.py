@@ -18,6 +18,7 @@ from catalog.facts import (
     ModelFacts,
     Observed,
     SplitFacts,
+    forecast_of,
 )
 from catalog.read.posts import CANDIDATE, OBSERVED, Page, by_video_id
 from catalog.record.lineage import feature_set_facts, model_facts
@@ -84,6 +85,14 @@ def part_in_split(session: Session, split_id: int, video_id: int) -> str | None:
             SplitMember.split_id == split_id, SplitMember.video_id == video_id
         )
     )
+
+
+def part_members(session: Session, split_id: int, parts: Sequence[str]) -> set[int]:
+    """Return the ids of the videos of these parts of a split."""
+    wanted = select(SplitMember.video_id).where(
+        SplitMember.split_id == split_id, SplitMember.part.in_(parts)
+    )
+    return set(session.scalars(wanted))
 
 
 FINAL = -1  # the step of a metric that is of no epoch
@@ -238,6 +247,9 @@ def all_models(session: Session) -> list[dict[str, Any]]:
             "version": version.version,
             "kind": version.model_kind,
             "objective": version.objective,
+            "label": version.label,
+            "horizon_s": version.horizon_s,
+            "forecasts": forecast_of(version.label, version.horizon_s),
             "aliases": ", ".join(aliases.get(version.id, [])),
             "artifact_uri": version.artifact_uri,
             "train_run_id": version.train_run_id,

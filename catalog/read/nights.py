@@ -10,7 +10,9 @@ from pathlib import Path
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from catalog.alerts import Disk, Facts, Night, SiteLeft, StageFailure
+from catalog.ages import age_text
+from catalog.alerts import Disk, Drift, Facts, Night, SiteLeft, StageFailure
+from catalog.read.drift import controls
 from catalog.record.site_days import WHOLE_SITE
 from catalog.schema.tables import Event, Run, SitePause, Video
 from catalog.schema.types import utc_now
@@ -19,6 +21,8 @@ GOOD = ("ok", "partial")
 N_BEFORE = 7
 # So far back is looked for nights that are like this one.
 REACH = timedelta(days=30)
+ONE_DAY = timedelta(days=1)
+COVERAGE = "coverage_80"
 
 
 def facts_of(
@@ -34,6 +38,7 @@ def facts_of(
     night = None if row is None else _night(session, row, now)
     nightly = select(func.max(Run.finished_at)).where(Run.kind == "nightly", Run.status.in_(GOOD))
     began = select(func.min(Run.started_at)).where(Run.kind == "nightly")
+    charts = _charts_out(session, (night.started_at if night else now) - ONE_DAY)
     name = slot or (night.name if night else f"day/{now:%Y-%m-%d}")
     return Facts(
         now=now,
@@ -46,6 +51,8 @@ def facts_of(
         n_new_before=() if night is None else _n_new_before(session, night),
         exit_code=_exit_code(session, slot) if slot and night is None else None,
         sites_left=_sites_left(session, now),
+        drifts=tuple(chart for chart in charts if chart.what != COVERAGE),
+        coverages=tuple(chart for chart in charts if chart.what == COVERAGE),
     )
 
 
@@ -132,6 +139,26 @@ def _n_between(moments: Sequence[datetime], start: datetime, end: datetime | Non
     return (len(moments) if end is None else bisect_right(moments, end)) - bisect_left(
         moments, start
     )
+
+
+def _charts_out(session: Session, since: datetime) -> list[Drift]:
+    """Read what is beyond its limits, of models whose forecasts were judged of late.
+
+    A chart that no judgement has moved since says nothing new.
+    """
+    return [
+        Drift(
+            model=f"{chart.model_name} at {age_text(chart.horizon_s)}",
+            what=chart.what,
+            night=chart.night.isoformat(),
+            value=chart.value,
+            usual=chart.centre,
+            limit=chart.limit,
+            n=chart.n,
+        )
+        for chart in controls(session)
+        if chart.is_out and chart.night > since.date()
+    ]
 
 
 def _exit_code(session: Session, slot: str) -> int | None:

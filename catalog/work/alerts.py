@@ -9,8 +9,8 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -94,22 +94,24 @@ def wanted(facts: Facts, settings: Settings) -> list[Alert]:
 
 @contextmanager
 def one_at_a_time(data_folder: Path) -> Iterator[None]:
-    """Wait until no other process of this data folder sends alerts. Raises Busy."""
+    """Wait until no other process of this data folder sends alerts. Raises Busy.
+
+    Where no lock can be written, as on a full disk, others may tell the same.
+    """
     deadline_s = time.monotonic() + WAIT_S
-    while True:
-        try:
-            lock = locked(data_folder / LOCK, "alerts are being sent")
-            lock.__enter__()
-        except Busy:
-            if time.monotonic() > deadline_s:
-                raise
-            time.sleep(POLL_S)
-        else:
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(locked(data_folder / LOCK, "alerts are being sent"))
+            except Busy:
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(POLL_S)
+                continue
+            except OSError as error:
+                log.warning("%s cannot be written: %s", LOCK, error)
             break
-    try:
         yield
-    finally:
-        lock.__exit__(None, None, None)
 
 
 def _raise(
@@ -149,7 +151,7 @@ def _send_all(catalog: Catalog, run: RunInProgress, settings: Settings) -> None:
     units = [(one, to) for one in waiting for to in channels if to.name in one.channels]
     run.expect(len(units))
     for one, channel in units:
-        delivery = send(channel, message_of(one, settings.data_folder))
+        delivery = _sent(channel, message_of(one, settings.data_folder), settings)
         _record(run, one.key, delivery, {"kind": one.kind})
 
 
@@ -177,6 +179,10 @@ def message_of(one: Waiting, data_folder: Path) -> Message:
     return Message(f"viewcast: {one.title}", masked_url(f"{one.text}\n\n{where}"))
 
 
+def _sent(channel: Channel, message: Message, settings: Settings) -> Delivery:
+    return send(channel, message, settings.alerts.retry_after_s)
+
+
 def _record(run: RunInProgress, key: str, delivery: Delivery, detail: dict[str, Any]) -> None:
     if delivery.reason is None:
         run.note(key, SENT, {**detail, **asdict(delivery)})
@@ -199,7 +205,7 @@ def _ping(
         is_told = key in set(known)
     if not url or is_told:
         return
-    delivery = ping(url)
+    delivery = ping(url, settings.alerts.retry_after_s)
     if delivery.reason is None:
         run.note(key, PINGED, asdict(delivery))
         run.done()
@@ -253,7 +259,7 @@ def tell_closed(settings: Settings, error: CatalogError) -> list[Delivery]:
         for channel in channels:
             if channel.name not in left:
                 continue
-            delivery = send(channel, message_of(one, settings.data_folder))
+            delivery = _sent(channel, message_of(one, settings.data_folder), settings)
             deliveries.append(delivery)
             if delivery.reason is None:
                 journal.add(alert.key, channel.name, now)
@@ -285,9 +291,7 @@ class _Closed:
             log.warning("%s cannot be written, so this may be told again: %s", JOURNAL, error)
 
 
-def try_channels(
-    settings: Settings, *, deliver: Callable[[Channel, Message], Delivery] = send
-) -> list[Delivery]:
+def try_channels(settings: Settings) -> list[Delivery]:
     """Send a test message to every channel, and ask for the address of a good night."""
     message = Message(
         "viewcast: a test",
@@ -295,7 +299,7 @@ def try_channels(
         f"\n\ntest, {utc_now():%Y-%m-%d %H:%M} UTC, {platform.node()}:{settings.data_folder}",
         is_bad=False,
     )
-    found = [deliver(channel, message) for channel in channels_of(settings.alerts.urls)]
+    found = [_sent(channel, message, settings) for channel in channels_of(settings.alerts.urls)]
     if url := ping_address(settings, is_good=True):
-        found.append(ping(url))
+        found.append(ping(url, settings.alerts.retry_after_s))
     return found

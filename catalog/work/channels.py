@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     import apprise
 
 TIMEOUT_S = 30.0
-# Before each try. A service that is down for longer is tried again at the next check.
-WAITS_S = (0.0, 2.0, 8.0)
+# The third waits longer. A service that is down for longer is tried again at the next check.
+N_TRIES, GROWTH = 3, 4.0
+RETRY_AFTER_S = 2.0
 TALKATIVE = ("apprise", "httpcore", "httpx", "requests", "urllib3")
 UNKNOWN = "no service of that scheme, or not a whole address for it"
 REASONS = (
@@ -72,36 +73,28 @@ def _scheme(url: str) -> str:
     return found[1].lower() if found else "unknown"
 
 
-def send(
-    channel: Channel,
-    message: Message,
-    *,
-    waits_s: Sequence[float] = WAITS_S,
-    wait: Callable[[float], None] = time.sleep,
-) -> Delivery:
-    """Send a message, trying as often as there are waits. Never inside a transaction."""
+def send(channel: Channel, message: Message, retry_after_s: float = RETRY_AFTER_S) -> Delivery:
+    """Send a message, in three tries at most. Never inside a transaction."""
     import apprise  # noqa: PLC0415 (0.3 s, for who is told something)
 
     with muted(*TALKATIVE):
+        # It tells why something was not taken at that level only, to us too.
+        logging.getLogger("apprise").setLevel(logging.DEBUG)
         # What leads elsewhere has not taken the message: the answer there would pass for its own.
         asset = apprise.AppriseAsset(
             app_id="viewcast",
             app_desc="viewcast",
             http_redirects=False,
             storage_mode=apprise.PersistentStoreMode.MEMORY,
+            image_url_mask="",  # nor are pictures of theirs asked for
         )
         service = apprise.Apprise(asset=asset)
         if not service.add(channel.url.get_secret_value()):
             return Delivery(channel.name, UNKNOWN, 0, 0.0)
-        return _tried(channel.name, lambda: _notify(service, message), waits_s, wait)
+        return _tried(channel.name, lambda: _notify(service, message), retry_after_s)
 
 
-def ping(
-    url: str,
-    *,
-    waits_s: Sequence[float] = WAITS_S,
-    wait: Callable[[float], None] = time.sleep,
-) -> Delivery:
+def ping(url: str, retry_after_s: float = RETRY_AFTER_S) -> Delivery:
     """Ask for an address, so that whoever watches it knows that we live."""
     import httpx  # noqa: PLC0415 (as above)
 
@@ -113,17 +106,14 @@ def ping(
         return None if answer.is_success else f"HTTP {answer.status_code}"
 
     with muted(*TALKATIVE):
-        return _tried("ping", once, waits_s, wait)
+        return _tried("ping", once, retry_after_s)
 
 
-def _tried(
-    name: str, once: Callable[[], str | None], waits_s: Sequence[float], wait: Callable[..., None]
-) -> Delivery:
+def _tried(name: str, once: Callable[[], str | None], retry_after_s: float) -> Delivery:
     began = time.monotonic()
-    reason: str | None = "never tried"
-    n_tries = 0
-    while reason is not None and n_tries < len(waits_s):
-        wait(waits_s[n_tries])
+    reason, n_tries = once(), 1
+    while reason is not None and n_tries < N_TRIES:
+        time.sleep(retry_after_s * GROWTH ** (n_tries - 1))
         reason = once()
         n_tries += 1
     return Delivery(name, reason, n_tries, round(time.monotonic() - began, 2))

@@ -45,7 +45,7 @@ def create_split(
     none. The same videos, labels and settings give the split that is already there. rule: of labels
     at an age, the default for None. if_missing: any split will do.
     """
-    params = {"name": name, **_stored(config, rule or AgeRule())}
+    params = {"name": name, **stored_settings(config, rule or AgeRule())}
     with record_run(catalog, "split", params=params, parent_id=parent_id) as run:
         with catalog.read() as session:
             split = newest_split(session) if if_missing else None
@@ -72,15 +72,13 @@ def show_split(
         label = label_of(row.params)
         summary = summarise(split_members(session, row.id), label)
         if label.kind == "latest" and summary.is_unequal:
-            found = labels_at_age(
-                session, EQUAL_LABEL.age_s, now=utc_now(), rule=rule or AgeRule()
-            )
+            found = labels_at_age(session, EQUAL_LABEL.age_s, now=utc_now(), rule=rule or AgeRule())
             n_equal = sum(isinstance(count, CountAtAge) for _video, count in found)
             summary = replace(summary, n_equal=n_equal)
         return row, summary
 
 
-def _stored(config: SplitConfig, rule: AgeRule) -> dict[str, Any]:
+def stored_settings(config: SplitConfig, rule: AgeRule) -> dict[str, Any]:
     """Return the settings as the split keeps them; of a label at an age with its rule."""
     settings = config.to_json()
     if "label" in settings:
@@ -91,15 +89,15 @@ def _stored(config: SplitConfig, rule: AgeRule) -> dict[str, Any]:
 def _freeze(
     catalog: Catalog, run: RunInProgress, config: SplitConfig, rule: AgeRule, name: str
 ) -> SplitFacts:
-    labelled = list(_labelled(catalog, run, read_label(config.label), rule))
+    found = list(labelled(catalog, run, read_label(config.label), rule))
     first = None
     if config.strategy == "author":
         # Also those that are gone or without a count: nobody moves when theirs goes, or comes back.
         with catalog.read() as session:
             first = first_videos(session)
-    parts = assign_parts([video for video, _label, _at in labelled], config, first_videos=first)
+    parts = assign_parts([video for video, _label, _at in found], config, first_videos=first)
     members = [
-        Member(video, parts[video.video_id], label, at_age) for video, label, at_age in labelled
+        Member(video, parts[video.video_id], label, at_age) for video, label, at_age in found
     ]
     left_out = dict(sorted(run.outcome.codes.items()))
     with catalog.write() as session:
@@ -107,13 +105,13 @@ def _freeze(
             session,
             name=name,
             strategy=config.strategy,
-            params=_stored(config, rule),
+            params=stored_settings(config, rule),
             members=members,
             told={"left_out": left_out} if left_out else None,
         )
 
 
-def _labelled(
+def labelled(
     catalog: Catalog, run: RunInProgress, label: Label, rule: AgeRule
 ) -> Iterator[Labelled]:
     """Yield each video that may enter, and the count that is its label."""

@@ -92,9 +92,7 @@ def study_of(path: Path, by: str) -> Study:
             split = find_split(session, None)
             found: dict[str, Part] = {part: Part() for part in PARTS}
             for row in split_rows(session, split.id, {}, parts=PARTS):
-                found[row.part].ids.append(row.video_id)
-                found[row.part].views.append(row.views_k)
-                found[row.part].ages.append(np.nan if row.age_s is None else row.age_s)
+                found[row.part].add(row)
             past = list(past_posts(session, "posted", split_id=split.id))
         wanted = Wanted(split.id, {}, (), True, with_facts=True, as_of="crawl", history="posted")
         reader = Reader(FeatureStore(folder), {})

@@ -380,8 +380,7 @@ def _forecasts(field: _Field, model: ModelFacts, checkpoint: Checkpoint) -> dict
     with field.catalog.read() as session:
         for row in split_rows(session, field.split.id, wanted.set_ids, parts=(SLICE,)):
             if lacks(row.features, wanted.needs, optional=wanted.optional) is None:
-                part.ids.append(row.video_id)
-                part.views.append(row.views_k)
+                part.add(row)
     past = read_histories(field.catalog, wanted.history, model.split_id)
     card = checkpoint.card
     scorer = Scorer(checkpoint.network, card.target, card.edges, card.medians_k)

@@ -118,8 +118,8 @@ def retrain(
     not be worse than the version that is used meanwhile. Safe to stop and to repeat: the split, the
     version and the verdict are made once; a challenger is never judged twice beside the same
     champion, so no luck is sought by asking again. Returns no verdict where none was passed now.
-    slot, scheduled_for: of a clock; a slot is done once. Raises BadSetting for a model that asks
-    somebody else for each forecast.
+    Raises BadSetting for a model that asks somebody else for each forecast, AlreadyDone where the
+    slot was done.
     """
     name = request.name
     if find_kind(request.training.settled().kind).asks:

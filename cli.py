@@ -338,6 +338,7 @@ def _stages(
     app: App, *, quiet: bool, also_train: tuple[str, ...] = ()
 ) -> list[tuple[str, "Stage"]]:
     """Name the stages of a night in their order; each takes the id of the parent run."""
+    from catalog.commands.ages import run_ages
     from catalog.commands.ledger import run_judge
     from catalog.web.pages import write_report_step
     from catalog.work.alerts import run_alerts
@@ -370,6 +371,8 @@ def _stages(
     stages.append(("extract visual", wire(run_extract, "visual")))
     if has_weights(app, "text"):
         stages.append(("extract text", wire(run_extract, "text")))
+    # Before labels of an age are frozen, and before what was forecast of it is judged.
+    stages.append(("ages", wire(run_ages)))
     if retrain != "never":
         stages.append(("split create", wire(run_split, if_missing=if_missing)))
         for preset in (settings.of(TrainConfig).preset, *also_train):

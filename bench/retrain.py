@@ -86,9 +86,7 @@ class House:
         """Let production mean it, by hand."""
         action = "rolled back" if back else "promoted"
         with self.catalog.write() as session:
-            set_alias(
-                session, NAME, PRODUCTION, model.id, set_by="bench", reason="", action=action
-            )
+            set_alias(session, NAME, PRODUCTION, model.id, set_by="bench", reason="", action=action)
 
 
 @contextmanager

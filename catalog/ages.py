@@ -108,9 +108,7 @@ def _between(
     # Of a count that fell the earlier one is the higher bound.
     bounds = (*_shown(below), *_shown(above))
     low_k, high_k = min(bounds), max(bounds)
-    return CountAtAge(
-        min(max(views_k, low_k), high_k), low_k, high_k, "interpolated", below, above
-    )
+    return CountAtAge(min(max(views_k, low_k), high_k), low_k, high_k, "interpolated", below, above)
 
 
 def _alone(one: Observed, one_s: float, age_s: float) -> CountAtAge:
@@ -134,7 +132,7 @@ def _shown(one: Observed) -> tuple[float, float]:
 
 def duration_s(text: str) -> float:
     """Read a length of time with its unit: 90s, 30m, 12h, 7d, 2w. Raises ValueError."""
-    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?)([smhdw])", text.strip())
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)([smhdw])", text.strip())
     if match is None:
         raise ValueError(f"{text!r} is no length of time: 90s, 30m, 12h, 7d, 2w")
     seconds = float(match[1]) * UNITS_S[match[2]]

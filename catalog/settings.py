@@ -119,6 +119,11 @@ class AgeSettings(BaseModel):
     )
 
     @property
+    def all_s(self) -> tuple[int, ...]:
+        """The ages in whole seconds, each once, the youngest first."""
+        return tuple(sorted({max(1, round(days * 86_400)) for days in self.days}))
+
+    @property
     def rule(self) -> AgeRule:
         """The rule that counts at an age go by."""
         return AgeRule(self.reach, self.tolerance)

@@ -2,6 +2,7 @@
 
 import click
 
+from catalog.commands.ages import ages
 from catalog.commands.alerts import alerts
 from catalog.commands.daemon import daemon, serve
 from catalog.commands.ledger import ledger
@@ -19,6 +20,7 @@ COMMANDS: list[click.Command] = [
     export,
     runs,
     errors,
+    ages,
     ledger,
     daemon,
     serve,

@@ -28,7 +28,7 @@ from catalog.facts import (
 from catalog.read.counts import AskedAge, counts_at_age
 from catalog.read.posts import CANDIDATE, OBSERVED, Page, by_video_id, features_of
 from catalog.record.hashtags import plain_hashtag
-from catalog.schema.forecasts import ModelVersion, Prediction, SplitMember
+from catalog.schema.forecasts import ModelVersion, Prediction, SplitMember, member_label_k
 from catalog.schema.tables import (
     Account,
     Feature,
@@ -204,13 +204,13 @@ def split_rows(
 ) -> Iterator[TrainingRow]:
     """Yield the labelled videos of these parts with what there is of each feature."""
     page = (
-        select(*CANDIDATE, SplitMember.part, ViewObservation.views_k, ViewObservation.observed_at)
+        select(*CANDIDATE, SplitMember.part, member_label_k(), ViewObservation.observed_at)
         .join(SplitMember, SplitMember.video_id == Video.id)
         .join(ViewObservation, ViewObservation.id == SplitMember.observation_id)
         .where(
             SplitMember.split_id == split_id,
             SplitMember.part.in_(parts),
-            ViewObservation.views_k.is_not(None),
+            member_label_k().is_not(None),
         )
     )
     for members in chunks(by_video_id(session, page)):
@@ -264,7 +264,7 @@ def videos_to_score(
             *CANDIDATE,
             SplitMember.part,
             label.id,
-            label.views_k,
+            member_label_k(label),
             label.observed_at,
             latest.id,
             latest.views_k,

@@ -80,9 +80,11 @@ def freeze_split(
     strategy: str,
     params: Mapping[str, Any],
     members: Sequence[Member],
+    told: Mapping[str, Any] | None = None,
 ) -> SplitFacts:
     """Keep a split for ever; the same members and parameters give the split already kept.
 
+    told: stored with the parameters, but no part of what makes two splits the same.
     Raises NameTaken when the name stands for another split, BadValue for no or doubled members.
     """
     if len({member.video.video_id for member in members}) != len(members):
@@ -90,7 +92,7 @@ def freeze_split(
     if not members:
         raise BadValue(f"split {name!r} has no members: no video has a readable count yet")
     lines = [canonical_json({"strategy": strategy, "params": params})]
-    lines += sorted(f"{m.video.video_id:020d} {m.part} {m.label.id}" for m in members)
+    lines += sorted(f"{m.video.video_id:020d} {m.part} {_label_line(m)}" for m in members)
     sha256 = sha256_text("\n".join(lines))
     n_by_part = dict(sorted(Counter[str](member.part for member in members).items()))
     kept = session.scalar(select(DatasetSplit).where(DatasetSplit.sha256 == sha256))
@@ -101,7 +103,7 @@ def freeze_split(
     split = DatasetSplit(
         name=name,
         strategy=strategy,
-        params=plain_json(params),
+        params=plain_json({**params, **(told or {})}),
         sha256=sha256,
         created_at=utc_now(),
     )
@@ -114,11 +116,34 @@ def freeze_split(
                 "video_id": member.video.video_id,
                 "part": member.part,
                 "observation_id": member.label.id,
+                **_label_row(member),
             }
             for member in chunk
         ]
         session.execute(insert_into(session, SplitMember), rows)
     return SplitFacts(split.id, name, sha256, True, n_by_part)
+
+
+def _label_line(member: Member) -> str:
+    """Write what makes a member's label; of a label that is an observation, its number alone."""
+    if member.at_age is None:
+        return str(member.label.id)
+    # Not to the last digit, which another machine's logarithm may have otherwise.
+    counts = (member.label.views_k, member.at_age.low_k, member.at_age.high_k)
+    return " ".join(
+        [f"{member.label.id} {member.at_age.second_id or 0}", *(f"{k:.9g}" for k in counts)]
+    )
+
+
+def _label_row(member: Member) -> dict[str, Any]:
+    if member.at_age is None:
+        return {}
+    return {
+        "second_observation_id": member.at_age.second_id,
+        "label_k": member.label.views_k,
+        "label_low_k": member.at_age.low_k,
+        "label_high_k": member.at_age.high_k,
+    }
 
 
 def add_model_version(

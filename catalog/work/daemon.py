@@ -20,7 +20,7 @@ from catalog.errors import BadValue, Busy, NotReady, SchemaBehind
 from catalog.schema.session import Catalog, open_catalog
 from catalog.schema.tables import Event, Run
 from catalog.schema.types import utc_now
-from catalog.work.job_lease import Held, acquire, give_up, renew_lease
+from catalog.work.job_lease import KeptLease, acquire
 from catalog.work.runs import (
     cancel_slot,
     reap,
@@ -103,21 +103,19 @@ def run_daemon(
     for job in jobs:
         if warning := job.schedule.dst_warning():
             log.warning("%s", warning)
-    held = acquire(catalog, LEASE, ttl_s=ttl_s, now=now())
-    lost, ended = threading.Event(), threading.Event()
-    keeper = threading.Thread(
-        target=_keep, args=(catalog, held, ttl_s, now, lost, ended), name="lease", daemon=True
-    )
+    lease = KeptLease(catalog, acquire(catalog, LEASE, ttl_s=ttl_s, now=now()), ttl_s, now)
+    ended = threading.Event()
+    keeper = threading.Thread(target=_keep, args=(lease, ended), name="lease", daemon=True)
     keeper.start()
-    loop = _Loop(catalog, jobs, held, timedelta(seconds=catch_up_s + GRACE_S), ttl_s, now, lost)
+    loop = _Loop(catalog, jobs, lease, timedelta(seconds=catch_up_s + GRACE_S), now)
     try:
-        while not stop.wait(POLL_S) and not lost.is_set():
+        while not stop.wait(POLL_S) and not lease.lost.is_set():
             loop.step()
     finally:
         ended.set()
         loop.end_child()
-        _say_last(lambda: give_up(catalog, held, now=now()), "give up the lease")
-    if lost.is_set():
+        _say_last(lease.give_up, "give up the lease")
+    if lease.lost.is_set():
         raise Busy("the daemon's lease went to another daemon")
 
 
@@ -137,11 +135,9 @@ class _Loop:
 
     catalog: Catalog
     jobs: Sequence[Job]
-    held: Held
+    lease: KeptLease
     catch_up: timedelta
-    ttl_s: float
     now: Callable[[], datetime]
-    lost: threading.Event
     waiting: dict[str, _Waiting] = field(default_factory=dict)
     running: tuple[Job, _Waiting, RunningJob] | None = None
     notes: list[Event] = field(default_factory=list)
@@ -234,8 +230,9 @@ class _Loop:
             if newest and not is_late and not self._done(job.name, newest):
                 self.waiting.setdefault(job.name, _Waiting(newest))
             # Of a job that the daemon before us did not have, nothing was missed.
-            if self.held.seen_at is not None and job.name in known:
-                since = max(self.held.seen_at - self.catch_up, now - LONGEST_ABSENCE)
+            seen_at = self.lease.held.seen_at
+            if seen_at is not None and job.name in known:
+                since = max(seen_at - self.catch_up, now - LONGEST_ABSENCE)
                 slots = job.schedule.slots(since, now)
                 waits = job.name in self.waiting and self.waiting[job.name].slot
                 missed += _untold(self.catalog, job.name, [s for s in slots if s != waits])
@@ -264,8 +261,7 @@ class _Loop:
         # Its schema first: what is asked next may not be there in another.
         open_catalog(self.catalog.url).close()
         # The lease may have ended while the catalog was away.
-        if not renew_lease(self.catalog, self.held, ttl_s=self.ttl_s, now=now):
-            self.lost.set()
+        if not self.lease.renew():
             return
         reap(self.catalog)
         done = self._done(job.name, slot)
@@ -380,19 +376,11 @@ def _due_text(slot: Slot | None) -> str:
     return "no time" if slot is None else f"{slot.scheduled_for:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _keep(
-    catalog: Catalog,
-    held: Held,
-    ttl_s: float,
-    now: Callable[[], datetime],
-    lost: threading.Event,
-    ended: threading.Event,
-) -> None:
-    """Renew the lease every third of its time, until `ended`; set `lost` when it is not ours."""
-    while not ended.wait(ttl_s / 3):
+def _keep(lease: KeptLease, ended: threading.Event) -> None:
+    """Renew the lease every third of its time, until `ended` or until it is somebody else's."""
+    while not ended.wait(lease.ttl_s / 3):
         try:
-            if not renew_lease(catalog, held, ttl_s=ttl_s, now=now()):
-                lost.set()
+            if not lease.renew():
                 return
         except AWAY as error:
             # Nobody else can take it either; the loop asks once more before it starts anything.

@@ -2,8 +2,9 @@
 
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import update
@@ -69,6 +70,38 @@ def renew_lease(catalog: Catalog, held: Held, *, ttl_s: float, now: datetime) ->
 def give_up(catalog: Catalog, held: Held, *, now: datetime) -> bool:
     """Let the next one have the lease at once; the row stays, for its fence."""
     return _update(catalog, held, {"owner": "", "heartbeat_at": now, "expires_at": now})
+
+
+@dataclass
+class KeptLease:
+    """The lease of one who lives on: renewed from two threads, taken again when it was free.
+
+    A database that was away may have come back without our row, or with the one before it.
+    """
+
+    catalog: Catalog
+    held: Held
+    ttl_s: float
+    now: Callable[[], datetime]
+    lost: threading.Event = field(default_factory=threading.Event)
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
+
+    def renew(self) -> bool:
+        """Keep it for another `ttl_s`; False, and `lost` is set, when somebody else has it."""
+        with self._one_at_a_time:
+            now = self.now()
+            if renew_lease(self.catalog, self.held, ttl_s=self.ttl_s, now=now):
+                return True
+            try:
+                self.held = acquire(self.catalog, self.held.name, ttl_s=self.ttl_s, now=now)
+            except Busy:
+                self.lost.set()
+                return False
+            return True
+
+    def give_up(self) -> None:
+        """Let the next one have it at once, unless it has it already."""
+        give_up(self.catalog, self.held, now=self.now())
 
 
 def holder_of(row: JobLease) -> ProcessName | None:

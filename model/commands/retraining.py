@@ -56,19 +56,6 @@ def retrain(
     emit_outcome(outcome, as_json=as_json, extra=_said(verdict))
 
 
-def run_retrain(
-    app: App,
-    preset: str | None = None,
-    *,
-    name: str | None = None,
-    quiet: bool = False,
-    parent_id: int | None = None,
-) -> "Outcome":
-    """Retrain with the application's settings."""
-    outcome, _verdict = _retrain(app, preset, name, quiet=quiet, parent_id=parent_id)
-    return outcome
-
-
 def retrain_request(app: App, preset: str | None, name: str | None) -> "RetrainRequest":
     """What is asked for, by the settings."""
     from model.settings import RetrainConfig, ScoreConfig, TrainConfig
@@ -86,6 +73,7 @@ def retrain_request(app: App, preset: str | None, name: str | None) -> "RetrainR
         least_gain=app.settings.verdict.least_gain,
         set_by=who(),
         device=app.settings.of(ScoreConfig).device,
+        ages=app.settings.ages.rule,
     )
 
 

@@ -1,12 +1,13 @@
 """Train a challenger on all that is known, and let it take the champion's place if it is better."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
+from catalog.ages import AgeRule, read_label
 from catalog.console import Progress
 from catalog.errors import NotFound
 from catalog.facts import (
@@ -46,7 +47,7 @@ from model.scoring import Scorer
 from model.split import SplitConfig, assign_parts
 from model.steps.rows import Part, PartRows, lacks, read_histories
 from model.steps.score import load_model, reader_of, wanted_of
-from model.steps.split import labelled
+from model.steps.split import labelled, stored_settings
 from model.steps.train import TrainRequest, train
 
 SLICE: PartName = "holdout"
@@ -58,7 +59,7 @@ class RetrainRequest:
 
     training: without a split. split: its strategy is time. metric: an error that has intervals.
     least_gain: the setting verdict.least_gain. set_by: who asks, for the history. device: where a
-    network computes its forecasts.
+    network computes its forecasts. ages: the settings `ages`, for labels at an age.
     """
 
     training: TrainRequest
@@ -68,6 +69,7 @@ class RetrainRequest:
     least_gain: float
     set_by: str
     device: str = "cpu"
+    ages: AgeRule = field(default_factory=AgeRule)
 
     @property
     def name(self) -> str:
@@ -192,15 +194,19 @@ def _frozen(catalog: Catalog, run: RunInProgress, request: RetrainRequest) -> Sp
         except NotFound:
             pass
     config = request.split
-    found = dict(labelled(catalog, run, config))
+    label = read_label(config.label)
+    found = {
+        video: Member(video, "train", seen, at_age)
+        for video, seen, at_age in labelled(catalog, run, label, request.ages)
+    }
     if len(found) < request.min_rows:
         return None
     newest = assign_parts(list(found), replace(config, val=0.0))
     slice_ = {video for video in found if newest[video.video_id] == SLICE}
     begins = min(map(uploaded_at, slice_))
     older = [video for video in found if video not in slice_]
-    if config.label_age_s is not None:
-        late = {video for video in older if found[video].observed_at > begins}
+    if label.kind != "latest":
+        late = {video for video in older if found[video].known_at > begins}
         for video in late:
             run.skipped(video.tiktok_id, "label_seen_too_late")
         older = [video for video in older if video not in late]
@@ -208,13 +214,17 @@ def _frozen(catalog: Catalog, run: RunInProgress, request: RetrainRequest) -> Sp
     parts = assign_parts(older, replace(config, val=share, holdout=0.0))
     parts |= {video.video_id: SLICE for video in slice_}
     members = [
-        Member(video, parts[video.video_id], label)
-        for video, label in found.items()
+        replace(member, part=parts[video.video_id])
+        for video, member in found.items()
         if video.video_id in parts
     ]
     with catalog.write() as session:
         return freeze_split(
-            session, name=name, strategy=config.strategy, params=config.to_json(), members=members
+            session,
+            name=name,
+            strategy=config.strategy,
+            params=stored_settings(config, request.ages),
+            members=members,
         )
 
 

@@ -193,8 +193,7 @@ class Part:
         order = np.random.default_rng(seed).permutation(len(self))
         views = array("d", self.views_k[order].tolist())
         refs = [
-            replace(row, views_k=views_k)
-            for row, views_k in zip(self.refs, views, strict=False)
+            replace(row, views_k=views_k) for row, views_k in zip(self.refs, views, strict=False)
         ]
         return Part(self.ids, views, self.ages, refs, is_permuted=True)
 

@@ -65,12 +65,12 @@ def log_views(rows: Sequence[Example]) -> np.ndarray:
 
 
 def share_by(age_s: float) -> float:
-    """Share of its views that a post of `seen_at_ages` has at an age: half of them at three days."""
+    """Share of its views that a post of `seen_at_ages` has at an age: half at three days."""
     return age_s / (age_s + 3 * 86_400)
 
 
 def seen_at_ages(rows: Sequence[Example], *, seed: int = 0) -> list[Example]:
-    """The rows, each with one count of its growing ones, seen at 12 hours to 60 days whatever it is.
+    """The rows, each with one count of its growing ones, seen at 12 hours to 60 days.
 
     `at_age` gives what they have at another age.
     """

@@ -349,9 +349,9 @@ def test_score_uses_what_was_promoted_and_what_was_seen_since(posts):
     assert last > 20
 
 
-def test_no_luck_of_twenty_tries_promotes_what_learned_from_shuffled_counts(tmp_path):
+def test_luck_promotes_nothing_that_learned_from_shuffled_counts(tmp_path):
     promoted = []
-    for seed in range(20):
+    for seed in range(5):  # python -m bench.retrain has more of them, and models that learn more
         folder = tmp_path / str(seed)
         folder.mkdir()
         with house(folder, shuffled(small_counts(160, seed=seed, n_authors=30), seed)) as made:

@@ -268,17 +268,17 @@ class ModelFacts:
 
 
 def days_text(age_s: float) -> str:
-    """Write an age: 5 hours, 1 day, 3.5 days, 412 days."""
+    """Write an age: 5 hours, 1 day, 3.5 days, 12 days."""
     days = age_s / 86_400
     if days < 1:
         hours = round(24 * days)
         return f"{hours} hour{'' if hours == 1 else 's'}"
-    shown = f"{days:,.0f}" if days >= 100 else f"{days:.1f}".removesuffix(".0")
+    shown = f"{days:,.0f}" if days >= 10 else f"{days:.1f}".removesuffix(".0")
     return f"{shown} day{'' if shown == '1' else 's'}"
 
 
 def forecast_of(label: str, horizon_s: int | None) -> str:
-    """Say what a model forecasts: views at 7 days; latest count, as if 12.3 days old."""
+    """Say what a model forecasts: views at 7 days; latest count, as if 12 days old."""
     kind, _, age = label.partition(":")
     if kind == "at":
         return f"views at {age if horizon_s is None else days_text(horizon_s)}"

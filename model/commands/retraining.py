@@ -56,19 +56,6 @@ def retrain(
     emit_outcome(outcome, as_json=as_json, extra=_said(verdict))
 
 
-def run_retrain(
-    app: App,
-    preset: str | None = None,
-    *,
-    name: str | None = None,
-    quiet: bool = False,
-    parent_id: int | None = None,
-) -> "Outcome":
-    """Retrain with the application's settings; what the daemon's job `retrain` calls."""
-    outcome, _verdict = _retrain(app, preset, name, quiet=quiet, parent_id=parent_id)
-    return outcome
-
-
 def retrain_request(app: App, preset: str | None, name: str | None) -> "RetrainRequest":
     """What is asked for, by the settings."""
     from model.settings import RetrainConfig, ScoreConfig, TrainConfig
@@ -91,7 +78,7 @@ def retrain_request(app: App, preset: str | None, name: str | None) -> "RetrainR
 
 
 def _retrain(
-    app: App, preset: str | None, name: str | None, *, quiet: bool, **options: Any
+    app: App, preset: str | None, name: str | None, *, quiet: bool, **of_run: Any
 ) -> "tuple[Outcome, Verdict | None]":
     from catalog.console import progress
     from features.device import resolve
@@ -108,7 +95,7 @@ def _retrain(
             store=store_of(app),
             data=app.settings.data_folder,
             progress=bar,
-            **options,
+            **of_run,
         )
 
 

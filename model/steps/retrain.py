@@ -118,8 +118,8 @@ def retrain(
     not be worse than the version that is used meanwhile. Safe to stop and to repeat: the split, the
     version and the verdict are made once; a challenger is never judged twice beside the same
     champion, so no luck is sought by asking again. Returns no verdict where none was passed now.
-    slot, scheduled_for: of a clock; a slot is done once. Raises BadSetting for a model that asks
-    somebody else for each forecast.
+    Raises BadSetting for a model that asks somebody else for each forecast, AlreadyDone where the
+    slot was done.
     """
     name = request.name
     if find_kind(request.training.settled().kind).asks:
@@ -380,8 +380,7 @@ def _forecasts(field: _Field, model: ModelFacts, checkpoint: Checkpoint) -> dict
     with field.catalog.read() as session:
         for row in split_rows(session, field.split.id, wanted.set_ids, parts=(SLICE,)):
             if lacks(row.features, wanted.needs, optional=wanted.optional) is None:
-                part.ids.append(row.video_id)
-                part.views.append(row.views_k)
+                part.add(row)
     past = read_histories(field.catalog, wanted.history, model.split_id)
     card = checkpoint.card
     scorer = Scorer(checkpoint.network, card.target, card.edges, card.medians_k)

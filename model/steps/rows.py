@@ -172,6 +172,12 @@ class Part:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def add(self, row: TrainingRow) -> None:
+        """Take in a row, without its refs."""
+        self.ids.append(row.video_id)
+        self.views.append(row.views_k)
+        self.ages.append(math.nan if row.age_s is None else row.age_s)
+
     @property
     def views_k(self) -> NDArray[np.float64]:
         """Labels in thousands, (n,)."""
@@ -211,9 +217,7 @@ def read_parts(
                     run.skipped(row.tiktok_id, reason)
                     continue
                 part = parts[row.part]
-                part.ids.append(row.video_id)
-                part.views.append(row.views_k)
-                part.ages.append(math.nan if row.age_s is None else row.age_s)
+                part.add(row)
                 if keep_refs:
                     part.refs.append(row)
                 contents.update(_content(row, facts.get(row.video_id)))

@@ -107,11 +107,13 @@ def test_a_dry_run_of_a_retraining_says_what_it_would_ask_for(data):
     assert (told["split"]["strategy"], told["split"]["holdout"]) == ("time", 0.15)
 
 
-def test_too_few_labels_are_no_failure(data):
-    result = viewcast(data, "retrain", "--json")
+def test_too_few_labels_are_no_failure_and_a_slot_is_done_once(data):
+    words = ("retrain", "--json", "--slot", "retrain/2026-11-29")
+    result = viewcast(data, *words, "--scheduled-for", "2026-11-29T07:00:00")
     told = json.loads(result.stdout)
     assert result.exit_code == 0
     assert told["codes"] == {"too_few_rows": 1}
+    assert viewcast(data, *words).exit_code == 5
 
 
 def test_a_night_that_always_retrains_is_told_what_to_use_instead(data):

@@ -19,6 +19,7 @@ import catalog.commands
 import features.commands
 import model.commands
 import scraper.commands
+from catalog import logs
 from catalog.console import (
     DEMO_FOLDER,
     App,
@@ -81,6 +82,11 @@ class RootGroup(click.Group):
 @click.option("--config", type=click.Path(path_type=Path), help="Settings; default viewcast.toml.")
 @click.option("-v", "--verbose", count=True, help="Log each batch (-v) or each row (-vv).")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["auto", "text", "json"]),
+    help="Of the log; auto: text on a terminal, else a JSON document a line.",
+)
 @click.version_option(package_name="viewcast")
 @click.pass_context
 def main(
@@ -90,6 +96,7 @@ def main(
     config: Path | None,
     verbose: int,
     debug: bool,
+    log_format: str | None,
 ) -> None:
     """Forecast the views of short vertical videos from what is in them, on a SQL catalog.
 
@@ -97,12 +104,13 @@ def main(
     pretrain, extract visual, split create, train, score, report.
     """
     write_readably()
-    flags = {name: value for name, value in (("db", db), ("data", data)) if value is not None}
+    named = (("db", db), ("data", data), ("log", log_format and {"format": log_format}))
+    flags = {name: value for name, value in named if value is not None}
     ctx.obj = App(settings_file=config, flags=flags, debug=debug, sections=sections)
-    ctx.obj.start_nightly = lambda slot, due: _start_nightly(ctx.obj, slot, due)
+    ctx.obj.start_job = lambda *named: _start_job(ctx.obj, *named)
     ctx.obj.author_named = lambda text: author_named(ctx.obj, text)
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s")
+    logs.set_up(level, ctx.obj.log_format)
     _collect_rarely()
     # SIGTERM raises nothing by itself: without this, what is recorded on leaving would be lost.
     signal.signal(signal.SIGTERM, _terminate)
@@ -155,15 +163,18 @@ def config_show(app: App, origin: bool, as_json: bool) -> None:
 def nightly(
     app: App, slot: str | None, scheduled_for: datetime | None, as_json: bool, dry_run: bool
 ) -> None:
-    """Do one night: scrape, fetch, extract, train what is missing, score, report.
+    """Do one night: scrape, refresh, fetch, extract, score, judge old forecasts, report, alert.
 
-    Videos on the list get their first count before files are fetched. A stage that fails is
-    recorded and the next ones still work on what is there.
+    What is missing is trained on the way. A stage that fails, or takes too long, is recorded and
+    the next ones still work on what is there.
     """
+    from catalog.commands.alerts import open_or_tell
+
     stages = _stages(app, quiet=as_json)
     if dry_run:
         _emit_stages(stages, as_json=as_json)
         return
+    open_or_tell(app)
     outcome, lines = _run(app, stages, slot=slot, scheduled_for=scheduled_for, quiet=as_json)
     emit_outcome(outcome, as_json=as_json, extra={"stages": lines} if as_json else None)
 
@@ -327,7 +338,10 @@ def _stages(
     app: App, *, quiet: bool, also_train: tuple[str, ...] = ()
 ) -> list[tuple[str, "Stage"]]:
     """Name the stages of a night in their order; each takes the id of the parent run."""
+    from catalog.commands.ages import run_ages
+    from catalog.commands.ledger import run_judge
     from catalog.web.pages import write_report_step
+    from catalog.work.alerts import run_alerts
     from features.commands import has_weights, run_extract, run_extract_files
     from model.commands import run_pretrain, run_score, run_split, run_train
     from model.settings import TrainConfig
@@ -357,11 +371,18 @@ def _stages(
     stages.append(("extract visual", wire(run_extract, "visual")))
     if has_weights(app, "text"):
         stages.append(("extract text", wire(run_extract, "text")))
+    # Before labels of an age are frozen, and before what was forecast of it is judged.
+    stages.append(("ages", wire(run_ages)))
     if retrain != "never":
         stages.append(("split create", wire(run_split, if_missing=if_missing)))
         for preset in (settings.of(TrainConfig).preset, *also_train):
             stages.append((f"train {preset}", wire(run_train, preset, if_missing=if_missing)))
-    stages += [("score", wire(run_score)), ("report", wire(write_report_step))]
+    stages += [
+        ("score", wire(run_score)),
+        ("judge", wire(run_judge)),
+        ("report", wire(write_report_step)),
+        ("alerts", wire(run_alerts)),
+    ]
     return stages
 
 
@@ -421,13 +442,15 @@ def _close_demo(
         raise click.exceptions.Exit(outcome.exit_code)
 
 
-def _start_nightly(app: App, slot: str, scheduled_for: str) -> "subprocess.Popen[bytes]":
-    """Start one night in a child of its own session, so that the daemon can stop all of it."""
+def _start_job(app: App, name: str, slot: str, due: str) -> "subprocess.Popen[bytes]":
+    """Start a command in a child of its own session, so that the daemon can stop all of it."""
     settings = app.settings
     command = [sys.executable, str(Path(__file__).resolve()), "--data", str(settings.data_folder)]
     if app.settings_file is not None:
         command += ["--config", str(app.settings_file)]
-    command += ["nightly", "--slot", slot, "--scheduled-for", scheduled_for]
+    command += [name, "--slot", slot, "--scheduled-for", due]
+    if name == "refresh" and settings.nightly.refresh != "all":
+        command.append("--due")
     # The URL may hold a password, and everybody can read another process's arguments.
     environment = {**os.environ, "VIEWCAST_DB": settings.db_url}
     return subprocess.Popen(command, env=environment, start_new_session=True)

@@ -6,8 +6,9 @@ whoever loads the settings hands those in by the name of their section.
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
@@ -19,12 +20,20 @@ from pydantic import (
     SecretStr,
     ValidationError,
     create_model,
+    field_validator,
 )
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from catalog.ages import AgeRule
+from catalog.alerts import Kind, Limits
 from catalog.errors import BadSettings
 from catalog.facts import LEAST_GAIN
+from catalog.logs import LogFormat
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -34,19 +43,44 @@ DEFAULT_FILE = Path("viewcast.toml")
 Section = TypeVar("Section")
 
 
+class DaemonSettings(BaseModel):
+    """When the daemon starts what: cron expressions on the clock of a zone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    timezone: str = Field(default="UTC", description="of all times, such as Europe/Berlin")
+    nightly: str = Field(default="30 4 * * *", description="when a night is due; empty: never")
+    retrain: str = Field(default="0 7 * * sun", description="when `retrain` is due; empty: never")
+    refresh: str = Field(default="", description="when `refresh` is due besides the nights")
+    catch_up_h: float = Field(
+        default=12.0, ge=0, le=24 * 30, description="a slot that was missed by less is made up for"
+    )
+
+
 def _scope(value: object) -> object:
     """Read what was a switch before."""
     return {"true": "all", "false": "due"}.get(str(value).lower(), value)
 
 
+def _not_always(value: object) -> object:
+    """Say what to use instead of what is no more."""
+    if value == "always":
+        raise ValueError(
+            "'always' is no more: a night trains no new version. Retrain on a clock of its own, by "
+            "the daemon's job `retrain` or `viewcast retrain`, which promotes only what is better; "
+            "here write if-missing or never"
+        )
+    return value
+
+
 class NightlySettings(BaseModel):
-    """When the daemon runs, and what a night may do beyond scraping and scoring."""
+    """What a night may do beyond scraping and scoring."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    at: str = "04:30"
-    timezone: str = "UTC"
-    retrain: Literal["if-missing", "always", "never"] = "if-missing"
+    retrain: Annotated[Literal["if-missing", "never"], BeforeValidator(_not_always)] = Field(
+        default="if-missing", description="train a first version where a model has none"
+    )
     refresh: Annotated[Literal["due", "all", "never"], BeforeValidator(_scope)] = Field(
         default="due",
         description="due: of known videos those without a count and those that come of age; all",
@@ -85,9 +119,74 @@ class AgeSettings(BaseModel):
     )
 
     @property
+    def all_s(self) -> tuple[int, ...]:
+        """The ages in whole seconds, each once, the youngest first."""
+        return tuple(sorted({max(1, round(days * 86_400)) for days in self.days}))
+
+    @property
     def rule(self) -> AgeRule:
         """The rule that counts at an age go by."""
         return AgeRule(self.reach, self.tolerance)
+
+
+class AlertSettings(BaseModel):
+    """Who is told that something is wrong, and from where on it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    urls: tuple[SecretStr, ...] = Field(
+        default=(), description="where alerts go, in Apprise's addresses: slack://…, mailtos://…"
+    )
+    ping_url: SecretStr = Field(
+        default=SecretStr(""), description="address asked for after each good night; empty: none"
+    )
+    ping_fail_url: SecretStr = Field(
+        default=SecretStr(""), description="after a bad one; empty: ping_url with /fail behind it"
+    )
+    mute: tuple[Kind, ...] = Field(default=(), description="kinds that nobody is told of")
+    retry_after_s: float = Field(
+        default=2.0,
+        ge=0,
+        le=60,
+        description="wait before the second try; before the third, 4 times",
+    )
+    late_after_h: float = Field(default=26.0, gt=0, description="a good night is due so often")
+    few_new_share: float = Field(
+        default=Limits.few_new_share,
+        ge=0,
+        le=1,
+        description="share of the usual number of new videos below which they are few",
+    )
+    disk_free_gb: float = Field(default=Limits.disk_free_gb, ge=0)
+    disk_free_share: float = Field(default=Limits.disk_free_share, ge=0, lt=1)
+
+    @field_validator("ping_url", "ping_fail_url")
+    @classmethod
+    def _is_web_address(cls, url: SecretStr) -> SecretStr:
+        text = url.get_secret_value()
+        if text and not text.lower().startswith(("http://", "https://")):
+            raise ValueError("must begin with https:// or http://")
+        return url
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that alerts go by."""
+        return Limits(
+            timedelta(hours=self.late_after_h),
+            self.few_new_share,
+            self.disk_free_gb,
+            self.disk_free_share,
+        )
+
+
+class LogSettings(BaseModel):
+    """How the log is written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: LogFormat = Field(
+        default="auto", description="auto: text on a terminal, else a JSON document a line"
+    )
 
 
 class VerdictSettings(BaseModel):
@@ -127,8 +226,11 @@ class Settings(BaseSettings):
         pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$",
         description="where networks compute; auto: on a GPU where torch finds one",
     )
+    daemon: DaemonSettings = DaemonSettings()
     nightly: NightlySettings = NightlySettings()
     ages: AgeSettings = AgeSettings()
+    alerts: AlertSettings = AlertSettings()
+    log: LogSettings = LogSettings()
     verdict: VerdictSettings = VerdictSettings()
 
     def of(self, section: type[Section]) -> Section:
@@ -183,7 +285,7 @@ def load_settings(
     known = settings_class(sections or {})
     sources = {
         str(file): _read_toml(file) if file else {},
-        "environment": EnvSettingsSource(known)(),
+        "environment": _read_environment(known),
         "flag": dict(flags),
     }
     # Named here, so that a section is made of its own defaults by the one validator of all.
@@ -206,8 +308,16 @@ def load_settings(
     return Loaded(settings, {leaf: origin(leaf) for leaf, _ in leaves(settings.model_dump())})
 
 
+MOVED = {
+    ("nightly", "at"): 'it is daemon.nightly now, a cron expression such as "30 4 * * *"',
+    ("nightly", "timezone"): "it is daemon.timezone now",
+}
+
+
 def _reason(error: "ErrorDetails", settings: Settings) -> str:
     """Say what is wrong with a value and what would be right."""
+    if error["loc"] in MOVED:
+        return MOVED[error["loc"]]
     if error["type"] == "value_error":  # of a whole section, and in words of its own
         return error["msg"].removeprefix("Value error, ")
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -215,7 +325,19 @@ def _reason(error: "ErrorDetails", settings: Settings) -> str:
         for part in error["loc"][:-1]:
             tree = tree[part]
         return f"there is no such setting; there are {', '.join(tree)}"
+    if _is_secret(type(settings), error["loc"]):
+        return error["msg"]
     return f"{error['msg']}, got {masked_url(repr(error['input']))}"
+
+
+def _is_secret(of: Any, path: Sequence[int | str]) -> bool:
+    """Say whether the setting at a path holds what may be printed nowhere."""
+    for part in path:
+        fields = getattr(of, "model_fields", {})
+        if part not in fields:
+            break
+        of = fields[part].annotation
+    return "SecretStr" in repr(of)
 
 
 def masked_url(url: str) -> str:
@@ -232,6 +354,19 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
+
+
+def _read_environment(known: type[Settings]) -> dict[str, Any]:
+    try:
+        return EnvSettingsSource(known)()
+    except SettingsError as error:
+        # Its words name the field alone. What could not be read may be a secret.
+        named = re.search(r'field "(\w+)"', str(error))
+        raise BadSettings(
+            f"setting {named[1] if named else ''} (environment): lists and tables are written as"
+            ' JSON there, such as ["a", "b"]',
+            origin="environment",
+        ) from error
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

@@ -192,6 +192,7 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
 #: What changes no row: it reads, or what it writes is only the file that was asked for.
 READERS = frozenset(
     {
+        "alerts list",
         "compare",
         "config show",
         "daemon status",
@@ -202,7 +203,7 @@ READERS = frozenset(
         "features show",
     }
     | {"models compare-autoencoders", "models describe", "models list", "models presets", "replica"}
-    | {"report", "runs list", "runs show", "search", "split list", "split show", "sql"}
+    | {"report", "runs list", "runs show", "search", "serve", "split list", "split show", "sql"}
     | {"topic list", "weights list", "weights verify"}
 )
 

@@ -14,7 +14,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from catalog.errors import NotFound
-from catalog.facts import LEAST_GAIN, Paired, Verdict, verdict_of
+from catalog.facts import LEAST_GAIN, Paired, Verdict, forecast_of, verdict_of
 from catalog.schema.forecasts import METADATA, ModelVersion
 from catalog.schema.session import Catalog, read_only_rows
 from catalog.schema.tables import Event, Run, RunMetric
@@ -65,6 +65,8 @@ def plain_value(value: object) -> Any:
 def leaderboard(session: Session, limit: int = 20, *, least_gain: float = LEAST_GAIN) -> list[Row]:
     """Return the newest training and scoring runs, a row for each part, with a verdict.
 
+    And in words what the model forecasts; None where there is no model.
+
     least_gain: the setting verdict.least_gain.
     """
     rows = _rows(
@@ -72,7 +74,14 @@ def leaderboard(session: Session, limit: int = 20, *, least_gain: float = LEAST_
         "SELECT * FROM v_run_leaderboard ORDER BY started_at DESC, run_id DESC, part LIMIT :n",
         n=limit,
     )
-    return [row | {"verdict": verdict(row, least_gain)} for row in rows]
+    return [
+        row
+        | {
+            "verdict": verdict(row, least_gain),
+            "forecasts": row["label"] and forecast_of(row["label"], row["horizon_s"]),
+        }
+        for row in rows
+    ]
 
 
 def verdict(row: Mapping[str, Any], least_gain: float = LEAST_GAIN) -> Verdict:
@@ -182,7 +191,7 @@ def runs(session: Session, *, kind: str | None = None, limit: int = 20) -> list[
     ).order_by(Run.id.desc())
     if kind is not None:
         wanted = wanted.where(Run.kind == kind)
-    return [_plain(row._mapping) for row in session.execute(wanted.limit(limit))]
+    return [plain_row(row._mapping) for row in session.execute(wanted.limit(limit))]
 
 
 @dataclass(frozen=True)
@@ -252,9 +261,9 @@ def run_details(session: Session, run_id: int) -> Row:
             name: value if isinstance(value, dict) else plain_value(value)
             for name, value in columns.items()
         },
-        "metrics": [_plain(row._mapping) for row in metrics],
+        "metrics": [plain_row(row._mapping) for row in metrics],
         "children": list(children),
-        "events": [_plain(row._mapping) for row in events],
+        "events": [plain_row(row._mapping) for row in events],
     }
 
 
@@ -264,8 +273,9 @@ def columns_of(rows: Sequence[Row]) -> list[str]:
 
 
 def _rows(session: Session, sql: str, **values: Any) -> list[Row]:
-    return [_plain(row._mapping) for row in session.execute(text(sql), values)]
+    return [plain_row(row._mapping) for row in session.execute(text(sql), values)]
 
 
-def _plain(row: Mapping[Any, Any]) -> Row:
+def plain_row(row: Mapping[Any, Any]) -> Row:
+    """Return a row of a query as names and values that JSON knows."""
     return {str(name): plain_value(value) for name, value in row.items()}

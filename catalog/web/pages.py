@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from catalog.facts import LEAST_GAIN, MIN_EVIDENCE
 from catalog.files import atomic_file
-from catalog.read import reports
+from catalog.read import ledger, reports
 from catalog.schema.forecasts import Prediction
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Run
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # More points than this are one blot, and a page that no mail program opens.
 MAX_POINTS = 2_000
+N_NIGHTS = 14  # rows of the ledger
 PRETRAIN_FIGURES = (
     ("reconstructions.png", "Clips that it was not trained on, and their reconstructions."),
     ("epochs.png", "One clip after several epochs."),
@@ -107,6 +108,8 @@ def _report(session: Session, data_folder: Path | None, least_gain: float) -> di
         "scored": _newest_scores(session),
         "gaps": reports.gaps(session, 12),
         "weeks": reports.weeks(session),
+        "nights": ledger.nights(session, N_NIGHTS),
+        "waiting": ledger.standing(session, utc_now()),
         "explained": reports.explained(session),
         "pretrained": None if data_folder is None else _pretrained(session, data_folder),
         "runs": reports.runs(session, limit=25),

@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -21,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import AlreadyDone, BudgetExceeded
 from catalog.files import sha256_text, started
+from catalog.logs import in_run
 from catalog.schema.forecasts import Prediction
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Event, Feature, MediaFile, Run
@@ -495,29 +497,33 @@ def record_run(
         journal = Journal(catalog, begun.id, begun.uid)
         journal.n_total, journal.n_done, journal.n_skipped = None, begun.n_done, begun.n_skipped
         run = RunInProgress(begun.id, begun.uid, kind, journal, budget or FailureBudget())
-    log.info("run %s: %s", run.id, kind)
-    stop = threading.Event()
-    heart = threading.Thread(
-        target=journal.beat, args=(stop, heartbeat_s), name=f"heartbeat-{run.id}", daemon=True
-    )
-    heart.start()
-    try:
-        yield run
-    except BaseException as error:
-        stop.set()
-        interrupted = isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
-        status = "cancelled" if interrupted else "failed"
-        exit_code = getattr(error, "exit_code", None)
-        run._finish(status, f"{type(error).__name__}: {error}", exit_code)
-        raise
-    else:
-        stop.set()
-        verdict = _verdict(run.outcome, has_kept=run._has_kept)
-        run._finish("failed" if run._is_in_vain else verdict, None, None)
-        journal.raise_if_lost()
-    finally:
-        stop.set()
-        heart.join()
+    with in_run(run.id, begun.slot):
+        log.info("run %s: %s", run.id, kind)
+        stop = threading.Event()
+        heart = threading.Thread(
+            target=copy_context().run,  # a thread by itself knows of no run
+            args=(journal.beat, stop, heartbeat_s),
+            name=f"heartbeat-{run.id}",
+            daemon=True,
+        )
+        heart.start()
+        try:
+            yield run
+        except BaseException as error:
+            stop.set()
+            interrupted = isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
+            status = "cancelled" if interrupted else "failed"
+            exit_code = getattr(error, "exit_code", None)
+            run._finish(status, f"{type(error).__name__}: {error}", exit_code)
+            raise
+        else:
+            stop.set()
+            verdict = _verdict(run.outcome, has_kept=run._has_kept)
+            run._finish("failed" if run._is_in_vain else verdict, None, None)
+            journal.raise_if_lost()
+        finally:
+            stop.set()
+            heart.join()
 
 
 def _verdict(outcome: Outcome, *, has_kept: bool) -> str:

@@ -50,7 +50,7 @@ def evil(place: str) -> str:
 def test_an_empty_catalog_makes_a_page(catalog, tmp_path):
     path = write_report(catalog, tmp_path / "deep" / "report.html")
     page = path.read_text("utf-8")
-    assert page.count("Nothing yet.") == 6
+    assert page.count("Nothing yet.") == 7
     assert list(path.parent.iterdir()) == [path]
 
 

@@ -1,7 +1,10 @@
 -- One row per forecast that was made before its horizon: the first of each model version of a video
--- at an age. `status` is "open" until the video has come to that age, then "judged", or "unobserved"
--- where nobody looked at it near that age. `error_log` is ln(1 + views) forecast minus that of the
--- truth, `days_ahead` how long before the horizon the forecast was made.
+-- at an age. `status` is "open" until the video has come to that age and a count near it is known,
+-- then "judged", or "unobserved" where nobody looked at it near that age after the forecast was made.
+-- `error_log` is ln(1 + views) forecast minus that of the truth, `days_ahead` how long before the
+-- horizon the forecast was made; `is_inside` says whether `truth_k` itself lies in the 80 % interval.
+-- `before_id` and `after_id` are the observations around that age. `due_at` goes by the time of
+-- posting that was known when the forecast was made, `posted_at` is the one known now.
 CREATE VIEW v_forecast_ledger AS
 SELECT
     j.video_id,
@@ -11,6 +14,7 @@ SELECT
     m.id AS model_version_id,
     m.name AS model_name,
     m.version AS model_version,
+    m.label,
     j.run_id,
     p.part,
     j.made_at,
@@ -25,6 +29,8 @@ SELECT
     j.truth_k,
     j.truth_low_k,
     j.truth_high_k,
+    j.before_id,
+    j.after_id,
     p.predicted_k - j.truth_k AS error_k,
     j.error_log,
     j.is_inside,

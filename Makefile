@@ -15,7 +15,7 @@ setup: $(VENV)/.ready  ## Make .venv with viewcast in it (editable), as pinned i
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "viewcast needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + ": make PYTHON=python3.11 …")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ocr,parquet,postgres,text,weights,xlsx,ytdlp,zstd]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ocr,parquet,postgres,serve,text,weights,xlsx,ytdlp,zstd]'
 	touch $@
 
 system:

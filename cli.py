@@ -107,7 +107,7 @@ def main(
     named = (("db", db), ("data", data), ("log", log_format and {"format": log_format}))
     flags = {name: value for name, value in named if value is not None}
     ctx.obj = App(settings_file=config, flags=flags, debug=debug, sections=sections)
-    ctx.obj.start_nightly = lambda slot, due: _start_nightly(ctx.obj, slot, due)
+    ctx.obj.start_job = lambda *named: _start_job(ctx.obj, *named)
     ctx.obj.author_named = lambda text: author_named(ctx.obj, text)
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logs.set_up(level, ctx.obj.log_format)
@@ -338,6 +338,7 @@ def _stages(
     app: App, *, quiet: bool, also_train: tuple[str, ...] = ()
 ) -> list[tuple[str, "Stage"]]:
     """Name the stages of a night in their order; each takes the id of the parent run."""
+    from catalog.commands.ages import run_ages
     from catalog.commands.ledger import run_judge
     from catalog.web.pages import write_report_step
     from catalog.work.alerts import run_alerts
@@ -370,6 +371,8 @@ def _stages(
     stages.append(("extract visual", wire(run_extract, "visual")))
     if has_weights(app, "text"):
         stages.append(("extract text", wire(run_extract, "text")))
+    # Before labels of an age are frozen, and before what was forecast of it is judged.
+    stages.append(("ages", wire(run_ages)))
     if retrain != "never":
         stages.append(("split create", wire(run_split, if_missing=if_missing)))
         for preset in (settings.of(TrainConfig).preset, *also_train):
@@ -439,13 +442,15 @@ def _close_demo(
         raise click.exceptions.Exit(outcome.exit_code)
 
 
-def _start_nightly(app: App, slot: str, scheduled_for: str) -> "subprocess.Popen[bytes]":
-    """Start one night in a child of its own session, so that the daemon can stop all of it."""
+def _start_job(app: App, name: str, slot: str, due: str) -> "subprocess.Popen[bytes]":
+    """Start a command in a child of its own session, so that the daemon can stop all of it."""
     settings = app.settings
     command = [sys.executable, str(Path(__file__).resolve()), "--data", str(settings.data_folder)]
     if app.settings_file is not None:
         command += ["--config", str(app.settings_file)]
-    command += ["nightly", "--slot", slot, "--scheduled-for", scheduled_for]
+    command += [name, "--slot", slot, "--scheduled-for", due]
+    if name == "refresh" and settings.nightly.refresh != "all":
+        command.append("--due")
     # The URL may hold a password, and everybody can read another process's arguments.
     environment = {**os.environ, "VIEWCAST_DB": settings.db_url}
     return subprocess.Popen(command, env=environment, start_new_session=True)

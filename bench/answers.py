@@ -43,7 +43,8 @@ def _stop_s() -> float:
         path = Path(folder) / "catalog.db"
         upgrade(f"sqlite:///{path}")
         due = datetime.now(UTC) + timedelta(seconds=2)
-        nowhere = {**os.environ, "VIEWCAST_SITE__BASE_URL": "http://127.0.0.1:9"}
+        only_nights = {"VIEWCAST_DAEMON__RETRAIN": ""}
+        nowhere = {**os.environ, **only_nights, "VIEWCAST_SITE__BASE_URL": "http://127.0.0.1:9"}
         command = [*_cli(), "--data", folder, "daemon", "run", "--at", f"{due:%H:%M:%S}"]
         with subprocess.Popen(
             command, cwd=folder, env=nowhere, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

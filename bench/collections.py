@@ -70,7 +70,7 @@ class Said:
 
 def invented_study(name: str, by: str, seed: int, n_rows: int | None = None) -> Study:
     """A collection of `bench.invented`, divided."""
-    rows = invented.collection(name, seed, n_rows)
+    rows = invented.seen_at_once(invented.collection(name, seed, n_rows))
     return Study(f"{name} {seed} by {by}", invented.split(rows, by=by), invented.past_posts(rows))
 
 
@@ -94,6 +94,7 @@ def study_of(path: Path, by: str) -> Study:
             for row in split_rows(session, split.id, {}, parts=PARTS):
                 found[row.part].ids.append(row.video_id)
                 found[row.part].views.append(row.views_k)
+                found[row.part].ages.append(np.nan if row.age_s is None else row.age_s)
             past = list(past_posts(session, "posted", split_id=split.id))
         wanted = Wanted(split.id, {}, (), True, with_facts=True, as_of="crawl", history="posted")
         reader = Reader(FeatureStore(folder), {})

@@ -101,6 +101,16 @@ def collection(name: str, seed: int = 0, n: int | None = None) -> list[Example]:
     return _Making(world, np.random.default_rng([ord(name[0]), seed])).rows()
 
 
+def seen_at_once(rows: Sequence[Example]) -> list[Example]:
+    """The rows with the ages that their counts have in one crawl, two days after the last post."""
+    posted = [row.facts.posted_at for row in rows]
+    seen_at = max(at for at in posted if at is not None) + 2 * DAY
+    return [
+        replace(row, age_s=None if at is None else (seen_at - at).total_seconds())
+        for row, at in zip(rows, posted, strict=True)
+    ]
+
+
 def split(rows: Sequence[Example], *, by: str = "time") -> dict[PartName, list[Example]]:
     """Parts as `split create` makes them with --val 0.1 --holdout 0.2, by time or by author."""
     n = len(rows)

@@ -251,7 +251,7 @@ def site_blocked(facts: Facts, _limits: Limits) -> Alert | None:
         for left in facts.sites_left
     ]
     if n_blocked:
-        said.append(f"It refused {n_blocked} times in this night.")
+        said.append(f"In this night it refused {n_blocked} pages.")
     text = (
         f"{' '.join(said)} Nothing has to be done at once: viewcast comes again by itself, and"
         " later each time. Next, if it stays so: fewer pages (`site.daily_pages`,"
@@ -315,7 +315,8 @@ def catalog_closed(kind: Kind, slot: str, reason: str) -> Alert:
         else "Until then no night runs. Next: whether its server runs and `db` is right."
     )
     title = "the schema is behind" if kind == "schema_behind" else "the catalog cannot be opened"
-    return Alert(kind, slot, title, f"{_short(reason)}. {hint}")
+    said = _short(reason)
+    return Alert(kind, slot, title, f"{said}{'' if said.endswith(('?', '!')) else '.'} {hint}")
 
 
 RULES: tuple[Callable[[Facts, Limits], Alert | None], ...] = (

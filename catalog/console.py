@@ -3,7 +3,6 @@
 import codecs
 import io
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,10 +12,11 @@ from datetime import timedelta
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
+from catalog.ages import duration_s
 from catalog.errors import NO_UTF8, readable
 
 if TYPE_CHECKING:
@@ -110,8 +110,10 @@ class Duration(click.ParamType[timedelta]):
     """A length of time with its unit: 90s, 30m, 12h, 1d, 2w."""
 
     name = "duration"
-    MOST_S: ClassVar = 20 * 365 * 86_400
-    UNITS: ClassVar = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+    def __init__(self, default_unit: str = "") -> None:
+        """default_unit: what a number alone is of; without one it is refused."""
+        self.default_unit = default_unit
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -119,13 +121,13 @@ class Duration(click.ParamType[timedelta]):
         """Read it. Raises BadParameter."""
         if isinstance(value, timedelta):
             return value
-        match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?)([smhdw])", str(value).strip())
-        if match is None:
-            self.fail(f"{value!r} is no length of time: 90s, 30m, 12h, 7d, 2w", param, ctx)
-        seconds = float(match[1]) * self.UNITS[match[2]]
-        if seconds > self.MOST_S:
-            self.fail(f"{value!r} is longer than 20 years: 1d, 12h, 30m", param, ctx)
-        return timedelta(seconds=seconds)
+        text = str(value).strip()
+        if self.default_unit and text.replace(".", "", 1).isdecimal():
+            text += self.default_unit
+        try:
+            return timedelta(seconds=duration_s(text))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 DURATION = Duration()
@@ -140,8 +142,9 @@ class App:
     debug: bool = False
     # The stages' settings by section; a function, because --help reads none.
     sections: Callable[[], Mapping[str, type[Any]]] = dict
-    # Set by cli.py: starts `nightly` in a child for one slot, so that the daemon can stop it.
-    start_nightly: Callable[[str, str], "subprocess.Popen[bytes]"] | None = None
+    # Set by cli.py: starts a command in a child for one slot, so that the daemon can stop it;
+    # takes the command's name, the slot's, and when it was due (UTC).
+    start_job: Callable[[str, str, str], "subprocess.Popen[bytes]"] | None = None
     # Set by cli.py: the name that a text has for an author, and keys it may stand for.
     author_named: Callable[[str], tuple[str, tuple[str, ...]]] = lambda text: (text, (text,))
 

@@ -195,12 +195,37 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelAtAge:
+    """What a label that is of an age has beside a count: its bounds, in thousands.
+
+    second_id, second_at: the count after that age, and when it was seen; None: the label is made of
+    one count alone.
+    """
+
+    low_k: float
+    high_k: float
+    second_id: int | None = None
+    second_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
-    """A video of a split, its part, and the count that is its label."""
+    """A video of a split, its part, and the count that is its label.
+
+    at_age: of a label at an age; label.views_k is then the views at that age, and the rest of it
+    the count before that age, or the one after it where there is none before.
+    """
 
     video: Candidate
     part: PartName
     label: Observed
+    at_age: LabelAtAge | None = None
+
+    @property
+    def known_at(self) -> datetime:
+        """When the last count was seen that the label is made of."""
+        second_at = None if self.at_age is None else self.at_age.second_at
+        return second_at or self.label.observed_at
 
 
 @dataclass(frozen=True)
@@ -240,6 +265,25 @@ class ModelFacts:
     history_rule: HistoryRule | None = None
     label: str = "latest"
     horizon_s: int | None = None
+
+
+def days_text(age_s: float) -> str:
+    """Write an age: 5 hours, 1 day, 3.5 days, 12 days."""
+    days = age_s / 86_400
+    if days < 1:
+        hours = round(24 * days)
+        return f"{hours} hour{'' if hours == 1 else 's'}"
+    shown = f"{days:,.0f}" if days >= 10 else f"{days:.1f}".removesuffix(".0")
+    return f"{shown} day{'' if shown == '1' else 's'}"
+
+
+def forecast_of(label: str, horizon_s: int | None) -> str:
+    """Say what a model forecasts: views at 7 days; latest count, as if 12 days old."""
+    kind, _, age = label.partition(":")
+    if kind == "at":
+        return f"views at {age if horizon_s is None else days_text(horizon_s)}"
+    count = f"first count from {age} on" if kind == "from" else "latest count"
+    return count if horizon_s is None else f"{count}, as if {days_text(horizon_s)} old"
 
 
 @dataclass(frozen=True)
@@ -401,18 +445,26 @@ class PastOf:
 
 @dataclass(frozen=True, slots=True)
 class TrainingRow:
-    """One labelled video of a split with its features by kind."""
+    """One labelled video of a split with its features by kind.
+
+    age_s: of the video, when its label was seen; None: nobody knows when it was posted.
+    """
 
     video_id: int
     tiktok_id: str
     part: str
     views_k: float
     features: Mapping[str, FeatureRef]
+    age_s: float | None = None
 
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One video to score; `part` is where it stood for the model, "new" outside its split."""
+    """One video to score; `part` is where it stood for the model, "new" outside its split.
+
+    posted_at: the best known time of upload. label_age_s: of a member of the split, the video's age
+    when its label was seen; None: not known.
+    """
 
     video_id: int
     tiktok_id: str
@@ -420,6 +472,8 @@ class ScoreRow:
     actual_k: float | None
     observation_id: int | None
     part: str
+    posted_at: datetime | None = None
+    label_age_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

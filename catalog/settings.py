@@ -43,19 +43,44 @@ DEFAULT_FILE = Path("viewcast.toml")
 Section = TypeVar("Section")
 
 
+class DaemonSettings(BaseModel):
+    """When the daemon starts what: cron expressions on the clock of a zone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    timezone: str = Field(default="UTC", description="of all times, such as Europe/Berlin")
+    nightly: str = Field(default="30 4 * * *", description="when a night is due; empty: never")
+    retrain: str = Field(default="0 7 * * sun", description="when `retrain` is due; empty: never")
+    refresh: str = Field(default="", description="when `refresh` is due besides the nights")
+    catch_up_h: float = Field(
+        default=12.0, ge=0, le=24 * 30, description="a slot that was missed by less is made up for"
+    )
+
+
 def _scope(value: object) -> object:
     """Read what was a switch before."""
     return {"true": "all", "false": "due"}.get(str(value).lower(), value)
 
 
+def _not_always(value: object) -> object:
+    """Say what to use instead of what is no more."""
+    if value == "always":
+        raise ValueError(
+            "'always' is no more: a night trains no new version. Retrain on a clock of its own, by "
+            "the daemon's job `retrain` or `viewcast retrain`, which promotes only what is better; "
+            "here write if-missing or never"
+        )
+    return value
+
+
 class NightlySettings(BaseModel):
-    """When the daemon runs, and what a night may do beyond scraping and scoring."""
+    """What a night may do beyond scraping and scoring."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    at: str = "04:30"
-    timezone: str = "UTC"
-    retrain: Literal["if-missing", "always", "never"] = "if-missing"
+    retrain: Annotated[Literal["if-missing", "never"], BeforeValidator(_not_always)] = Field(
+        default="if-missing", description="train a first version where a model has none"
+    )
     refresh: Annotated[Literal["due", "all", "never"], BeforeValidator(_scope)] = Field(
         default="due",
         description="due: of known videos those without a count and those that come of age; all",
@@ -92,6 +117,11 @@ class AgeSettings(BaseModel):
         lt=1,
         description="how far one count that stands alone may be, as a share of it",
     )
+
+    @property
+    def all_s(self) -> tuple[int, ...]:
+        """The ages in whole seconds, each once, the youngest first."""
+        return tuple(sorted({max(1, round(days * 86_400)) for days in self.days}))
 
     @property
     def rule(self) -> AgeRule:
@@ -196,6 +226,7 @@ class Settings(BaseSettings):
         pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$",
         description="where networks compute; auto: on a GPU where torch finds one",
     )
+    daemon: DaemonSettings = DaemonSettings()
     nightly: NightlySettings = NightlySettings()
     ages: AgeSettings = AgeSettings()
     alerts: AlertSettings = AlertSettings()
@@ -277,8 +308,16 @@ def load_settings(
     return Loaded(settings, {leaf: origin(leaf) for leaf, _ in leaves(settings.model_dump())})
 
 
+MOVED = {
+    ("nightly", "at"): 'it is daemon.nightly now, a cron expression such as "30 4 * * *"',
+    ("nightly", "timezone"): "it is daemon.timezone now",
+}
+
+
 def _reason(error: "ErrorDetails", settings: Settings) -> str:
     """Say what is wrong with a value and what would be right."""
+    if error["loc"] in MOVED:
+        return MOVED[error["loc"]]
     if error["type"] == "value_error":  # of a whole section, and in words of its own
         return error["msg"].removeprefix("Value error, ")
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):

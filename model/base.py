@@ -27,6 +27,15 @@ def learned(default: Value, why: str = "is found in training and cannot be set")
     return field(default=default, metadata={NOT_SET: why})
 
 
+#: Key of the metadata of a config field that models of earlier versions do not have.
+LATER = "later"
+
+
+def later(default: Value, **metadata: str) -> Value:
+    """A config's field that a stored model may lack: it then has the default."""
+    return field(default=default, metadata={LATER: "", **metadata})
+
+
 #: Which tensors of a feature are read, joined end to end where there are several.
 TENSORS: Final[Mapping[str, tuple[str, ...]]] = {
     "visual": ("embedding",),

@@ -40,7 +40,8 @@ class Example:
     reads; frames (E,) float, a pooled picture embedding; opening (E,) float, numbers of the first
     seconds, NaN where one could not be measured; sentence (E,) float, a vector of all its texts
     together. history: what earlier posts of the same
-    author, sound and hashtags got, `model.blocks.past.COLUMNS`, NaN where there is none.
+    author, sound and hashtags got, `model.blocks.past.COLUMNS`, NaN where there is none. age_s: the
+    age of the video that its views are of; None: not known, or as the model states it.
     """
 
     video_id: int
@@ -53,6 +54,7 @@ class Example:
     opening: Array | None = None
     sentence: Array | None = None
     history: Array | None = None
+    age_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ class ModelCard:
     medians_k: median views of the training rows in each quarter, what a classifier's choice means.
     feature_sets: hash of each feature set it was trained on, by kind. fit: settings of the
     training, empty for what is solved. metrics: those of the validation part at the end of
-    training.
+    training. label: what it forecasts, "latest", "from:7d" or "at:7d"; horizon_s: the age that its
+    forecasts of new posts are of; None: none is stated. Older files have neither.
     """
 
     kind: str
@@ -37,6 +38,8 @@ class ModelCard:
     seed: int = 0
     fit: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    label: str = "latest"
+    horizon_s: int | None = None
     torch_version: str = str(torch.__version__)
 
     def require_features(self, feature_sets: Mapping[str, str]) -> None:
@@ -62,6 +65,8 @@ class ModelCard:
             "seed": self.seed,
             "fit": dict(self.fit),
             "metrics": dict(self.metrics),
+            "label": self.label,
+            "horizon_s": self.horizon_s,
             "torch_version": self.torch_version,
         }
 

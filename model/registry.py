@@ -13,7 +13,7 @@ import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from features.device import resolve
-from model.base import NOT_SET, TENSORS, Network, Solve, SolveRequest
+from model.base import LATER, NOT_SET, TENSORS, Network, Solve, SolveRequest
 from model.batches import IndexedRows, InputShapes, shapes_of
 from model.errors import BadCheckpoint, BadSetting, UnknownKind
 from model.modern.config import ModernConfig
@@ -124,9 +124,10 @@ class Kind(ABC):
     def config_from_json(self, document: Mapping[str, Any]) -> "DataclassInstance":
         """Config of a stored model; BadCheckpoint where it has other settings than this kind."""
         known = {field.name for field in fields(self.config)}
-        if set(document) != known:
+        may_lack = {field.name for field in fields(self.config) if LATER in field.metadata}
+        if not known - may_lack <= set(document) <= known:
             other = [f"has {name}" for name in sorted(set(document) - known)]
-            other += [f"lacks {name}" for name in sorted(known - set(document))]
+            other += [f"lacks {name}" for name in sorted(known - may_lack - set(document))]
             if len(other) > MOST_NAMED:
                 other[MOST_NAMED:] = [f"{len(other) - MOST_NAMED} more that differ"]
             raise BadCheckpoint(

@@ -59,11 +59,42 @@ class TrainConfig:
     precision: Precision = Field(
         default="fp32", description="auto: bf16 where the machine computes in it"
     )
+    age: Literal["auto", "ignore"] = Field(
+        default="auto",
+        description="labels of unequal age are taken to one age where growth can be told",
+    )
+    forecast_age: str = Field(
+        default="7d",
+        pattern=r"^[0-9]{1,6}(\.[0-9]+)?[smhdw]$",
+        description="that age, such as 36h or 7d; as far as there are labels of it",
+    )
+
+
+@dataclass(frozen=True, config=STRICT)
+class RetrainConfig:
+    """What `retrain` trains, and what a challenger has to show before it is used.
+
+    holdout: share of the labelled videos, the newest, on which challenger and champion are judged;
+    `split.val` and the label of the splits are those of [split]. min_rows: with fewer labelled
+    videos nothing is trained.
+    """
+
+    preset: str = Field(default="", description="empty: `train.preset`")
+    metric: Literal["log_mae", "mae_k", "mse_k2"] = Field(
+        default="log_mae", description="the error that has to be smaller"
+    )
+    holdout: float = Field(
+        default=0.15, gt=0, lt=1, description="share of the videos, the newest, that judges"
+    )
+    min_rows: int = Field(default=200, ge=10, description="labelled videos to begin with")
 
 
 @dataclass(frozen=True, config=STRICT)
 class ScoreConfig:
-    """Which model scores, predicts and is explained: NAME (the newest), NAME:VERSION, NAME@ALIAS.
+    """Which model scores, predicts and is explained.
+
+    model: NAME, which is NAME@production or, where there is none, the newest version; else
+    NAME:VERSION, NAME:latest or NAME@ALIAS.
 
     device: of a network; what was solved (modern, ridge, …) computes on the processor.
     """
@@ -134,6 +165,7 @@ SECTIONS: Final[Mapping[str, type]] = {
     "pretrain": PretrainConfig,
     "split": SplitConfig,
     "train": TrainConfig,
+    "retrain": RetrainConfig,
     "score": ScoreConfig,
     "judge": JudgeSettings,
 }

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import combinations
 from statistics import median
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from catalog.facts import Candidate, Member, PartName, uploaded_at
+from catalog.ages import Label, read_label
+from catalog.facts import Candidate, Member, PartName, posted_at_of, uploaded_at
 from features.settings import STRICT
 
 Strategy = Literal["time", "author", "hash", "paper"]
@@ -21,6 +22,11 @@ Strategy = Literal["time", "author", "hash", "paper"]
 PAPER_TRAIN, PAPER_VAL, PAPER_ALL = 800, 200, 1100
 PARTS: tuple[PartName, ...] = ("train", "val", "holdout")
 DAY_S = 86_400
+#: Labels whose ages differ by more than this, as the 90th percentile over the 10th, say how old a
+#: video was as much as how it did.
+UNEQUAL: Final = 2.0
+#: What is then proposed instead.
+EQUAL_LABEL: Final = Label("at", 7 * DAY_S)
 
 
 @pydantic_dataclass(frozen=True, config=STRICT)
@@ -30,15 +36,18 @@ class SplitConfig:
     time: the newest are held out, the next newest validate; scoring always looks ahead.
     author: no account is in two parts. hash: seeded, by the video's own id.
     paper: 800/200/100 in order of id, scaled to however many there are (fractions are not used).
-    label_age_s: a video's label is the first readable count seen at least so long after it was
-    posted, and a video without such a count is left out; None: the latest count there is.
+    label: which count of a video is its label: "latest"; "at:7d", the views at that age (see
+    `catalog.ages`); "from:7d", the first readable count seen at that age or later. A video that has
+    none is left out.
     """
 
     strategy: Strategy = "time"
     val: float = Field(default=0.15, ge=0, lt=1)
     holdout: float = Field(default=0.15, ge=0, lt=1)
     seed: int = 0
-    label_age_s: float | None = Field(default=None, ge=0)
+    label: Annotated[str, AfterValidator(lambda text: str(read_label(text)))] = Field(
+        default="latest", description="which count is the label: latest, at:7d, from:7d"
+    )
 
     def __post_init__(self) -> None:
         """Refuse what leaves nobody to train on."""
@@ -49,10 +58,13 @@ class SplitConfig:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """As the catalog keeps it; a split made without a label age keeps the name it has."""
+        """As the catalog keeps it; what could be said before "label" was there keeps its hash."""
         settings = asdict(self)
-        if self.label_age_s is None:
-            del settings["label_age_s"]
+        label = read_label(settings.pop("label"))
+        if label.kind == "from":
+            settings["label_age_s"] = float(label.age_s)
+        elif label.kind == "at":
+            settings["label"] = self.label
         return settings
 
 
@@ -73,15 +85,13 @@ def assign_parts(
 
 
 def label_place(
-    candidate: Candidate, seen_at: Sequence[datetime], label_age_s: float | None
+    candidate: Candidate, seen_at: Sequence[datetime], label_age_s: float
 ) -> int | None:
-    """Place of the label among the times of a video's readable counts, the oldest first.
+    """Place of the first label of that age among the times of a video's readable counts.
 
-    None where no count is old enough yet. A video whose upload time nobody knows counts from its
-    first sight, so that its label is never younger than asked for.
+    The oldest come first. None where no count is old enough yet. A video whose upload time nobody
+    knows counts from its first sight, so that its label is never younger than asked for.
     """
-    if label_age_s is None:
-        return len(seen_at) - 1 if seen_at else None
     uploaded = uploaded_at(candidate)
     # Ages and not times are compared: an age of centuries would be a time beyond the calendar.
     place = bisect_left(seen_at, label_age_s, key=lambda at: (at - uploaded).total_seconds())
@@ -192,28 +202,48 @@ class SplitSummary:
     """A split by part, and what crosses parts.
 
     n_labels_later: training labels seen after the first held-out video was posted: a forecaster
-    standing at that moment would not have had them.
+    standing at that moment would not have had them. label_age_d_10, label_age_d_90: percentiles of
+    the ages of all labels whose video's time of posting is known, days; None: of no one's it is.
+    n_equal: how many videos would have the label EQUAL_LABEL, where that is asked for.
     """
 
     parts: Mapping[PartName, PartSummary]
     shared: tuple[Shared, ...]
     n_labels_later: int
+    label_age_d_10: float | None = None
+    label_age_d_90: float | None = None
+    n_equal: int | None = None
+
+    @property
+    def is_unequal(self) -> bool:
+        """Whether the labels' ages differ by much."""
+        low, high = self.label_age_d_10, self.label_age_d_90
+        return low is not None and high is not None and high > UNEQUAL * max(low, 0.0)
 
 
 @dataclass
 class _Gathered:
     posted: list[datetime] = field(default_factory=list)
-    seen: list[datetime] = field(default_factory=list)
+    known: list[datetime] = field(default_factory=list)
+    ages_d: list[float] = field(default_factory=list)
     videos_of: dict[int, int] = field(default_factory=dict)
 
 
-def summarise(members: Iterable[Member]) -> SplitSummary:
-    """Sum up the members, which are read once."""
+def summarise(members: Iterable[Member], label: Label | None = None) -> SplitSummary:
+    """Sum up the members, which are read once; label: of the split, None: the latest count."""
     gathered: dict[PartName, _Gathered] = {}
+    timed_d: list[float] = []
     for member in members:
         part = gathered.setdefault(member.part, _Gathered())
-        part.posted.append(uploaded_at(member.video))
-        part.seen.append(member.label.observed_at)
+        posted = uploaded_at(member.video)
+        age_s = (member.label.observed_at - posted).total_seconds()
+        if label is not None and member.at_age is not None:
+            age_s = label.age_s
+        part.posted.append(posted)
+        part.known.append(member.known_at)
+        part.ages_d.append(age_s / DAY_S)
+        if posted_at_of(member.video) is not None:
+            timed_d.append(age_s / DAY_S)
         author = member.video.author_id
         if author is not None:
             part.videos_of[author] = part.videos_of.get(author, 0) + 1
@@ -226,9 +256,13 @@ def summarise(members: Iterable[Member]) -> SplitSummary:
     later = 0
     if "train" in gathered and "holdout" in gathered:
         held_out_from = min(gathered["holdout"].posted)
-        later = sum(seen > held_out_from for seen in gathered["train"].seen)
+        later = sum(known > held_out_from for known in gathered["train"].known)
     parts = {part: _summary(gathered[part]) for part in present}
-    return SplitSummary(parts, tuple(shared), later)
+    timed_d.sort()
+    low_d, high_d = (
+        timed_d[round(share * (len(timed_d) - 1))] if timed_d else None for share in (0.1, 0.9)
+    )
+    return SplitSummary(parts, tuple(shared), later, low_d, high_d)
 
 
 def explain(summary: SplitSummary) -> list[str]:
@@ -250,19 +284,24 @@ def explain(summary: SplitSummary) -> list[str]:
             "after the first held-out video was posted: a forecast made on that day could not "
             "have used them"
         )
+    if summary.n_equal is not None:
+        said.append(
+            f"the labels are of unequal age: a tenth of the videos was younger than "
+            f"{summary.label_age_d_10:.1f} days when it was counted, a tenth older than "
+            f"{summary.label_age_d_90:.1f}; --label {EQUAL_LABEL} makes them equal, and "
+            f"{summary.n_equal} videos would have such a label"
+        )
     return said
 
 
 def _summary(part: _Gathered) -> PartSummary:
-    pairs = zip(part.seen, part.posted, strict=True)
-    ages_d = [(seen - posted).total_seconds() / DAY_S for seen, posted in pairs]
     return PartSummary(
         n=len(part.posted),
         posted_from=min(part.posted),
         posted_to=max(part.posted),
-        label_age_d_min=min(ages_d),
-        label_age_d_median=median(ages_d),
-        label_age_d_max=max(ages_d),
-        labels_seen_to=max(part.seen),
+        label_age_d_min=min(part.ages_d),
+        label_age_d_median=median(part.ages_d),
+        label_age_d_max=max(part.ages_d),
+        labels_seen_to=max(part.known),
         n_authors=len(part.videos_of),
     )

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import create_engine, text
@@ -20,6 +20,20 @@ class PostgresServer:
     """A running server; its databases are named by whoever asks for them."""
 
     socket_folder: Path
+    control: tuple[str | Path, ...] = field(repr=False)
+
+    def start(self) -> None:
+        """Start it, on what databases there are."""
+        options = f"{FAST} -c unix_socket_directories={self.socket_folder}"
+        log = self.socket_folder / "log"
+        self._control("-w", "-t", "600", "-l", log, "-o", options, "start")
+
+    def stop(self) -> None:
+        """Let it vanish, as in a power cut."""
+        self._control("-m", "immediate", "stop")
+
+    def _control(self, *arguments: str | Path) -> None:
+        _call([*self.control, *arguments], self.socket_folder)
 
     def url(self, database: str) -> str:
         """Return the address of a database."""
@@ -80,16 +94,14 @@ def start_server() -> Iterator[PostgresServer]:
         "trust",
         "--no-sync",
     ]
-    start: list[str | Path] = [pg_ctl, "-D", cluster, "-w", "-t", "600", "-l", folder / "log"]
-    start += ["-o", f"{FAST} -c unix_socket_directories={folder}", "start"]
-    stop: list[str | Path] = [pg_ctl, "-D", cluster, "-m", "immediate", "stop"]
+    server = PostgresServer(folder, (*become, pg_ctl, "-D", cluster))
     try:
         _call([*become, *initdb, "-E", "UTF8", "--locale=C"], folder)
-        _call([*become, *start], folder)
+        server.start()
         try:
-            yield PostgresServer(folder)
+            yield server
         finally:
-            _call([*become, *stop], folder)
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

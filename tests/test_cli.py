@@ -203,7 +203,7 @@ READERS = frozenset(
         "features show",
     }
     | {"models compare-autoencoders", "models describe", "models list", "models presets", "replica"}
-    | {"report", "runs list", "runs show", "search", "split list", "split show", "sql"}
+    | {"report", "runs list", "runs show", "search", "serve", "split list", "split show", "sql"}
     | {"topic list", "weights list", "weights verify"}
 )
 

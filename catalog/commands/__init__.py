@@ -2,8 +2,9 @@
 
 import click
 
+from catalog.commands.ages import ages
 from catalog.commands.alerts import alerts
-from catalog.commands.daemon import daemon
+from catalog.commands.daemon import daemon, serve
 from catalog.commands.ledger import ledger
 from catalog.commands.reading import export, leaderboard_table, report, search, sql
 from catalog.commands.runs import errors, runs
@@ -19,7 +20,9 @@ COMMANDS: list[click.Command] = [
     export,
     runs,
     errors,
+    ages,
     ledger,
     daemon,
+    serve,
     alerts,
 ]

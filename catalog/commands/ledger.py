@@ -42,8 +42,9 @@ def ledger() -> None:
 
 def run_judge(app: App, *, quiet: bool, parent_id: int | None = None) -> "Outcome":
     """Judge the forecasts whose horizon has passed, and record their errors with the run."""
+    from catalog.ages import age_text
     from catalog.console import progress
-    from catalog.record.ledger import age_text, judge, judged_metrics, n_due
+    from catalog.record.ledger import judge, judged_metrics, n_due
     from catalog.schema.types import utc_now
     from catalog.work.runs import record_run
 

@@ -86,6 +86,7 @@ LEADERBOARD = {
     "verdict": "than constants",
     "as_of": "as of",
     "history_rule": "history",
+    "forecasts": "forecasts",
 }
 
 

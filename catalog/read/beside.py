@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
+from catalog.ages import label_of
 from catalog.facts import (
     SITE_PLATFORM,
     AsOf,
@@ -19,7 +20,7 @@ from catalog.facts import (
 )
 from catalog.read.posts import CANDIDATE, OF_ACCOUNT, by_video_id, known_of
 from catalog.record.lineage import feature_set_facts
-from catalog.schema.forecasts import DatasetSplit, SplitMember
+from catalog.schema.forecasts import DatasetSplit, SplitMember, member_label_k
 from catalog.schema.tables import (
     Account,
     AccountObservation,
@@ -210,7 +211,8 @@ def label_age_s(session: Session, split_id: int | None) -> float | None:
     if split_id is None:
         return None
     params = session.scalar(select(DatasetSplit.params).where(DatasetSplit.id == split_id))
-    return (params or {}).get("label_age_s")
+    label = label_of(params or {})
+    return None if label.kind == "latest" else label.age_s
 
 
 def labels_of(session: Session, split_id: int | None, video_ids: Sequence[int]) -> "array[float]":
@@ -218,8 +220,9 @@ def labels_of(session: Session, split_id: int | None, video_ids: Sequence[int]) 
     found = array("d")
     for chunk in chunks(video_ids):
         rows = session.scalars(
-            select(ViewObservation.views_k)
-            .join(SplitMember, SplitMember.observation_id == ViewObservation.id)
+            select(member_label_k())
+            .select_from(SplitMember)
+            .join(ViewObservation, ViewObservation.id == SplitMember.observation_id)
             .where(SplitMember.split_id == split_id, SplitMember.video_id.in_(chunk))
             .order_by(SplitMember.video_id)
         )

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, aliased
 
 from catalog.facts import Candidate, HistoryRule, PastOf, PastPost, posted_at_of
 from catalog.read.posts import CANDIDATE, Page, by_video_id, hashtags_of
-from catalog.schema.forecasts import SplitMember
+from catalog.schema.forecasts import SplitMember, member_label_k
 from catalog.schema.tables import Hashtag, Video, VideoHashtag, ViewObservation
 from catalog.schema.types import among, chunks, moments
 
@@ -79,7 +79,7 @@ def _with_counts(page: Page, split_id: int | None) -> Page:
         is_member = (SplitMember.video_id == Video.id) & (SplitMember.split_id == split_id)
         page = page.outerjoin(SplitMember, is_member)
         page = page.outerjoin(label, label.id == SplitMember.observation_id)
-        counted = func.coalesce(label.views_k, latest.views_k)
+        counted = func.coalesce(member_label_k(label), latest.views_k)
     return page.add_columns(counted).where(counted.is_not(None))
 
 

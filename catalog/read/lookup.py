@@ -1,7 +1,7 @@
 """Find a model, a split, a feature set or a video by its name, or say what exists instead."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -13,12 +13,14 @@ from catalog.facts import (
     Candidate,
     FeatureSetFacts,
     KnownFeature,
+    LabelAtAge,
     Member,
     ModelFacts,
     Observed,
     SplitFacts,
+    forecast_of,
 )
-from catalog.read.posts import CANDIDATE, OBSERVED, by_video_id
+from catalog.read.posts import CANDIDATE, OBSERVED, Page, by_video_id
 from catalog.record.lineage import feature_set_facts, model_facts
 from catalog.schema.forecasts import (
     DatasetSplit,
@@ -27,6 +29,7 @@ from catalog.schema.forecasts import (
     ModelVersion,
     Prediction,
     SplitMember,
+    member_label_k,
 )
 from catalog.schema.tables import (
     Feature,
@@ -82,6 +85,14 @@ def part_in_split(session: Session, split_id: int, video_id: int) -> str | None:
             SplitMember.split_id == split_id, SplitMember.video_id == video_id
         )
     )
+
+
+def part_members(session: Session, split_id: int, parts: Sequence[str]) -> set[int]:
+    """Return the ids of the videos of these parts of a split."""
+    wanted = select(SplitMember.video_id).where(
+        SplitMember.split_id == split_id, SplitMember.part.in_(parts)
+    )
+    return set(session.scalars(wanted))
 
 
 FINAL = -1  # the step of a metric that is of no epoch
@@ -154,13 +165,13 @@ def newest_predictions(session: Session, model: ModelFacts, part: str) -> Iterat
 def train_labels(session: Session, split_id: int) -> Iterator[float]:
     """Yield the label, in thousands, of each training video of a split."""
     page = (
-        select(Video.id, ViewObservation.views_k)
+        select(Video.id, member_label_k())
         .join(SplitMember, SplitMember.video_id == Video.id)
         .join(ViewObservation, ViewObservation.id == SplitMember.observation_id)
         .where(
             SplitMember.split_id == split_id,
             SplitMember.part == "train",
-            ViewObservation.views_k.is_not(None),
+            member_label_k().is_not(None),
         )
     )
     for _video_id, views_k in by_video_id(session, page):
@@ -236,6 +247,9 @@ def all_models(session: Session) -> list[dict[str, Any]]:
             "version": version.version,
             "kind": version.model_kind,
             "objective": version.objective,
+            "label": version.label,
+            "horizon_s": version.horizon_s,
+            "forecasts": forecast_of(version.label, version.horizon_s),
             "aliases": ", ".join(aliases.get(version.id, [])),
             "artifact_uri": version.artifact_uri,
             "train_run_id": version.train_run_id,
@@ -356,15 +370,24 @@ def all_splits(session: Session) -> list[SplitRow]:
 
 def split_members(session: Session, split_id: int) -> Iterator[Member]:
     """Yield the videos of a split with their labels, in the order of their ids."""
-    page = (
-        select(*CANDIDATE, *OBSERVED, SplitMember.part)
+    second = aliased(ViewObservation)
+    aged = (SplitMember.label_k, SplitMember.label_low_k, SplitMember.label_high_k)
+    page: Page = (
+        select(*CANDIDATE, *OBSERVED, SplitMember.part, *aged, second.id, second.observed_at)
         .join(SplitMember, SplitMember.video_id == Video.id)
         .join(ViewObservation, ViewObservation.id == SplitMember.observation_id)
+        .outerjoin(second, second.id == SplitMember.second_observation_id)
         .where(SplitMember.split_id == split_id)
     )
-    for *of_video, part in by_video_id(session, page):
-        video, label = of_video[: len(CANDIDATE)], of_video[len(CANDIDATE) :]
-        yield Member(Candidate(*video), part, Observed(*label))
+    n_facts = len(CANDIDATE) + len(OBSERVED)
+    for row in by_video_id(session, page):
+        video, label = Candidate(*row[: len(CANDIDATE)]), Observed(*row[len(CANDIDATE) : n_facts])
+        part, label_at_age_k, *at_age = row[n_facts:]
+        if label_at_age_k is None:
+            yield Member(video, part, label)
+        else:
+            label = replace(label, views_k=label_at_age_k)
+            yield Member(video, part, label, LabelAtAge(*at_age))
 
 
 def _row(row: DatasetSplit, n_by_part: dict[str, int]) -> SplitRow:

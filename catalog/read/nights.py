@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from catalog.ages import age_text
 from catalog.alerts import Disk, Drift, Facts, Night, SiteLeft, StageFailure
 from catalog.read.drift import controls
-from catalog.record.ledger import age_text
 from catalog.record.site_days import WHOLE_SITE
 from catalog.schema.tables import Event, Run, SitePause, Video
 from catalog.schema.types import utc_now

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from catalog.ages import AgeRule, CountAtAge
 from catalog.errors import NotFound
 from catalog.facts import (
     SITE_PLATFORM,
@@ -22,10 +23,12 @@ from catalog.facts import (
     ScoredRow,
     ScoreRow,
     TrainingRow,
+    posted_at_of,
 )
+from catalog.read.counts import AskedAge, counts_at_age
 from catalog.read.posts import CANDIDATE, OBSERVED, Page, by_video_id, features_of
 from catalog.record.hashtags import plain_hashtag
-from catalog.schema.forecasts import ModelVersion, Prediction, SplitMember
+from catalog.schema.forecasts import ModelVersion, Prediction, SplitMember, member_label_k
 from catalog.schema.tables import (
     Account,
     Feature,
@@ -38,7 +41,7 @@ from catalog.schema.tables import (
     Video,
     ViewObservation,
 )
-from catalog.schema.types import among, chunks
+from catalog.schema.types import among, chunks, utc_now
 
 OPEN = ("pending", "failed", "leased")
 
@@ -201,19 +204,27 @@ def split_rows(
 ) -> Iterator[TrainingRow]:
     """Yield the labelled videos of these parts with what there is of each feature."""
     page = (
-        select(Video.id, Video.tiktok_id, SplitMember.part, ViewObservation.views_k)
+        select(*CANDIDATE, SplitMember.part, member_label_k(), ViewObservation.observed_at)
         .join(SplitMember, SplitMember.video_id == Video.id)
         .join(ViewObservation, ViewObservation.id == SplitMember.observation_id)
         .where(
             SplitMember.split_id == split_id,
             SplitMember.part.in_(parts),
-            ViewObservation.views_k.is_not(None),
+            member_label_k().is_not(None),
         )
     )
     for members in chunks(by_video_id(session, page)):
         features = features_of(session, feature_set_ids, [member[0] for member in members])
-        for video_id, tiktok_id, part, views_k in members:
-            yield TrainingRow(video_id, tiktok_id, part, views_k, features[video_id])
+        for *of_video, part, views_k, seen_at in members:
+            video = Candidate(*of_video)
+            yield TrainingRow(
+                video.video_id,
+                video.tiktok_id,
+                part,
+                views_k,
+                features[video.video_id],
+                _age_s(posted_at_of(video), seen_at),
+            )
 
 
 def videos_to_score(
@@ -227,6 +238,8 @@ def videos_to_score(
     optional: bool = False,
     parts: Sequence[str] | None = None,
     after: int = 0,
+    horizon_s: float | None = None,
+    ages: AgeRule | None = None,
 ) -> Iterator[ScoreRow]:
     """Yield each video that this model version can score and has not, in the order of its id.
 
@@ -235,8 +248,9 @@ def videos_to_score(
 
     A video is ready when no feature of the sets is still to come and each required kind is
     there; with `optional`, one that was never enrolled counts as absent. Scored means by any run
-    of the version that did not fail; with `rescore`, by this run. The truth given is the newest
-    readable count; for a member of the model's split, the label.
+    of the version that did not fail; with `rescore`, by this run. The truth given is, for a member
+    of the model's split, the label; of another video the newest readable count, or with horizon_s
+    the count at that age by the rule `ages`, as far as it is known now.
     """
     split_id = session.scalar(
         select(ModelVersion.split_id).where(ModelVersion.id == model_version_id)
@@ -247,11 +261,11 @@ def videos_to_score(
     latest = aliased(ViewObservation)
     page = (
         select(
-            Video.id,
-            Video.tiktok_id,
+            *CANDIDATE,
             SplitMember.part,
             label.id,
-            label.views_k,
+            member_label_k(label),
+            label.observed_at,
             latest.id,
             latest.views_k,
         )
@@ -274,18 +288,48 @@ def videos_to_score(
             page = page.join(feature, same).where(enough)
     for videos in chunks(by_video_id(session, page, after)):
         features = features_of(session, feature_set_ids, [video[0] for video in videos])
-        for video_id, tiktok_id, part, label_id, label_k, latest_id, latest_k in videos:
-            actual_k, observation_id = (
-                (label_k, label_id) if part is not None else (latest_k, latest_id)
-            )
+        rows = [(Candidate(*row[: len(CANDIDATE)]), *row[len(CANDIDATE) :]) for row in videos]
+        posted = {video.video_id: posted_at_of(video) for video, *_ in rows}
+        at_age: Mapping[int, tuple[float, int | None]] = {}
+        if horizon_s is not None:
+            new = [video.video_id for video, part, *_ in rows if part is None]
+            known = {video_id: at for video_id in new if (at := posted[video_id]) is not None}
+            at_age = _known_at(session, known, horizon_s, ages or AgeRule())
+        for video, part, label_id, label_k, label_at, latest_id, latest_k in rows:
+            if part is not None:
+                actual_k, observation_id = label_k, label_id
+            elif horizon_s is None:
+                actual_k, observation_id = latest_k, latest_id
+            else:
+                actual_k, observation_id = at_age.get(video.video_id, (None, None))
+            posted_at = posted[video.video_id]
             yield ScoreRow(
-                video_id,
-                tiktok_id,
-                features[video_id],
+                video.video_id,
+                video.tiktok_id,
+                features[video.video_id],
                 actual_k,
                 observation_id if actual_k is not None else None,
                 part or "new",
+                posted_at,
+                None if label_at is None else _age_s(posted_at, label_at),
             )
+
+
+def _age_s(posted_at: datetime | None, seen_at: datetime) -> float | None:
+    return None if posted_at is None else (seen_at - posted_at).total_seconds()
+
+
+def _known_at(
+    session: Session, posted: Mapping[int, datetime], age_s: float, rule: AgeRule
+) -> dict[int, tuple[float, int | None]]:
+    """Return the views at an age, as far as they are known, with the count that they rest on."""
+    asked = {video_id: AskedAge(at, age_s) for video_id, at in posted.items()}
+    found = {}
+    for video_id, count in counts_at_age(session, asked, now=utc_now(), rule=rule).items():
+        if isinstance(count, CountAtAge):
+            rests_on = count.before or count.after
+            found[video_id] = count.views_k, None if rests_on is None else rests_on.id
+    return found
 
 
 def scored_rows(session: Session, run_id: int) -> Iterator[ScoredRow]:

@@ -14,7 +14,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from catalog.errors import NotFound
-from catalog.facts import LEAST_GAIN, Paired, Verdict, verdict_of
+from catalog.facts import LEAST_GAIN, Paired, Verdict, forecast_of, verdict_of
 from catalog.schema.forecasts import METADATA, ModelVersion
 from catalog.schema.session import Catalog, read_only_rows
 from catalog.schema.tables import Event, Run, RunMetric
@@ -65,6 +65,8 @@ def plain_value(value: object) -> Any:
 def leaderboard(session: Session, limit: int = 20, *, least_gain: float = LEAST_GAIN) -> list[Row]:
     """Return the newest training and scoring runs, a row for each part, with a verdict.
 
+    And in words what the model forecasts; None where there is no model.
+
     least_gain: the setting verdict.least_gain.
     """
     rows = _rows(
@@ -72,7 +74,14 @@ def leaderboard(session: Session, limit: int = 20, *, least_gain: float = LEAST_
         "SELECT * FROM v_run_leaderboard ORDER BY started_at DESC, run_id DESC, part LIMIT :n",
         n=limit,
     )
-    return [row | {"verdict": verdict(row, least_gain)} for row in rows]
+    return [
+        row
+        | {
+            "verdict": verdict(row, least_gain),
+            "forecasts": row["label"] and forecast_of(row["label"], row["horizon_s"]),
+        }
+        for row in rows
+    ]
 
 
 def verdict(row: Mapping[str, Any], least_gain: float = LEAST_GAIN) -> Verdict:

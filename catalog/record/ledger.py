@@ -25,10 +25,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from catalog.ages import AgeRule, CountAtAge, NoCount, comes_of_age, count_at_age
+from catalog.ages import AgeRule, CountAtAge, NoCount, comes_of_age
 from catalog.console import Progress
 from catalog.facts import IN_SAMPLE, PredictionFacts
-from catalog.read.counts import counts_seen
+from catalog.read.counts import AskedAge, counts_at_age
 from catalog.read.posts import Page
 from catalog.schema.forecasts import UNJUDGED, Judgement, Prediction
 from catalog.schema.session import Catalog
@@ -148,14 +148,6 @@ def judged_metrics(
         )
 
 
-def age_text(age_s: int) -> str:
-    """Write an age in the largest unit that it is a whole number of, such as 7d."""
-    for unit, unit_s in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if age_s % unit_s == 0:
-            return f"{age_s // unit_s}{unit}"
-    return f"{age_s}s"
-
-
 def _due(now: datetime) -> tuple[Any, ...]:
     # In the words of the partial index, or SQLite cannot use it.
     return literal_column(f"judgement.{UNJUDGED}"), Judgement.due_at <= now
@@ -186,19 +178,22 @@ def _page(now: datetime, place: tuple[datetime, int, int]) -> Page:
 def _truths(
     session: Session, page: Sequence[Row[Any]], *, now: datetime, rule: AgeRule
 ) -> list[CountAtAge | NoCount]:
-    """Return what came of each forecast; a video may have several, made at several times."""
-    seen = counts_seen(session, list({row.video_id for row in page}))
-    return [
-        count_at_age(
-            seen[row.video_id],
-            row.due_at - timedelta(seconds=row.horizon_s),
-            row.horizon_s,
-            now=now,
-            rule=rule,
-            after=row.made_at,
-        )
-        for row in page
-    ]
+    """Return what came of each forecast."""
+    found: dict[tuple[int, int], CountAtAge | NoCount] = {}
+    rows = page
+    while rows:
+        # A video may have several forecasts, made at several times: they are asked for in turn.
+        first = {row.video_id: row for row in reversed(rows)}
+        asked = {
+            video_id: AskedAge(
+                row.due_at - timedelta(seconds=row.horizon_s), row.horizon_s, row.made_at
+            )
+            for video_id, row in first.items()
+        }
+        truths = counts_at_age(session, asked, now=now, rule=rule)
+        found |= {(row.run_id, row.video_id): truths[row.video_id] for row in first.values()}
+        rows = [row for row in rows if first[row.video_id] is not row]
+    return [found[row.run_id, row.video_id] for row in page]
 
 
 def _closed(row: Row[Any], truth: CountAtAge | NoCount) -> dict[str, Any]:

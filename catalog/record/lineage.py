@@ -3,7 +3,8 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, cast
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -79,9 +80,11 @@ def freeze_split(
     strategy: str,
     params: Mapping[str, Any],
     members: Sequence[Member],
+    told: Mapping[str, Any] | None = None,
 ) -> SplitFacts:
     """Keep a split for ever; the same members and parameters give the split already kept.
 
+    told: stored with the parameters, but no part of what makes two splits the same.
     Raises NameTaken when the name stands for another split, BadValue for no or doubled members.
     """
     if len({member.video.video_id for member in members}) != len(members):
@@ -89,7 +92,7 @@ def freeze_split(
     if not members:
         raise BadValue(f"split {name!r} has no members: no video has a readable count yet")
     lines = [canonical_json({"strategy": strategy, "params": params})]
-    lines += sorted(f"{m.video.video_id:020d} {m.part} {m.label.id}" for m in members)
+    lines += sorted(f"{m.video.video_id:020d} {m.part} {_label_line(m)}" for m in members)
     sha256 = sha256_text("\n".join(lines))
     n_by_part = dict(sorted(Counter[str](member.part for member in members).items()))
     kept = session.scalar(select(DatasetSplit).where(DatasetSplit.sha256 == sha256))
@@ -100,7 +103,7 @@ def freeze_split(
     split = DatasetSplit(
         name=name,
         strategy=strategy,
-        params=plain_json(params),
+        params=plain_json({**params, **(told or {})}),
         sha256=sha256,
         created_at=utc_now(),
     )
@@ -113,11 +116,34 @@ def freeze_split(
                 "video_id": member.video.video_id,
                 "part": member.part,
                 "observation_id": member.label.id,
+                **_label_row(member),
             }
             for member in chunk
         ]
         session.execute(insert_into(session, SplitMember), rows)
     return SplitFacts(split.id, name, sha256, True, n_by_part)
+
+
+def _label_line(member: Member) -> str:
+    """Write what makes a member's label; of a label that is an observation, its number alone."""
+    if member.at_age is None:
+        return str(member.label.id)
+    # Not to the last digit, which another machine's logarithm may have otherwise.
+    counts = (member.label.views_k, member.at_age.low_k, member.at_age.high_k)
+    return " ".join(
+        [f"{member.label.id} {member.at_age.second_id or 0}", *(f"{k:.9g}" for k in counts)]
+    )
+
+
+def _label_row(member: Member) -> dict[str, Any]:
+    if member.at_age is None:
+        return {}
+    return {
+        "second_observation_id": member.at_age.second_id,
+        "label_k": member.label.views_k,
+        "label_low_k": member.at_age.low_k,
+        "label_high_k": member.at_age.high_k,
+    }
 
 
 def add_model_version(
@@ -193,14 +219,46 @@ def model_facts(row: ModelVersion) -> ModelFacts:
     )
 
 
+#: What `score` and its like use, where a model has it.
+PRODUCTION = "production"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a challenger did beside its rival on the same rows: what a promotion stands on.
+
+    value, rival_value: of the metric. low, high: the 95 % interval of the challenger's minus the
+    rival's; None: too few rows for one. rival: NAME:VERSION, or a constant.
+    """
+
+    metric: str
+    n: int
+    rival: str | None
+    value: float | None
+    rival_value: float | None
+    low: float | None
+    high: float | None
+
+
 def set_alias(
-    session: Session, name: str, alias: str, model_version_id: int, *, set_by: str, reason: str
+    session: Session,
+    name: str,
+    alias: str,
+    model_version_id: int,
+    *,
+    set_by: str,
+    reason: str,
+    action: Literal["promoted", "rolled back"] = "promoted",
+    trial: Trial | None = None,
+    run_id: int | None = None,
 ) -> None:
-    """Let `alias` of the model `name` mean this version; who, when and why go to the journal."""
+    """Let `alias` of the model `name` mean this version; who, when and why go to the journal.
+
+    trial: the numbers that the promotion stands on, where it was earned by a run.
+    """
     version = session.get(ModelVersion, model_version_id)
     if version is None or version.name != name:
         raise NotFound(f"model version {model_version_id} is not one of {name!r}")
-    now = utc_now()
     kept = session.get(ModelAlias, (name, alias))
     before = kept.model_version_id if kept is not None else None
     session.merge(
@@ -208,14 +266,45 @@ def set_alias(
             name=name,
             alias=alias,
             model_version_id=model_version_id,
-            set_at=now,
+            set_at=utc_now(),
             set_by=set_by,
             reason=reason,
         )
     )
-    detail = {"from": before, "to": model_version_id, "by": set_by, "reason": reason}
-    subject = f"{name}@{alias}"
-    session.add(Event(at=now, level="info", code="alias_set", subject=subject, detail=detail))
+    detail = {"from": before, "to": model_version_id, "action": action}
+    _journal(session, "alias_set", f"{name}@{alias}", detail, set_by, reason, trial, run_id)
+
+
+def refuse_challenger(
+    session: Session,
+    challenger: ModelFacts,
+    champion_id: int | None,
+    *,
+    set_by: str,
+    reason: str,
+    trial: Trial,
+    run_id: int | None,
+) -> None:
+    """Write to the journal why a challenger did not become what `@production` means."""
+    detail = {"from": champion_id, "to": challenger.id, "action": "refused"}
+    subject = f"{challenger.name}:{challenger.version}"
+    _journal(session, "challenger_refused", subject, detail, set_by, reason, trial, run_id)
+
+
+def _journal(
+    session: Session,
+    code: str,
+    subject: str,
+    detail: Mapping[str, Any],
+    set_by: str,
+    reason: str,
+    trial: Trial | None,
+    run_id: int | None,
+) -> None:
+    whole = {**detail, "by": set_by, "reason": reason, **({} if trial is None else asdict(trial))}
+    session.add(
+        Event(at=utc_now(), run_id=run_id, level="info", code=code, subject=subject, detail=whole)
+    )
     session.flush()
 
 

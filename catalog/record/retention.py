@@ -11,7 +11,15 @@ from sqlalchemy.orm import Session
 from catalog.errors import Busy
 from catalog.read.search import forget_deleted
 from catalog.record.accounts import account_subject
-from catalog.schema.forecasts import DatasetSplit, Judgement, ModelVersion, Prediction, SplitMember
+from catalog.record.ages import reread_from
+from catalog.schema.forecasts import (
+    DatasetSplit,
+    Judgement,
+    ModelVersion,
+    Prediction,
+    SplitMember,
+    ViewsAtAge,
+)
 from catalog.schema.tables import (
     Account,
     AccountObservation,
@@ -29,14 +37,17 @@ from catalog.schema.tables import (
 )
 from catalog.schema.types import among, chunks, insert_into, utc_now
 
-# Two observations each take as long as the indexes do.
-MANY_VIDEOS = 5
+# So many observations take as long as the indexes do.
+MANY_OBSERVATIONS = 10
 POINTS_AT_OBSERVATION = (
     ("video", "latest_observation_id"),
     ("split_member", "observation_id"),
+    ("split_member", "second_observation_id"),
     ("prediction", "observation_id"),
     ("judgement", "before_id"),
     ("judgement", "after_id"),
+    ("views_at_age", "before_id"),
+    ("views_at_age", "after_id"),
 )
 
 
@@ -221,7 +232,7 @@ def purge(session: Session, named: Named, *, reason: str) -> Purged:
     buried |= {("author", key): None for key in named.author_keys}
     buried |= {("video", tiktok_id): files.get(video_id) for video_id, tiktok_id in videos.items()}
     _bury(session, platform, buried, reason)
-    with _observers_indexed(session, len(videos)):
+    with _observers_indexed(session, videos):
         purged = _delete(session, videos)
     if purged.n_features:
         forget_deleted(session)
@@ -326,14 +337,16 @@ def _bury(
 
 
 @contextmanager
-def _observers_indexed(session: Session, n_videos: int) -> Iterator[None]:
+def _observers_indexed(session: Session, video_ids: Collection[int]) -> Iterator[None]:
     """Index what points at observations while many are deleted; not worth it for a few.
 
     SQLite looks for each whether a row still points at it. Without an index that reads whole
     tables: a quarter of a second for each observation in a catalog of a million videos (measured).
     One that were always there would be paid for by every import.
     """
-    is_worth_it = n_videos >= MANY_VIDEOS and session.get_bind().dialect.name == "sqlite"
+    of_videos = among(session, ViewObservation.video_id, video_ids)
+    n = session.scalar(select(func.count()).select_from(ViewObservation).where(of_videos)) or 0
+    is_worth_it = n >= MANY_OBSERVATIONS and session.get_bind().dialect.name == "sqlite"
     for table, column in POINTS_AT_OBSERVATION if is_worth_it else ():
         session.execute(text(f"CREATE INDEX purging_{table}_{column} ON {table} ({column})"))
     yield
@@ -352,6 +365,7 @@ def _delete(session: Session, videos: Mapping[int, str]) -> Purged:
         session.execute(update(Video).where(Video.id.in_(ids)).values(latest_observation_id=None))
         of_video: Sequence[tuple[str, type[Any], ColumnElement[bool]]] = (
             ("judgements", Judgement, Judgement.video_id.in_(ids)),
+            ("ages", ViewsAtAge, ViewsAtAge.video_id.in_(ids)),
             ("predictions", Prediction, Prediction.video_id.in_(ids)),
             ("members", SplitMember, SplitMember.video_id.in_(ids)),
             ("features", Feature, Feature.video_id.in_(ids)),
@@ -368,6 +382,7 @@ def _delete(session: Session, videos: Mapping[int, str]) -> Purged:
             counted = select(func.count()).select_from(entity).where(condition)
             n[name] = n.get(name, 0) + session.execute(counted).scalar_one()
             session.execute(delete(entity).where(condition))
+    reread_from(session, session.scalar(select(func.max(ViewObservation.id))) or 0)
     return Purged(
         n_videos=n.get("videos", 0),
         n_accounts=0,

@@ -8,16 +8,18 @@ from typing import Any
 
 from sqlalchemy import (
     CheckConstraint,
+    ColumnElement,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
     UniqueConstraint,
+    func,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import String
 
-from catalog.schema.tables import Base, finite, one_of
+from catalog.schema.tables import Base, ViewObservation, finite, one_of
 
 UNJUDGED = "status = 'open'"
 
@@ -72,6 +74,11 @@ class SplitMember(Base):
     )
     label_low_k: Mapped[float | None] = mapped_column(comment="bounds of label_k")
     label_high_k: Mapped[float | None]
+
+
+def member_label_k(observed: type[ViewObservation] = ViewObservation) -> ColumnElement[Any]:
+    """Return the label of a split member, in thousands; observed: its joined observation."""
+    return func.coalesce(SplitMember.label_k, observed.views_k)
 
 
 class ModelVersion(Base):

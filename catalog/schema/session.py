@@ -45,6 +45,11 @@ def sqlite_path(url: str) -> Path | None:
     return path
 
 
+# Seconds, and in the end milliseconds: a server that has vanished must not be waited for by the
+# quarter of an hour that the network stack takes to notice.
+POSTGRES_PATIENCE = {"connect_timeout": 10, "tcp_user_timeout": 30_000}
+
+
 def make_engine(url: str) -> Engine:
     """Return an engine for `url`, its transactions begun as the caller's WRITE option says."""
     parsed = _parse(url)
@@ -54,7 +59,8 @@ def make_engine(url: str) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     # UTC in the session, so that date() in a view means the same day as on SQLite.
-    options = {} if "options" in parsed.query else {"options": "-c timezone=utc"}
+    wanted: dict[str, Any] = {"options": "-c timezone=utc", **POSTGRES_PATIENCE}
+    options = {name: value for name, value in wanted.items() if name not in parsed.query}
     try:
         return create_engine(parsed, connect_args=options, pool_pre_ping=True)
     except ModuleNotFoundError as error:
@@ -187,6 +193,25 @@ def open_catalog(url: str) -> Catalog:
             " run `viewcast db upgrade`"
         )
     return Catalog(url, engine)
+
+
+def open_to_read(url: str) -> Catalog:
+    """Open the catalog as open_catalog does, over connections that refuse to change anything."""
+    catalog = open_catalog(url)
+    is_sqlite = catalog.engine.dialect.name == "sqlite"
+    refuse = "PRAGMA query_only = ON" if is_sqlite else "SET default_transaction_read_only = on"
+
+    def set_up(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(refuse)
+        cursor.close()
+        if not is_sqlite:
+            connection.commit()
+
+    # Those that are there already were asked for the revision.
+    catalog.engine.dispose()
+    event.listen(catalog.engine, "connect", set_up)
+    return catalog
 
 
 def current(url: str) -> str | None:

@@ -1,51 +1,33 @@
-"""Start a job once a day at its time, in a child process: slots and the daemon's lease.
+"""Start jobs at their times, each in a child process, one after the other: the daemon's loop.
 
 The daemon never does the work itself, so it answers a signal at once. Truth is in the catalog: the
-lease row says which daemon may start jobs, the run's slot says which day is done.
+lease row says which daemon may start jobs, the run's slot says which execution is done.
 """
 
-import json
 import logging
-import queue
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any, Protocol
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from apscheduler.events import (
-    EVENT_JOB_ERROR,
-    EVENT_JOB_MAX_INSTANCES,
-    EVENT_JOB_MISSED,
-    JobEvent,
-)
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.cron import CronTrigger
-from sqlalchemy import select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import select
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from catalog.errors import BadValue, Busy
-from catalog.schema.session import Catalog
-from catalog.schema.tables import Event, JobLease, Run
-from catalog.schema.types import insert_into, utc_now
+from catalog.errors import BadValue, Busy, NotReady, SchemaBehind
+from catalog.schema.session import Catalog, open_catalog
+from catalog.schema.tables import Event, Run
+from catalog.schema.types import utc_now
+from catalog.work.job_lease import KeptLease, acquire
 from catalog.work.runs import (
-    ProcessName,
     cancel_slot,
     reap,
-    this_process,
 )
+from catalog.work.schedule import Schedule, Slot
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One day's execution of a job, and when it was due."""
-
-    name: str
-    scheduled_for: datetime
 
 
 class RunningJob(Protocol):
@@ -65,331 +47,357 @@ class RunningJob(Protocol):
 class Job:
     """What to start (a child that records a run of kind `name` under the slot), and when."""
 
-    name: str
-    at: time
-    timezone: str
+    schedule: Schedule
     start: Callable[[Slot], RunningJob]
 
-    def __post_init__(self) -> None:
-        """Refuse a time zone that nobody knows."""
-        self.zone()
-
-    def zone(self) -> ZoneInfo:
-        """Return the zone of `at`. Raises BadValue."""
-        try:
-            return ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise BadValue(f"no time zone {self.timezone!r}; one is Europe/Berlin") from error
-
-    def slot_of(self, day: date) -> Slot:
-        """Return the slot of a local day."""
-        # Where the clocks jump over the time, it is due an hour later; where they repeat it,
-        # at the first time. Either way the day has one slot.
-        due = datetime.combine(day, self.at.replace(tzinfo=None), tzinfo=self.zone())
-        return Slot(f"{self.name}/{day.isoformat()}", due.astimezone(UTC))
-
-    def latest_slot(self, now: datetime) -> Slot:
-        """Return the newest slot that is due at `now`."""
-        today = now.astimezone(self.zone()).date()
-        slot = self.slot_of(today)
-        return slot if slot.scheduled_for <= now else self.slot_of(today - timedelta(days=1))
-
-    def dst_warning(self) -> str | None:
-        """Return why this time is a poor choice in its zone, None when it is a good one."""
-        if not 1 <= self.at.hour < 3:
-            return None
-        year = utc_now().year
-        offsets = {datetime(year, month, 1, tzinfo=self.zone()).utcoffset() for month in (1, 7)}
-        if len(offsets) == 1:
-            return None
-        return (
-            f"{self.at:%H:%M} {self.timezone} is skipped on one day of the year and comes twice on"
-            " another, as the clocks change; each day is still done once, but 03:00 is safer"
-        )
+    @property
+    def name(self) -> str:
+        """The job's name, which is the kind of its runs."""
+        return self.schedule.job
 
 
-@dataclass(frozen=True)
-class Held:
-    """A lease that was ours when it was taken; the fence says whether it still is."""
-
-    name: str
-    owner: str
-    fence: int
-
-
-def acquire(catalog: Catalog, name: str, *, ttl_s: float, now: datetime) -> Held:
-    """Take the lease for `ttl_s`. Raises Busy, naming the holder, while somebody else has it.
-
-    A holder on this machine that has died is followed at once, any other when its time is over.
-    """
-    owner = json.dumps(asdict(this_process()), sort_keys=True)
-    with catalog.write() as session:
-        # First the row, so that on PostgreSQL too there is something to lock.
-        fresh = {"name": name, "owner": "", "fence": 0, "acquired_at": now}
-        fresh |= {"heartbeat_at": now, "expires_at": now - timedelta(seconds=1)}
-        session.execute(insert_into(session, JobLease).on_conflict_do_nothing(), [fresh])
-        row = session.get_one(JobLease, name, with_for_update=True)
-        holder = _process(row.owner)
-        dead = holder is not None and holder.is_dead()
-        if row.owner and row.expires_at > now and not dead:
-            who = f"process {holder.pid} on {holder.host}" if holder else row.owner
-            raise Busy(f"{name} is run by {who}, at least until {row.expires_at:%H:%M:%S} UTC")
-        if row.owner:
-            _note_takeover(session, row, now)
-        row.owner, row.fence = owner, row.fence + 1
-        row.acquired_at = row.heartbeat_at = now
-        row.expires_at = now + timedelta(seconds=ttl_s)
-        return Held(name, owner, row.fence)
-
-
-def renew_lease(catalog: Catalog, held: Held, *, ttl_s: float, now: datetime) -> bool:
-    """Keep the lease for another `ttl_s`; False when it has gone to somebody else."""
-    values = {"heartbeat_at": now, "expires_at": now + timedelta(seconds=ttl_s)}
-    return _update(catalog, held, values)
-
-
-def give_up(catalog: Catalog, held: Held, *, now: datetime) -> bool:
-    """Let the next one have the lease at once; the row stays, for its fence."""
-    return _update(catalog, held, {"owner": "", "heartbeat_at": now, "expires_at": now})
-
-
-def _update(catalog: Catalog, held: Held, values: Mapping[str, object]) -> bool:
-    with catalog.write() as session:
-        kept = session.execute(
-            update(JobLease)
-            .where(
-                JobLease.name == held.name,
-                JobLease.owner == held.owner,
-                JobLease.fence == held.fence,
-            )
-            .values(**values)
-            .returning(JobLease.fence)
-            .execution_options(synchronize_session=False)
-        )
-        return kept.first() is not None
-
-
-def _note_takeover(session: Session, row: JobLease, now: datetime) -> None:
-    log.warning("taking over %s from %s", row.name, row.owner)
-    detail = {"from": row.owner, "fence": row.fence, "expired_at": row.expires_at.isoformat()}
-    session.add(
-        Event(at=now, level="warning", code="lease_taken_over", subject=row.name, detail=detail)
-    )
-
-
-def _process(owner: str) -> ProcessName | None:
-    try:
-        return ProcessName(**json.loads(owner))
-    except (ValueError, TypeError):
-        return None
-
-
+LEASE = "daemon"
 TTL_S = 120.0
 CATCH_UP_S = 12 * 3600.0
-# The library's own default is one second: a busy machine would lose the night without a word.
-MISFIRE_GRACE_S = 6 * 3600
+# A slot that is due while another job runs, or that was due a moment before the start, is not late.
+GRACE_S = 300.0
 # Together with one database write they stay within two seconds of SIGTERM.
 STOP_GRACE_S = 1.2
+# A database that does not answer must not keep the daemon: the next one finds what is left.
+LAST_WORDS_S = 2.0
 POLL_S = 0.1
-LEASE_PREFIX = "daemon/"
-TROUBLE = {
-    EVENT_JOB_MISSED: "schedule_missed",
-    EVENT_JOB_ERROR: "schedule_error",
-    EVENT_JOB_MAX_INSTANCES: "schedule_overlap",
-}
+# Doubled each time: how long until an unready catalog is asked again, or a slot tried again.
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+FIRST_RETRY_S, LONGEST_RETRY_S = 15.0, 600.0
+MAX_FAILURES = 3
+EXIT_NOT_STARTED = 127  # as a shell says it
+# Partly failed (4) is within the budget.
+DONE_CODES = frozenset({0, 4})
+# Not ready (3): no database, another schema. Busy (5): somebody else is at it.
+PASSING_CODES = frozenset({3, 5})
+# Of slots that nobody was there for, so many have a row of their own in the journal.
+MOST_MISSED = 100
+LONGEST_ABSENCE = timedelta(days=35)
+# The catalog is away, or at another schema than ours: both pass.
+AWAY = (OperationalError, InterfaceError, ProgrammingError, NotReady, SchemaBehind)
 
 
 def run_daemon(
     catalog: Catalog,
-    job: Job,
+    jobs: Sequence[Job],
     *,
     stop: threading.Event,
+    catch_up_s: float = CATCH_UP_S,
     ttl_s: float = TTL_S,
     now: Callable[[], datetime] = utc_now,
 ) -> None:
-    """Start `job` once a day until `stop` is set. Raises Busy while another daemon lives.
+    """Start the jobs at their times until `stop` is set. Raises Busy while another daemon lives.
 
-    A slot missed by less than twelve hours is made up for at once. On `stop` a running child
-    is ended, within two seconds, and its run marked as cancelled.
+    One child at a time; of jobs that wait the earlier in `jobs` goes first, with its newest slot.
+    The newest slot that was missed by less than `catch_up_s` is made up for, older ones are
+    recorded as missed. On `stop` a running child is ended, within two seconds, and its run marked
+    as cancelled. A catalog that is away for a while is waited for.
     """
-    if warning := job.dst_warning():
-        log.warning("%s", warning)
-    held = acquire(catalog, LEASE_PREFIX + job.name, ttl_s=ttl_s, now=now())
-    lost, ended = threading.Event(), threading.Event()
-    keeper = threading.Thread(
-        target=_keep, args=(catalog, held, ttl_s, now, lost, ended), name="lease", daemon=True
-    )
-    due: queue.SimpleQueue[Slot] = queue.SimpleQueue()
-    scheduler = _scheduler(catalog, job, lambda: due.put(job.latest_slot(now())))
+    if not jobs:
+        raise BadValue("no job has a time: set daemon.nightly, such as 30 4 * * *")
+    for job in jobs:
+        if warning := job.schedule.dst_warning():
+            log.warning("%s", warning)
+    lease = KeptLease(catalog, acquire(catalog, LEASE, ttl_s=ttl_s, now=now()), ttl_s, now)
+    ended = threading.Event()
+    keeper = threading.Thread(target=_keep, args=(lease, ended), name="lease", daemon=True)
     keeper.start()
+    loop = _Loop(catalog, jobs, lease, timedelta(seconds=catch_up_s + GRACE_S), now)
     try:
-        reap(catalog)
-        missed = job.latest_slot(now())
-        if now() - missed.scheduled_for < timedelta(seconds=CATCH_UP_S):
-            due.put(missed)
-        scheduler.start()
-        log.info("%s is due daily at %s %s", job.name, job.at, job.timezone)
-        _serve(catalog, job, due, stop, lost)
+        while not stop.wait(POLL_S) and not lease.lost.is_set():
+            loop.step()
     finally:
         ended.set()
-        scheduler.shutdown(wait=False)
-        keeper.join()
-        give_up(catalog, held, now=now())
-    if lost.is_set():
-        raise Busy(f"the lease on {job.name} went to another daemon")
+        loop.end_child()
+        _say_last(lease.give_up, "give up the lease")
+    if lease.lost.is_set():
+        raise Busy("the daemon's lease went to another daemon")
 
 
-def daemon_status(
-    catalog: Catalog, max_age_h: float = 26.0, *, now: datetime | None = None
-) -> dict[str, Any]:
-    """Return whether a daemon lives and its job has succeeded within `max_age_h` hours.
+@dataclass
+class _Waiting:
+    """A slot that is to be done, and how it has gone so far."""
 
-    `ok` says both; `why` says what is wrong, None when nothing is.
-    """
-    moment = now or utc_now()
-    with catalog.read() as session:
-        lease = session.scalar(
-            select(JobLease)
-            .where(JobLease.name.startswith(LEASE_PREFIX))
-            .order_by(JobLease.heartbeat_at.desc())
-            .limit(1)
-        )
-        kind = lease.name.removeprefix(LEASE_PREFIX) if lease else "nightly"
-        of_kind = select(Run).where(Run.kind == kind).order_by(Run.id.desc()).limit(1)
-        newest = session.scalar(of_kind)
-        good = session.scalar(of_kind.where(Run.status.in_(("ok", "partial"))))
-    lives = lease is not None and bool(lease.owner) and lease.expires_at > moment
-    oldest = moment - timedelta(hours=max_age_h)
-    recent = good is not None and good.finished_at is not None and good.finished_at >= oldest
-    why = None
-    if not lives:
-        why = "no daemon is running"
-    elif not recent:
-        why = f"no {kind} has succeeded in the last {max_age_h:g} hours"
-    return {
-        "ok": lives and recent,
-        "why": why,
-        "running": lives,
-        "job": kind,
-        "heartbeat_age_s": (moment - lease.heartbeat_at).total_seconds() if lease else None,
-        "owner": lease.owner if lease else None,
-        "fence": lease.fence if lease else None,
-        "last_run": _brief(newest),
-        "last_good_run": _brief(good),
-    }
+    slot: Slot
+    not_before_s: float = 0.0
+    n_tries: int = 0
+    n_failures: int = 0
 
 
-def _serve(
-    catalog: Catalog,
-    job: Job,
-    due: "queue.SimpleQueue[Slot]",
-    stop: threading.Event,
-    lost: threading.Event,
-) -> None:
-    child: RunningJob | None = None
-    slot: Slot | None = None
-    try:
-        while not stop.wait(POLL_S) and not lost.is_set():
-            if child is not None and slot is not None:
-                code = child.poll()
-                if code is None:
-                    continue
-                _note_end(catalog, slot, code)
-                child = slot = None
-            if not due.empty():
-                slot = due.get()
-                child = _start(catalog, job, slot)
-    finally:
-        if child is not None and slot is not None and child.poll() is None:
-            _end(catalog, job, slot, child)
+@dataclass
+class _Loop:
+    """What waits, what runs, and what is still to be written in the journal."""
 
+    catalog: Catalog
+    jobs: Sequence[Job]
+    lease: KeptLease
+    catch_up: timedelta
+    now: Callable[[], datetime]
+    waiting: dict[str, _Waiting] = field(default_factory=dict)
+    running: tuple[Job, _Waiting, RunningJob] | None = None
+    notes: list[Event] = field(default_factory=list)
+    following: dict[str, Slot | None] = field(default_factory=dict)
+    looked_at: datetime | None = None
+    is_caught_up: bool = False
+    away_since_s: float | None = None
+    wait_s: float = 0.0
+    ask_at_s: float = 0.0
 
-def _start(catalog: Catalog, job: Job, slot: Slot) -> RunningJob | None:
-    with catalog.read() as session:
-        held = session.execute(
-            select(Run.id, Run.status).where(
-                Run.kind == job.name,
-                Run.slot == slot.name,
-                Run.status.in_(("running", "ok", "partial")),
-            )
-        ).first()
-    if held is not None:
-        log.info("%s is already %s: run %s", slot.name, held.status, held.id)
-        return None
-    log.info("starting %s, due %s", slot.name, slot.scheduled_for.isoformat())
-    return job.start(slot)
-
-
-def _end(catalog: Catalog, job: Job, slot: Slot, child: RunningJob) -> None:
-    child.terminate()
-    patience = threading.Event()
-    for _ in range(round(STOP_GRACE_S / POLL_S)):
-        if child.poll() is not None:
-            break
-        patience.wait(POLL_S)
-    # In any case, for the sake of what the child itself may have started.
-    child.kill()
-    cancelled = cancel_slot(catalog, job.name, slot.name)
-    log.info("%s was stopped, runs %s cancelled", slot.name, cancelled or "none")
-
-
-def _keep(
-    catalog: Catalog,
-    held: Held,
-    ttl_s: float,
-    now: Callable[[], datetime],
-    lost: threading.Event,
-    ended: threading.Event,
-) -> None:
-    """Renew the lease every third of its time, until `ended`; set `lost` when it is not ours."""
-    while not ended.wait(ttl_s / 3):
-        try:
-            if not renew_lease(catalog, held, ttl_s=ttl_s, now=now()):
-                lost.set()
+    def step(self) -> None:
+        """Look what is due, what the child does, and start the next one."""
+        self._look()
+        if self.running is not None:
+            # While a child runs the catalog is not asked: it may be kept busy by the child.
+            job, waiting, child = self.running
+            code = child.poll()
+            if code is None:
                 return
-        except OperationalError as error:
-            # Two more tries before the lease ends.
-            log.warning("the lease was not renewed: %s", error.orig)
+            self.running = None
+            self._ended(job, waiting, code)
+        if monotonic() < self.ask_at_s:
+            return
+        try:
+            self._catch_up()
+            self._write_notes()
+            self._start_next()
+        except AWAY as error:
+            self._wait(error)
+        else:
+            self._came_back()
+
+    def end_child(self) -> None:
+        """End the child with all it started, and mark its runs as cancelled."""
+        if self.running is None or self.running[2].poll() is not None:
+            return
+        job, waiting, child = self.running
+        child.terminate()
+        patience = threading.Event()
+        for _ in range(round(STOP_GRACE_S / POLL_S)):
+            if child.poll() is not None:
+                break
+            patience.wait(POLL_S)
+        # In any case, for the sake of what the child itself may have started.
+        child.kill()
+        name = waiting.slot.name
+
+        def cancel() -> None:
+            cancelled = cancel_slot(self.catalog, job.name, name)
+            log.info("%s was stopped, runs %s cancelled", name, cancelled or "none")
+
+        _say_last(cancel, f"mark {name} as cancelled")
+
+    def _look(self) -> None:
+        """Put what has come due on the list."""
+        now, before = self.now(), self.looked_at
+        for job in self.jobs:
+            following = self.following.get(job.name)
+            if before is not None and (following is None or now < following.scheduled_for):
+                continue
+            if before is not None:
+                *missed, newest = job.schedule.slots(before, now)
+                self._miss(missed, "while the daemon stood still")
+                self._put(job, newest)
+            self.following[job.name] = job.schedule.following(now)
+            log.info("%s is due next at %s", job.name, _due_text(self.following[job.name]))
+        # A clock that is put back finds nothing due twice.
+        self.looked_at = now if before is None else max(before, now)
+
+    def _put(self, job: Job, slot: Slot) -> None:
+        older = self.waiting.pop(job.name, None)
+        if older is not None and not older.n_failures and job.schedule.is_daily:
+            self._miss([older.slot], f"{slot.name} came due before its turn")
+        elif older is not None:
+            self._note("info", "schedule_coalesced", older.slot.name, {"into": slot.name})
+        self.waiting[job.name] = _Waiting(slot)
+
+    def _catch_up(self) -> None:
+        """Once, at the start: see to what was due while no daemon lived."""
+        if self.is_caught_up:
+            return
+        now = self.looked_at or self.now()
+        reap(self.catalog)
+        with self.catalog.read() as session:
+            known = {schedule.job for schedule in known_schedules(session)}
+        missed: list[Slot] = []
+        for job in self.jobs:
+            newest = job.schedule.newest(now)
+            is_late = newest is None or now - newest.scheduled_for > self.catch_up
+            if newest and not is_late and not self._done(job.name, newest):
+                self.waiting.setdefault(job.name, _Waiting(newest))
+            # Of a job that the daemon before us did not have, nothing was missed.
+            seen_at = self.lease.held.seen_at
+            if seen_at is not None and job.name in known:
+                since = max(seen_at - self.catch_up, now - LONGEST_ABSENCE)
+                slots = job.schedule.slots(since, now)
+                waits = job.name in self.waiting and self.waiting[job.name].slot
+                missed += _untold(self.catalog, job.name, [s for s in slots if s != waits])
+        self._miss(missed, "no daemon was running")
+        schedules = [
+            [job.name, job.schedule.cron, job.schedule.timezone, job.schedule.second]
+            for job in self.jobs
+        ]
+        self._note("info", "daemon_started", LEASE, {"schedules": schedules})
+        self.is_caught_up = True
+
+    def _start_next(self) -> None:
+        for job in self.jobs:
+            waiting = self.waiting.get(job.name)
+            if waiting is not None and waiting.not_before_s <= monotonic():
+                self._start(job, waiting)
+                return
+
+    def _start(self, job: Job, waiting: _Waiting) -> None:
+        slot, now = waiting.slot, self.now()
+        if now - slot.scheduled_for > self.catch_up:
+            del self.waiting[job.name]
+            if not waiting.n_failures:
+                self._miss([slot], "it could not be started in time")
+            return
+        # Its schema first: what is asked next may not be there in another.
+        open_catalog(self.catalog.url).close()
+        # The lease may have ended while the catalog was away.
+        if not self.lease.renew():
+            return
+        reap(self.catalog)
+        done = self._done(job.name, slot)
+        with self.catalog.read() as session:
+            # What a daemon that was killed has started goes on without it.
+            busy = session.scalar(
+                select(Run).where(Run.status == "running", Run.slot.is_not(None)).limit(1)
+            )
+        if done:
+            del self.waiting[job.name]
+        elif busy is not None:
+            log.info("%s waits for run %s, %s", slot.name, busy.id, busy.slot)
+            waiting.not_before_s = monotonic() + FIRST_RETRY_S
+        else:
+            log.info("starting %s, due %s", slot.name, slot.scheduled_for.isoformat())
+            waiting.n_tries += 1
+            del self.waiting[job.name]
+            try:
+                self.running = (job, waiting, job.start(slot))
+            except OSError as error:  # no memory, too many processes
+                log.error("%s could not be started: %s", slot.name, error)
+                self._ended(job, waiting, EXIT_NOT_STARTED)
+
+    def _done(self, kind: str, slot: Slot) -> bool:
+        done = Run.status.in_(("ok", "partial"))
+        with self.catalog.read() as session:
+            run = session.scalar(select(Run).where(Run.kind == kind, Run.slot == slot.name, done))
+        if run is not None:
+            log.info("%s is already %s: run %s", slot.name, run.status, run.id)
+        return run is not None
+
+    def _ended(self, job: Job, waiting: _Waiting, code: int) -> None:
+        """Note how a child ended, and put its slot on the list again when that may help."""
+        name, fine = waiting.slot.name, code in DONE_CODES or code == 5
+        log.log(logging.INFO if fine else logging.ERROR, "%s ended with %s", name, code)
+        if code in DONE_CODES:
+            return
+        if code not in PASSING_CODES:
+            waiting.n_failures += 1
+            detail = {"exit_code": code, "attempt": waiting.n_failures}
+            self._note("error", "job_failed", name, detail)
+        elif code == 3 and waiting.n_tries == 1:
+            self._note("error", "job_not_ready", name, {"exit_code": code})
+        # A newer slot that has come due meanwhile does the work of this one.
+        if waiting.n_failures < MAX_FAILURES and job.name not in self.waiting:
+            wait_s = min(FIRST_RETRY_S * 2 ** (waiting.n_tries - 1), LONGEST_RETRY_S)
+            log.info("%s is tried again in %.0f s", name, wait_s)
+            waiting.not_before_s = monotonic() + wait_s
+            self.waiting[job.name] = waiting
+
+    def _miss(self, slots: Sequence[Slot], why: str) -> None:
+        n_folded = max(len(slots) - MOST_MISSED, 0)
+        for slot in slots[n_folded:]:
+            log.error("%s was missed: %s", slot.name, why)
+            told = {"scheduled_for": slot.scheduled_for.isoformat(), "why": why}
+            self._note("error", "schedule_missed", slot.name, told)
+        if n_folded:
+            log.error("%s and %s before it were missed", slots[n_folded - 1].name, n_folded - 1)
+            folded = {"first": slots[0].name, "n": n_folded, "why": why}
+            self._note("error", "schedule_missed", slots[n_folded - 1].name, folded)
+
+    def _note(self, level: str, code: str, subject: str, detail: dict[str, Any]) -> None:
+        self.notes.append(
+            Event(at=self.now(), level=level, code=code, subject=subject, detail=detail)
+        )
+
+    def _write_notes(self) -> None:
+        if not self.notes:
+            return
+        with self.catalog.write() as session:
+            # Copies: those of an attempt that fails belong to its session.
+            for note in self.notes:
+                session.merge(note)
+        self.notes.clear()
+
+    def _wait(self, error: Exception) -> None:
+        """Leave a catalog alone that does not answer, longer each time."""
+        if self.away_since_s is None:
+            self.away_since_s = monotonic()
+        self.wait_s = min(max(2 * self.wait_s, FIRST_WAIT_S), LONGEST_WAIT_S)
+        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        log.warning("the catalog cannot be used, next try in %.0f s: %s", self.wait_s, reason)
+        self.ask_at_s = monotonic() + self.wait_s
+
+    def _came_back(self) -> None:
+        if self.away_since_s is None:
+            return
+        away_s = round(monotonic() - self.away_since_s, 1)
+        log.warning("the catalog can be used again, after %.0f s", away_s)
+        self._note("warning", "catalog_was_away", LEASE, {"seconds": away_s})
+        self.away_since_s, self.wait_s = None, 0.0
 
 
-def _scheduler(catalog: Catalog, job: Job, fire: Callable[[], None]) -> BackgroundScheduler:
-    # In memory: two schedulers on one stored schedule fire almost everything twice.
-    scheduler = BackgroundScheduler(
-        timezone=job.zone(),
-        job_defaults={
-            "coalesce": True,
-            "max_instances": 1,
-            "misfire_grace_time": MISFIRE_GRACE_S,
-        },
-    )
-    at = job.at
-    trigger = CronTrigger(hour=at.hour, minute=at.minute, second=at.second, timezone=job.zone())
-    scheduler.add_job(fire, trigger, id=job.name, name=job.name)
-
-    def note(trouble: JobEvent) -> None:
-        code = TROUBLE[trouble.code]
-        log.warning("%s: %s", job.name, code)
-        _note(catalog, "error", code, job.name, {"event": trouble.code})
-
-    scheduler.add_listener(note, EVENT_JOB_MISSED | EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES)
-    return scheduler
+def known_schedules(session: Session) -> list[Schedule]:
+    """Return what the newest daemon goes, or went, by."""
+    started = select(Event).where(Event.code == "daemon_started")
+    newest = session.scalar(started.order_by(Event.id.desc()).limit(1))
+    return [] if newest is None else [Schedule(*how) for how in newest.detail["schedules"]]
 
 
-def _note_end(catalog: Catalog, slot: Slot, code: int) -> None:
-    # Partly failed (4) is within the budget; busy (5): another process did this slot meanwhile.
-    fine = code in (0, 4, 5)
-    log.log(logging.INFO if fine else logging.ERROR, "%s ended with %s", slot.name, code)
-    if not fine:
-        _note(catalog, "error", "job_failed", slot.name, {"exit_code": code})
+def _untold(catalog: Catalog, kind: str, slots: Sequence[Slot]) -> list[Slot]:
+    """Return the slots that no run, nor the journal, knows of."""
+    names = [slot.name for slot in slots]
+    with catalog.read() as session:
+        known = {*session.scalars(select(Run.slot).where(Run.kind == kind, Run.slot.in_(names)))}
+        missed = select(Event.subject).where(Event.code == "schedule_missed")
+        known |= {*session.scalars(missed.where(Event.subject.in_(names)))}
+    return [slot for slot in slots if slot.name not in known]
 
 
-def _note(catalog: Catalog, level: str, code: str, subject: str, detail: dict[str, Any]) -> None:
-    with catalog.write() as session:
-        session.add(Event(at=utc_now(), level=level, code=code, subject=subject, detail=detail))
+def _due_text(slot: Slot | None) -> str:
+    return "no time" if slot is None else f"{slot.scheduled_for:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _brief(run: Run | None) -> dict[str, Any] | None:
-    if run is None:
-        return None
-    finished = run.finished_at.isoformat() if run.finished_at else None
-    return {"id": run.id, "slot": run.slot, "status": run.status, "finished_at": finished}
+def _keep(lease: KeptLease, ended: threading.Event) -> None:
+    """Renew the lease every third of its time, until `ended` or until it is somebody else's."""
+    while not ended.wait(lease.ttl_s / 3):
+        try:
+            if not lease.renew():
+                return
+        except AWAY as error:
+            # Nobody else can take it either; the loop asks once more before it starts anything.
+            log.warning("the lease was not renewed: %s", getattr(error, "orig", error))
+
+
+def _say_last(write: Callable[[], object], what: str) -> None:
+    """Write to the catalog on leaving, unless that takes too long."""
+
+    def attempt() -> None:
+        try:
+            write()
+        except AWAY as error:
+            log.warning("could not %s: %s", what, getattr(error, "orig", error))
+
+    writer = threading.Thread(target=attempt, name="last words", daemon=True)
+    writer.start()
+    writer.join(LAST_WORDS_S)
+    if writer.is_alive():
+        log.warning("could not %s within %.0f s", what, LAST_WORDS_S)

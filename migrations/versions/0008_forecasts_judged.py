@@ -44,6 +44,7 @@ VIEWS = (
     "v_forecast_ledger",
     "v_ledger_by_night",
     "v_ledger_by_week",
+    "v_model_history",
 )
 UNJUDGED = sa.text("status = 'open'")
 

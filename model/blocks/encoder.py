@@ -45,6 +45,13 @@ class Encoded:
     values: Mapping[str, NDArray[np.float32]]
     present: Mapping[str, NDArray[np.bool_]]
 
+    def only(self, names: Iterable[str]) -> "Encoded":
+        """The same rows with these blocks alone."""
+        kept = list(names)
+        return Encoded(
+            {name: self.values[name] for name in kept}, {name: self.present[name] for name in kept}
+        )
+
     def matrix(self, *, missing: float = 0.0) -> NDArray[np.float32]:
         """All columns beside each other, then one 0/1 column per block: who has it.
 

@@ -16,20 +16,49 @@ VERSION = re.compile("[0-9]{1,9}")  # what the catalog's integers hold
 again_option = click.option("--again", is_flag=True, help="Even if exactly this was done before.")
 
 
-def find_model_named(app: App, text: str | None) -> "ModelFacts":
-    """Find NAME, NAME:VERSION or NAME@ALIAS; None is the setting score.model."""
+LATEST = "latest"
+
+
+def who() -> str:
+    """Name whoever asks, for the history."""
+    import getpass
+    import os
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have a number alone
+        return f"user {os.getuid()}"
+
+
+def find_model_named(app: App, text: str | None, *, is_exact: bool = False) -> "ModelFacts":
+    """Find NAME, NAME:VERSION, NAME:latest or NAME@ALIAS; None is the setting score.model.
+
+    A bare NAME is what is in use: NAME@production where that alias is set, else the newest version,
+    which is said on stderr. is_exact: a bare NAME will not do.
+    """
     from catalog.read.lookup import find_model
+    from catalog.read.model_history import model_in_use
     from model.settings import ScoreConfig
 
     text = text or app.settings.of(ScoreConfig).model
     name, _, alias = text.partition("@")
     name, _, version = name.partition(":")
-    if not name or (version and VERSION.fullmatch(version) is None):
-        raise click.UsageError(f"{text!r} is no model: write NAME, NAME:VERSION or NAME@ALIAS")
-    with app.catalog.read() as session:
-        return find_model(
-            session, name=name, version=int(version) if version else None, alias=alias or None
+    is_newest = version == LATEST
+    if not name or (version and not is_newest and VERSION.fullmatch(version) is None):
+        raise click.UsageError(
+            f"{text!r} is no model: write NAME, NAME:VERSION, NAME:{LATEST} or NAME@ALIAS"
         )
+    is_bare = not version and not alias
+    if is_bare and is_exact:
+        raise click.UsageError(f"which version of {name}? Write {name}:VERSION or {name}:{LATEST}")
+    with app.catalog.read() as session:
+        if not is_bare:
+            number = None if is_newest or not version else int(version)
+            return find_model(session, name=name, version=number, alias=alias or None)
+        model, remark = model_in_use(session, name)
+    if remark is not None:
+        click.echo(f"viewcast: {remark}", err=True)
+    return model
 
 
 def feature_set_of(app: App, kind: str) -> "FeatureSetFacts":

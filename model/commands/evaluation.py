@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from catalog.console import CATALOG_FILE, DURATION, App, emit, progress, table
+from catalog.ages import read_label
+from catalog.console import CATALOG_FILE, App, emit, progress, table
 
 if TYPE_CHECKING:
     from catalog.facts import ModelFacts, SplitFacts
@@ -82,7 +83,7 @@ def _read(file: Path, imports: type[Any], only: Sequence[str]) -> "tuple[Wanted,
 
     found = read_evaluation(file, imports=imports, presets=list(PRESETS), only=only)
     for wanted in found:
-        _label_age_s(wanted)  # before any other collection is worked on
+        _label(wanted)  # before any other collection is worked on
         if wanted.as_of is not None and not any(map(_knows_as_of, wanted.trained)):
             raise BadSetting(
                 f"{file}: {wanted.name}: as_of: none of {', '.join(wanted.trained)} has such a "
@@ -91,14 +92,14 @@ def _read(file: Path, imports: type[Any], only: Sequence[str]) -> "tuple[Wanted,
     return found
 
 
-def _label_age_s(wanted: "Wanted") -> float | None:
-    """Of labels at least; None: of any age. Raises UsageError."""
+def _label(wanted: "Wanted") -> str:
+    """Which count is the label: the latest, or the first of at least an age. Raises UsageError."""
     if wanted.label_age is None:
-        return None
+        return "latest"
     try:
-        return DURATION.convert(wanted.label_age, None, None).total_seconds()
-    except click.UsageError as error:
-        raise click.UsageError(f"{wanted.name}: label_age: {error.message}") from error
+        return str(read_label(f"from:{wanted.label_age}"))
+    except ValueError as error:
+        raise click.UsageError(f"{wanted.name}: label_age: {error}") from error
 
 
 def _emit_plan(found: "Sequence[Wanted]", catalogs: Path, *, as_json: bool) -> None:
@@ -310,8 +311,7 @@ def _column(
     from model.steps.compare import compare
     from model.steps.split import create_split
 
-    age_s = _label_age_s(wanted)
-    config = SplitConfig(strategy, wanted.val, wanted.holdout, wanted.seed, age_s)  # type: ignore[arg-type]
+    config = SplitConfig(strategy, wanted.val, wanted.holdout, wanted.seed, _label(wanted))  # type: ignore[arg-type]
     _outcome, split = create_split(app.catalog, config)
     for part in ("train", "holdout"):
         if not split.n_by_part.get(part):

@@ -239,6 +239,7 @@ def compare(app: App, models: tuple[str, ...], part: str, as_json: bool) -> None
         "left_out": dict(found.n_left_out),
         "other_count": found.n_other_count,
         "constants_of": found.constants_of,
+        "forecasts": dict(found.forecasts),
         "metrics": {name: dict(values) for name, values in found.comparison.metrics.items()},
         "differences": [asdict(difference) for difference in found.comparison.differences],
         "caution": CAUTIONS.get(part),
@@ -277,11 +278,20 @@ def _shown(found: "ComparedModels") -> str:
     return "\n".join(
         [
             f"{comparison.n} {found.part} videos; constants of {found.constants_of}'s training",
+            *_forecasts(found),
             table(["model", *names], measured),
             table(columns, differences) if differences else "one video gives no interval",
             *notes,
         ]
     )
+
+
+def _forecasts(found: "ComparedModels") -> list[str]:
+    """What is forecast: once where it is the same."""
+    said = found.forecasts
+    if len(set(said.values())) == 1:
+        return [f"all forecast the {next(iter(said.values()))}"]
+    return [f"{name} forecasts the {what}" for name, what in said.items()]
 
 
 def _with_ends(values: Mapping[str, float], metric: str) -> str:

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from catalog.console import (
-    DURATION,
     App,
     dry_run_option,
     emit,
@@ -38,9 +37,9 @@ def split() -> None:
 @click.option("--holdout", type=float, help="Fraction that is held out.")
 @click.option("--seed", type=int, help="Of the strategies that draw.")
 @click.option(
-    "--label-age",
-    type=DURATION,
-    help="Label: the first count seen at least so long after posting, such as 7d.",
+    "--label",
+    metavar="latest|at:AGE|from:AGE",
+    help="Which count of a video is its label; AGE such as 7d.",
 )
 @json_option
 @dry_run_option
@@ -52,21 +51,22 @@ def split_create(
     val: float | None,
     holdout: float | None,
     seed: int | None,
-    label_age: timedelta | None,
+    label: str | None,
     as_json: bool,
     dry_run: bool,
 ) -> None:
     """Freeze a split of all videos with a readable count; the label is the latest count now.
 
-    With --label-age, every label is of about the same age, and a video without a count that old
-    is left out: young videos are not taken for unpopular ones.
+    With --label at:7d it is the views at the age of seven days, from the counts around it; with
+    --label from:7d the first count seen at that age or later. A video that has none is left out and
+    counted: young videos are not taken for unpopular ones.
     """
     flags = {
         "strategy": strategy,
         "val": val,
         "holdout": holdout,
         "seed": seed,
-        "label_age_s": None if label_age is None else label_age.total_seconds(),
+        "label": label,
     }
     if dry_run:
         emit({"dry_run": True, "settings": _config(app, flags).to_json()}, as_json=as_json)
@@ -109,7 +109,7 @@ def split_show(app: App, name: str | None, as_json: bool) -> None:
     from model.split import explain
     from model.steps.split import show_split
 
-    row, summary = show_split(app.catalog, name)
+    row, summary = show_split(app.catalog, name, app.settings.ages.rule)
     payload = {
         **_listed(row),
         "parts": {
@@ -118,6 +118,9 @@ def split_show(app: App, name: str | None, as_json: bool) -> None:
         },
         "shared_authors": [asdict(shared) for shared in summary.shared],
         "n_labels_later": summary.n_labels_later,
+        "label_age_d_10": summary.label_age_d_10,
+        "label_age_d_90": summary.label_age_d_90,
+        "n_equal": summary.n_equal,
         "notes": explain(summary),
     }
     emit(payload, as_json=as_json, text=_shown(row, summary, payload["notes"]))
@@ -140,7 +143,12 @@ def run_split(
 
     config = _config(app, flags or {})
     outcome, _split = create_split(
-        app.catalog, config, name=name, if_missing=if_missing, parent_id=parent_id
+        app.catalog,
+        config,
+        rule=app.settings.ages.rule,
+        name=name,
+        if_missing=if_missing,
+        parent_id=parent_id,
     )
     return outcome
 
@@ -160,7 +168,8 @@ def _listed(row: "SplitRow") -> dict[str, Any]:
 
 
 def _shown(row: "SplitRow", summary: "SplitSummary", notes: list[str]) -> str:
-    settings = ", ".join(f"{name} {value}" for name, value in sorted(row.params.items()))
+    params = {name: value for name, value in row.params.items() if name != "left_out"}
+    settings = ", ".join(f"{name} {value}" for name, value in sorted(params.items()))
     columns = ["part", "n", "posted from", "to", "label age (days)", "labels seen to", "authors"]
     cells = [
         [
@@ -176,4 +185,7 @@ def _shown(row: "SplitRow", summary: "SplitSummary", notes: list[str]) -> str:
         for part, found in summary.parts.items()
     ]
     head = f"{row.name} ({settings}), sha256 {row.sha256}"
+    left_out = [f"{code}: {n}" for code, n in row.params.get("left_out", {}).items()]
+    if left_out:
+        notes = [f"videos left out when it was made: {', '.join(left_out)}", *notes]
     return "\n".join([head, table(columns, cells), *(f"- {note}" for note in notes)])

@@ -180,6 +180,7 @@ def run_train(
 
 def request_of(app: App, preset: str, *, seed: int | None = None, **asked: Any) -> "TrainRequest":
     """What is asked for; the settings say what no flag does."""
+    from catalog.ages import duration_s
     from model.errors import BadSetting
     from model.registry import find_preset
     from model.settings import JUDGE_OFF, JudgeSettings, TrainConfig
@@ -195,6 +196,9 @@ def request_of(app: App, preset: str, *, seed: int | None = None, **asked: Any) 
     network = {**asked.pop("network", {})}
     if settings.as_of == "crawl" and hasattr(find_preset(preset).network, "as_of"):
         network.setdefault("as_of", settings.as_of)
+    if hasattr(find_preset(preset).network, "forecast_age_s"):
+        asked_age = {"age": settings.age, "forecast_age_s": duration_s(settings.forecast_age)}
+        network = {**_otherwise(preset, asked_age), **network}
     return TrainRequest(
         preset=preset,
         seed=settings.seed,
@@ -202,6 +206,14 @@ def request_of(app: App, preset: str, *, seed: int | None = None, **asked: Any) 
         network=network,
         **asked,
     )
+
+
+def _otherwise(preset: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Those of the settings that the preset does not have anyway."""
+    from model.registry import find_preset
+
+    network = find_preset(preset).network
+    return {name: value for name, value in settings.items() if getattr(network, name) != value}
 
 
 def _head_settings(preset: str, weights: Path | None) -> dict[str, object]:
@@ -281,4 +293,5 @@ def run_score(
             rescore=rescore,
             parts=parts,
             parent_id=parent_id,
+            ages=app.settings.ages.rule,
         )

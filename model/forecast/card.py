@@ -101,6 +101,8 @@ class ModelLine:
     """Which model says it. is_shuffled: it was trained on counts of other videos, as a test.
 
     as_of, history: the rules of what it read of accounts, sounds and earlier posts; None: neither.
+    label: which count of a video it forecasts. horizon_s: the age that its forecasts are of; None:
+    none is stated.
     """
 
     name: str
@@ -110,6 +112,8 @@ class ModelLine:
     is_shuffled: bool = False
     as_of: str | None = None
     history: str | None = None
+    label: str = "latest"
+    horizon_s: int | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from catalog.errors import name_text
+from catalog.facts import forecast_of
 from model.forecast.card import ForecastCard, Refused, plain
 from model.forecast.opening_facts import Measured
 from model.forecast.ranking import Ranking
@@ -36,6 +37,9 @@ def card_document(card: ForecastCard) -> dict[str, Any]:
             "shuffled_labels": card.model.is_shuffled,
             "as_of": card.model.as_of,
             "history": card.model.history,
+            "label": card.model.label,
+            "horizon_s": card.model.horizon_s,
+            "forecasts": forecast_of(card.model.label, card.model.horizon_s),
         },
         "views_k": card.views_k,
         "low_k": card.low_k,

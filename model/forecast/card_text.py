@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from catalog.errors import name_text
-from catalog.facts import KnownAccount
+from catalog.facts import KnownAccount, days_text, forecast_of
 from model.forecast.card import ForecastCard, Refused, plain
 from model.forecast.opening_facts import Against, Measured
 from model.forecast.ranking import Ranking
@@ -19,6 +19,7 @@ BESIDE = {
     "geometric_mean": "the geometric mean of the training videos",
 }
 CAPTION_CHARS = 60
+DAY_S = 86_400
 HASHTAGS_SHOWN = 8
 ALTERNATIVES: Final[Mapping[Sort, str]] = {
     "without hashtag": "without #{}",
@@ -46,6 +47,7 @@ def card_text(card: ForecastCard) -> str:
     lines = [
         *[("warning", plain(caution.message, 500)) for caution in card.cautions],
         ("forecast", f"{views_text(card.views_k)} views, {_interval(card)}"),
+        ("", _forecast_of(card)),
         ("standing", _standing(card)),
         *_among_own(card),
         ("quarter", _quarter(card)),
@@ -104,6 +106,11 @@ def _model(card: ForecastCard) -> str:
     return said
 
 
+def _forecast_of(card: ForecastCard) -> str:
+    said = forecast_of(card.model.label, card.model.horizon_s)
+    return said if card.model.horizon_s is not None else f"{said}; of no stated age"
+
+
 def _interval(card: ForecastCard) -> str:
     if card.low_k is None or card.high_k is None:
         return "this model states no interval"
@@ -130,7 +137,7 @@ def _among_own(card: ForecastCard) -> list[tuple[str, str]]:
     which = (
         "the newest counts"
         if own.wanted_age_d is None
-        else (f"those nearest to the labels' {_days(own.wanted_age_d)}")
+        else f"those nearest to {_days(own.wanted_age_d)}"
     )
     return [
         (
@@ -150,12 +157,7 @@ def _like_it(card: ForecastCard) -> list[tuple[str, str]]:
 
 
 def _days(days: float) -> str:
-    """Write an age: 5 hours, 1 day, 3.5 days, 412 days."""
-    if days < 1:
-        hours = round(24 * days)
-        return f"{hours} hour{'' if hours == 1 else 's'}"
-    shown = f"{days:,.0f}" if days >= 10 else f"{days:.1f}".removesuffix(".0")
-    return f"{shown} day{'' if shown == '1' else 's'}"
+    return days_text(days * DAY_S)
 
 
 def _quarter(card: ForecastCard) -> str:

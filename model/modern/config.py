@@ -1,14 +1,16 @@
 """Settings of the models that are made of members: modern, ridge, boosted, text."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
-from model.base import learned
+from model.base import NOT_SET, later, learned
 from model.blocks.encoder import BlockConfig
 from model.errors import BadSetting
 
 #: Who may take part in a forecast, in the order of their weights.
 MEMBERS: Final = ("ridge", "trees", "grams", "past")
+WEEK_S: Final = 604_800.0
+FOUND: Final = "is found in training and cannot be set"
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,12 @@ class ModernConfig(BlockConfig):
     neighbours, store_rows: how many are asked, among how many. trees … l2: of the boosting.
     rehearsal: share of the training rows, the newest, that are forecast by those before them.
     least_stacked: rows of rehearsals below which the members' weights stay those of the preset.
+    age: whether labels of unequal age are taken to one age first (`model.modern.growth`): "auto"
+    where growth can be told, or "ignore". forecast_age_s: that age, as far as there are labels of
+    it.
     Learned (0 until then): n_columns of the ridge, n_trees of n_nodes, n_store rows among which
-    neighbours are sought, kept features, has_interval.
+    neighbours are sought, kept features, has_interval; n_growth ages at which growth is known, and
+    horizon_s, the age that forecasts are of where nobody says otherwise.
     """
 
     members: str = "ridge,trees,grams,past"
@@ -51,12 +57,21 @@ class ModernConfig(BlockConfig):
     n_nodes: int = learned(1)
     n_store: int = learned(0)
     has_interval: bool = learned(False)
+    age: Literal["auto", "ignore"] = later("auto")
+    forecast_age_s: float = later(WEEK_S)
+    n_growth: int = later(0, **{NOT_SET: FOUND})
+    horizon_s: int = later(0, **{NOT_SET: FOUND})
 
     def __post_init__(self) -> None:
         super().__post_init__()
         sizes = (self.newest_rows, self.neighbours, self.store_rows, self.trees, self.gram_buckets)
         if min(*sizes, self.min_leaf_rows, self.least_stacked) < 1:
             raise BadSetting(f"every size of the {type(self).__name__} must be 1 or more: {self}")
+        if self.age not in ("auto", "ignore") or not self.forecast_age_s >= 1:
+            raise BadSetting(
+                f"age {self.age!r} must be auto or ignore, forecast_age_s {self.forecast_age_s} "
+                "a second or more"
+            )
         if self.folds < 2 or self.leaves < 2:
             raise BadSetting(f"folds {self.folds} and leaves {self.leaves} must be 2 or more")
         drops = (self.history_drop, self.block_drop)

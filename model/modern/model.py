@@ -1,7 +1,7 @@
 """The modern model: a ridge, boosted trees, words and histories over whatever a post says."""
 
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from model.blocks.encoder import BlockEncoder, Encoded
 from model.blocks.grams import GramRidge
 from model.blocks.past import GRID
 from model.modern.config import MEMBERS, ModernConfig
+from model.modern.growth import Growth
 from model.modern.line import Line
 from model.modern.members import GRAMS, with_gaps
 from model.modern.neighbours import BLOCK, Neighbour, Neighbours, width_of
@@ -21,6 +22,8 @@ from model.modern.stack import SEGMENTS, segment_of
 from model.modern.table import level_of, past_of, posted_s, with_neighbours
 from model.modern.trees import Trees
 
+#: Of encoded rows, beside their blocks: what views grow by from the horizon to a row's own age.
+GROWN: Final = "grown"
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 
@@ -32,6 +35,7 @@ class ModernNetwork(Network):
     added to it for the interval's ends. centre (1,): mean label. log_scale (2,): mean and sd of
     the target that is ln(1 + views). It stays on the CPU, whatever it is moved to: captions and
     tables are there. levels (2, GRID): of the catalog, as `Histories.level_grid` gives them.
+    growth: with age, None where labels of all ages were taken as they are.
     """
 
     config: ModernConfig
@@ -53,6 +57,7 @@ class ModernNetwork(Network):
         self.grams = GramRidge(config.gram_buckets)
         self.line = Line(config.n_columns)
         self.trees = Trees(config.n_trees, config.n_nodes)
+        self.growth = Growth(config.n_growth) if config.n_growth else None
         sizes = {
             "weights": (len(MEMBERS),),
             "shift": (1,),
@@ -82,20 +87,24 @@ class ModernNetwork(Network):
         return tuple(block.name for block in self.blocks)
 
     def encode_rows(self, examples: Sequence[Example]) -> Encoded:
-        """The rows' blocks, neighbours and words too."""
+        """The rows' blocks, neighbours and words too; GROWN beside them where ages matter."""
         encoded = self.encoder.encode(examples)
         posted = np.array([posted_s(example) for example in examples])
         found = self.neighbours.block(encoded, [e.video_id for e in examples], posted)
         beside = with_neighbours(encoded, *found)
         said = np.array([[self.grams.read(example.facts)] for example in examples], np.float32)
+        columns = {GRAMS.name: said.reshape(-1, 1)}
+        everyone = np.ones(len(examples), dtype=np.bool_)
+        if self.growth is not None:
+            grown = self.growth.read([example.age_s for example in examples])
+            columns[GROWN] = grown.astype(np.float32).reshape(-1, 1)
         return Encoded(
-            {**beside.values, GRAMS.name: said.reshape(-1, 1)},
-            {**beside.present, GRAMS.name: np.ones(len(examples), dtype=np.bool_)},
+            {**beside.values, **columns}, {**beside.present, **dict.fromkeys(columns, everyone)}
         )
 
     def forecast_encoded(self, encoded: Encoded) -> Floats:
         """Median of encoded rows on the target's scale, (n,)."""
-        return self._ends(encoded.matrix())[:, 1]
+        return self._ends(encoded)[:, 1]
 
     def nearest(self, example: Example, n: int = 5) -> list[Neighbour]:
         """The n earlier training videos most like it, most alike first."""
@@ -104,15 +113,17 @@ class ModernNetwork(Network):
 
     def _read(self, examples: Sequence[Example]) -> Floats:
         # One row at a time: products of another height add up in another order.
-        return np.concatenate([self._ends(self.encode_rows([row]).matrix()) for row in examples])
+        return np.concatenate([self._ends(self.encode_rows([row])) for row in examples])
 
-    def _ends(self, rows: Floats32) -> Floats:
-        """Low, point and high of rows (n, columns and flags), on the target's scale; (n, 3)"""
+    def _ends(self, encoded: Encoded) -> Floats:
+        """Low, point and high of encoded rows, on the target's scale; (n, 3)"""
+        grown = encoded.values.get(GROWN, np.zeros((1, 1)))[:, 0]
+        rows = encoded.only(self.block_names).matrix()
         apart, n_known = past_of(rows, self.blocks, self.encoder)
         mean, sd = self.log_scale.tolist()
         level = level_of(rows, self.blocks, self.encoder, (mean, sd))
         said = (self._said(rows, apart) * self.weights.numpy()).sum(axis=1)
-        point = said + float(self.shift) + level
+        point = said + float(self.shift) + level + grown
         offsets = self.offsets.numpy()[segment_of(n_known)]
         return np.stack((point + offsets[:, 0], point, point + offsets[:, 1]), axis=1)
 

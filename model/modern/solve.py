@@ -17,6 +17,7 @@ from model.base import SolveRequest
 from model.blocks.encoder import MEDIA, BlockEncoder, with_sizes
 from model.modern.config import MEMBERS, ModernConfig
 from model.modern.gate import media_kept
+from model.modern.growth import Growth, fit_growth, unequal_ages
 from model.modern.members import Choices, Learned, choose, learn_members
 from model.modern.model import ModernNetwork
 from model.modern.stack import (
@@ -51,6 +52,7 @@ def solve_modern(config: ModernConfig, request: SolveRequest) -> ModernNetwork:
     Raises NothingToTrain without rows, or where nothing is said of any.
     """
     table = build_table(request, config)
+    table, growth, config = _at_the_horizon(table, config, request)
     spread = request.target.sd if request.target.kind == "log1p" else 1.0
     kept, added = media_kept(table, config, spread, request.progress)
     if added:
@@ -67,17 +69,36 @@ def solve_modern(config: ModernConfig, request: SolveRequest) -> ModernNetwork:
     if rehearsed is not None:
         weights = stacked_weights(rehearsed, config)
         shift = _shift(table, rehearsals, rehearsed, weights)
-        _tell(request, table, rehearsals, weights, shift)
+        _tell(request, table, rehearsals, weights, shift, growth)
     request.progress("learning from all rows")
     everyone = np.ones(len(table), dtype=np.bool_)
     learned, _, _ = learn_members(table, everyone, config, choices, request.seed)
     network = _network(config, table, learned, kept)
+    network.growth = growth
     network.weights.copy_(torch.from_numpy(weights))
     network.shift.fill_(shift + table.base)
     if request.histories is not None:
         network.levels.copy_(torch.from_numpy(request.histories.level_grid()))
     _set_interval(network, request, rehearsed, weights, shift)
     return network.eval()
+
+
+def _at_the_horizon(
+    table: Table, config: ModernConfig, request: SolveRequest
+) -> tuple[Table, Growth | None, ModernConfig]:
+    """The table with labels as if all had been seen at one age, where growth can be told."""
+    said = unequal_ages(table, config)
+    if not said["used"]:
+        request.note("age", said)
+        return table, None, config
+    growth, horizon_s = fit_growth(table, config)
+    grown = growth.read(table.ages)
+    # An early count that a row's neighbours are known by has an age of its own.
+    seen = table.seen if config.history == "observed" else table.seen - grown
+    total = float(growth.heights[-1] - growth.heights[0]) * table.log_scale[1]
+    request.note("age", {**said, "horizon_s": horizon_s, "growth": float(np.exp(total))})
+    config = replace(config, n_growth=len(growth.knots), horizon_s=horizon_s)
+    return replace(table, labels=table.labels - grown, seen=seen), growth, config
 
 
 def _rehearse(
@@ -134,12 +155,19 @@ def _shift(
 
 
 def _tell(
-    request: SolveRequest, table: Table, rehearsals: list[Rehearsed], weights: Floats, shift: float
+    request: SolveRequest,
+    table: Table,
+    rehearsals: list[Rehearsed],
+    weights: Floats,
+    shift: float,
+    growth: Growth | None,
 ) -> None:
     """Tell what was forecast of the rows of val, if they were rehearsed."""
     ids, said = table.video_ids[table.is_val], rehearsals[-1].said
     if len(ids) and len(ids) == len(said):
         level = table.level[table.is_val]
+        if growth is not None:
+            level = level + growth.read(table.ages[table.is_val])
         request.foresaw(ids.tolist(), (said @ weights + shift + level).tolist())
 
 

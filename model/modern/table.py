@@ -31,7 +31,8 @@ class Ledger:
     """What is kept in memory of each of all rows, in the order they come.
 
     video_ids (n,) int64; labels (n,) on the target's scale; posted (n,) seconds since 1970, -inf
-    where nobody said; authors (n,) int64, -1 where nobody is named; is_val (n,).
+    where nobody said; authors (n,) int64, -1 where nobody is named; is_val (n,). ages (n,) seconds
+    at which the labels were seen, NaN where that is not known.
     """
 
     video_ids: Ints
@@ -39,6 +40,7 @@ class Ledger:
     posted: Floats
     authors: Ints
     is_val: Bools
+    ages: Floats
 
     def newest(self, n: int) -> Ints:
         """Places of the n newest rows, oldest first; of equal times the lower id is older.
@@ -59,13 +61,14 @@ class Ledger:
 class Table:
     """n training and validation rows, oldest first.
 
-    blocks: of the columns, neighbours' last. x: (n, columns and one flag per block) float32;
-    labels (n,) on the target's scale, less the level; level (n,), see `level_of`; folds (n,): rows
-    of an author are in one; authors (n,): a number for each, a row without one has its own;
-    is_val (n,). grams: of all rows. posted (n,) seconds since 1970, -inf where nobody said; known
-    (n,): seconds from which a row's count may be known, inf: never; seen (n,): that count, as a
-    label. log_scale: mean and sd of a target that is ln(1 + views) standardised; (0, 0) of any
-    other. base: mean label of train where the target is raw, else 0; it is part of the level.
+    blocks: of the columns, neighbours' last. x: (n, columns and one flag per block) float32; labels
+    (n,) on the target's scale, less the level; level (n,), see `level_of`; folds (n,): rows of an
+    author are in one; authors (n,): a number for each, a row without one has its own; is_val (n,).
+    grams: of all rows. posted (n,) seconds since 1970, -inf where nobody said; known (n,): seconds
+    from which a row's count may be known, inf: never; seen (n,): that count, as a label. ages (n,):
+    seconds at which the labels were seen, NaN: unknown. log_scale: mean and sd of a target that is
+    ln(1 + views) standardised; (0, 0) of any other. base: mean label of train where the target is
+    raw, else 0; it is part of the level.
     """
 
     encoder: BlockEncoder
@@ -81,6 +84,7 @@ class Table:
     posted: Floats
     known: Floats
     seen: Floats
+    ages: Floats
     log_scale: tuple[float, float]
     base: float = 0.0
 
@@ -160,6 +164,7 @@ def build_table(request: SolveRequest, config: ModernConfig) -> Table:
         ledger.video_ids[kept],
         ledger.posted[kept],
         *_known(request, ledger.video_ids[kept], ledger.posted[kept], labels, log_scale, base),
+        ledger.ages[kept],
         log_scale,
         base,
     )
@@ -293,7 +298,7 @@ def _without_last(rows: Floats32, blocks: Sequence[Block]) -> Floats32:
 
 
 def _read(request: SolveRequest, config: ModernConfig) -> tuple[Ledger, BlockEncoder]:
-    ids, views, posted, authors, is_val = [], [], [], [], []
+    ids, views, posted, authors, is_val, ages = [], [], [], [], [], []
 
     def noted(rows: Iterator[Example], *, val: bool) -> Iterator[Example]:
         for row in rows:
@@ -304,6 +309,7 @@ def _read(request: SolveRequest, config: ModernConfig) -> tuple[Ledger, BlockEnc
             posted.append(posted_s(row))
             authors.append(-1 if row.facts.author is None else row.facts.author)
             is_val.append(val)
+            ages.append(np.nan if row.age_s is None else row.age_s)
             yield row
 
     if not len(request.train):
@@ -316,6 +322,7 @@ def _read(request: SolveRequest, config: ModernConfig) -> tuple[Ledger, BlockEnc
         np.array(posted),
         np.array(authors, dtype=np.int64),
         np.array(is_val, dtype=np.bool_),
+        np.array(ages),
     )
     return ledger, encoder
 

@@ -202,7 +202,7 @@ class Beside:
         percentile = percentile_of(views_k, self._own.views_k)
         if percentile is None:
             return None
-        wanted_s = self._label_age_s
+        wanted_s = self._wanted_age_s
         wanted_d = None if wanted_s is None else wanted_s / DAY_S
         return AuthorStanding(percentile, len(self._own), _median_age(self._own), wanted_d)
 
@@ -212,10 +212,15 @@ class Beside:
         if author is None:
             return Counts()
         with self.catalog.read() as session:
-            return last_posts(session, author, before=self.moment, n=N_OWN, age_s=self._label_age_s)
+            return last_posts(
+                session, author, before=self.moment, n=N_OWN, age_s=self._wanted_age_s
+            )
 
     @cached_property
-    def _label_age_s(self) -> float | None:
+    def _wanted_age_s(self) -> float | None:
+        """Age that a forecast is of, at which other posts are compared with it."""
+        if self.model.horizon_s is not None:
+            return self.model.horizon_s
         with self.catalog.read() as session:
             return label_age_s(session, self.model.split_id)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from catalog.errors import NotFound
-from catalog.facts import LEAST_GAIN, ModelFacts
+from catalog.facts import LEAST_GAIN, ModelFacts, forecast_of
 from catalog.read.lookup import newest_predictions, train_labels
 from catalog.schema.session import Catalog
 from model.errors import BadSetting, NothingToTrain
@@ -24,7 +24,8 @@ class ComparedModels:
 
     n_left_out: videos that a model predicted and another did not, by model. n_other_count: videos
     of which two models knew different counts, so that no error of theirs can be paired.
-    constants_of: the model whose training labels make the constants.
+    constants_of: the model whose training labels make the constants. forecasts: what each model
+    forecasts, in words.
     """
 
     part: str
@@ -33,6 +34,7 @@ class ComparedModels:
     n_left_out: Mapping[str, int]
     n_other_count: int
     constants_of: str
+    forecasts: Mapping[str, str]
 
 
 def compare(
@@ -83,6 +85,10 @@ def compare(
         n_left_out={name: len(table) - len(common) for name, table in tables.items()},
         n_other_count=int((~same).sum()),
         constants_of=names[0],
+        forecasts={
+            name: forecast_of(model.label, model.horizon_s)
+            for name, model in zip(names, models, strict=True)
+        },
     )
 
 

@@ -8,10 +8,17 @@ from typing import Any
 
 import torch
 
+from catalog.ages import label_of
 from catalog.errors import BadValue, NotFound
-from catalog.facts import LEAST_GAIN, ModelFacts, SplitFacts
+from catalog.facts import LEAST_GAIN, ModelFacts, forecast_of
 from catalog.files import atomic_file
-from catalog.read.lookup import final_metrics, find_split, loss_points, newest_predictions
+from catalog.read.lookup import (
+    SplitRow,
+    final_metrics,
+    find_split_row,
+    loss_points,
+    newest_predictions,
+)
 from catalog.schema.session import Catalog
 from catalog.web.pages import render
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
@@ -74,7 +81,7 @@ def run_experiment(
     seed or a time that none can be trained with, DeviceMissing.
     """
     with catalog.read() as session:
-        split = find_split(session, request.split)
+        split = find_split_row(session, request.split)
     for planned in request.rows:
         # What no row can be trained with is said before the first one, and not once for each.
         fit = training_of(planned, request, split.name).settled().fit
@@ -181,10 +188,12 @@ def _write(folder: Path, settings: str, results: Sequence[Result], least_gain: f
             temporary.write_text(text, encoding="utf-8")
 
 
-def _settings(run: RunInProgress, split: SplitFacts, request: ExperimentRequest) -> str:
+def _settings(run: RunInProgress, split: SplitRow, request: ExperimentRequest) -> str:
+    label = label_of(split.params)
     said = [
         f"Run {run.id}",
         f"split {split.name} (sha256 {split.sha256})",
+        f"forecasts of the {forecast_of(str(label), label.age_s or None)}",
         f"seed {request.seed}",
     ]
     if request.epochs is not None:

@@ -401,6 +401,8 @@ class _Forecasting:
             is_shuffled=bool(self.model.hyper.get("shuffled_labels")),
             as_of=self.model.as_of,
             history=self.model.history_rule,
+            label=self.model.label,
+            horizon_s=self.model.horizon_s,
         )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -58,8 +59,9 @@ class Reader:
         features: Mapping[str, FeatureRef],
         views_k: float | None = None,
         facts: PostFacts = NO_FACTS,
+        age_s: float | None = None,
     ) -> Example:
-        """Read one row's tensors. Raises FeatureError."""
+        """Read one row's tensors; age_s: that its views are of. Raises FeatureError."""
         found = {feature: self._read(feature, ref) for feature, ref in features.items()}
         clip = found.get("clip")
         if clip is not None and self.clip_depth is not None:
@@ -74,6 +76,7 @@ class Reader:
             facts,
             opening=found.get("opening"),
             sentence=found.get("text"),
+            age_s=age_s,
         )
 
     def _read(self, feature: str, ref: FeatureRef) -> NDArray[Any] | None:
@@ -154,18 +157,26 @@ class Wanted:
 
 @dataclass
 class Part:
-    """The usable rows of one part: 16 bytes each, and their refs only where `refs` is asked for.
+    """The usable rows of one part: 24 bytes each, and their refs only where `refs` is asked for.
 
-    is_permuted: their labels are those of other rows.
+    ages: of each video in seconds when its label was seen, NaN where that is not known.
+    is_permuted: their labels are those of other rows, their ages are their own.
     """
 
     ids: "array[int]" = field(default_factory=lambda: array("q"))
     views: "array[float]" = field(default_factory=lambda: array("d"))
+    ages: "array[float]" = field(default_factory=lambda: array("d"))
     refs: list[TrainingRow] = field(default_factory=list)
     is_permuted: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def add(self, row: TrainingRow) -> None:
+        """Take in a row, without its refs."""
+        self.ids.append(row.video_id)
+        self.views.append(row.views_k)
+        self.ages.append(math.nan if row.age_s is None else row.age_s)
 
     @property
     def views_k(self) -> NDArray[np.float64]:
@@ -175,17 +186,16 @@ class Part:
     def thinned(self, at_most: int) -> "Part":
         """At most so many of the rows, evenly spread over all of them; without refs."""
         step = max(1, -(-len(self) // at_most))
-        return Part(self.ids[::step], self.views[::step])
+        return Part(self.ids[::step], self.views[::step], self.ages[::step])
 
     def permuted(self, seed: int) -> "Part":
         """The same rows with each other's labels, a function of the seed."""
         order = np.random.default_rng(seed).permutation(len(self))
         views = array("d", self.views_k[order].tolist())
         refs = [
-            TrainingRow(row.video_id, row.tiktok_id, row.part, views_k, row.features)
-            for row, views_k in zip(self.refs, views, strict=False)
+            replace(row, views_k=views_k) for row, views_k in zip(self.refs, views, strict=False)
         ]
-        return Part(self.ids, views, refs, is_permuted=True)
+        return Part(self.ids, views, self.ages, refs, is_permuted=True)
 
 
 def read_parts(
@@ -207,8 +217,7 @@ def read_parts(
                     run.skipped(row.tiktok_id, reason)
                     continue
                 part = parts[row.part]
-                part.ids.append(row.video_id)
-                part.views.append(row.views_k)
+                part.add(row)
                 if keep_refs:
                     part.refs.append(row)
                 contents.update(_content(row, facts.get(row.video_id)))
@@ -285,18 +294,25 @@ class PartRows:
 
     def __getitem__(self, index: int) -> Example:
         row = self._part.refs[index]
-        return self._reader(row.video_id, row.features, row.views_k)
+        return self._reader(row.video_id, row.features, row.views_k, age_s=row.age_s)
 
     def __iter__(self) -> Iterator[Example]:
         for start in range(0, len(self), PAGE):
             ids = self._part.ids[start : start + PAGE].tolist()
             views = self._part.views[start : start + PAGE]
+            ages = self._part.ages[start : start + PAGE]
             with self._catalog.read() as session:
                 features = features_of(session, self._wanted.set_ids, ids)
             facts = facts_of(self._catalog, self._wanted, ids)
             page = [
-                self._reader(video_id, features[video_id], views_k, facts.get(video_id, NO_FACTS))
-                for video_id, views_k in zip(ids, views, strict=True)
+                self._reader(
+                    video_id,
+                    features[video_id],
+                    views_k,
+                    facts.get(video_id, NO_FACTS),
+                    None if math.isnan(age_s) else age_s,
+                )
+                for video_id, views_k, age_s in zip(ids, views, ages, strict=True)
             ]
             yield from attached(page, self._histories)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from catalog.ages import AgeRule
 from catalog.console import Progress
 from catalog.facts import IN_SAMPLE, FeatureSetFacts, ModelFacts, PredictionFacts, ScoreRow
 from catalog.read.lookup import model_feature_sets
@@ -90,11 +91,13 @@ def score(
     rescore: bool = False,
     parts: Sequence[str] | None = None,
     parent_id: int | None = None,
+    ages: AgeRule | None = None,
 ) -> Outcome:
     """Predict every ready video that this model version has not scored. Safe to stop and repeat.
 
     device: of a network, as the settings say it. parts: only these of the model's split, such as
-    holdout; "new" is what it does not hold.
+    holdout; "new" is what it does not hold. ages: by which the count at the model's horizon is
+    told, that is the truth of a new video; None: the settings' defaults.
 
     A run that was killed goes on as itself, so that its metrics cover all of its rows: by part
     (`new` are the videos that the model's split does not hold), beside the constants of the
@@ -119,7 +122,7 @@ def score(
         ) as run,
         kind.threads(),
     ):
-        todo = _Todo(catalog, model, kind, sets, run.id, rescore, parts)
+        todo = _Todo(catalog, model, kind, sets, run.id, rescore, parts, ages)
         n_ready = todo.count()
         wanted = wanted_of(model, kind, sets)
         past = read_histories(catalog, wanted.history, model.split_id) if n_ready else None
@@ -131,7 +134,8 @@ def score(
             for row in rows:
                 said = facts.get(row.video_id, NO_FACTS)
                 try:
-                    example = reader(row.video_id, row.features, None, said)
+                    # A new video is asked for at the horizon, which is what no age stands for.
+                    example = reader(row.video_id, row.features, None, said, row.label_age_s)
                     [example] = attached([example], past)
                     forecast = scorer(example)
                 except (FeatureError, IncompatibleFeatures, NotFinite) as error:
@@ -219,6 +223,7 @@ class _Todo:
     run_id: int
     rescore: bool
     parts: Sequence[str] | None
+    ages: AgeRule | None = None
 
     def count(self) -> int:
         with self.catalog.read() as session:
@@ -247,6 +252,8 @@ class _Todo:
             rescore=self.rescore,
             optional=self.kind.optional,
             parts=self.parts,
+            horizon_s=self.model.horizon_s,
+            ages=self.ages,
         )
 
 
@@ -272,6 +279,8 @@ def _prediction(
     row: ScoreRow, example: Example, forecast: Forecast, model: ModelFacts, card: ModelCard
 ) -> PredictionFacts:
     inputs: list[object] = [model.sha256]
+    if model.horizon_s is not None and example.age_s is not None:
+        inputs.append(example.age_s)
     inputs += [ref.sha256 for _, ref in sorted(row.features.items())]
     if example.facts is not NO_FACTS:
         inputs.append(asdict(example.facts))
@@ -289,4 +298,13 @@ def _prediction(
         part=IN_SAMPLE if taught else row.part,
         low_k=forecast.low_k,
         high_k=forecast.high_k,
+        horizon_s=_horizon_s(row, model),
+        posted_at=row.posted_at,
     )
+
+
+def _horizon_s(row: ScoreRow, model: ModelFacts) -> int | None:
+    """Age that a forecast is of; of a member of the split whose labels are of any age, its own."""
+    if model.horizon_s is None or row.part == "new" or model.label.startswith("at:"):
+        return model.horizon_s
+    return None if row.label_age_s is None else max(0, round(row.label_age_s))

@@ -10,13 +10,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from catalog.ages import Label, label_of
 from catalog.console import Progress
 from catalog.errors import NotFound
-from catalog.facts import FeatureSetFacts, HistoryRule, ModelFacts, SplitFacts
+from catalog.facts import FeatureSetFacts, HistoryRule, ModelFacts
 from catalog.read.histories import history_rule
 from catalog.read.lookup import (
+    SplitRow,
     find_model_by_inputs,
-    find_split,
+    find_split_row,
     model_feature_sets,
     newest_model,
 )
@@ -149,7 +151,7 @@ class _Plan:
     preset: Preset
     kind: Kind
     name: str
-    split: SplitFacts
+    split: SplitRow
     sets: Mapping[str, FeatureSetFacts]
     data: Path
 
@@ -157,6 +159,11 @@ class _Plan:
     def hashes(self) -> dict[str, str]:
         """Hash of each feature set, by kind."""
         return {feature: facts.config_hash for feature, facts in self.sets.items()}
+
+    @property
+    def label(self) -> Label:
+        """Which count of a video it learns to forecast."""
+        return label_of(self.split.params)
 
     def wanted(self) -> Wanted:
         return Wanted(
@@ -268,7 +275,12 @@ def train(
             few = {**parts, "train": parts["train"].thinned(IN_SAMPLE_ROWS)}
             rows = rows_of(few, replace(plan.wanted(), with_facts=True))
             scores = _evaluated(run, plan.kind, rows, network, card, foreseen)
-            card = replace(card, metrics=scores.get("val", {}))
+            card = replace(
+                card,
+                metrics=scores.get("val", {}),
+                label=str(plan.label),
+                horizon_s=_horizon_s(plan.label, network),
+            )
             model = _registered(catalog, run, plan, network, card, reader, artifact, inputs)
             (data / state).unlink(missing_ok=True)
             run.done()
@@ -304,10 +316,12 @@ def _planned(
                     "keeps none; set audio.lane to 'states' and run `viewcast extract audio`"
                 )
     with catalog.read() as session:
-        split = find_split(session, request.split)
+        split = find_split_row(session, request.split)
         if getattr(preset.network, "history", None) == "auto":
             rule = history_rule(session, split.id)
             preset = with_overrides(preset, network={"history": rule})
+    if label_of(split.params).kind == "at" and hasattr(preset.network, "age"):
+        preset = with_overrides(preset, network={"age": "ignore"})  # all labels are of one age
     return _Plan(request, preset, kind, request.model_name(preset), split, sets, data)
 
 
@@ -489,6 +503,12 @@ def _reads_history(network: Network) -> bool:
     return getattr(network.config, "history", "none") != "none"
 
 
+def _horizon_s(label: Label, network: Network) -> int | None:
+    """Age that forecasts of new posts are of: the label's, or the one that the network states."""
+    stated: int = getattr(network.config, "horizon_s", 0)
+    return label.age_s if label.kind == "at" else stated or None
+
+
 def _registered(
     catalog: Catalog,
     run: RunInProgress,
@@ -517,4 +537,6 @@ def _registered(
             inputs_hash=inputs,
             as_of=getattr(plan.preset.network, "as_of", None),
             history_rule=plan.history if _reads_history(network) else None,
+            label=card.label,
+            horizon_s=card.horizon_s,
         )

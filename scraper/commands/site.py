@@ -88,6 +88,8 @@ def scrape(
 @click.option("--older-than", type=DURATION, help="Such as 1d, 12h, 30m; default: the settings.")
 @click.option("--limit", type=click.IntRange(min=1), help="Open at most this many video pages.")
 @click.option("--due", "only_due", is_flag=True, help="Only what has no count, or comes of age.")
+@click.option("--slot", help="Name of this refresh on a clock; done once.")
+@click.option("--scheduled-for", type=click.DateTime(), help="When it was due (UTC).")
 @json_option
 @dry_run_option
 @pass_app
@@ -96,6 +98,8 @@ def refresh(
     older_than: timedelta | None,
     limit: int | None,
     only_due: bool,
+    slot: str | None,
+    scheduled_for: datetime | None,
     as_json: bool,
     dry_run: bool,
 ) -> None:
@@ -115,7 +119,10 @@ def refresh(
         payload = {**asdict(plan), "hashtags": list(plan.hashtags)}
         emit({"dry_run": True, **payload}, as_json=as_json)
         return
-    result = run_refresh(app, request, only_due=only_due, quiet=as_json)
+    due = None if scheduled_for is None else scheduled_for.replace(tzinfo=UTC)
+    result = run_refresh(
+        app, request, only_due=only_due, quiet=as_json, slot=slot, scheduled_for=due
+    )
     emit_outcome(result.outcome, as_json=as_json, extra=result.counts())
 
 
@@ -171,6 +178,8 @@ def run_refresh(
     only_due: bool = False,
     quiet: bool = False,
     parent_id: int | None = None,
+    slot: str | None = None,
+    scheduled_for: datetime | None = None,
 ) -> "RefreshResult":
     """Refresh with the application's settings; what `refresh` and `nightly` call."""
     from catalog.console import progress
@@ -189,6 +198,8 @@ def run_refresh(
             keep_handles=app.settings.of(ScrapeConfig).keep_handles,
             progress=bar,
             parent_id=parent_id,
+            slot=slot,
+            scheduled_for=scheduled_for,
         )
 
 

@@ -106,6 +106,8 @@ def refresh(
     only_due: bool = False,
     keep_handles: bool = False,
     parent_id: int | None = None,
+    slot: str | None = None,
+    scheduled_for: datetime | None = None,
     open_with: OpenBrowser = open_browser,
 ) -> RefreshResult:
     """Observe known videos again, those never seen first.
@@ -120,7 +122,16 @@ def refresh(
     params = {"older_than_h": request.older_than_h, "site": site.base_url}
     params |= {"limit": request.limit, "per_tag": request.per_tag}
     params |= {"only_due": True} if only_due else {}
-    with record_run(catalog, "refresh", params=params, parent_id=parent_id, budget=BUDGET) as run:
+    with record_run(
+        catalog,
+        "refresh",
+        params=params,
+        trigger="daemon" if slot else "manual",
+        parent_id=parent_id,
+        slot=slot,
+        scheduled_for=scheduled_for,
+        budget=BUDGET,
+    ) as run:
 
         def facts(sighting: Sighting) -> tuple[VideoFacts, ObservationFacts]:
             return facts_of(sighting, salt, keep_handles=keep_handles)

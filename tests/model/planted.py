@@ -64,6 +64,32 @@ def log_views(rows: Sequence[Example]) -> np.ndarray:
     return np.log1p(np.array([row.views_k for row in rows], dtype=np.float64))
 
 
+def share_by(age_s: float) -> float:
+    """Share of its views that a post of `seen_at_ages` has at an age: half at three days."""
+    return age_s / (age_s + 3 * 86_400)
+
+
+def seen_at_ages(rows: Sequence[Example], *, seed: int = 0) -> list[Example]:
+    """The rows, each with one count of its growing ones, seen at 12 hours to 60 days.
+
+    `at_age` gives what they have at another age.
+    """
+    generator = np.random.default_rng([7, seed])
+    ages = np.exp(generator.uniform(np.log(0.5), np.log(60), len(rows))) * 86_400
+    return [
+        replace(row, views_k=row.views_k * share_by(age_s), age_s=age_s)
+        for row, age_s in zip(rows, ages.tolist(), strict=True)
+    ]
+
+
+def at_age(rows: Sequence[Example], age_s: float) -> list[Example]:
+    """The rows of `seen_at_ages` with the counts that they have at one age, and no age stated."""
+    return [
+        replace(row, views_k=row.views_k / share_by(row.age_s) * share_by(age_s), age_s=None)
+        for row in rows
+    ]
+
+
 def small_counts(n: int, *, seed: int = 0, n_authors: int = 60) -> list[Example]:
     """n rows, oldest first, three quarters of them below 1,000 views; who posts decides."""
     generator = np.random.default_rng(seed)

@@ -157,3 +157,12 @@ def test_refuses_a_file_that_is_no_model(tmp_path: Path, what):
         save_weights(path, "fused", held.config, {"x": torch.zeros(1)}, held.extra)
     with pytest.raises(BadCheckpoint):
         load_checkpoint(path)
+
+
+def test_a_card_keeps_its_label_and_one_of_before_there_were_any_is_of_the_latest_count():
+    card = replace(CARD, label="at:7d", horizon_s=604_800)
+    assert ModelCard.from_json("fused", card.to_json()) == card
+    old = card.to_json()
+    del old["label"], old["horizon_s"]
+    read = ModelCard.from_json("fused", old)
+    assert (read.label, read.horizon_s) == ("latest", None)

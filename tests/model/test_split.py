@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.facts import Candidate, Member, Observed, uploaded_at
+from catalog.ages import Label
+from catalog.facts import Candidate, LabelAtAge, Member, Observed, uploaded_at
 from model.split import Shared, SplitConfig, assign_parts, explain, label_place, summarise
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -257,17 +258,43 @@ def test_a_label_is_the_first_count_that_is_old_enough_and_none_is_better_than_a
         assert all(3600 * h < label_age_s for h in hours[:place])
 
 
-def test_without_a_label_age_the_latest_count_is_the_label():
-    [video] = posted([(1, 0, True)])
-    assert label_place(video, [START, START + timedelta(days=3)], None) == 1
-    assert label_place(video, [], None) is None
+def test_what_could_be_said_before_labels_had_names_is_stored_as_it_was():
+    # The hashes of splits that are there already hang on it.
+    plain = {"strategy": "time", "val": 0.15, "holdout": 0.15, "seed": 0}
+    assert SplitConfig().to_json() == plain
+    assert SplitConfig(label="from:1m").to_json() == plain | {"label_age_s": 60.0}
+    assert SplitConfig(label="at:168h").to_json() == plain | {"label": "at:7d"}
 
 
-def test_a_label_age_is_part_of_the_settings_and_its_absence_is_not():
-    assert "label_age_s" not in SplitConfig().to_json()
-    assert SplitConfig(label_age_s=60.0).to_json()["label_age_s"] == 60.0
-    with pytest.raises(ValueError, match="label_age_s"):
-        SplitConfig(label_age_s=-1.0)
+@pytest.mark.parametrize("label", ["", "at", "at:", "at:0s", "at:7", "newest", "from:1y"])
+def test_what_is_no_label_is_refused(label):
+    with pytest.raises(ValueError, match=r"is no label|no length of time|age of nothing"):
+        SplitConfig(label=label)
+
+
+def test_labels_of_unequal_age_are_told_and_equal_ones_are_not():
+    unequal = summarise(member(i, "train", author=i, day=0, age_d=1 + i) for i in range(20))
+    assert (unequal.label_age_d_10, unequal.label_age_d_90) == (3.0, 18.0)
+    assert unequal.is_unequal
+    [said] = explain(replace(unequal, n_equal=11))
+    assert "--label at:7d" in said
+    assert "11 videos" in said
+    assert not summarise(member(i, "train", author=i, day=i, age_d=4) for i in range(20)).is_unequal
+    # Of videos whose time nobody knows all ages are 0, which says nothing.
+    nobody = [
+        replace(one, video=replace(one.video, posted_at=None, first_seen_at=one.label.observed_at))
+        for one in (member(i, "train", author=i, day=0, age_d=1 + i) for i in range(20))
+    ]
+    assert summarise(nobody).label_age_d_90 is None
+    assert not summarise(nobody).is_unequal
+
+
+def test_a_label_at_an_age_is_of_that_age_and_known_from_its_second_count_on():
+    one = member(1, "train", author=1, day=0, age_d=6)
+    seen_at = one.label.observed_at + timedelta(days=3)
+    aged = replace(one, at_age=LabelAtAge(1.0, 2.0, 9, seen_at))
+    part = summarise([aged], Label("at", 7 * 86_400)).parts["train"]
+    assert (part.label_age_d_min, part.label_age_d_max, part.labels_seen_to) == (7.0, 7.0, seen_at)
 
 
 @pytest.mark.parametrize(("n", "parts"), [(2, ["train"] * 2), (3, ["train", "val", "holdout"])])

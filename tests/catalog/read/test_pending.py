@@ -217,6 +217,29 @@ def test_a_score_row_says_where_the_video_stood_and_what_is_true(catalog, traine
     assert rows[8].actual_k == 99.0
 
 
+def test_the_truth_of_a_new_video_at_a_horizon_is_its_count_at_that_age(catalog, trained):
+    posted = {row.video_id: row.posted_at for row in score_rows(catalog, trained, kinds=("clip",))}
+    at = [posted[9] + timedelta(hours=hours) for hours in (20, 30, 200)]
+    with catalog.write() as session:
+        for when, views_k in zip(at, (50.0, 60.0, 900.0), strict=True):
+            again = [(video_facts("7300000000000000009"), seen(views_k, at=when))]
+            store_sightings(session, again, run_id=None, found_by=None)
+
+    def truth(horizon_s):
+        rows = score_rows(catalog, trained, kinds=("clip",), horizon_s=horizon_s)
+        return {row.video_id: row for row in rows}
+
+    latest, day, never = truth(None), truth(86_400), truth(100 * 86_400)
+    assert latest[9].actual_k == 900.0
+    assert 50 < day[9].actual_k < 60
+    assert day[9].observation_id not in (None, latest[9].observation_id)
+    assert never[9].actual_k is never[9].observation_id is None
+    # A member's truth is its label, whenever that was seen, and the row says at which age.
+    assert [day[i].actual_k for i in (1, 8)] == [latest[i].actual_k for i in (1, 8)]
+    assert day[1].label_age_s is not None
+    assert day[9].label_age_s is None
+
+
 def test_what_a_model_has_scored_is_not_scored_again(catalog, trained):
     facts = [PredictionFacts(i, 1.0, None, None, None, None, SHA, "new") for i in (1, 2, 3)]
     scoring = record_run(catalog, "score", params={}, model_version_id=trained["model"])

@@ -11,7 +11,7 @@ from catalog.ages import AgeRule
 from catalog.console import Silent
 from catalog.facts import PredictionFacts
 from catalog.record import ledger, lineage
-from catalog.record.ledger import age_text, judge, judged_metrics, n_due
+from catalog.record.ledger import judge, judged_metrics, n_due
 from catalog.record.lineage import store_predictions
 from catalog.record.retention import find_to_purge, purge
 from catalog.record.sightings import store_sightings
@@ -25,7 +25,7 @@ from tests.fresh_catalog import ask
 POSTED = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 WEEK_S = 7 * 86_400
-RULE = AgeRule()
+RULE = AgeRule(reach=0.5, tolerance=0.1)
 KEPT = "status, truth_k, before_id, after_id, error_log, is_inside"
 
 
@@ -163,6 +163,19 @@ def test_the_first_forecast_of_a_version_counts(catalog, model_id, monkeypatch):
     with catalog.write() as session:
         assert store_predictions(session, first, [fact(video_id, 99.0)]) == 0
     assert len(ask(catalog, "SELECT 1 FROM judgement")) == 3
+
+
+def test_forecasts_of_one_video_are_each_judged_by_what_came_after_them(
+    catalog, model_id, monkeypatch
+):
+    video_id = see(catalog, "1", (1, 4.0))
+    models = [model_id, add_model(catalog, name="other"), add_model(catalog, name="third")]
+    for model, day in zip(models, (2, 6.2, 6.9), strict=True):
+        forecast(catalog, model, fact(video_id), on=at(day), monkeypatch=monkeypatch)
+    see(catalog, "1", (6.1, 5.0), (6.5, 6.0), (7.5, 9.0))
+    assert judged(catalog, at(8)).n_done == 3
+    rows = ask(catalog, "SELECT before_id, after_id FROM judgement ORDER BY run_id")
+    assert rows == [(3, 4), (3, 4), (None, 4)]
 
 
 def test_a_corrected_time_of_posting_moves_nothing(catalog, model_id, monkeypatch):
@@ -334,10 +347,3 @@ def test_many_that_wait_are_read_by_the_page(catalog, model_id, monkeypatch):
     assert judged(catalog, at(6)).n_total == 0
     assert sum("judgement" in statement for statement in statements) == 1
     assert judged(catalog, at(11)).codes == {"unobserved": n}
-
-
-@pytest.mark.parametrize(
-    ("age_s", "said"), [(WEEK_S, "7d"), (36 * 3_600, "36h"), (90 * 60, "90m"), (61, "61s")]
-)
-def test_an_age_is_written_in_its_largest_whole_unit(age_s, said):
-    assert age_text(age_s) == said

@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import event
 
+from catalog.ages import AgeRule
 from catalog.errors import Busy
 from catalog.facts import PredictionFacts, SoundFacts
 from catalog.record.accounts import ensure_sounds
+from catalog.record.ages import keep_ages
 from catalog.record.facts_file import take_facts
 from catalog.record.lineage import store_predictions
 from catalog.record.retention import (
@@ -21,7 +23,7 @@ from catalog.record.retention import (
 )
 from catalog.record.sightings import store_sightings
 from catalog.record.site_days import set_pause
-from catalog.schema.forecasts import METADATA
+from catalog.schema.forecasts import METADATA, Judgement
 from catalog.work.claims import claim_media, enrol_media
 from catalog.work.runs import record_run
 from tests.catalog.factories import (
@@ -76,6 +78,10 @@ def test_all_rows_of_a_video_go_and_those_of_others_stay(catalog):
             for video_id in (first, second)
         ]
         store_predictions(session, run.id, facts)
+        forecast = {"run_id": run.id, "model_version_id": model_id, "horizon_s": 99_999_999}
+        opened = {"made_at": T0, "due_at": T0 + timedelta(days=9), "status": "open"}
+        session.add_all(Judgement(video_id=one, **forecast, **opened) for one in (first, second))
+    keep_ages(catalog, [3 * 86_400], AgeRule())  # the age at which they were seen
     with record_run(catalog, "fetch", params={}) as run:
         run.done()
         run.failed(FIRST, "gone", f"video {FIRST} is gone")

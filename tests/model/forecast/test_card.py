@@ -163,7 +163,7 @@ def test_a_forecast_stands_among_others_at_a_stated_age():
     for said in (
         "of the 240 videos with #dance #cat, counted at 12 days (median)",
         "more than 40 % of the author's last 20 posts, counted at 7 days (median): those nearest "
-        "to the labels' 7 days",
+        "to 7 days",
         "of 100 training videos like this the middle 80 got 900 to 120K",
         "12,345 followers, verified",
     ):
@@ -182,6 +182,23 @@ def test_a_forecast_stands_among_others_at_a_stated_age():
     assert document["like_it"] == {"n": 100, "p10_k": 0.9, "p90_k": 120.0}
     assert card_document(CARD)["among_own"] is card_document(CARD)["like_it"] is None
     assert "author's" not in card_text(CARD)
+
+
+@pytest.mark.parametrize(
+    ("label", "horizon_s", "words"),
+    [
+        ("at:7d", 7 * 86_400, "views at 7 days"),
+        ("latest", 1_065_000, "latest count, as if 12 days old"),
+        ("from:7d", None, "first count from 7d on; of no stated age"),
+        ("latest", None, "latest count; of no stated age"),
+    ],
+)
+def test_a_card_says_which_count_it_forecasts(label, horizon_s, words):
+    card = replace(CARD, model=replace(CARD.model, label=label, horizon_s=horizon_s))
+    assert f"\n            {words}\n" in card_text(card)
+    said = card_document(card)["model"]
+    assert (said["label"], said["horizon_s"]) == (label, horizon_s)
+    assert said["forecasts"] == words.removesuffix("; of no stated age")
 
 
 def test_measured_facts_say_what_goes_with_them_and_that_it_is_no_cause():

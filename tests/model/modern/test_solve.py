@@ -96,7 +96,7 @@ def test_a_model_of_one_member_has_nothing_of_the_others(members, lacks):
 def test_the_run_is_told_what_was_found(made):
     _, solving = made
     notes = solving.notes
-    assert set(notes) == {"media", "modalities", "rehearsal", "stacked"}
+    assert set(notes) == {"age", "media", "modalities", "rehearsal", "stacked"}
     assert set(notes["media"]) == {"visual", "audio", "frames"}
     assert notes["modalities"]["text"] == 1.0
     assert 0.5 < notes["modalities"]["audio"] < 0.9

@@ -2,18 +2,24 @@
 
 import csv
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import select
 
+from catalog.ages import AgeRule
 from catalog.console import Silent
 from catalog.facts import PredictionFacts
-from catalog.read.lookup import find_model
+from catalog.read.beside import label_age_s, labels_of
+from catalog.read.histories import past_posts
+from catalog.read.lookup import find_model, split_members, train_labels
+from catalog.read.pending import split_rows, videos_to_score
 from catalog.record.accounts import ensure_accounts
 from catalog.record.lineage import store_predictions
 from catalog.record.sightings import mark_gone, store_sightings
+from catalog.schema.forecasts import SplitMember
 from catalog.work.runs import record_run
 from cli import main
 from model.errors import BadSetting, NothingToTrain
@@ -313,7 +319,7 @@ def aged(tmp_path):
 
 
 def test_a_label_age_takes_the_first_count_that_is_old_enough(aged):
-    week = SplitConfig(label_age_s=7 * 86_400.0)
+    week = SplitConfig(label="from:7d")
     outcome, split = create_split(aged, week, name="week")
 
     assert outcome.codes == {"no_label_yet": 2}
@@ -379,7 +385,7 @@ def test_an_author_stays_where_they_are_when_their_first_video_goes(tmp_path):
 
 def test_a_split_is_shown_with_its_settings_label_ages_and_hash(aged, tmp_path):
     said = CliRunner().invoke(
-        main, ["--data", str(tmp_path), "split", "create", "--name", "week", "--label-age", "7d"]
+        main, ["--data", str(tmp_path), "split", "create", "--name", "week", "--label", "from:7d"]
     )
     assert said.exit_code == 0, said.output
     shown = CliRunner().invoke(main, ["--data", str(tmp_path), "split", "show", "--json"])
@@ -395,6 +401,105 @@ def test_a_split_is_shown_with_its_settings_label_ages_and_hash(aged, tmp_path):
     assert "8.0 to 8.0, median 8.0" in text
 
 
+RULE = AgeRule(reach=0.9, tolerance=0.1)
+
+
+def test_a_label_at_an_age_lies_between_the_counts_around_it(aged, tmp_path):
+    # Seen at 3 days by all; at 8 and 33 days by four of the six.
+    see_later(aged, 5, days=3.5, views_k=77.0)  # at 6.5 days: near enough to stand alone
+    outcome, split = create_split(aged, SplitConfig(label="at:7d"), rule=RULE, name="week")
+
+    assert outcome.codes == {"label_not_observed": 1}
+    rows = ask(
+        aged,
+        "SELECT m.label_k, m.label_low_k, m.label_high_k, o.views_k, s.views_k FROM split_member m"
+        " JOIN view_observation o ON o.id = m.observation_id"
+        " LEFT JOIN view_observation s ON s.id = m.second_observation_id"
+        " WHERE m.split_id = :id ORDER BY m.video_id",
+        id=split.id,
+    )
+    for number, (label_k, low_k, high_k, before_k, after_k) in enumerate(rows[:4], 1):
+        assert (before_k, after_k) == (10.0 * number, 500.0 + number)
+        assert low_k <= before_k < label_k < after_k <= high_k
+    assert rows[4][3:] == (77.0, None)
+    assert 77.0 < rows[4][0] < 77.0 * 7 / 6.5
+
+    row, summary = show_split(aged, "week")
+    stated = {"label": "at:7d", "reach": 0.9, "tolerance": 0.1}
+    assert row.params.items() >= {**stated, "strategy": "time"}.items()
+    assert row.params["left_out"] == {"label_not_observed": 1}
+    assert {part.label_age_d_min for part in summary.parts.values()} == {7.0}
+    # Known when the second count was seen.
+    assert summary.parts["train"].labels_seen_to == T0 + timedelta(days=5)
+    shown = CliRunner().invoke(main, ["--data", str(tmp_path), "split", "show", "week"]).output
+    assert "label_not_observed: 1" in shown
+
+    again, same = create_split(aged, SplitConfig(label="at:168h"), rule=RULE)
+    assert (same.id, again.codes["split_exists"]) == (split.id, 1)
+    _outcome, other = create_split(aged, SplitConfig(label="at:7d"), rule=AgeRule(0.8, 0.1))
+    assert other.created
+
+
+def test_a_label_that_may_still_come_and_one_that_cannot_are_counted_apart(tmp_path):
+    now = datetime.now(UTC)
+    with fresh_catalog(tmp_path) as catalog:
+        add_videos(catalog, 3)
+        young = video_facts("7400000000000000001", posted_at=now - timedelta(days=2))
+        timeless = video_facts("abc", posted_at=None)
+        sightings = [(facts, seen(5.0, at=now)) for facts in (young, timeless)]
+        with catalog.write() as session:
+            store_sightings(session, sightings, run_id=None, found_by=None)
+        outcome, split = create_split(catalog, SplitConfig(label="at:3d", val=0.0))
+    assert sum(split.n_by_part.values()) == 3  # all seen at exactly that age
+    assert outcome.codes == {"label_not_yet": 1, "label_no_posting_time": 1}
+
+
+def test_every_reader_of_a_split_gets_the_label_and_not_the_count_before_it(aged):
+    _outcome, split = create_split(aged, SplitConfig(label="at:7d"), rule=RULE, name="week")
+    model_id = add_model(aged, split_id=split.id)
+    with record_run(aged, "score", params={}, model_version_id=model_id) as run:
+        pass
+    with aged.read() as session:
+        labels = dict(session.execute(select(SplitMember.video_id, SplitMember.label_k)).all())
+        rows = list(split_rows(session, split.id, {}, parts=("train", "val", "holdout")))
+        scored = videos_to_score(
+            session,
+            model_version_id=model_id,
+            feature_set_ids={},
+            required=(),
+            run_id=run.id,
+            rescore=False,
+            parts=("train", "val", "holdout"),
+        )
+        assert {row.video_id: row.views_k for row in rows} == labels
+        assert {row.video_id: row.actual_k for row in scored} == labels
+        in_train = {row.video_id for row in rows if row.part == "train"}
+        trained = sorted(labels[video_id] for video_id in in_train)
+        assert sorted(train_labels(session, split.id)) == trained
+        assert list(labels_of(session, split.id, list(labels))) == list(labels.values())
+        members = {one.video.video_id: one for one in split_members(session, split.id)}
+        assert {video_id: one.label.views_k for video_id, one in members.items()} == labels
+        posts = past_posts(session, "posted", split_id=split.id)
+        past = {one.video_id: one.views_k for one in posts}
+        assert {video_id: past[video_id] for video_id in labels} == labels
+        assert label_age_s(session, split.id) == 7 * 86_400
+
+
+def test_latest_labels_of_unequal_age_are_said_to_be_with_what_equal_ones_would_cost(
+    aged, tmp_path
+):
+    create_split(aged, SplitConfig(), name="latest")
+    # Two were last seen at three days, four at 33.
+    words = ["--data", str(tmp_path), "split", "show", "latest"]
+    document = json.loads(CliRunner().invoke(main, [*words, "--json"]).stdout)
+    assert (document["label_age_d_10"], document["label_age_d_90"]) == (3.0, 33.0)
+    assert document["n_equal"] == 4
+    assert "--label at:7d" in CliRunner().invoke(main, words).output
+    create_split(aged, SplitConfig(label="from:7d"), name="from")
+    shown = CliRunner().invoke(main, [*words[:-1], "from"]).output
+    assert "--label" not in shown
+
+
 def test_splits_are_listed(aged, tmp_path):
     listed = CliRunner().invoke(main, ["--data", str(tmp_path), "split", "list"])
     assert "no split yet" in listed.output
@@ -405,6 +510,6 @@ def test_splits_are_listed(aged, tmp_path):
 
 
 def test_an_age_without_a_unit_is_refused(tmp_path):
-    words = ["--data", str(tmp_path), "split", "create", "--label-age", "7"]
+    words = ["--data", str(tmp_path), "split", "create", "--label", "at:7"]
     result = CliRunner().invoke(main, words)
     assert (result.exit_code, "90s, 30m, 12h, 7d, 2w" in result.output) == (2, True)

@@ -1,3 +1,4 @@
+import json
 import shutil
 import sys
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from model.settings import PretrainConfig
 from model.split import SplitConfig
 from model.steps.figures import compare_autoencoders
 from model.steps.pretrain import import_autoencoder, pretrain_autoencoder
-from model.steps.score import count_to_score, score
+from model.steps.score import count_to_score, load_model, score
 from model.steps.split import create_split
 from model.steps.train import TrainRequest, train
 from tests import synthetic
@@ -654,3 +655,30 @@ def test_a_constant_needs_no_feature(study):
 
     assert study.score(model).n_done == N
     assert len(ask(study.catalog, "SELECT DISTINCT predicted_k FROM prediction")) == 1
+
+
+def test_a_model_of_views_at_an_age_says_so_and_knows_new_videos_only_at_that_age(study):
+    _, split = study.split()
+    params = {"strategy": "time", "label": "at:7d"}
+    with study.catalog.write() as session:
+        sql = "UPDATE dataset_split SET params = :p WHERE id = :id"
+        session.execute(text(sql), {"p": json.dumps(params), "id": split.id})
+    _, model = study.train("median")
+    assert (model.label, model.horizon_s) == ("at:7d", 604_800)
+    assert load_model(study.data, model).card.horizon_s == 604_800
+    study.add_videos(2)
+    outcome = study.score(model)
+    sql = "SELECT part, horizon_s, actual_k FROM prediction WHERE run_id = :run ORDER BY video_id"
+    rows = ask(study.catalog, sql, run=outcome.run_id)
+    assert {horizon_s for _, horizon_s, _ in rows} == {604_800}
+    assert [actual for part, _, actual in rows if part == "new"] == [None, None]
+    assert None not in [actual for part, _, actual in rows if part != "new"]
+
+
+def test_a_model_of_the_latest_count_states_no_age_unless_growth_could_be_told(study):
+    study.split()
+    _, model = study.train("ridge", fit={})
+    assert (model.label, model.horizon_s) == ("latest", None)
+    outcome = study.score(model)
+    sql = "SELECT DISTINCT horizon_s FROM prediction WHERE run_id = :run"
+    assert ask(study.catalog, sql, run=outcome.run_id) == [(None,)]

@@ -1,7 +1,8 @@
--- One row per video whose time of posting is known and reported age: its views at that age, from the
--- counts around it, and what those allow (`low_k` to `high_k`). `status` is "known"; "not_yet" where
--- the video is too young, or a count near that age may still come; "not_observed" where nobody
--- looked at it near that age. Of "not_yet" and "not_observed" there is no number.
+-- One row per video and reported age: its views at that age, from the counts around it, and what
+-- those allow (`low_k` to `high_k`). `status` is "known"; "not_yet" where the video is too young, or a
+-- count near that age may still come; "not_observed" where nobody looked at it near that age. Of
+-- "not_yet" and "not_observed" there is no number. Of a video whose time of posting is only in its id
+-- there is a row where the views are known.
 CREATE VIEW v_views_at_age AS
 SELECT
     v.id AS video_id,
@@ -30,4 +31,4 @@ CROSS JOIN reported_age a
 LEFT JOIN views_at_age c ON c.video_id = v.id AND c.age_s = a.age_s
 LEFT JOIN view_observation b ON b.id = c.before_id
 LEFT JOIN view_observation l ON l.id = c.after_id
-WHERE v.posted_at IS NOT NULL;
+WHERE v.posted_at IS NOT NULL OR c.video_id IS NOT NULL;

@@ -251,7 +251,7 @@ def site_blocked(facts: Facts, _limits: Limits) -> Alert | None:
         for left in facts.sites_left
     ]
     if n_blocked:
-        said.append(f"In this night it refused {n_blocked} pages.")
+        said.append(f"In this night it refused {n_blocked} page{'s' * (n_blocked > 1)}.")
     text = (
         f"{' '.join(said)} Nothing has to be done at once: viewcast comes again by itself, and"
         " later each time. Next, if it stays so: fewer pages (`site.daily_pages`,"

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from scraper.replica.faults import make_fault
 from scraper.replica.server import Replica
 from tests.catalog.factories import SHA, add_model, seen, video_facts
 from tests.listeners import MailBox, WebHook, free_port, mail_server, web_hook
-from tests.programs import SETTINGS, ask, command, environment, run
+from tests.programs import HANG_S, SETTINGS, ask, command, environment, run, start
 
 SECRET = "hush8317hush8317hush8317hush"
 
@@ -113,6 +114,19 @@ def test_a_schema_behind_is_told_of_though_the_catalog_stays_shut(
 
     assert told(hook, box) == ["viewcast: the schema is behind"]
     assert "`viewcast db upgrade`" in hook.asked[0][2]["message"]
+
+
+def test_a_channel_that_does_not_answer_keeps_nobody_who_is_told_to_stop(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        mail = f"mailto://u:{SECRET}@127.0.0.1:{silent.getsockname()[1]}?from=a@b.de&to=c@d.de"
+        # Its own limit is far off: only the signal ends it.
+        urls = json.dumps([f"{mail}&cto=3600&rto=3600"])
+        (tmp_path / SETTINGS).write_text(f"[alerts]\nurls = {urls}\n")
+        program = start(tmp_path, "alerts", "test")
+        connection, _address = silent.accept()
+        with connection:
+            program.terminate()
+            assert program.wait(HANG_S) == 130
 
 
 def test_a_database_that_does_not_answer_is_told_of(

@@ -10,7 +10,7 @@ import logging
 import platform
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -88,19 +88,19 @@ def run_alerts(
     return run.outcome
 
 
-def tell_soon(app: "App", slot: str) -> threading.Thread:
-    """Look at a slot in a thread of its own, for the daemon, which must not wait for a mail server.
+def in_background(tell: Callable[[], object]) -> threading.Thread:
+    """Tell in a thread of its own, for the daemon, which must not wait for a mail server.
 
     What goes wrong in it is logged; the next check does what it has left.
     """
 
     def look() -> None:
         try:
-            run_alerts(app, slot=slot)
+            tell()
         except (CatalogError, SQLAlchemyError) as error:
-            log.error("nobody could be told of %s: %s", slot, error)
+            log.error("nobody could be told: %s", error)
 
-    thread = threading.Thread(target=look, name=f"alerts-{slot}", daemon=True)
+    thread = threading.Thread(target=look, name="alerts", daemon=True)
     thread.start()
     return thread
 
@@ -258,8 +258,8 @@ def journal(session: Session, limit: int) -> list[dict[str, Any]]:
     ]
 
 
-def tell_closed(settings: Settings, error: CatalogError) -> list[Delivery]:
-    """Tell, once a day, that the catalog cannot be opened, and why.
+def tell_closed(settings: Settings, error: Exception) -> list[Delivery]:
+    """Tell, once a day, that the catalog cannot be opened, and why: in a driver's words, or ours.
 
     No table can be trusted then, so what was told is kept in a file of the data folder.
     """
@@ -268,7 +268,8 @@ def tell_closed(settings: Settings, error: CatalogError) -> list[Delivery]:
     if kind in settings.alerts.mute or not channels:
         return []
     now = utc_now()
-    alert = catalog_closed(kind, f"day/{now:%Y-%m-%d}", masked_url(str(error)))
+    reason = str(getattr(error, "orig", None) or error)  # the driver's own: without the statement
+    alert = catalog_closed(kind, f"day/{now:%Y-%m-%d}", masked_url(reason))
     names = tuple(channel.name for channel in channels)
     with one_at_a_time(settings.data_folder):
         journal = _Closed(settings.data_folder / JOURNAL)

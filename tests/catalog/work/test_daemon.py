@@ -20,6 +20,7 @@ from catalog.work.daemon import (
     POLL_S,
     STOP_GRACE_S,
     Job,
+    Telling,
     run_daemon,
 )
 from catalog.work.daemon_status import daemon_status
@@ -335,13 +336,16 @@ def test_nights_that_nobody_was_there_for_are_recorded_as_missed_once(catalog):
     record_slot(catalog, slot_of("2026-06-30"))
     run_daemon(catalog, [job()], stop=AfterRounds(), now=lambda: before)
     starter = Starter(threading.Event(), FakeChild(0))
+    told, telling = heard()
     for _ in range(2):
         run_daemon(
             catalog,
             [job(starter)],
             stop=AfterRounds(),
             now=lambda: datetime(2026, 7, 4, 10, 0, tzinfo=UTC),
+            telling=telling,
         )
+    assert told == ["nightly/2026-07-03"]
     missed = [("schedule_missed", f"nightly/2026-07-0{day}") for day in (1, 2, 3)]
     assert events(catalog) == missed
     assert {slot.name for slot in starter.slots} == {"nightly/2026-07-04"}
@@ -377,6 +381,38 @@ def test_a_night_that_dies_is_done_again_and_not_for_ever(catalog, patient):
     run_daemon(catalog, [job(start)], stop=AfterRounds(12), now=lambda: TEN)
     assert starter.slots == [slot_of("2026-07-01")] * 3
     assert events(catalog) == [("job_failed", "nightly/2026-07-01")] * 3
+
+
+def heard() -> tuple[list[str], Telling]:
+    """What the daemon tells of, as a list that fills."""
+    told: list[str] = []
+    return told, Telling(told.append, lambda error: told.append(type(error).__name__))
+
+
+def test_a_night_is_told_of_when_it_is_given_up_and_not_before(catalog, patient):
+    told, telling = heard()
+    said_in_round: list[int] = []
+
+    def start(_slot: Slot) -> FakeChild:
+        said_in_round.append(len(told))
+        return FakeChild(1)
+
+    run_daemon(catalog, [job(start)], stop=AfterRounds(12), now=lambda: TEN, telling=telling)
+    assert said_in_round == [0, 0, 0]
+    assert told == ["nightly/2026-07-01"]
+
+
+def test_a_catalog_that_stays_away_is_told_of_once(catalog, patient, monkeypatch):
+    monkeypatch.setattr(daemon, "AWAY_TOLD_S", 0.0)
+    told, telling = heard()
+    with catalog.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    try:
+        run_daemon(catalog, [job()], stop=AfterRounds(9), now=lambda: TEN, telling=telling)
+    finally:
+        with catalog.write() as session:
+            session.execute(text("UPDATE alembic_version SET version_num = :n"), {"n": head()})
+    assert told == ["SchemaBehind"]
 
 
 def test_a_night_that_is_not_ready_waits_until_it_is(catalog, patient):

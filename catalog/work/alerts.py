@@ -8,6 +8,7 @@ never not at all. Where the catalog cannot be opened, a file in the data folder 
 import json
 import logging
 import platform
+import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from catalog.alerts import Alert, Facts, Kind, alerts_of, catalog_closed
@@ -84,6 +86,23 @@ def run_alerts(
             is_good = not any(alert.kind == "night_failed" for alert in found)
             _ping(app.catalog, run, facts.slot, settings, is_good=is_good)
     return run.outcome
+
+
+def tell_soon(app: "App", slot: str) -> threading.Thread:
+    """Look at a slot in a thread of its own, for the daemon, which must not wait for a mail server.
+
+    What goes wrong in it is logged; the next check does what it has left.
+    """
+
+    def look() -> None:
+        try:
+            run_alerts(app, slot=slot)
+        except (CatalogError, SQLAlchemyError) as error:
+            log.error("nobody could be told of %s: %s", slot, error)
+
+    thread = threading.Thread(target=look, name=f"alerts-{slot}", daemon=True)
+    thread.start()
+    return thread
 
 
 def wanted(facts: Facts, settings: Settings) -> list[Alert]:

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from catalog.work.daemon import (
     run_daemon,
 )
 from catalog.work.daemon_status import daemon_status
-from catalog.work.job_lease import acquire, give_up, renew_lease
+from catalog.work.job_lease import KeptLease, acquire, give_up, renew_lease
 from catalog.work.runs import record_run
 from catalog.work.schedule import Schedule, Slot
 from tests.catalog.factories import T0
@@ -156,6 +157,41 @@ def test_a_dead_holder_of_this_machine_is_followed_at_once(catalog):
     assert acquire(catalog, "daemon/x", ttl_s=60, now=T0).fence == held.fence + 1
     with catalog.read() as session:
         assert session.scalars(select(Event.code)).all() == ["lease_taken_over"]
+
+
+def test_of_many_who_want_a_lease_at_once_one_gets_it(catalog):
+    n = 8
+    ready = threading.Barrier(n)
+
+    def want(_number: int) -> bool:
+        ready.wait()
+        try:
+            acquire(catalog, LEASE, ttl_s=60, now=T0)
+        except Busy:
+            return False
+        return True
+
+    with ThreadPoolExecutor(n) as pool:
+        assert sum(pool.map(want, range(n))) == 1
+
+
+def test_a_lease_that_a_database_has_forgotten_is_taken_again(catalog):
+    """As after a crash of a server that had not yet written it down."""
+    lease = KeptLease(catalog, acquire(catalog, LEASE, ttl_s=60, now=T0), 60, lambda: T0)
+    for forget in ("DELETE FROM job_lease", "UPDATE job_lease SET owner = '', fence = 0"):
+        with catalog.write() as session:
+            session.execute(text(forget))
+        assert lease.renew()
+        with pytest.raises(Busy):
+            acquire(catalog, LEASE, ttl_s=60, now=T0)
+    assert not lease.lost.is_set()
+
+
+def test_a_lease_that_somebody_else_has_taken_is_lost(catalog):
+    lease = KeptLease(catalog, acquire(catalog, LEASE, ttl_s=60, now=T0), 60, lambda: T0)
+    acquire(catalog, LEASE, ttl_s=600, now=T0 + timedelta(seconds=61))
+    assert not lease.renew()
+    assert lease.lost.is_set()
 
 
 def test_a_missed_night_is_made_up_for(catalog):
@@ -481,6 +517,50 @@ def test_a_night_that_fails_is_an_event(catalog):
     assert (event.code, event.subject, event.detail) == (
         "job_failed", "nightly/2026-07-01", {"exit_code": 6, "attempt": 1},
     )  # fmt: skip
+
+
+def live(catalog: Catalog, *jobs: Job) -> None:
+    """Leave what a daemon writes when it starts, and another one's lease."""
+    run_daemon(catalog, jobs, stop=AfterRounds(), now=lambda: TEN)
+    acquire(catalog, LEASE, ttl_s=60, now=TEN)
+
+
+def test_the_status_says_what_is_wrong(catalog):
+    assert daemon_status(catalog, DAY)["why"] == "no daemon is running"
+    record_slot(catalog, slot_of("2026-07-01"))
+    with catalog.write() as session:
+        session.execute(text("UPDATE run SET finished_at = :t"), {"t": TEN.replace(tzinfo=None)})
+    live(catalog, job())
+
+    status = daemon_status(catalog, DAY, now=TEN)
+    assert (status["ok"], status["why"], status["running"]) == (True, None, True)
+    nightly = status["jobs"]["nightly"]
+    assert nightly["last_run"]["slot"] == "nightly/2026-07-01"
+    assert (nightly["last_good_age_s"], nightly["late_s"]) == (0, None)
+    assert nightly["next_due"] == "2026-07-02T04:30:00+00:00"
+
+    next_day = TEN + timedelta(hours=20)
+    late = daemon_status(catalog, timedelta(hours=19), now=next_day)
+    assert late["why"] == "no daemon is running; no nightly has succeeded in the last 19 h"
+    assert late["jobs"]["nightly"]["late_s"] == 1.5 * 3600
+
+
+def test_a_rare_job_is_late_only_after_its_time(catalog):
+    record_slot(catalog, slot_of("2026-07-01"))
+    weekly = job(cron="0 7 * * sun", name="retrain")
+    live(catalog, job(), weekly)
+    assert "retrain" not in (daemon_status(catalog, DAY, now=TEN)["why"] or "")
+    sunday = datetime(2026, 7, 5, 7, 0, tzinfo=UTC)
+    for hours, told in ((26, False), (27, True)):
+        why = daemon_status(catalog, DAY, now=sunday + timedelta(hours=hours))["why"]
+        assert ("retrain is 27 h late" in why) == told
+
+
+def test_the_status_is_of_what_the_daemon_goes_by(catalog):
+    live(catalog, job(cron="15 3 * * *"), job(cron="45 * * * *", name="refresh"))
+    jobs = daemon_status(catalog, DAY, now=TEN)["jobs"]
+    assert list(jobs) == ["nightly", "refresh"]
+    assert jobs["refresh"]["next_due"] == "2026-07-01T10:45:00+00:00"
 
 
 DAEMON = """

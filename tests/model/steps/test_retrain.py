@@ -322,7 +322,7 @@ def test_labels_at_an_age_that_were_seen_too_late_teach_nothing(tmp_path):
     # Posts every 3 hours whose counts are seen at 7 days: the last 56 before the slice are late.
     with house(tmp_path, ROWS[:300]) as made:
         made.add(ROWS[:300], age=timedelta(days=7))
-        split = replace(SPLIT, label_age_s=7 * 86_400.0)
+        split = replace(SPLIT, label="from:7d")
         codes, verdict = made.retrain("author_recent", split=split)
         assert codes["label_seen_too_late"] == 55
         parts = dict(ask(made.catalog, "SELECT part, COUNT(*) FROM split_member GROUP BY part"))
@@ -349,9 +349,9 @@ def test_score_uses_what_was_promoted_and_what_was_seen_since(posts):
     assert last > 20
 
 
-def test_no_luck_of_twenty_tries_promotes_what_learned_from_shuffled_counts(tmp_path):
+def test_luck_promotes_nothing_that_learned_from_shuffled_counts(tmp_path):
     promoted = []
-    for seed in range(20):
+    for seed in range(5):  # python -m bench.retrain has more of them, and models that learn more
         folder = tmp_path / str(seed)
         folder.mkdir()
         with house(folder, shuffled(small_counts(160, seed=seed, n_authors=30), seed)) as made:

@@ -46,8 +46,7 @@ def run(
     world = World(folder, plan, clips)
     try:
         nights = list(simulate(world, say))
-        slots = [night.slot for night in nights]
-        findings = check(world.data, plan.site, slots, world.temporary)
+        findings = check(world.data, plan.site, planned(plan), world.temporary)
         world.let_site_stand()
         for number in range(plan.n_nights, plan.n_nights + n_still):
             world.clock.set(plan.due(number) + timedelta(minutes=1))
@@ -68,6 +67,15 @@ def run(
     finally:
         rows.close()
     return Result(nights, findings, costs)
+
+
+def planned(plan: Plan) -> dict[str, list[str]]:
+    """The slots that were due, by job."""
+    slots = {"nightly": [plan.slot(night) for night in range(plan.n_nights)]}
+    for night in range(plan.n_nights):
+        for _due, kind, slot in plan.jobs_of_day(night):
+            slots.setdefault(kind, []).append(slot)
+    return slots
 
 
 def page(result: Result) -> str:

@@ -7,7 +7,7 @@ import math
 import re
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 
 from catalog.ages import AgeRule, CountAtAge, count_at_age
 from catalog.facts import Observed
-from scraper.replica.content import Content, ReplicaVideo, build_content
+from scraper.replica.content import Content, ReplicaConfig, ReplicaVideo, build_content
 from scraper.replica.growth import vanishing_day, views_at_age
 from scraper.replica.items import round_count
 
@@ -89,11 +89,12 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def check(data: Path, site: Any, slots: Sequence[str], temporary: Path) -> Findings:
+def check(
+    data: Path, site: ReplicaConfig, slots: Mapping[str, Sequence[str]], temporary: Path
+) -> Findings:
     """Look at everything that must be so.
 
-    site: the replica's config. slots: the nights that were due. temporary: where programs put
-    temporary files.
+    slots: those that were due, by job. temporary: where programs put temporary files.
     """
     nights = Nights(data, build_content(site))
     found = Findings()
@@ -110,19 +111,19 @@ def check(data: Path, site: Any, slots: Sequence[str], temporary: Path) -> Findi
     return found
 
 
-def check_slots(nights: Nights, slots: Sequence[str], found: Findings) -> None:
-    """Each slot is done once, and there is no other."""
-    done = Counter(
-        slot
-        for (slot,) in nights.ask(
-            "SELECT slot FROM run WHERE kind = 'nightly' AND status IN ('ok', 'partial')"
+def check_slots(nights: Nights, slots: Mapping[str, Sequence[str]], found: Findings) -> None:
+    """Each slot is done once, and of nights there is no other."""
+    for job, due in slots.items():
+        rows = nights.ask(
+            "SELECT slot, status FROM run WHERE kind = ? AND slot IS NOT NULL ORDER BY id", job
         )
-    )
-    found.must("slots not done", set(slots) - done.keys())
-    found.must("slots nobody planned", done.keys() - set(slots))
-    found.must("slots done twice", (slot for slot, n in done.items() if n > 1))
-    rows = nights.ask("SELECT status, count(*) FROM run WHERE kind = 'nightly' GROUP BY status")
-    found.facts["nights"] = {"due": len(slots), "done": len(done), "runs": dict(rows)}
+        done = Counter(slot for slot, status in rows if status in ("ok", "partial"))
+        found.must(f"{job}: slots not done", sorted(set(due) - done.keys()))
+        found.must(f"{job}: slots done twice", (slot for slot, n in done.items() if n > 1))
+        if job == "nightly":
+            found.must("nights that nobody planned", sorted(done.keys() - set(due)))
+        runs = Counter(status for _slot, status in rows)
+        found.facts[f"slots of {job}"] = {"due": len(due), "done": len(done), "runs": dict(runs)}
 
 
 def check_rest(nights: Nights, temporary: Path, found: Findings) -> None:

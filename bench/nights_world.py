@@ -44,6 +44,8 @@ if "{OFFSET}" in os.environ:
 # Clocks go back at 3:00 before Ramadan and on at 2:00 after it: this time comes twice on 7 February
 # 2027 and is skipped on 14 March.
 ZONE, AT = "Africa/Casablanca", "02:30"
+RETRAIN, RETRAIN_AT = "0 7 * * sun", "07:00"
+SUNDAY = 6
 FIRST_DAY, N_NIGHTS = date(2027, 2, 5), 40
 TOPICS = {"Sports": "sports", "Dance": "dance"}
 LEAD_S, POLL_S, HANG_S = 8.0, 0.02, 900.0
@@ -52,7 +54,8 @@ LATE_SHARE = 0.4
 # A guess at a night's length for a kill before any night was whole.
 USUAL_S = 20.0
 BUSY = 5  # exit code of a daemon that finds another one at work
-STRIKES = ("all", "night", "daemon and night")
+# Who is killed: the night's process, the daemon (its night goes on), both, or all they started.
+STRIKES = ("all", "night", "daemon", "daemon and night")
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,16 @@ class Plan:
     n_down: int = 3
     posts_per_day: int = 6
     per_topic: int = 12
-    #: Hours after a night at which `refresh --due` is run.
-    looks_h: tuple[float, ...] = (6.0, 12.0, 18.0)
     first_day: date = FIRST_DAY
     seed: int = 15
     #: Processes that extract; 0: the night's own.
     workers: int = 1
+    #: From which night on (counted from 0) which label models are trained for.
+    labels: tuple[tuple[int, str], ...] = ((5, "at:1d"), (13, "at:7d"))
+    #: Hours of the day, on the half hour, at which what comes of age is looked at.
+    looks_h: tuple[int, ...] = (10, 18)
+    #: With fewer labelled videos nothing is trained anew.
+    min_rows: int = 60
 
     @property
     def snapshot_at(self) -> datetime:
@@ -89,15 +96,28 @@ class Plan:
             snapshot_at=self.snapshot_at,
         )
 
-    def due(self, night: int) -> datetime:
-        """When a night is due; worked out here, not asked of the daemon."""
+    def at(self, night: int, local: str) -> datetime:
+        """A time of a night's day; worked out here, not asked of the daemon."""
         day = self.first_day + timedelta(days=night)
-        at = time_of_day.fromisoformat(AT)
+        at = time_of_day.fromisoformat(local)
         return datetime.combine(day, at, tzinfo=ZoneInfo(ZONE)).astimezone(UTC)
+
+    def due(self, night: int) -> datetime:
+        """When a night is due."""
+        return self.at(night, AT)
 
     def slot(self, night: int) -> str:
         """The name of a night."""
         return f"nightly/{self.first_day + timedelta(days=night)}"
+
+    def jobs_of_day(self, night: int) -> list[tuple[datetime, str, str]]:
+        """What comes due after a night, in order: when, the kind of its run, its slot."""
+        day = self.first_day + timedelta(days=night)
+        looks = [self.at(night, f"{hour:02}:30") for hour in self.looks_h]
+        jobs = [(due, "refresh", f"refresh/{due:%Y-%m-%dT%H:%MZ}") for due in looks]
+        if day.weekday() == SUNDAY:
+            jobs.append((self.at(night, RETRAIN_AT), "retrain", f"retrain/{day}"))
+        return sorted(jobs)
 
     def struck(self) -> tuple[dict[int, tuple[float, str]], set[int]]:
         """Give the nights that are killed: at which part of one and what; and those without a site.
@@ -162,7 +182,11 @@ class World:
         self.data.mkdir(parents=True)
         self._modules.mkdir()
         (self._modules / "sitecustomize.py").write_text(SITECUSTOMIZE)
-        (self.data / "viewcast.toml").write_text(settings(self._port, plan.workers))
+        self.write_settings("latest")
+
+    def write_settings(self, label: str) -> None:
+        """Write the settings file, with which label models are trained."""
+        (self.data / "viewcast.toml").write_text(settings(self._port, self.plan, label))
 
     @property
     def temporary(self) -> Path:
@@ -243,22 +267,25 @@ class World:
             self._site = None
 
 
-def settings(port: int, workers: int) -> str:
+def settings(port: int, plan: Plan, label: str) -> str:
     """Small pictures, no speech, one small autoencoder: a night is to take seconds."""
+    minute, hour = AT[3:], AT[:2]
+    looks = ",".join(map(str, plan.looks_h))
     return f"""
 [site]
 base_url = "http://127.0.0.1:{port}"
-[nightly]
-at = "{AT}"
+[daemon]
+nightly = "{minute} {hour} * * *"
+refresh = "30 {looks} * * *"
+retrain = "{RETRAIN}"
 timezone = "{ZONE}"
-refresh = "due"
 [scrape]
 limit = 1000
 fresh_for_h = 6
 [refresh]
-older_than_h = 6
+older_than_h = 8
 [extract]
-workers = {workers}
+workers = {plan.workers}
 kinds = ["clip", "opening", "thumbnail"]
 [clip]
 n_frames = 4
@@ -267,6 +294,10 @@ width_px = 9
 [pretrain]
 epochs = 1
 hidden = 4
+[split]
+label = "{label}"
+[retrain]
+min_rows = {plan.min_rows}
 """
 
 
@@ -295,39 +326,52 @@ def simulate(world: World, say: Callable[[str], None]) -> Iterator[Night]:
         say(f"{night.slot} {night.seconds:.1f} s {night.killed or ''}")
         yield night
         world.open_site()
-        for hours in plan.looks_h:
-            world.clock.set(plan.due(number) + timedelta(hours=hours))
-            world.run("refresh", "--due")
+        for label in (label for start, label in plan.labels if start == number):
+            world.write_settings(label)
+            world.run("split", "create")
+            world.run("train")
+        for due, kind, slot in plan.jobs_of_day(number):
+            do_job(world, due, kind, slot)
+
+
+def do_job(world: World, due: datetime, kind: str, slot: str) -> None:
+    """Let one daemon do what is due besides the nights."""
+    world.clock.set(due + timedelta(seconds=1))
+    daemon = world.start("daemon", "run")
+    wait_until(lambda: is_done(world, kind, slot), [daemon])
+    if (code := stop(daemon)) != 0:
+        raise RuntimeError(f"the daemon of {slot} ended with {code}")
 
 
 def length_s(world: World, night: Night) -> float:
     """How long a night that was done took, without the daemon's own start."""
-    sql = "SELECT (julianday(finished_at) - julianday(started_at)) * 86400 FROM run WHERE slot = ?"
-    return float(world.ask(sql, night.slot)[-1][0])
+    sql = "SELECT julianday(finished_at) - julianday(started_at) FROM run WHERE slot = ?"
+    return float(world.ask(sql, night.slot)[-1][0]) * 86_400
 
 
 def do_night(world: World, night: Night, strike: str | None = None, strike_s: float = 0.0) -> None:
     """Let two daemons race for a night until it is done; kill them in it, if it is so planned."""
     began_s = time.monotonic()
-    daemons = race(world, night)
+    daemon = race(world, night)
     if strike is not None:
-        strike_at_s = wait_for_start(world, night, daemons) + strike_s
-        while time.monotonic() < strike_at_s and not is_done(world, night):
+        wait_until(lambda: bool(runs_of(world, "nightly", night.slot)), [daemon])
+        strike_at_s = time.monotonic() + strike_s
+        while time.monotonic() < strike_at_s and not is_done(world, "nightly", night.slot):
             time.sleep(POLL_S)
-        night.killed = kill(world, strike, daemons, strike_s)
-        for daemon in daemons:
-            stop(daemon)
-        daemons = race(world, night)
-    wait_until(lambda: is_done(world, night), daemons)
+        night.killed = kill(world, strike, daemon, strike_s)
+        if strike != "night":
+            daemon.wait(HANG_S)
+            daemon = race(world, night)
+    wait_until(lambda: is_done(world, "nightly", night.slot), [daemon])
     night.seconds = round(time.monotonic() - began_s, 2)
     began_s = time.monotonic()
-    codes = [stop(daemon) for daemon in daemons]
+    code = stop(daemon)
     night.stop_s = round(time.monotonic() - began_s, 2)
-    if codes != [0]:
-        raise RuntimeError(f"the daemon of {night.slot} ended with {codes}")
+    if code != 0:
+        raise RuntimeError(f"the daemon of {night.slot} ended with {code}")
 
 
-def race(world: World, night: Night) -> list[psutil.Popen]:
+def race(world: World, night: Night) -> psutil.Popen:
     """Start two daemons at once and return the one that may work; the other must be refused."""
     both = [world.start("daemon", "run") for _ in range(2)]
     deadline_s = time.monotonic() + HANG_S
@@ -340,48 +384,42 @@ def race(world: World, night: Night) -> list[psutil.Popen]:
     if refused != BUSY:
         raise RuntimeError(f"a daemon ended with {refused}")
     night.n_refused += 1
-    return [left]
+    return left
 
 
-def wait_for_start(world: World, night: Night, daemons: Sequence[psutil.Popen]) -> float:
-    """Return the moment at which a night is seen to have begun."""
-    wait_until(lambda: bool(runs_of(world, night)), daemons)
-    return time.monotonic()
+def runs_of(world: World, kind: str, slot: str) -> list[str]:
+    """The status of each run of a slot."""
+    sql = "SELECT status FROM run WHERE kind = ? AND slot = ? ORDER BY id"
+    return [status for (status,) in world.ask(sql, kind, slot)]
 
 
-def runs_of(world: World, night: Night) -> list[tuple[Any, ...]]:
-    """The id and status of each run of a night."""
-    return world.ask(
-        "SELECT id, status FROM run WHERE kind = 'nightly' AND slot = ? ORDER BY id", night.slot
-    )
-
-
-def is_done(world: World, night: Night) -> bool:
-    """Whether a night has been done; raises when it failed."""
-    statuses = [status for _id, status in runs_of(world, night)]
+def is_done(world: World, kind: str, slot: str) -> bool:
+    """Whether a slot has been done; raises when it failed."""
+    statuses = runs_of(world, kind, slot)
     if "failed" in statuses:
-        raise RuntimeError(f"{night.slot} failed")
+        raise RuntimeError(f"{slot} failed")
     return "ok" in statuses or "partial" in statuses
 
 
-def kill(world: World, strike: str, daemons: Sequence[psutil.Popen], strike_s: float) -> str:
-    """Kill -9 a night: alone, with its daemon, or with all they started; say where it was."""
+def kill(world: World, strike: str, daemon: psutil.Popen, strike_s: float) -> str:
+    """Kill -9 what `strike` says; return what that was, when, and which step ran."""
     running = world.ask("SELECT kind FROM run WHERE status = 'running' ORDER BY id DESC LIMIT 1")
-    everything = [child for daemon in daemons for child in daemon.children(recursive=True)]
-    groups = {os.getpgid(child.pid) for daemon in daemons for child in daemon.children()}
-    if strike in ("night", "daemon and night"):
-        # What put itself into a session of its own lives on, as it would.
-        everything = [child for child in everything if _group_of(child) in groups]
-    if strike != "night":
-        everything = [*daemons, *everything]
-    for process in everything:
+    below = daemon.children()
+    groups = {_group_of(child) for child in below}
+    # What put itself into a session of its own lives on, as it would.
+    night = [c for c in daemon.children(recursive=True) if _group_of(c) in groups]
+    victims: list[psutil.Process] = {
+        "all": [daemon, *daemon.children(recursive=True)],
+        "night": night,
+        "daemon": [daemon],
+        "daemon and night": [daemon, *night],
+    }[strike]
+    for process in victims:
         try:
             process.send_signal(signal.SIGKILL)
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(everything, timeout=HANG_S)
-    where = running[0][0] if running else "nothing"
-    return f"{strike} at {strike_s:.1f} s in {where}"
+    return f"{strike} at {strike_s:.1f} s in {running[0][0] if running else 'nothing'}"
 
 
 def stop(daemon: psutil.Popen) -> int:

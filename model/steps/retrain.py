@@ -218,6 +218,8 @@ def _frozen(catalog: Catalog, run: RunInProgress, request: RetrainRequest) -> Sp
         for video, member in found.items()
         if video.video_id in parts
     ]
+    if not older or len(members) < request.min_rows:
+        return None
     with catalog.write() as session:
         return freeze_split(
             session,

@@ -27,7 +27,7 @@ from model.steps.score import score
 from model.steps.split import create_split
 from model.steps.train import TrainRequest, train
 from tests.fresh_catalog import ask, fresh_catalog
-from tests.model.planted import small_counts
+from tests.model.planted import FIRST, small_counts
 
 SPLIT = SplitConfig(val=0.1, holdout=0.25)
 
@@ -329,6 +329,30 @@ def test_labels_at_an_age_that_were_seen_too_late_teach_nothing(tmp_path):
         assert parts["holdout"] == 75
         assert parts["train"] + parts["val"] == 300 - 75 - 55
         assert verdict is not None
+
+
+def test_where_every_label_came_too_late_nothing_is_trained(tmp_path):
+    month = timedelta(days=30)
+    quick = [
+        replace(row, facts=replace(row.facts, posted_at=FIRST + timedelta(minutes=number)))
+        for number, row in enumerate(ROWS[:300])
+    ]
+    with house(tmp_path, quick) as made:
+        made.add(quick, age=month)
+        codes, verdict = made.retrain("author_recent", split=replace(SPLIT, label="at:30d"))
+        assert codes == {"label_seen_too_late": 225, "too_few_rows": 1}
+        assert verdict is None
+
+
+def test_a_champion_of_another_label_is_judged_on_the_challengers(tmp_path):
+    with house(tmp_path, ROWS[:300]) as made:
+        create_split(made.catalog, SPLIT)
+        made.promote(made.train("hashtag_mean"))
+        made.add(ROWS[:300], age=timedelta(days=7))
+        _codes, verdict = made.retrain("author_recent", split=replace(SPLIT, label="at:7d"))
+        assert verdict is not None
+        assert verdict.challenger.label == "at:7d"
+        assert "house:1 forecasts latest, judged on at:7d" in verdict.reason
 
 
 def test_score_uses_what_was_promoted_and_what_was_seen_since(posts):

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MEDIA_PROGRAMS := python3-venv ffmpeg chromium chromium-driver
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system system-test demo test crash lint bench mutants clean
+.PHONY: help setup system system-test demo test crash lint bench nights mutants clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -39,8 +39,11 @@ lint: setup  ## Only the quick checks: ruff, mypy --strict, import contracts
 bench: system setup  ## Measure against the original way, a peer or the physical limit
 	$(BIN)/python -m bench
 
+nights: system setup  ## Forty nights on a moved clock, some killed, and what must be so then (an hour)
+	$(BIN)/python -m bench.nights $(or $(FOLDER),nights-data)
+
 mutants: system-test setup  ## Which changes of the source no test notices (15 minutes)
 	$(BIN)/python -m bench.mutants $(MUTANTS)
 
 clean:  ## Remove .venv and the demo's data
-	rm -rf $(VENV) demo-data build *.egg-info
+	rm -rf $(VENV) demo-data nights-data build *.egg-info

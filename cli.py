@@ -168,14 +168,14 @@ def nightly(
     What is missing is trained on the way. A stage that fails, or takes too long, is recorded and
     the next ones still work on what is there.
     """
-    from catalog.commands.alerts import open_or_tell
+    from catalog.commands.alerts import telling
 
     stages = _stages(app, quiet=as_json)
     if dry_run:
         _emit_stages(stages, as_json=as_json)
         return
-    open_or_tell(app)
-    outcome, lines = _run(app, stages, slot=slot, scheduled_for=scheduled_for, quiet=as_json)
+    with telling(app):
+        outcome, lines = _run(app, stages, slot=slot, scheduled_for=scheduled_for, quiet=as_json)
     emit_outcome(outcome, as_json=as_json, extra={"stages": lines} if as_json else None)
 
 

@@ -2,9 +2,10 @@
 
 `python -m bench.collections [NAME…] [--by author] [--seed N] [--models M,M…]`: a NAME is one of
 `bench.invented`, or a file that `import` takes. With `--coverage N [--rows ROWS]` only what share
-of counts the 80 % intervals hold, over N seeds of an invented collection. Every forecaster sees
-the same rows, the same accounts as at the crawl and the same earlier posts, as `train --as-of
-crawl` and `score` give them.
+of counts the 80 % intervals hold, over N seeds of an invented collection. `--seen anytime`: its
+counts grow and were seen at many ages; `--age ignore`: labels of all ages are taken alike. Every
+forecaster sees the same rows, the same accounts as at the crawl and the same earlier posts, as
+`train --as-of crawl` and `score` give them.
 """
 
 import argparse
@@ -68,9 +69,12 @@ class Said:
     held: float | None = None
 
 
-def invented_study(name: str, by: str, seed: int, n_rows: int | None = None) -> Study:
+def invented_study(
+    name: str, by: str, seed: int, n_rows: int | None = None, seen: str = "once"
+) -> Study:
     """A collection of `bench.invented`, divided."""
-    rows = invented.seen_at_once(invented.collection(name, seed, n_rows))
+    made = invented.collection(name, seed, n_rows)
+    rows = invented.seen_at_once(made) if seen == "once" else invented.seen_anytime(made, seed)
     return Study(f"{name} {seed} by {by}", invented.split(rows, by=by), invented.past_posts(rows))
 
 
@@ -92,9 +96,7 @@ def study_of(path: Path, by: str) -> Study:
             split = find_split(session, None)
             found: dict[str, Part] = {part: Part() for part in PARTS}
             for row in split_rows(session, split.id, {}, parts=PARTS):
-                found[row.part].ids.append(row.video_id)
-                found[row.part].views.append(row.views_k)
-                found[row.part].ages.append(np.nan if row.age_s is None else row.age_s)
+                found[row.part].add(row)
             past = list(past_posts(session, "posted", split_id=split.id))
         wanted = Wanted(split.id, {}, (), True, with_facts=True, as_of="crawl", history="posted")
         reader = Reader(FeatureStore(folder), {})
@@ -114,9 +116,13 @@ def with_history(study: Study) -> dict[PartName, list[Example]]:
     }
 
 
-def said_by_model(study: Study, rows: Mapping[PartName, list[Example]], name: str) -> Said:
+def said_by_model(
+    study: Study, rows: Mapping[PartName, list[Example]], name: str, age: str = "auto"
+) -> Said:
     """Train a preset and forecast the held-out rows, one by one as `score` does."""
     preset = find_preset(name)
+    if hasattr(preset.network, "age"):
+        preset = with_overrides(preset, network={"age": age})
     if hasattr(preset.network, "as_of"):
         preset = with_overrides(preset, network={"as_of": "crawl"})
     kind = find_kind(preset.kind)
@@ -207,13 +213,13 @@ def paired(
     return {name: (point[at], ends[0, at], ends[1, at]) for at, name in enumerate(names)}
 
 
-def table(study: Study, models: Sequence[str]) -> str:
+def table(study: Study, models: Sequence[str], age: str = "auto") -> str:
     """Lay out every forecaster's figures, and each model's minus the peer's."""
     rows = with_history(study)
     truth = peer.log_views(study.parts["holdout"])
     authors = [row.facts.author or f"v{row.video_id}" for row in study.parts["holdout"]]
     beside = said_by_peer(study)
-    said = {"peer": beside, **{name: said_by_model(study, rows, name) for name in models}}
+    said = {"peer": beside, **{name: said_by_model(study, rows, name, age) for name in models}}
     n = {part: len(of_part) for part, of_part in study.parts.items()}
     lines = [
         f"{study.name}: {n['train']} train, {n['val']} val, {n['holdout']} held out",
@@ -259,6 +265,8 @@ def main() -> int:
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--coverage", type=int, default=0)
     parser.add_argument("--rows", type=int)
+    parser.add_argument("--seen", choices=("once", "anytime"), default="once")
+    parser.add_argument("--age", choices=("auto", "ignore"), default="auto")
     asked = parser.parse_args()
     for name in asked.names:
         is_invented = name in invented.WORLDS
@@ -269,11 +277,11 @@ def main() -> int:
                 sys.stdout.flush()
             continue
         study = (
-            invented_study(name, asked.by, asked.seed, asked.rows)
+            invented_study(name, asked.by, asked.seed, asked.rows, asked.seen)
             if is_invented
             else study_of(Path(name), asked.by)
         )
-        sys.stdout.write(table(study, asked.models.split(",")) + "\n\n")
+        sys.stdout.write(table(study, asked.models.split(","), asked.age) + "\n\n")
         sys.stdout.flush()
     return 0
 

@@ -101,6 +101,21 @@ def collection(name: str, seed: int = 0, n: int | None = None) -> list[Example]:
     return _Making(world, np.random.default_rng([ord(name[0]), seed])).rows()
 
 
+def share_by(age_s: Floats) -> Floats:
+    """Share of its views that a post has at an age where they grow: half of them at three days."""
+    return age_s / (age_s + 3 * 86_400)
+
+
+def seen_anytime(rows: Sequence[Example], seed: int = 0) -> list[Example]:
+    """The rows with one count each of growing ones, seen at 12 hours to 60 days, whatever it is."""
+    random = np.random.default_rng([5, seed])
+    ages = 86_400 * np.exp(random.uniform(np.log(0.5), np.log(60), len(rows)))
+    return [
+        replace(row, age_s=age_s, views_k=(row.views_k or 0.0) * share)
+        for row, age_s, share in zip(rows, ages.tolist(), share_by(ages).tolist(), strict=True)
+    ]
+
+
 def seen_at_once(rows: Sequence[Example]) -> list[Example]:
     """The rows with the ages that their counts have in one crawl, two days after the last post."""
     posted = [row.facts.posted_at for row in rows]

@@ -1,5 +1,6 @@
 """When somebody has to be told, and in which words: rules over a few facts, without a database."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -53,9 +54,11 @@ class StageFailure:
 class Night:
     """One execution of a job, as far as it has come.
 
-    n_new: videos first seen in it; None: it listed nothing. n_blocked: refusals of the site.
+    name: its slot, or its run where somebody started it by hand. n_new: videos first seen in it;
+    None: it listed nothing. n_blocked: refusals of the site.
     """
 
+    name: str
     run_id: int
     kind: str
     slot: str | None
@@ -66,11 +69,6 @@ class Night:
     failures: tuple[StageFailure, ...]
     n_blocked: int
     n_new: int | None
-
-    @property
-    def name(self) -> str:
-        """The slot, or the run where somebody started it by hand."""
-        return self.slot or f"{self.kind}/run-{self.run_id}"
 
     @property
     def has_failed(self) -> bool:
@@ -125,13 +123,16 @@ class Disk:
 class Facts:
     """What the rules look at.
 
-    slot: what an alert is counted by. night: the newest that has ended, or the one that asks.
-    last_good_at: when a night last ended well; None: none ever did. first_at: when the first began.
-    n_new_before: of the nights before, newest first. exit_code: of a job that died without a word.
+    slot: the execution that is asked about. period: the night that states such as a low disk are
+    counted by. night: the newest that has ended, or the one that asks. last_good_at: when a night
+    last ended well; None: none ever did. first_at: when the first began. n_new_before: of the
+    nights before, newest first. exit_code: of a job that died without a word. missed: why a job
+    was never begun.
     """
 
     now: datetime
     slot: str
+    period: str
     disk: Disk
     night: Night | None = None
     is_under_way: bool = False
@@ -139,6 +140,7 @@ class Facts:
     first_at: datetime | None = None
     n_new_before: tuple[int, ...] = ()
     exit_code: int | None = None
+    missed: str | None = None
     sites_left: tuple[SiteLeft, ...] = ()
     drifts: tuple[Drift, ...] = ()
     coverages: tuple[Drift, ...] = ()
@@ -173,7 +175,7 @@ def night_failed(facts: Facts, _limits: Limits) -> Alert | None:
             f"{facts.slot} ended with exit code {facts.exit_code} before it could say why."
             " Next: look at its log, and start it by hand."
         )
-        return Alert("night_failed", facts.slot, f"{facts.slot} failed", text)
+        return Alert("night_failed", _day_of(facts.slot), f"{facts.slot} failed", text)
     if night is None or not night.has_failed:
         return None
     reasons = [
@@ -187,16 +189,23 @@ def night_failed(facts: Facts, _limits: Limits) -> Alert | None:
     n_more = len(reasons) - MOST_FAILURES
     more = [f"and {n_more} more"] if n_more > 0 else []
     again = f"viewcast {night.kind}" + (f" --slot {night.slot}" if night.slot else "")
+    others = " The other stages worked on what was there." if night.failed_stages else ""
     text = (
-        f"{night.name} failed. {'; '.join([*reasons[:MOST_FAILURES], *more])}. The other stages"
-        f" worked on what was there. Next: `viewcast runs show {night.run_id}` and"
-        f" `viewcast errors`; then `{again}` goes on from here."
+        f"{night.name} failed. {'; '.join([*reasons[:MOST_FAILURES], *more])}.{others} Next:"
+        f" `viewcast runs show {night.run_id}` and `viewcast errors`; then `{again}` goes on from"
+        " here."
     )
-    return Alert("night_failed", facts.slot, f"{night.name} failed", text)
+    return Alert("night_failed", _day_of(facts.slot), f"{night.name} failed", text)
 
 
 def night_late(facts: Facts, limits: Limits) -> Alert | None:
-    """No good night for longer than that; told again each time that much has gone by."""
+    """A job that was never begun; no good night for too long, told each time that has gone by."""
+    if facts.missed is not None:
+        text = (
+            f"{facts.slot} was not done: {_short(facts.missed)}. Next: `viewcast daemon status`;"
+            " the next one does what this one has left."
+        )
+        return Alert("night_late", _day_of(facts.slot), f"{facts.slot} was missed", text)
     since = facts.last_good_at or facts.first_at
     if since is None or facts.is_under_way:
         return None
@@ -229,7 +238,7 @@ def few_new_videos(facts: Facts, limits: Limits) -> Alert | None:
         " `viewcast errors --stage scrape`; open one hashtag's page by hand: the site may have"
         " changed, or shows less to this machine."
     )
-    return Alert("few_new_videos", facts.slot, f"{night.n_new} new videos, usual {usual:g}", text)
+    return Alert("few_new_videos", facts.period, f"{night.n_new} new videos, usual {usual:g}", text)
 
 
 def site_blocked(facts: Facts, _limits: Limits) -> Alert | None:
@@ -242,13 +251,13 @@ def site_blocked(facts: Facts, _limits: Limits) -> Alert | None:
         for left in facts.sites_left
     ]
     if n_blocked:
-        said.append(f"It refused {n_blocked} times in this night.")
+        said.append(f"In this night it refused {n_blocked} page{'s' * (n_blocked > 1)}.")
     text = (
         f"{' '.join(said)} Nothing has to be done at once: viewcast comes again by itself, and"
         " later each time. Next, if it stays so: fewer pages (`site.daily_pages`,"
         " `scrape.limit`), another `browser.proxy`, or a visitor's cookies (`browser.cookies`)."
     )
-    return Alert("site_blocked", facts.slot, "the site refuses to answer", text)
+    return Alert("site_blocked", facts.period, "the site refuses to answer", text)
 
 
 def error_drift(facts: Facts, _limits: Limits) -> Alert | None:
@@ -264,7 +273,7 @@ def error_drift(facts: Facts, _limits: Limits) -> Alert | None:
         f"{' '.join(said)} Chance alone stays within the limit. Next: `viewcast ledger show` has"
         " the nights before; look at what was new on the site, and train anew."
     )
-    return Alert("error_drift", facts.slot, "forecasts miss by more than usual", text)
+    return Alert("error_drift", facts.period, "forecasts miss by more than usual", text)
 
 
 def coverage_off(facts: Facts, _limits: Limits) -> Alert | None:
@@ -280,7 +289,7 @@ def coverage_off(facts: Facts, _limits: Limits) -> Alert | None:
         f"{' '.join(said)} Until this is over the intervals are not to be relied on. Next:"
         " `viewcast ledger show`; training anew measures them anew."
     )
-    return Alert("coverage_off", facts.slot, "intervals do not hold as they say", text)
+    return Alert("coverage_off", facts.period, "intervals do not hold as they say", text)
 
 
 def disk_low(facts: Facts, limits: Limits) -> Alert | None:
@@ -295,7 +304,7 @@ def disk_low(facts: Facts, limits: Limits) -> Alert | None:
         f" nothing that is stored. Next: `du -sh {disk.folder}/*` says what takes it; make room, or"
         " move to a larger disk (`--data`, `features_root`)."
     )
-    return Alert("disk_low", facts.slot, f"{disk.free_bytes / GB:.1f} GB free", text)
+    return Alert("disk_low", facts.period, f"{disk.free_bytes / GB:.1f} GB free", text)
 
 
 def catalog_closed(kind: Kind, slot: str, reason: str) -> Alert:
@@ -306,7 +315,8 @@ def catalog_closed(kind: Kind, slot: str, reason: str) -> Alert:
         else "Until then no night runs. Next: whether its server runs and `db` is right."
     )
     title = "the schema is behind" if kind == "schema_behind" else "the catalog cannot be opened"
-    return Alert(kind, slot, title, f"{_short(reason)}. {hint}")
+    said = _short(reason)
+    return Alert(kind, slot, title, f"{said}{'' if said.endswith(('?', '!')) else '.'} {hint}")
 
 
 RULES: tuple[Callable[[Facts, Limits], Alert | None], ...] = (
@@ -318,6 +328,11 @@ RULES: tuple[Callable[[Facts, Limits], Alert | None], ...] = (
     error_drift,
     coverage_off,
 )
+
+
+def _day_of(slot: str) -> str:
+    """Return the day of a slot: a job that fails each hour is told of once a day."""
+    return re.sub(r"T\d\d:\d\dZ$", "", slot)
 
 
 def _short(text: str) -> str:

@@ -44,6 +44,10 @@ class PostgresServer:
         self._execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
         return self.url(database)
 
+    def add_user(self, name: str) -> None:
+        """Make a user who may do everything."""
+        self._execute(f'CREATE ROLE "{name}" LOGIN SUPERUSER')
+
     def drop(self, database: str) -> None:
         """Drop a database, whoever is connected to it."""
         self._execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')

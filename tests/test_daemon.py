@@ -100,6 +100,34 @@ def test_a_second_daemon_is_refused_while_the_first_lives(folder, start_daemon):
     assert stop(third) == 0
 
 
+def test_of_two_that_start_at_once_one_does_the_night(folder, start_daemon):
+    due = datetime.now(UTC) - timedelta(seconds=1)
+    two = [start_daemon(due=due), start_daemon(due=due)]
+    wait_until(lambda: any(daemon.poll() is not None for daemon in two))
+    wait_until(lambda: count(folder, "run", "kind = 'nightly' AND status = 'partial'") == 1)
+
+    for daemon in two:
+        daemon.terminate()
+    assert sorted(daemon.wait(timeout=HANG_S) for daemon in two) == [0, 5]
+    assert count(folder, "run", "kind = 'nightly'") == 1
+
+
+def test_the_night_of_a_killed_daemon_is_waited_for_by_the_next(folder, start_daemon):
+    due = datetime.now(UTC) - timedelta(seconds=1)
+    first = start_daemon(due=due)
+    wait_until(lambda: count(folder, "run", "kind = 'nightly'") == 1, first)
+    first.kill()
+    first.wait()
+
+    second = start_daemon(due=due)
+    said = folder / "said.txt"
+    wait_until(lambda: "waits for run" in said.read_text("utf-8"), second)
+    wait_until(lambda: "is already partial" in said.read_text("utf-8"), second)
+
+    assert stop(second) == 0
+    assert ask(folder, "SELECT status FROM run WHERE kind = 'nightly'") == [("partial",)]
+
+
 def test_a_night_that_is_stopped_is_cancelled_with_all_it_started(folder, start_daemon):
     daemon = start_daemon(in_s=2)
     wait_until(lambda: count(folder, "run", "kind = 'nightly'") == 1, daemon)

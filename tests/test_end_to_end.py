@@ -27,17 +27,29 @@ N = 12  # one video of each topic
 VIEWS = sorted(newest_views(ROOT / "migrations" / "views"))
 STAGES = (
     "scrape",
+    "refresh",
     "fetch",
     "extract files",
     "pretrain",
     "extract visual",
     "extract text",
+    "ages",
     "split create",
     "train modern",
     "score",
+    "judge",
     "report",
+    "alerts",
 )
-EMPTY = ("v_failure", "v_rejected_row")  # for nothing failed, and nothing was imported
+# For nothing failed, nothing was imported or promoted, and every video was too old to be forecast.
+EMPTY = (
+    "v_failure",
+    "v_rejected_row",
+    "v_model_history",
+    "v_forecast_ledger",
+    "v_ledger_by_night",
+    "v_ledger_by_week",
+)
 # What a night adds to even when there is nothing to do.
 JOURNAL = ("run", "run_metric", "event")
 

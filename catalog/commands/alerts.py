@@ -1,7 +1,9 @@
 """The commands that tell somebody: alerts check, test, list."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -17,9 +19,6 @@ from catalog.console import (
     table,
 )
 
-if TYPE_CHECKING:
-    from catalog.schema.session import Catalog
-
 DELIVERY = ("channel", "reason", "n_tries", "seconds")
 EVENT = ("at", "code", "subject", "channel", "text")
 
@@ -29,16 +28,14 @@ def alerts() -> None:
     """Who is told that something is wrong."""
 
 
-def open_or_tell(app: App) -> "Catalog":
-    """Open the catalog for an unattended job; when it cannot be opened, somebody is told why.
-
-    Raises what opening raises.
-    """
+@contextmanager
+def telling(app: App) -> Iterator[None]:
+    """Tell somebody when the block of an unattended job ends because it cannot open the catalog."""
     from catalog.errors import NotReady, SchemaBehind
     from catalog.work.alerts import tell_closed
 
     try:
-        return app.catalog
+        yield
     except (NotReady, SchemaBehind) as error:
         tell_closed(app.settings, error)
         raise
@@ -58,7 +55,8 @@ def alerts_check(app: App, slot: str | None, as_json: bool, dry_run: bool) -> No
     from catalog.read.nights import facts_of
     from catalog.work.alerts import run_alerts, wanted
 
-    catalog = app.catalog if dry_run else open_or_tell(app)
+    with nullcontext() if dry_run else telling(app):
+        catalog = app.catalog
     with catalog.read() as session:
         found = wanted(facts_of(session, app.settings.data_folder, slot=slot), app.settings)
     lines = [{"kind": one.kind, "slot": one.slot, "text": one.text} for one in found]

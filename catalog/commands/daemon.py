@@ -47,7 +47,9 @@ def daemon_run(
 
     When, say the settings [daemon]. One daemon per catalog, one job at a time.
     """
-    from catalog.work.daemon import run_daemon
+    from catalog.commands.alerts import telling
+    from catalog.work.alerts import in_background, run_alerts, tell_closed
+    from catalog.work.daemon import Telling, run_daemon
 
     schedules = _schedules(app, at, timezone)
     payload = {"jobs": [_describe(schedule) for schedule in schedules]}
@@ -59,12 +61,22 @@ def daemon_run(
         rows = [[job[column] for column in columns] for job in payload["jobs"]]
         emit({"dry_run": True, **payload}, as_json=as_json, text=table(columns, rows))
         return
-    app.catalog  # noqa: B018 - opened first, so that a stale schema is said before anything else
+    with telling(app):
+        app.catalog  # noqa: B018 - opened first: a stale schema is said before anything else
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     jobs = [_job(app, schedule) for schedule in schedules]
-    run_daemon(app.catalog, jobs, stop=stop, catch_up_s=app.settings.daemon.catch_up_h * 3600)
+    run_daemon(
+        app.catalog,
+        jobs,
+        stop=stop,
+        catch_up_s=app.settings.daemon.catch_up_h * 3600,
+        telling=Telling(
+            of_slot=lambda slot: in_background(lambda: run_alerts(app, slot=slot)),
+            of_absence=lambda error: in_background(lambda: tell_closed(app.settings, error)),
+        ),
+    )
     emit({**payload, "stopped": True}, as_json=as_json, text="Stopped.")
 
 

@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -21,7 +22,7 @@ GOOD = ("ok", "partial")
 N_BEFORE = 7
 # So far back is looked for nights that are like this one.
 REACH = timedelta(days=30)
-ONE_DAY = timedelta(days=1)
+NIGHTLY = "nightly"
 COVERAGE = "coverage_80"
 
 
@@ -36,24 +37,33 @@ def facts_of(
     now = utc_now()
     row = _asked_for(session, slot, parent_id)
     night = None if row is None else _night(session, row, now)
-    nightly = select(func.max(Run.finished_at)).where(Run.kind == "nightly", Run.status.in_(GOOD))
-    began = select(func.min(Run.started_at)).where(Run.kind == "nightly")
-    charts = _charts_out(session, (night.started_at if night else now) - ONE_DAY)
-    name = slot or (night.name if night else f"day/{now:%Y-%m-%d}")
+    ended = select(func.max(Run.finished_at)).where(Run.kind == NIGHTLY, Run.status.in_(GOOD))
+    began = select(func.min(Run.started_at)).where(Run.kind == NIGHTLY)
+    newest = row if row is not None and row.kind == NIGHTLY else _asked_for(session, None, None)
+    period = f"day/{now:%Y-%m-%d}" if newest is None else name_of(newest)
+    charts = _charts_out(session, now if newest is None else newest.started_at)
+    never_ran = {} if slot is None or night is not None else _told_by_daemon(session, slot)
     return Facts(
         now=now,
-        slot=name,
+        slot=slot or (night.name if night else period),
+        period=period,
         disk=disk_of(data_folder),
         night=night,
         is_under_way=row is not None and row.status == "running",
-        last_good_at=session.scalar(nightly),
+        last_good_at=session.scalar(ended),
         first_at=session.scalar(began),
         n_new_before=() if night is None else _n_new_before(session, night),
-        exit_code=_exit_code(session, slot) if slot and night is None else None,
+        exit_code=never_ran.get("exit_code"),
+        missed=never_ran.get("why"),
         sites_left=_sites_left(session, now),
         drifts=tuple(chart for chart in charts if chart.what != COVERAGE),
         coverages=tuple(chart for chart in charts if chart.what == COVERAGE),
     )
+
+
+def name_of(run: Run) -> str:
+    """Return what an execution is called: its slot, or its number where it has none."""
+    return run.slot or f"{run.kind}/run-{run.id}"
 
 
 def disk_of(folder: Path) -> Disk:
@@ -70,7 +80,7 @@ def _asked_for(session: Session, slot: str | None, parent_id: int | None) -> Run
     if slot is not None:
         return session.scalar(ended.where(Run.slot == slot))
     # One that somebody ended on purpose says nothing; when no other follows, the last is late.
-    return session.scalar(ended.where(Run.kind == "nightly", Run.status != "cancelled"))
+    return session.scalar(ended.where(Run.kind == NIGHTLY, Run.status != "cancelled"))
 
 
 def _night(session: Session, run: Run, now: datetime) -> Night:
@@ -87,6 +97,7 @@ def _night(session: Session, run: Run, now: datetime) -> Night:
     seen = select(func.count()).where(Video.first_seen_at.between(run.started_at, ended))
     has_listed = session.scalar(_listings(run.started_at).where(Run.parent_id == run.id).limit(1))
     return Night(
+        name=name_of(run),
         run_id=run.id,
         kind=run.kind,
         slot=run.slot,
@@ -157,15 +168,15 @@ def _charts_out(session: Session, since: datetime) -> list[Drift]:
             n=chart.n,
         )
         for chart in controls(session)
-        if chart.is_out and chart.night > since.date()
+        if chart.is_out and chart.night >= since.date()
     ]
 
 
-def _exit_code(session: Session, slot: str) -> int | None:
-    """Return how a child of the daemon ended that left no run behind."""
-    died = select(Event).where(Event.code == "job_failed", Event.subject == slot)
-    event = session.scalar(died.order_by(Event.id.desc()).limit(1))
-    return None if event is None else int(event.detail.get("exit_code", 1))
+def _told_by_daemon(session: Session, slot: str) -> dict[str, Any]:
+    """Return what the daemon knows of a slot that has no run: an exit code, or why it missed it."""
+    known = Event.code.in_(("job_failed", "schedule_missed"))
+    told = select(Event.detail).where(known, Event.subject == slot)
+    return session.scalar(told.order_by(Event.id.desc()).limit(1)) or {}
 
 
 def _sites_left(session: Session, now: datetime) -> tuple[SiteLeft, ...]:

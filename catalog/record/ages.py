@@ -181,15 +181,19 @@ def _read_page(catalog: Catalog, run: RunInProgress, newest: int) -> bool:
         behind = [row for row in rows if row.read_to_id == read_to]
         stop = min([newest, *(row.read_to_id for row in rows if row.read_to_id > read_to)])
         page = (
-            select(ViewObservation.id, ViewObservation.video_id)
+            select(ViewObservation.id, ViewObservation.video_id, Video.latest_observation_id)
+            .join(Video, Video.id == ViewObservation.video_id)
             .where(ViewObservation.id > read_to, ViewObservation.id <= stop)
             .order_by(ViewObservation.id)
             .limit(PAGE)
         )
         seen = session.execute(page).all()
-        n_changed = _look(session, {video_id for _id, video_id in seen}, behind, run.id)
+        last = seen[-1][0] if len(seen) == PAGE else stop
+        # A video whose newest count is still to be read is looked at then, once instead of often.
+        due = {video_id for _id, video_id, newest_id in seen if not last < (newest_id or 0) <= stop}
+        n_changed = _look(session, due, behind, run.id)
         for row in behind:
-            row.read_to_id = seen[-1][0] if len(seen) == PAGE else stop
+            row.read_to_id = last
     run.done(n_changed)
     return True
 

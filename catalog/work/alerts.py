@@ -8,8 +8,9 @@ never not at all. Where the catalog cannot be opened, a file in the data folder 
 import json
 import logging
 import platform
+import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from catalog.alerts import Alert, Facts, Kind, alerts_of, catalog_closed
@@ -84,6 +86,23 @@ def run_alerts(
             is_good = not any(alert.kind == "night_failed" for alert in found)
             _ping(app.catalog, run, facts.slot, settings, is_good=is_good)
     return run.outcome
+
+
+def in_background(tell: Callable[[], object]) -> threading.Thread:
+    """Tell in a thread of its own, for the daemon, which must not wait for a mail server.
+
+    What goes wrong in it is logged; the next check does what it has left.
+    """
+
+    def look() -> None:
+        try:
+            tell()
+        except (CatalogError, SQLAlchemyError) as error:
+            log.error("nobody could be told: %s", error)
+
+    thread = threading.Thread(target=look, name="alerts", daemon=True)
+    thread.start()
+    return thread
 
 
 def wanted(facts: Facts, settings: Settings) -> list[Alert]:
@@ -239,8 +258,8 @@ def journal(session: Session, limit: int) -> list[dict[str, Any]]:
     ]
 
 
-def tell_closed(settings: Settings, error: CatalogError) -> list[Delivery]:
-    """Tell, once a day, that the catalog cannot be opened, and why.
+def tell_closed(settings: Settings, error: Exception) -> list[Delivery]:
+    """Tell, once a day, that the catalog cannot be opened, and why: in a driver's words, or ours.
 
     No table can be trusted then, so what was told is kept in a file of the data folder.
     """
@@ -249,7 +268,8 @@ def tell_closed(settings: Settings, error: CatalogError) -> list[Delivery]:
     if kind in settings.alerts.mute or not channels:
         return []
     now = utc_now()
-    alert = catalog_closed(kind, f"day/{now:%Y-%m-%d}", masked_url(str(error)))
+    reason = str(getattr(error, "orig", None) or error)  # the driver's own: without the statement
+    alert = catalog_closed(kind, f"day/{now:%Y-%m-%d}", masked_url(reason))
     names = tuple(channel.name for channel in channels)
     with one_at_a_time(settings.data_folder):
         journal = _Closed(settings.data_folder / JOURNAL)

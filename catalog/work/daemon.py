@@ -56,6 +56,17 @@ class Job:
         return self.schedule.job
 
 
+@dataclass(frozen=True)
+class Telling:
+    """Tells somebody, in the background: of a slot, by its name, or why the catalog is away."""
+
+    of_slot: Callable[[str], object]
+    of_absence: Callable[[Exception], object]
+
+
+SILENT = Telling(lambda _slot: None, lambda _error: None)
+# A shorter absence, such as an upgrade, is nobody's concern.
+AWAY_TOLD_S = 600.0
 LEASE = "daemon"
 TTL_S = 120.0
 CATCH_UP_S = 12 * 3600.0
@@ -90,6 +101,7 @@ def run_daemon(
     catch_up_s: float = CATCH_UP_S,
     ttl_s: float = TTL_S,
     now: Callable[[], datetime] = utc_now,
+    telling: Telling = SILENT,
 ) -> None:
     """Start the jobs at their times until `stop` is set. Raises Busy while another daemon lives.
 
@@ -107,7 +119,7 @@ def run_daemon(
     ended = threading.Event()
     keeper = threading.Thread(target=_keep, args=(lease, ended), name="lease", daemon=True)
     keeper.start()
-    loop = _Loop(catalog, jobs, lease, timedelta(seconds=catch_up_s + GRACE_S), now)
+    loop = _Loop(catalog, jobs, lease, timedelta(seconds=catch_up_s + GRACE_S), now, telling)
     try:
         while not stop.wait(POLL_S) and not lease.lost.is_set():
             loop.step()
@@ -138,6 +150,7 @@ class _Loop:
     lease: KeptLease
     catch_up: timedelta
     now: Callable[[], datetime]
+    telling: Telling
     waiting: dict[str, _Waiting] = field(default_factory=dict)
     running: tuple[Job, _Waiting, RunningJob] | None = None
     notes: list[Event] = field(default_factory=list)
@@ -145,6 +158,7 @@ class _Loop:
     looked_at: datetime | None = None
     is_caught_up: bool = False
     away_since_s: float | None = None
+    is_told: bool = False
     wait_s: float = 0.0
     ask_at_s: float = 0.0
 
@@ -335,7 +349,11 @@ class _Loop:
             # Copies: those of an attempt that fails belong to its session.
             for note in self.notes:
                 session.merge(note)
+        # Of many slots that were missed the newest says enough.
+        told = {note.subject.partition("/")[0]: note for note in self.notes if _is_final(note)}
         self.notes.clear()
+        for note in told.values():
+            self.telling.of_slot(note.subject)
 
     def _wait(self, error: Exception) -> None:
         """Leave a catalog alone that does not answer, longer each time."""
@@ -345,6 +363,9 @@ class _Loop:
         reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
         log.warning("the catalog cannot be used, next try in %.0f s: %s", self.wait_s, reason)
         self.ask_at_s = monotonic() + self.wait_s
+        if not self.is_told and monotonic() - self.away_since_s >= AWAY_TOLD_S:
+            self.is_told = True
+            self.telling.of_absence(error)
 
     def _came_back(self) -> None:
         if self.away_since_s is None:
@@ -352,7 +373,7 @@ class _Loop:
         away_s = round(monotonic() - self.away_since_s, 1)
         log.warning("the catalog can be used again, after %.0f s", away_s)
         self._note("warning", "catalog_was_away", LEASE, {"seconds": away_s})
-        self.away_since_s, self.wait_s = None, 0.0
+        self.away_since_s, self.wait_s, self.is_told = None, 0.0, False
 
 
 def known_schedules(session: Session) -> list[Schedule]:
@@ -370,6 +391,12 @@ def _untold(catalog: Catalog, kind: str, slots: Sequence[Slot]) -> list[Slot]:
         missed = select(Event.subject).where(Event.code == "schedule_missed")
         known |= {*session.scalars(missed.where(Event.subject.in_(names)))}
     return [slot for slot in slots if slot.name not in known]
+
+
+def _is_final(note: Event) -> bool:
+    """Say whether a note is of a slot that is given up, so that somebody has to know."""
+    is_last = note.code == "job_failed" and note.detail["attempt"] >= MAX_FAILURES
+    return is_last or note.code == "schedule_missed"
 
 
 def _due_text(slot: Slot | None) -> str:

@@ -172,11 +172,13 @@ class Part:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def add(self, row: TrainingRow) -> None:
-        """Take in a row, without its refs."""
+    def add(self, row: TrainingRow, *, keep_ref: bool = False) -> None:
+        """Count in a row of the split."""
         self.ids.append(row.video_id)
         self.views.append(row.views_k)
         self.ages.append(math.nan if row.age_s is None else row.age_s)
+        if keep_ref:
+            self.refs.append(row)
 
     @property
     def views_k(self) -> NDArray[np.float64]:
@@ -216,10 +218,7 @@ def read_parts(
                 if reason is not None:
                     run.skipped(row.tiktok_id, reason)
                     continue
-                part = parts[row.part]
-                part.add(row)
-                if keep_refs:
-                    part.refs.append(row)
+                parts[row.part].add(row, keep_ref=keep_refs)
                 contents.update(_content(row, facts.get(row.video_id)))
     return parts, contents.hexdigest()
 

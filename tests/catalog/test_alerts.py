@@ -20,6 +20,7 @@ from catalog.alerts import (
 NOW = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
 SLOT = "nightly/2026-11-23"
 NIGHT = Night(
+    name=SLOT,
     run_id=7,
     kind="nightly",
     slot=SLOT,
@@ -34,6 +35,7 @@ NIGHT = Night(
 FACTS = Facts(
     now=NOW,
     slot=SLOT,
+    period=SLOT,
     disk=Disk("/srv/data", int(50 * GB), int(100 * GB)),
     night=NIGHT,
     last_good_at=NOW,
@@ -88,6 +90,26 @@ def test_a_job_that_died_without_a_word_is_told_of_by_its_exit_code() -> None:
     [alert] = alerts_of(replace(FACTS, night=None, exit_code=-9), Limits())
 
     assert (alert.kind, "exit code -9" in alert.text) == ("night_failed", True)
+
+
+def test_a_job_that_fails_each_hour_is_told_of_once_a_day_and_changes_no_state() -> None:
+    hours = [f"refresh/2026-11-23T{hour:02}:00Z" for hour in (3, 4)]
+    low = replace(FACTS, disk=Disk("/srv/data", 0, int(GB)))
+    keys = [
+        {alert.key for alert in alerts_of(replace(low, slot=slot, night=night), Limits())}
+        for slot in hours
+        for night in [replace(NIGHT, name=slot, slot=slot, kind="refresh", status="failed")]
+    ]
+
+    assert keys[0] == keys[1] == {"refresh/2026-11-23 night_failed", f"{SLOT} disk_low"}
+
+
+def test_a_job_that_was_never_begun_is_told_of_with_its_reason() -> None:
+    facts = replace(FACTS, night=None, missed="no daemon was running")
+    [alert] = alerts_of(facts, Limits())
+
+    assert (alert.kind, alert.slot) == ("night_late", SLOT)
+    assert "was not done: no daemon was running." in alert.text
 
 
 def test_a_night_is_late_after_its_time_and_again_each_time_that_goes_by() -> None:

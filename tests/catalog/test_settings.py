@@ -54,6 +54,7 @@ def test_a_flag_beats_the_environment_and_the_environment_beats_the_file(
         ("[extract]\nworkers = -1\n", "extract.workers"),
         ("[extract]\nworkesr = 1\n", "extract.workesr"),
         ("[extract]\nworkesr = 1\n", "there is no such setting; there are workers, batch"),
+        ('[nightly]\nat = "04:30"\n', "it is daemon.nightly now, a cron expression"),
         ("nonsense = 1\n", "there is no such setting; there are data, db, "),
         ("extract = 1\n", "extract"),
         ("[clip]\nsampling = 'now'\n", "'seconds', 'uniform' or 'moments', got 'now'"),

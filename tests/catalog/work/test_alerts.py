@@ -16,7 +16,7 @@ from catalog.schema.tables import Event, Run
 from catalog.schema.types import utc_now
 from catalog.settings import Settings
 from catalog.work import alerts
-from catalog.work.alerts import journal, run_alerts, tell_closed
+from catalog.work.alerts import in_background, journal, run_alerts, tell_closed
 from catalog.work.runs import record_run
 from tests.catalog.factories import seen, video_facts
 from tests.listeners import WebHook, free_port, web_hook
@@ -223,6 +223,20 @@ def test_a_child_that_died_without_a_run_is_told_of(
     run_alerts(app, slot=SLOT)
 
     assert "exit code -9" in hook.asked[0][2]["message"]
+
+
+def test_a_slot_that_the_daemon_missed_is_told_of_without_waiting(
+    catalog: Catalog, app: App, hook: WebHook
+) -> None:
+    night(catalog, "nightly/2026-11-22")
+    with catalog.write() as session:
+        detail = {"why": "no daemon was running"}
+        row = {"level": "error", "code": "schedule_missed", "subject": SLOT, "detail": detail}
+        session.add(Event(at=utc_now(), **row))
+    in_background(lambda: run_alerts(app, slot=SLOT)).join()
+
+    assert hook.titles == [f"viewcast: {SLOT} was missed"]
+    assert "no daemon was running" in hook.asked[0][2]["message"]
 
 
 def test_two_that_tell_at_the_same_time_wait_for_each_other(

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,10 +20,11 @@ from catalog.work.daemon import (
     POLL_S,
     STOP_GRACE_S,
     Job,
+    Telling,
     run_daemon,
 )
 from catalog.work.daemon_status import daemon_status
-from catalog.work.job_lease import acquire, give_up, renew_lease
+from catalog.work.job_lease import KeptLease, acquire, give_up, renew_lease
 from catalog.work.runs import record_run
 from catalog.work.schedule import Schedule, Slot
 from tests.catalog.factories import T0
@@ -156,6 +158,41 @@ def test_a_dead_holder_of_this_machine_is_followed_at_once(catalog):
     assert acquire(catalog, "daemon/x", ttl_s=60, now=T0).fence == held.fence + 1
     with catalog.read() as session:
         assert session.scalars(select(Event.code)).all() == ["lease_taken_over"]
+
+
+def test_of_many_who_want_a_lease_at_once_one_gets_it(catalog):
+    n = 8
+    ready = threading.Barrier(n)
+
+    def want(_number: int) -> bool:
+        ready.wait()
+        try:
+            acquire(catalog, LEASE, ttl_s=60, now=T0)
+        except Busy:
+            return False
+        return True
+
+    with ThreadPoolExecutor(n) as pool:
+        assert sum(pool.map(want, range(n))) == 1
+
+
+def test_a_lease_that_a_database_has_forgotten_is_taken_again(catalog):
+    """As after a crash of a server that had not yet written it down."""
+    lease = KeptLease(catalog, acquire(catalog, LEASE, ttl_s=60, now=T0), 60, lambda: T0)
+    for forget in ("DELETE FROM job_lease", "UPDATE job_lease SET owner = '', fence = 0"):
+        with catalog.write() as session:
+            session.execute(text(forget))
+        assert lease.renew()
+        with pytest.raises(Busy):
+            acquire(catalog, LEASE, ttl_s=60, now=T0)
+    assert not lease.lost.is_set()
+
+
+def test_a_lease_that_somebody_else_has_taken_is_lost(catalog):
+    lease = KeptLease(catalog, acquire(catalog, LEASE, ttl_s=60, now=T0), 60, lambda: T0)
+    acquire(catalog, LEASE, ttl_s=600, now=T0 + timedelta(seconds=61))
+    assert not lease.renew()
+    assert lease.lost.is_set()
 
 
 def test_a_missed_night_is_made_up_for(catalog):
@@ -299,13 +336,16 @@ def test_nights_that_nobody_was_there_for_are_recorded_as_missed_once(catalog):
     record_slot(catalog, slot_of("2026-06-30"))
     run_daemon(catalog, [job()], stop=AfterRounds(), now=lambda: before)
     starter = Starter(threading.Event(), FakeChild(0))
+    told, telling = heard()
     for _ in range(2):
         run_daemon(
             catalog,
             [job(starter)],
             stop=AfterRounds(),
             now=lambda: datetime(2026, 7, 4, 10, 0, tzinfo=UTC),
+            telling=telling,
         )
+    assert told == ["nightly/2026-07-03"]
     missed = [("schedule_missed", f"nightly/2026-07-0{day}") for day in (1, 2, 3)]
     assert events(catalog) == missed
     assert {slot.name for slot in starter.slots} == {"nightly/2026-07-04"}
@@ -341,6 +381,38 @@ def test_a_night_that_dies_is_done_again_and_not_for_ever(catalog, patient):
     run_daemon(catalog, [job(start)], stop=AfterRounds(12), now=lambda: TEN)
     assert starter.slots == [slot_of("2026-07-01")] * 3
     assert events(catalog) == [("job_failed", "nightly/2026-07-01")] * 3
+
+
+def heard() -> tuple[list[str], Telling]:
+    """What the daemon tells of, as a list that fills."""
+    told: list[str] = []
+    return told, Telling(told.append, lambda error: told.append(type(error).__name__))
+
+
+def test_a_night_is_told_of_when_it_is_given_up_and_not_before(catalog, patient):
+    told, telling = heard()
+    said_in_round: list[int] = []
+
+    def start(_slot: Slot) -> FakeChild:
+        said_in_round.append(len(told))
+        return FakeChild(1)
+
+    run_daemon(catalog, [job(start)], stop=AfterRounds(12), now=lambda: TEN, telling=telling)
+    assert said_in_round == [0, 0, 0]
+    assert told == ["nightly/2026-07-01"]
+
+
+def test_a_catalog_that_stays_away_is_told_of_once(catalog, patient, monkeypatch):
+    monkeypatch.setattr(daemon, "AWAY_TOLD_S", 0.0)
+    told, telling = heard()
+    with catalog.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    try:
+        run_daemon(catalog, [job()], stop=AfterRounds(9), now=lambda: TEN, telling=telling)
+    finally:
+        with catalog.write() as session:
+            session.execute(text("UPDATE alembic_version SET version_num = :n"), {"n": head()})
+    assert told == ["SchemaBehind"]
 
 
 def test_a_night_that_is_not_ready_waits_until_it_is(catalog, patient):
@@ -481,6 +553,50 @@ def test_a_night_that_fails_is_an_event(catalog):
     assert (event.code, event.subject, event.detail) == (
         "job_failed", "nightly/2026-07-01", {"exit_code": 6, "attempt": 1},
     )  # fmt: skip
+
+
+def live(catalog: Catalog, *jobs: Job) -> None:
+    """Leave what a daemon writes when it starts, and another one's lease."""
+    run_daemon(catalog, jobs, stop=AfterRounds(), now=lambda: TEN)
+    acquire(catalog, LEASE, ttl_s=60, now=TEN)
+
+
+def test_the_status_says_what_is_wrong(catalog):
+    assert daemon_status(catalog, DAY)["why"] == "no daemon is running"
+    record_slot(catalog, slot_of("2026-07-01"))
+    with catalog.write() as session:
+        session.execute(text("UPDATE run SET finished_at = :t"), {"t": TEN.replace(tzinfo=None)})
+    live(catalog, job())
+
+    status = daemon_status(catalog, DAY, now=TEN)
+    assert (status["ok"], status["why"], status["running"]) == (True, None, True)
+    nightly = status["jobs"]["nightly"]
+    assert nightly["last_run"]["slot"] == "nightly/2026-07-01"
+    assert (nightly["last_good_age_s"], nightly["late_s"]) == (0, None)
+    assert nightly["next_due"] == "2026-07-02T04:30:00+00:00"
+
+    next_day = TEN + timedelta(hours=20)
+    late = daemon_status(catalog, timedelta(hours=19), now=next_day)
+    assert late["why"] == "no daemon is running; no nightly has succeeded in the last 19 h"
+    assert late["jobs"]["nightly"]["late_s"] == 1.5 * 3600
+
+
+def test_a_rare_job_is_late_only_after_its_time(catalog):
+    record_slot(catalog, slot_of("2026-07-01"))
+    weekly = job(cron="0 7 * * sun", name="retrain")
+    live(catalog, job(), weekly)
+    assert "retrain" not in (daemon_status(catalog, DAY, now=TEN)["why"] or "")
+    sunday = datetime(2026, 7, 5, 7, 0, tzinfo=UTC)
+    for hours, told in ((26, False), (27, True)):
+        why = daemon_status(catalog, DAY, now=sunday + timedelta(hours=hours))["why"]
+        assert ("retrain is 27 h late" in why) == told
+
+
+def test_the_status_is_of_what_the_daemon_goes_by(catalog):
+    live(catalog, job(cron="15 3 * * *"), job(cron="45 * * * *", name="refresh"))
+    jobs = daemon_status(catalog, DAY, now=TEN)["jobs"]
+    assert list(jobs) == ["nightly", "refresh"]
+    assert jobs["refresh"]["next_due"] == "2026-07-01T10:45:00+00:00"
 
 
 DAEMON = """

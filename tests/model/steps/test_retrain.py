@@ -272,6 +272,22 @@ def test_a_champion_whose_file_is_gone_leaves_the_constants_as_rivals(posts):
     assert "house version 1 cannot be used" in verdict.reason
 
 
+def test_so_does_a_champion_whose_features_are_made_no_more(posts, monkeypatch):
+    create_split(posts.catalog, SPLIT)
+    posts.promote(posts.train("author_mean"))
+    forecasts = step._forecasts
+
+    def blind(field, model, checkpoint):
+        return {} if model.version == 1 else forecasts(field, model, checkpoint)
+
+    monkeypatch.setattr(step, "_forecasts", blind)
+    _codes, verdict = posts.retrain("author_recent")
+    assert verdict is not None
+    assert verdict.is_promoted
+    assert verdict.trial.rival in step.CONSTANT_NAMES
+    assert "house:1 can read only 0" in verdict.reason
+
+
 def test_a_first_challenger_may_not_be_worse_than_what_is_used_meanwhile(posts, monkeypatch):
     create_split(posts.catalog, SPLIT)
     posts.train("author_recent")

@@ -67,7 +67,7 @@ class Telling:
 SILENT = Telling(lambda _slot: None, lambda _error: None)
 # A shorter absence, such as an upgrade, is nobody's concern.
 AWAY_TOLD_S = 600.0
-LEASE = "daemon"
+LEASE, NIGHTLY = "daemon", "nightly"
 TTL_S = 120.0
 CATCH_UP_S = 12 * 3600.0
 # A slot that is due while another job runs, or that was due a moment before the start, is not late.
@@ -319,6 +319,9 @@ class _Loop:
         name, fine = waiting.slot.name, code in DONE_CODES or code == 5
         log.log(logging.INFO if fine else logging.ERROR, "%s ended with %s", name, code)
         if code in DONE_CODES:
+            if code and job.name == NIGHTLY:
+                # Telling is the last part of a night, and may be the one that failed.
+                self.telling.of_slot(name)
             return
         if code not in PASSING_CODES:
             waiting.n_failures += 1

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from catalog.schema.session import Catalog
 from catalog.schema.tables import JobLease, Run
 from catalog.schema.types import utc_now
-from catalog.work.daemon import LEASE, known_schedules
+from catalog.work.daemon import LEASE, NIGHTLY, known_schedules
 from catalog.work.job_lease import holder_of
 from catalog.work.schedule import Schedule
 
@@ -34,7 +34,7 @@ def daemon_status(
     why = [] if lives else ["no daemon is running"]
     for name, job in jobs.items():
         # A night has to have succeeded; what is rarer only must not be late.
-        age_s, is_night = job["last_good_age_s"], name == "nightly"
+        age_s, is_night = job["last_good_age_s"], name == NIGHTLY
         if is_night and (age_s is None or age_s > max_age.total_seconds()):
             why.append(f"no {name} has succeeded in the last {hours_text(max_age)}")
         elif not is_night and (job["late_s"] or 0) > max_age.total_seconds():

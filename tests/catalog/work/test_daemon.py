@@ -423,6 +423,14 @@ def test_a_night_is_told_of_when_it_is_given_up_and_not_before(catalog, patient)
     assert told == ["nightly/2026-07-01"]
 
 
+@pytest.mark.parametrize(("code", "n_told"), [(0, 0), (4, 1)])
+def test_a_night_of_which_a_part_failed_is_looked_at_once_more(catalog, code, n_told):
+    told, telling = heard()
+    jobs = [job(lambda _slot: FakeChild(code), name=name) for name in ("nightly", "refresh")]
+    run_daemon(catalog, jobs, stop=AfterRounds(8), now=lambda: TEN, telling=telling)
+    assert told == ["nightly/2026-07-01"] * n_told
+
+
 @pytest.mark.parametrize(("hours", "then"), [(13, "it"), (25, "the next")])
 def test_a_night_that_fails_too_late_to_be_tried_again_is_told_of(catalog, patient, hours, then):
     told, telling = heard()

@@ -128,7 +128,10 @@ def serve(
         raise NotReady("`serve` needs its extra: pip install 'viewcast[serve]'") from error
 
     settings = app.settings
-    signal.signal(signal.SIGTERM, lambda _number, _frame: None)  # the server has its own
+    # The server has its own, and raises the signal once more when it is done.
+    signal.signal(signal.SIGTERM, _leave)
+    # Where it listens is no name that somebody else could have given it.
+    names += (f"[{bind}]" if ":" in bind else bind,)
     web = make_app(settings.db_url, settings.data_folder, names=names, max_age=max_age)
     make_server(
         web,
@@ -136,6 +139,10 @@ def serve(
         port=port,
         on_start=lambda url: emit({"url": url}, as_json=as_json, text=url),
     ).run()
+
+
+def _leave(_number: int, _frame: object) -> None:
+    raise SystemExit(0)
 
 
 @dataclass(frozen=True)

@@ -67,13 +67,18 @@ def daemon_run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     jobs = [_job(app, schedule) for schedule in schedules]
+
+    def tell_of(slot: str) -> None:
+        with telling(app):
+            run_alerts(app, slot=slot)
+
     run_daemon(
         app.catalog,
         jobs,
         stop=stop,
         catch_up_s=app.settings.daemon.catch_up_h * 3600,
         telling=Telling(
-            of_slot=lambda slot: in_background(lambda: run_alerts(app, slot=slot)),
+            of_slot=lambda slot: in_background(lambda: tell_of(slot)),
             of_absence=lambda error: in_background(lambda: tell_closed(app.settings, error)),
         ),
     )

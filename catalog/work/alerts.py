@@ -83,8 +83,7 @@ def run_alerts(
         _raise(app.catalog, run, found, settings)
         _send_all(app.catalog, run, settings)
         if (parent_id or slot) and facts.night is not None and facts.night.kind == "nightly":
-            is_good = not any(alert.kind == "night_failed" for alert in found)
-            _ping(app.catalog, run, facts.slot, settings, is_good=is_good)
+            _ping(app.catalog, run, facts.slot, settings, is_good=not facts.night.has_failed)
     return run.outcome
 
 

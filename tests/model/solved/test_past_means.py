@@ -125,3 +125,11 @@ def test_no_rows_are_refused(of):
     for train in ([], [replace(TRAIN[0], views_k=None)]):
         with pytest.raises(NothingToTrain):
             solved(train, of=of)
+
+
+@pytest.mark.parametrize(
+    ("kind", "learned"), [("author_mean", "n_history"), ("hashtag_mean", "n_tags")]
+)
+def test_one_of_before_the_histories_is_told_as_such(kind, learned):
+    with pytest.raises(BadCheckpoint, match=f"the {kind} model has {learned}, has prior, lacks hi"):
+        KINDS[kind].config_from_json({learned: 3, "prior": 3.0})

@@ -60,6 +60,7 @@ def make_app(
     routes: list[BaseRoute] = [Route("/", report), Route("/health", health)]
     # The folder may come to be there later.
     stored = StaticFiles(directory=data_folder / "reports", check_dir=False)
+    stored.config_checked = True  # or the first request for it fails, where it is not there
     routes.append(Mount("/reports", stored))
     middleware = [
         Middleware(_Headers),

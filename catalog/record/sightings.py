@@ -297,7 +297,7 @@ def _known_of(session: Session, platform: str, tiktok_ids: Iterable[str]) -> dic
     wanted = select(Video.tiktok_id, Video.id, Video.posted_at).where(
         among(session, Video.tiktok_id, set(tiktok_ids)), Video.platform == platform
     )
-    return {name: _Known(*known) for name, *known in session.execute(wanted)}
+    return {name: _Known(number, at) for name, number, at in session.execute(wanted)}
 
 
 def _otherwise_posted(batch: Sightings, known: Mapping[str, _Known]) -> set[int]:

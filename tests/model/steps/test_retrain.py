@@ -271,6 +271,7 @@ def test_a_champion_whose_file_is_gone_leaves_the_constants_as_rivals(posts):
     assert verdict.is_promoted
     assert verdict.trial.rival in step.CONSTANT_NAMES
     assert "house version 1 cannot be used" in verdict.reason
+    assert "where this one is house@production, promote it" in verdict.reason
 
 
 def test_so_does_a_champion_whose_features_are_made_no_more(posts, monkeypatch):

@@ -297,7 +297,8 @@ def _known_of(session: Session, platform: str, tiktok_ids: Iterable[str]) -> dic
     wanted = select(Video.tiktok_id, Video.id, Video.posted_at).where(
         among(session, Video.tiktok_id, set(tiktok_ids)), Video.platform == platform
     )
-    return {name: _Known(number, at) for name, number, at in session.execute(wanted)}
+    rows = session.execute(wanted)
+    return {name: _Known(video_id, posted_at) for name, video_id, posted_at in rows}
 
 
 def _otherwise_posted(batch: Sightings, known: Mapping[str, _Known]) -> set[int]:

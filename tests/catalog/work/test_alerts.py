@@ -152,9 +152,7 @@ def test_a_muted_kind_is_told_to_nobody(catalog: Catalog, tmp_path: Path, hook: 
     assert hook.asked == []
 
 
-def test_a_muted_bad_night_is_no_good_one(
-    catalog: Catalog, tmp_path: Path, hook: WebHook
-) -> None:
+def test_a_muted_bad_night_is_no_good_one(catalog: Catalog, tmp_path: Path, hook: WebHook) -> None:
     night(catalog, SLOT, failed="stage_failed")
     ping_url = f"http://127.0.0.1:{hook.port}/ping"
     run_alerts(app_of(catalog, tmp_path, [], ping_url=ping_url, mute=["night_failed"]), slot=SLOT)

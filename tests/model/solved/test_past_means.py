@@ -7,8 +7,9 @@ import pytest
 from catalog.facts import PastPost, PostFacts
 from model.batches import Example
 from model.blocks.past import Asked, Histories
-from model.errors import IncompatibleFeatures, NothingToTrain
+from model.errors import BadCheckpoint, IncompatibleFeatures, NothingToTrain
 from model.forecast.ablation import ablate
+from model.registry import KINDS
 from model.solved.past_means import AuthorMean, AuthorRecent, HashtagMean, PastMeanConfig
 from model.targets import TARGET_KINDS, TargetTransform
 from tests.model.rows import START

@@ -41,11 +41,10 @@ STAGES = (
     "report",
     "alerts",
 )
-# For nothing failed, nothing was imported or promoted, and every video was too old to be forecast.
+# For nothing failed, nothing was imported, and every video was too old to be forecast.
 EMPTY = (
     "v_failure",
     "v_rejected_row",
-    "v_model_history",
     "v_forecast_ledger",
     "v_ledger_by_night",
     "v_ledger_by_week",

@@ -31,7 +31,7 @@ from catalog.console import (
     table,
     write_readably,
 )
-from catalog.errors import CatalogError
+from catalog.errors import CatalogError, masked_url
 from features.errors import FeatureError
 from model.errors import ModelError
 from scraper.commands.add import author_named
@@ -136,7 +136,7 @@ def config() -> None:
 @pass_app
 def config_show(app: App, origin: bool, as_json: bool) -> None:
     """Print every setting; secrets are masked."""
-    from catalog.settings import leaves, masked_url
+    from catalog.settings import leaves
 
     loaded = app.loaded
     rows = [(leaf, masked_url(str(value))) for leaf, value in leaves(loaded.settings.model_dump())]

@@ -40,7 +40,8 @@ from model.steps.train import TrainRequest
 N_TRIES: Final = 20
 N_FIRST, N_WEEKLY, N_WEEKS = 600, 100, 3  # posts of the first retraining and of each week after it
 NAME: Final = "house"
-BLIND: Final = {"members": "ridge", "history": "none", "use_tags": False, "text_width": 0}
+PRESETS: Final = ("ridge", "author_recent")
+BLIND: Final = {"history": "none", "tags_width": 0, "text_width": 0}
 
 
 @dataclass
@@ -204,13 +205,13 @@ def measure(presets: Sequence[str], n: int, state: Path | None) -> list[Row]:
 
 def rows() -> list[Row]:
     """As often as the table says."""
-    return measure(("modern",), N_TRIES, None)
+    return measure(PRESETS, N_TRIES, None)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the lines of the table for these presets."""
     parser = argparse.ArgumentParser(prog="python -m bench.retrain")
-    parser.add_argument("presets", nargs="*", default=["modern"])
+    parser.add_argument("presets", nargs="*", default=PRESETS)
     parser.add_argument("--n", type=int, default=N_TRIES)
     parser.add_argument("--state", type=Path)
     asked = parser.parse_args(arguments)

@@ -24,12 +24,13 @@ from bench.measure import Row
 from bench.shuffled import COLLECTIONS, collection, shuffled
 from catalog.console import Silent
 from catalog.errors import NotFound
-from catalog.facts import LEAST_GAIN, FeatureSetFacts, ModelFacts, ObservationFacts, VideoFacts
+from catalog.facts import FeatureSetFacts, ModelFacts, ObservationFacts, VideoFacts
 from catalog.read.lookup import find_model, newest_model
 from catalog.read.model_history import model_history, versions_before
 from catalog.record.lineage import PRODUCTION, set_alias
 from catalog.record.sightings import store_sightings
 from catalog.schema.session import Catalog, open_catalog, upgrade
+from catalog.verdict import LEAST_GAIN
 from features.store import FeatureStore
 from model.batches import Example
 from model.split import SplitConfig

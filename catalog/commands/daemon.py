@@ -67,13 +67,18 @@ def daemon_run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     jobs = [_job(app, schedule) for schedule in schedules]
+
+    def tell_of(slot: str) -> None:
+        with telling(app):
+            run_alerts(app, slot=slot)
+
     run_daemon(
         app.catalog,
         jobs,
         stop=stop,
         catch_up_s=app.settings.daemon.catch_up_h * 3600,
         telling=Telling(
-            of_slot=lambda slot: in_background(lambda: run_alerts(app, slot=slot)),
+            of_slot=lambda slot: in_background(lambda: tell_of(slot)),
             of_absence=lambda error: in_background(lambda: tell_closed(app.settings, error)),
         ),
     )
@@ -128,7 +133,10 @@ def serve(
         raise NotReady("`serve` needs its extra: pip install 'viewcast[serve]'") from error
 
     settings = app.settings
-    signal.signal(signal.SIGTERM, lambda _number, _frame: None)  # the server has its own
+    # The server has its own, and raises the signal once more when it is done.
+    signal.signal(signal.SIGTERM, _leave)
+    # Where it listens is no name that somebody else could have given it.
+    names += (f"[{bind}]" if ":" in bind else bind,)
     web = make_app(settings.db_url, settings.data_folder, names=names, max_age=max_age)
     make_server(
         web,
@@ -136,6 +144,10 @@ def serve(
         port=port,
         on_start=lambda url: emit({"url": url}, as_json=as_json, text=url),
     ).run()
+
+
+def _leave(_number: int, _frame: object) -> None:
+    raise SystemExit(0)
 
 
 @dataclass(frozen=True)

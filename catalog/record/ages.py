@@ -20,7 +20,7 @@ from catalog.read.posts import CANDIDATE
 from catalog.schema.forecasts import ReportedAge, ViewsAtAge
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Video, ViewObservation
-from catalog.schema.types import among, bulk, insert_into, utc_now
+from catalog.schema.types import among, bulk, chunks, insert_into, utc_now
 from catalog.work.runs import Outcome, RunInProgress, record_run
 
 #: Observations or videos of one transaction: what is held in memory, and how long others wait.
@@ -104,6 +104,18 @@ def reread_from(session: Session, newest_id: int) -> None:
         .values(read_to_id=newest_id)
         .execution_options(**UNSYNCED)
     )
+
+
+def look_again(session: Session, video_ids: Collection[int], run_id: int | None) -> None:
+    """Work out the views of videos anew whose time of posting is another one now.
+
+    The counts may all be known ones, which no later reading would look at.
+    """
+    if not video_ids:
+        return
+    ages = session.scalars(select(ReportedAge).order_by(ReportedAge.age_s).with_for_update()).all()
+    for chunk in chunks(sorted(video_ids)):
+        _look(session, chunk, ages, run_id)
 
 
 def _is_wanted(row: ReportedAge, ages_s: Collection[int], rule: AgeRule) -> bool:
@@ -263,7 +275,7 @@ def _closing_by_id(row: ReportedAge, until: datetime) -> ColumnElement[bool]:
 
 
 def _look(
-    session: Session, video_ids: Collection[int], ages: Sequence[ReportedAge], run_id: int
+    session: Session, video_ids: Collection[int], ages: Sequence[ReportedAge], run_id: int | None
 ) -> int:
     """Work out the views of videos at these ages anew; return how many counts that changed."""
     if not video_ids:

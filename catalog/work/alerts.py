@@ -22,13 +22,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from catalog.alerts import Alert, Facts, Kind, alerts_of, catalog_closed
-from catalog.errors import Busy, CatalogError, SchemaBehind
+from catalog.errors import Busy, CatalogError, SchemaBehind, masked_url
 from catalog.files import atomic_file, locked
 from catalog.read.nights import facts_of
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Event
 from catalog.schema.types import utc_now
-from catalog.settings import Settings, masked_url
+from catalog.settings import Settings
 from catalog.work.channels import Channel, Delivery, Message, channels_of, ping, send
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 
@@ -83,8 +83,7 @@ def run_alerts(
         _raise(app.catalog, run, found, settings)
         _send_all(app.catalog, run, settings)
         if (parent_id or slot) and facts.night is not None and facts.night.kind == "nightly":
-            is_good = not any(alert.kind == "night_failed" for alert in found)
-            _ping(app.catalog, run, facts.slot, settings, is_good=is_good)
+            _ping(app.catalog, run, facts.slot, settings, is_good=not facts.night.has_failed)
     return run.outcome
 
 

@@ -67,7 +67,7 @@ class Telling:
 SILENT = Telling(lambda _slot: None, lambda _error: None)
 # A shorter absence, such as an upgrade, is nobody's concern.
 AWAY_TOLD_S = 600.0
-LEASE = "daemon"
+LEASE, NIGHTLY = "daemon", "nightly"
 TTL_S = 120.0
 CATCH_UP_S = 12 * 3600.0
 # A slot that is due while another job runs, or that was due a moment before the start, is not late.
@@ -208,6 +208,11 @@ class _Loop:
     def _look(self) -> None:
         """Put what has come due on the list."""
         now, before = self.now(), self.looked_at
+        if before is not None and (before - now).total_seconds() > GRACE_S:
+            # What came due by a wrong clock says nothing of the days until then. What was done
+            # is done all the same, as the catalog knows.
+            log.warning("the clock was put back by %s", before - now)
+            before = None
         for job in self.jobs:
             following = self.following.get(job.name)
             if before is not None and (following is None or now < following.scheduled_for):
@@ -218,11 +223,13 @@ class _Loop:
                 self._put(job, newest)
             self.following[job.name] = job.schedule.following(now)
             log.info("%s is due next at %s", job.name, _due_text(self.following[job.name]))
-        # A clock that is put back finds nothing due twice.
+        # A clock that is put back a little finds nothing due twice.
         self.looked_at = now if before is None else max(before, now)
 
     def _put(self, job: Job, slot: Slot) -> None:
-        older = self.waiting.pop(job.name, None)
+        older = self.waiting.get(job.name)
+        if older is not None and older.slot == slot:  # once more, after the clock was put back
+            return
         if older is not None and not older.n_failures and job.schedule.is_daily:
             self._miss([older.slot], f"{slot.name} came due before its turn")
         elif older is not None:
@@ -269,8 +276,8 @@ class _Loop:
         slot, now = waiting.slot, self.now()
         if now - slot.scheduled_for > self.catch_up:
             del self.waiting[job.name]
-            if not waiting.n_failures:
-                self._miss([slot], "it could not be started in time")
+            again = "again " if waiting.n_failures else ""
+            self._miss([slot], f"it could not be started {again}in time")
             return
         # Its schema first: what is asked next may not be there in another.
         open_catalog(self.catalog.url).close()
@@ -312,10 +319,14 @@ class _Loop:
         name, fine = waiting.slot.name, code in DONE_CODES or code == 5
         log.log(logging.INFO if fine else logging.ERROR, "%s ended with %s", name, code)
         if code in DONE_CODES:
+            if code and job.name == NIGHTLY:
+                # Telling is the last part of a night, and may be the one that failed.
+                self.telling.of_slot(name)
             return
         if code not in PASSING_CODES:
             waiting.n_failures += 1
-            detail = {"exit_code": code, "attempt": waiting.n_failures}
+            is_last = waiting.n_failures >= MAX_FAILURES or job.name in self.waiting
+            detail = {"exit_code": code, "attempt": waiting.n_failures, "is_last": is_last}
             self._note("error", "job_failed", name, detail)
         elif code == 3 and waiting.n_tries == 1:
             self._note("error", "job_not_ready", name, {"exit_code": code})
@@ -395,8 +406,7 @@ def _untold(catalog: Catalog, kind: str, slots: Sequence[Slot]) -> list[Slot]:
 
 def _is_final(note: Event) -> bool:
     """Say whether a note is of a slot that is given up, so that somebody has to know."""
-    is_last = note.code == "job_failed" and note.detail["attempt"] >= MAX_FAILURES
-    return is_last or note.code == "schedule_missed"
+    return note.code == "schedule_missed" or bool(note.detail.get("is_last"))
 
 
 def _due_text(slot: Slot | None) -> str:

@@ -10,7 +10,7 @@ import torch
 
 from catalog.ages import label_of
 from catalog.errors import BadValue, NotFound
-from catalog.facts import LEAST_GAIN, ModelFacts, forecast_of
+from catalog.facts import ModelFacts, forecast_of
 from catalog.files import atomic_file
 from catalog.read.lookup import (
     SplitRow,
@@ -20,6 +20,7 @@ from catalog.read.lookup import (
     newest_predictions,
 )
 from catalog.schema.session import Catalog
+from catalog.verdict import LEAST_GAIN
 from catalog.web.pages import render
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from features.device import resolve
@@ -190,10 +191,11 @@ def _write(folder: Path, settings: str, results: Sequence[Result], least_gain: f
 
 def _settings(run: RunInProgress, split: SplitRow, request: ExperimentRequest) -> str:
     label = label_of(split.params)
+    age_s = label.age_s if label.kind == "at" else None
     said = [
         f"Run {run.id}",
         f"split {split.name} (sha256 {split.sha256})",
-        f"forecasts of the {forecast_of(str(label), label.age_s or None)}",
+        f"forecasts of the {forecast_of(str(label), age_s)}",
         f"seed {request.seed}",
     ]
     if request.epochs is not None:

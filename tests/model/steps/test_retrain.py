@@ -12,8 +12,9 @@ import pytest
 from catalog.console import Silent
 from catalog.errors import NotFound
 from catalog.facts import ModelFacts, ObservationFacts, VideoFacts
-from catalog.read.lookup import find_model, newest_model
+from catalog.read.lookup import find_model, find_split, newest_model
 from catalog.read.model_history import Change, model_history, model_in_use
+from catalog.read.pending import split_rows, videos_to_score
 from catalog.record.lineage import PRODUCTION, set_alias
 from catalog.record.sightings import store_sightings
 from catalog.schema.session import Catalog
@@ -270,6 +271,7 @@ def test_a_champion_whose_file_is_gone_leaves_the_constants_as_rivals(posts):
     assert verdict.is_promoted
     assert verdict.trial.rival in step.CONSTANT_NAMES
     assert "house version 1 cannot be used" in verdict.reason
+    assert "where this one is house@production, promote it" in verdict.reason
 
 
 def test_so_does_a_champion_whose_features_are_made_no_more(posts, monkeypatch):
@@ -369,6 +371,29 @@ def test_a_champion_of_another_label_is_judged_on_the_challengers(tmp_path):
         assert verdict is not None
         assert verdict.challenger.label == "at:7d"
         assert "house:1 forecasts latest, judged on at:7d" in verdict.reason
+
+
+def test_whoever_forecasts_at_the_age_of_a_label_is_asked_for_that_age(tmp_path):
+    with house(tmp_path, ROWS[:40]) as made:
+        made.add(ROWS[:40], age=timedelta(days=12))
+        create_split(made.catalog, replace(SPLIT, label="at:7d"), name="week")
+        model = made.train("author_recent")
+        with made.catalog.read() as session:
+            split = find_split(session, "week")
+            rows = [*split_rows(session, split.id, {}, parts=("train", "holdout"))]
+            asked = [
+                *videos_to_score(
+                    session,
+                    model_version_id=model.id,
+                    feature_set_ids={},
+                    required=(),
+                    run_id=0,
+                    rescore=True,
+                    optional=True,
+                )
+            ]
+        # And not for that of the count before it, of two days.
+        assert {row.age_s for row in rows} == {row.label_age_s for row in asked} == {7 * 86_400}
 
 
 def test_score_uses_what_was_promoted_and_what_was_seen_since(posts):

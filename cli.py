@@ -31,7 +31,7 @@ from catalog.console import (
     table,
     write_readably,
 )
-from catalog.errors import CatalogError
+from catalog.errors import CatalogError, masked_url
 from features.errors import FeatureError
 from model.errors import ModelError
 from scraper.commands.add import author_named
@@ -106,7 +106,7 @@ def main(
     write_readably()
     named = (("db", db), ("data", data), ("log", log_format and {"format": log_format}))
     flags = {name: value for name, value in named if value is not None}
-    ctx.obj = App(settings_file=config, flags=flags, debug=debug, sections=sections)
+    ctx.obj = App(config, flags, debug, verbose, sections)
     ctx.obj.start_job = lambda *named: _start_job(ctx.obj, *named)
     ctx.obj.author_named = lambda text: author_named(ctx.obj, text)
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
@@ -136,7 +136,7 @@ def config() -> None:
 @pass_app
 def config_show(app: App, origin: bool, as_json: bool) -> None:
     """Print every setting; secrets are masked."""
-    from catalog.settings import leaves, masked_url
+    from catalog.settings import leaves
 
     loaded = app.loaded
     rows = [(leaf, masked_url(str(value))) for leaf, value in leaves(loaded.settings.model_dump())]
@@ -448,6 +448,10 @@ def _start_job(app: App, name: str, slot: str, due: str) -> "subprocess.Popen[by
     command = [sys.executable, str(Path(__file__).resolve()), "--data", str(settings.data_folder)]
     if app.settings_file is not None:
         command += ["--config", str(app.settings_file)]
+    # What the daemon was told of its log holds for the jobs that write into it.
+    command += ["-v"] * app.verbose
+    if "log" in app.flags:
+        command += ["--log-format", settings.log.format]
     command += [name, "--slot", slot, "--scheduled-for", due]
     if name == "refresh" and settings.nightly.refresh != "all":
         command.append("--due")

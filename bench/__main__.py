@@ -13,6 +13,7 @@ from bench.measure import ONE_THREAD, Row, markdown
 os.environ.update(ONE_THREAD)
 
 from bench import (
+    ages,
     answers,
     audio,
     autoencoder,
@@ -33,6 +34,7 @@ from bench import (
 )
 
 MODULES = {
+    "ages": ages,
     "answers": answers,
     "catalog": catalog,
     "imports": imports,

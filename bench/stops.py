@@ -71,6 +71,8 @@ class Stop:
 
     def seconds_text(self) -> str:
         """How long until all processes were gone."""
+        if not self.run_id:
+            return "–"
         return f"not in {GONE_S:.0f} s" if self.seconds is None else f"{self.seconds:.2f} s"
 
 
@@ -139,9 +141,14 @@ def _stop_in_each(
 ) -> Iterator[Stop]:
     at = datetime.now(UTC)
     for stage, run_kind, number in stages:
+        # Of one that was killed the catalog still says that it runs.
+        before = {row[0] for row in _ask(folder, NIGHTS)}
         with _daemon(folder, at) as daemon:
-            run_id = _wait_for(folder, run_kind, number, daemon)
-            time.sleep(INTO_S)
+            run_id = _wait_for(folder, run_kind, number, daemon, before)
+            if run_id is None:
+                yield Stop(stage, 0.0, 0, "the night was over", 0)
+                continue
+            _get_into(folder, run_id)
             family = [daemon, *daemon.children(recursive=True)]
             start_s = time.perf_counter()
             kind.end(daemon)
@@ -165,13 +172,27 @@ def _stop_in_each(
 NIGHTS = "SELECT id FROM run WHERE kind = 'nightly'"
 
 
-def _wait_for(folder: Path, kind: str, number: int, daemon: psutil.Process) -> int:
-    """Wait until the newest night is in that stage, or has just left it; return its run."""
-    known = {row[0] for row in _ask(folder, NIGHTS + " AND status <> 'running'")}
+def _get_into(folder: Path, run_id: int) -> None:
+    """Let a stage be at its work; one that is over sooner is not waited for."""
+    end_s = time.monotonic() + INTO_S
+    is_running = "SELECT id FROM run WHERE id = ? AND status = 'running'"
+    while time.monotonic() < end_s and _ask(folder, is_running, run_id):
+        time.sleep(LOOK_S)
+
+
+def _wait_for(
+    folder: Path, kind: str, number: int, daemon: psutil.Process, before: set[int]
+) -> int | None:
+    """Wait until a night that was not there before is in that stage, or beyond; return its run.
+
+    None when the night has come to its end although it was to be stopped before.
+    """
+    if _ask(folder, f"{NIGHTS} AND status IN ('ok', 'partial')"):
+        return None
     found: list[tuple[Any, ...]] = []
 
     def is_there() -> bool:
-        nights = [row[0] for row in _ask(folder, NIGHTS) if row[0] not in known]
+        nights = [row[0] for row in _ask(folder, NIGHTS) if row[0] not in before]
         if nights:
             of_stage = "SELECT id FROM run WHERE parent_id = ? AND kind = ? ORDER BY id"
             # One that is taken up again keeps its number, which is then smaller.
@@ -271,6 +292,8 @@ def _print(
 
 def _afterwards(folder: Path, stop: Stop) -> str:
     """Say what became of the run that was broken off."""
+    if not stop.run_id:
+        return "–"
     status, kind = _ask(folder, "SELECT status, kind FROM run WHERE id = ?", stop.run_id)[0]
     codes = {row[0] for row in _ask(folder, "SELECT code FROM event WHERE run_id = ?", stop.run_id)}
     if "run_resumed" in codes:

@@ -65,8 +65,8 @@ def count_at_age(
 
     seen: a video's readable counts, the oldest first. after: only counts seen later than this.
 
-    Between two counts ln(1 + views) is taken to grow evenly with the logarithm of the age: of the
-    ways to join them it errs least where they are far apart (docs/benchmarks.md). The bounds are
+    Between two counts ln(1 + views) is taken to grow evenly with the logarithm of the age, which is
+    near the best way to join them by whatever law views grow (docs/benchmarks.md). The bounds are
     what the two counts can stand for, however the site rounds, and hold wherever counts only grow.
     One count alone stands for the age when it is within the tolerance. It is then carried to the
     age between two assumptions, which are its bounds: that nothing came in between, and that views

@@ -72,8 +72,9 @@ class Night:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it, or a whole stage of it, failed."""
-        return self.status in ("failed", "lost") or bool(self.failed_stages)
+        """Whether it, or a whole stage of it, failed; of another job single rows may have."""
+        is_night = self.kind == "nightly"
+        return self.status in ("failed", "lost") or (is_night and bool(self.failed_stages))
 
     @property
     def failed_stages(self) -> list[StageFailure]:
@@ -251,7 +252,7 @@ def site_blocked(facts: Facts, _limits: Limits) -> Alert | None:
         for left in facts.sites_left
     ]
     if n_blocked:
-        said.append(f"In this night it refused {n_blocked} pages.")
+        said.append(f"In this night it refused {n_blocked} page{'s' * (n_blocked > 1)}.")
     text = (
         f"{' '.join(said)} Nothing has to be done at once: viewcast comes again by itself, and"
         " later each time. Next, if it stays so: fewer pages (`site.daily_pages`,"
@@ -312,7 +313,8 @@ def catalog_closed(kind: Kind, slot: str, reason: str) -> Alert:
     hint = (
         "Until then no night runs; nothing that is stored is lost."
         if kind == "schema_behind"
-        else "Until then no night runs. Next: whether its server runs and `db` is right."
+        else "Until then no night runs. Next: whether its server runs, its disk has room, and `db`"
+        " is right."
     )
     title = "the schema is behind" if kind == "schema_behind" else "the catalog cannot be opened"
     said = _short(reason)

@@ -140,6 +140,7 @@ class App:
     settings_file: Path | None = None
     flags: Mapping[str, Any] = field(default_factory=dict)
     debug: bool = False
+    verbose: int = 0
     # The stages' settings by section; a function, because --help reads none.
     sections: Callable[[], Mapping[str, type[Any]]] = dict
     # Set by cli.py: starts a command in a child for one slot, so that the daemon can stop it;

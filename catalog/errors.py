@@ -50,6 +50,15 @@ def _one_shown(char: str) -> str:
     return plain if plain != char else char.encode("unicode_escape").decode()
 
 
+def masked_url(url: str) -> str:
+    """Return the address of a database or a proxy with stars in place of its password."""
+    # A proxy's user alone may be the key to it.
+    url = re.sub(r"^((?:https?|socks5h?)://)[^:/@\s]+@", r"\1***@", url)
+    url = re.sub(r"(://[^:/@]*:)[^/\s]*@", r"\1***@", url)
+    # libpq takes it behind the name of the database, too.
+    return re.sub(r"([?&](?:ssl)?password=)[^&\s]+", r"\1***", url)
+
+
 class PrintableError(Exception):
     """An error whose words can be printed and stored, whatever names of files are among them."""
 

@@ -447,7 +447,7 @@ class PastOf:
 class TrainingRow:
     """One labelled video of a split with its features by kind.
 
-    age_s: of the video, when its label was seen; None: nobody knows when it was posted.
+    age_s: of the video that its label is of; None: nobody knows when it was posted.
     """
 
     video_id: int
@@ -463,7 +463,7 @@ class ScoreRow:
     """One video to score; `part` is where it stood for the model, "new" outside its split.
 
     posted_at: the best known time of upload. label_age_s: of a member of the split, the video's age
-    when its label was seen; None: not known.
+    that its label is of; None: not known.
     """
 
     video_id: int

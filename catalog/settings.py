@@ -31,7 +31,7 @@ from pydantic_settings import (
 
 from catalog.ages import AgeRule
 from catalog.alerts import Kind, Limits
-from catalog.errors import BadSettings
+from catalog.errors import BadSettings, masked_url
 from catalog.facts import LEAST_GAIN
 from catalog.logs import LogFormat
 
@@ -338,13 +338,6 @@ def _is_secret(of: Any, path: Sequence[int | str]) -> bool:
             break
         of = fields[part].annotation
     return "SecretStr" in repr(of)
-
-
-def masked_url(url: str) -> str:
-    """Return the address of a database or a proxy with stars in place of its password."""
-    # A proxy's user alone may be the key to it.
-    url = re.sub(r"^((?:https?|socks5h?)://)[^:/@\s]+@", r"\1***@", url)
-    return re.sub(r"(://[^:/@]*:)[^/\s]*@", r"\1***@", url)
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from catalog.ages import AgeRule
 from catalog.console import Silent
@@ -18,6 +20,7 @@ from catalog.record import lineage
 from catalog.record.ledger import judge
 from catalog.record.sightings import store_sightings
 from catalog.schema.session import Catalog, downgrade, open_catalog, upgrade
+from catalog.schema.tables import Run
 from catalog.schema.types import utc_now
 from catalog.work.runs import record_run
 from scraper.replica.content import ReplicaConfig
@@ -25,7 +28,7 @@ from scraper.replica.faults import make_fault
 from scraper.replica.server import Replica
 from tests.catalog.factories import SHA, add_model, seen, video_facts
 from tests.listeners import MailBox, WebHook, free_port, mail_server, web_hook
-from tests.programs import SETTINGS, ask, command, environment, run
+from tests.programs import HANG_S, SETTINGS, ask, command, environment, run, start
 
 SECRET = "hush8317hush8317hush8317hush"
 
@@ -115,6 +118,19 @@ def test_a_schema_behind_is_told_of_though_the_catalog_stays_shut(
     assert "`viewcast db upgrade`" in hook.asked[0][2]["message"]
 
 
+def test_a_channel_that_does_not_answer_keeps_nobody_who_is_told_to_stop(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        mail = f"mailto://u:{SECRET}@127.0.0.1:{silent.getsockname()[1]}?from=a@b.de&to=c@d.de"
+        # Its own limit is far off: only the signal ends it.
+        urls = json.dumps([f"{mail}&cto=3600&rto=3600"])
+        (tmp_path / SETTINGS).write_text(f"[alerts]\nurls = {urls}\n")
+        program = start(tmp_path, "alerts", "test")
+        connection, _address = silent.accept()
+        with connection:
+            program.terminate()
+            assert program.wait(HANG_S) == 130
+
+
 def test_a_database_that_does_not_answer_is_told_of(
     folder: Path, hook: WebHook, box: MailBox
 ) -> None:
@@ -158,11 +174,12 @@ def test_a_late_night_is_told_of(folder: Path, hook: WebHook, box: MailBox) -> N
     with opened(folder) as catalog:
         night(catalog, 1, 2)
     assert run(folder, "alerts", "check")["n_done"] == 0
-    write_settings(folder, hook, box, "late_after_h = 1e-4")
+    with opened(folder) as catalog, catalog.write() as session:
+        then = utc_now() - timedelta(hours=27)
+        session.execute(update(Run).values(started_at=then, finished_at=then))
     run(folder, "alerts", "check")
 
-    [title] = told(hook, box)
-    assert title.startswith("viewcast: no good night for")
+    assert told(hook, box) == ["viewcast: no good night for 27 hours"]
 
 
 @pytest.mark.chromium

@@ -201,6 +201,9 @@ READERS = frozenset(
         "export",
         "features list",
         "features show",
+        "ledger list",
+        "ledger show",
+        "models history",
     }
     | {"models compare-autoencoders", "models describe", "models list", "models presets", "replica"}
     | {"report", "runs list", "runs show", "search", "serve", "split list", "split show", "sql"}

@@ -71,6 +71,8 @@ def test_it_does_its_slot_once_and_records_every_stage(folder, start_daemon):
     failed = ask(folder, "SELECT subject FROM event WHERE run_id = ? AND level = 'error'", night)
     assert sorted(subject for (subject,) in failed) == ["extract visual", "score"]
     assert (folder / "report.html").is_file()
+    # -v is the daemon's and its jobs', which write into the same log.
+    assert f'"run {night}: nightly"' in (folder / "said.txt").read_text("utf-8")
 
 
 def test_a_daemon_that_starts_again_does_not_repeat_the_night(folder, start_daemon):

@@ -498,6 +498,28 @@ def test_the_rules_of_a_model_come_back_through_0007(url):
     assert contents(url)["model_version"] == now
 
 
+def test_what_a_model_forecasts_is_told_by_0008_and_comes_back_through_it(url):
+    session.upgrade(url, "0006")
+    fill(url)
+    session.upgrade(url, "0007")
+    split = "(SELECT split_id FROM model_version WHERE id = 1)"
+    execute(url, "UPDATE model_version SET split_id = (SELECT MIN(id) FROM dataset_split)")
+    hyper = '{"network": {"horizon_s": 86400}}'
+    for params, network, told in (
+        ('{"label_age_s": 129600.0}', "{}", ("from:36h", None)),
+        ('{"strategy": "time"}', "{}", ("latest", None)),
+        ('{"strategy": "time"}', hyper, ("latest", 86_400)),
+        ('{"label": "at:7d"}', '{"network": {"horizon_s": 0}}', ("at:7d", 604_800)),
+    ):
+        execute(url, f"UPDATE dataset_split SET params = '{params}' WHERE id = {split}")
+        execute(url, f"UPDATE model_version SET hyper = '{network}'")
+        for _twice in range(2):
+            session.upgrade(url, "0008")
+            rows = contents(url)["model_version"]
+            assert {(row["label"], row["horizon_s"]) for row in rows} == {told}
+            session.downgrade(url, "0007")
+
+
 def known(row: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name in old}
 

@@ -30,13 +30,18 @@ def alerts() -> None:
 
 @contextmanager
 def telling(app: App) -> Iterator[None]:
-    """Tell somebody when the block of an unattended job ends because it cannot open the catalog."""
+    """Tell somebody when the block of an unattended job ends because it cannot use the catalog.
+
+    Also one that is open: a server that goes away, or a disk that fills, before the end.
+    """
+    from sqlalchemy.exc import InterfaceError, OperationalError
+
     from catalog.errors import NotReady, SchemaBehind
     from catalog.work.alerts import tell_closed
 
     try:
         yield
-    except (NotReady, SchemaBehind) as error:
+    except (NotReady, SchemaBehind, OperationalError, InterfaceError) as error:
         tell_closed(app.settings, error)
         raise
 
@@ -56,16 +61,16 @@ def alerts_check(app: App, slot: str | None, as_json: bool, dry_run: bool) -> No
     from catalog.work.alerts import run_alerts, wanted
 
     with nullcontext() if dry_run else telling(app):
-        catalog = app.catalog
-    with catalog.read() as session:
-        found = wanted(facts_of(session, app.settings.data_folder, slot=slot), app.settings)
+        with app.catalog.read() as session:
+            found = wanted(facts_of(session, app.settings.data_folder, slot=slot), app.settings)
+        outcome = None if dry_run else run_alerts(app, slot=slot, quiet=as_json)
     lines = [{"kind": one.kind, "slot": one.slot, "text": one.text} for one in found]
-    if dry_run:
+    if outcome is None:
         text = "\n".join(f"{one.kind} ({one.slot}): {one.text}" for one in found)
         emit({"dry_run": True, "alerts": lines}, as_json=as_json, text=text or "Nothing to tell.")
         return
     extra: dict[str, Any] = {"alerts": lines} if as_json else {one.kind: one.text for one in found}
-    emit_outcome(run_alerts(app, slot=slot, quiet=as_json), as_json=as_json, extra=extra)
+    emit_outcome(outcome, as_json=as_json, extra=extra)
 
 
 @alerts.command("test")

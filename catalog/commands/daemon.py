@@ -47,7 +47,9 @@ def daemon_run(
 
     When, say the settings [daemon]. One daemon per catalog, one job at a time.
     """
-    from catalog.work.daemon import run_daemon
+    from catalog.commands.alerts import telling
+    from catalog.work.alerts import in_background, run_alerts, tell_closed
+    from catalog.work.daemon import Telling, run_daemon
 
     schedules = _schedules(app, at, timezone)
     payload = {"jobs": [_describe(schedule) for schedule in schedules]}
@@ -59,12 +61,27 @@ def daemon_run(
         rows = [[job[column] for column in columns] for job in payload["jobs"]]
         emit({"dry_run": True, **payload}, as_json=as_json, text=table(columns, rows))
         return
-    app.catalog  # noqa: B018 - opened first, so that a stale schema is said before anything else
+    with telling(app):
+        app.catalog  # noqa: B018 - opened first: a stale schema is said before anything else
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     jobs = [_job(app, schedule) for schedule in schedules]
-    run_daemon(app.catalog, jobs, stop=stop, catch_up_s=app.settings.daemon.catch_up_h * 3600)
+
+    def tell_of(slot: str) -> None:
+        with telling(app):
+            run_alerts(app, slot=slot)
+
+    run_daemon(
+        app.catalog,
+        jobs,
+        stop=stop,
+        catch_up_s=app.settings.daemon.catch_up_h * 3600,
+        telling=Telling(
+            of_slot=lambda slot: in_background(lambda: tell_of(slot)),
+            of_absence=lambda error: in_background(lambda: tell_closed(app.settings, error)),
+        ),
+    )
     emit({**payload, "stopped": True}, as_json=as_json, text="Stopped.")
 
 
@@ -116,7 +133,10 @@ def serve(
         raise NotReady("`serve` needs its extra: pip install 'viewcast[serve]'") from error
 
     settings = app.settings
-    signal.signal(signal.SIGTERM, lambda _number, _frame: None)  # the server has its own
+    # The server has its own, and raises the signal once more when it is done.
+    signal.signal(signal.SIGTERM, _leave)
+    # Where it listens is no name that somebody else could have given it.
+    names += (f"[{bind}]" if ":" in bind else bind,)
     web = make_app(settings.db_url, settings.data_folder, names=names, max_age=max_age)
     make_server(
         web,
@@ -124,6 +144,10 @@ def serve(
         port=port,
         on_start=lambda url: emit({"url": url}, as_json=as_json, text=url),
     ).run()
+
+
+def _leave(_number: int, _frame: object) -> None:
+    raise SystemExit(0)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import click
 
 from catalog.console import App, dry_run_option, emit, json_option, pass_app
-from catalog.errors import readable
+from catalog.errors import masked_url, readable
 
 
 @click.group()
@@ -81,4 +81,4 @@ def _emit_move(url: str, before: str | None, after: str, *, as_json: bool, dry_r
 def _without_password(url: str) -> str:
     from sqlalchemy.engine import make_url
 
-    return make_url(readable(url)).render_as_string(hide_password=True)
+    return masked_url(make_url(readable(url)).render_as_string(hide_password=True))

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from catalog.ages import AgeRule, CountAtAge
+from catalog.ages import AgeRule, CountAtAge, label_of
 from catalog.errors import NotFound
 from catalog.facts import (
     SITE_PLATFORM,
@@ -28,7 +28,13 @@ from catalog.facts import (
 from catalog.read.counts import AskedAge, counts_at_age
 from catalog.read.posts import CANDIDATE, OBSERVED, Page, by_video_id, features_of
 from catalog.record.hashtags import plain_hashtag
-from catalog.schema.forecasts import ModelVersion, Prediction, SplitMember, member_label_k
+from catalog.schema.forecasts import (
+    DatasetSplit,
+    ModelVersion,
+    Prediction,
+    SplitMember,
+    member_label_k,
+)
 from catalog.schema.tables import (
     Account,
     Feature,
@@ -213,6 +219,7 @@ def split_rows(
             member_label_k().is_not(None),
         )
     )
+    stated_s = _stated_age_s(session, split_id)
     for members in chunks(by_video_id(session, page)):
         features = features_of(session, feature_set_ids, [member[0] for member in members])
         for *of_video, part, views_k, seen_at in members:
@@ -223,7 +230,7 @@ def split_rows(
                 part,
                 views_k,
                 features[video.video_id],
-                _age_s(posted_at_of(video), seen_at),
+                stated_s or _age_s(posted_at_of(video), seen_at),
             )
 
 
@@ -286,6 +293,7 @@ def videos_to_score(
             page = page.outerjoin(feature, same).where(or_(enough, feature.status.is_(None)))
         else:
             page = page.join(feature, same).where(enough)
+    stated_s = _stated_age_s(session, split_id)
     for videos in chunks(by_video_id(session, page, after)):
         features = features_of(session, feature_set_ids, [video[0] for video in videos])
         rows = [(Candidate(*row[: len(CANDIDATE)]), *row[len(CANDIDATE) :]) for row in videos]
@@ -311,8 +319,15 @@ def videos_to_score(
                 observation_id if actual_k is not None else None,
                 part or "new",
                 posted_at,
-                None if label_at is None else _age_s(posted_at, label_at),
+                None if label_at is None else stated_s or _age_s(posted_at, label_at),
             )
+
+
+def _stated_age_s(session: Session, split_id: int | None) -> float | None:
+    """Return the age that all labels of a split are of; None: each is of its own."""
+    params = session.scalar(select(DatasetSplit.params).where(DatasetSplit.id == split_id))
+    label = label_of(params or {})
+    return label.age_s if label.kind == "at" else None
 
 
 def _age_s(posted_at: datetime | None, seen_at: datetime) -> float | None:

@@ -20,7 +20,7 @@ from catalog.read.posts import CANDIDATE
 from catalog.schema.forecasts import ReportedAge, ViewsAtAge
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Video, ViewObservation
-from catalog.schema.types import among, bulk, insert_into, utc_now
+from catalog.schema.types import among, bulk, chunks, insert_into, utc_now
 from catalog.work.runs import Outcome, RunInProgress, record_run
 
 #: Observations or videos of one transaction: what is held in memory, and how long others wait.
@@ -106,6 +106,18 @@ def reread_from(session: Session, newest_id: int) -> None:
     )
 
 
+def look_again(session: Session, video_ids: Collection[int], run_id: int | None) -> None:
+    """Work out the views of videos anew whose time of posting is another one now.
+
+    The counts may all be known ones, which no later reading would look at.
+    """
+    if not video_ids:
+        return
+    ages = session.scalars(select(ReportedAge).order_by(ReportedAge.age_s).with_for_update()).all()
+    for chunk in chunks(sorted(video_ids)):
+        _look(session, chunk, ages, run_id)
+
+
 def _is_wanted(row: ReportedAge, ages_s: Collection[int], rule: AgeRule) -> bool:
     return row.age_s in ages_s and (row.reach, row.tolerance) == (rule.reach, rule.tolerance)
 
@@ -181,15 +193,19 @@ def _read_page(catalog: Catalog, run: RunInProgress, newest: int) -> bool:
         behind = [row for row in rows if row.read_to_id == read_to]
         stop = min([newest, *(row.read_to_id for row in rows if row.read_to_id > read_to)])
         page = (
-            select(ViewObservation.id, ViewObservation.video_id)
+            select(ViewObservation.id, ViewObservation.video_id, Video.latest_observation_id)
+            .join(Video, Video.id == ViewObservation.video_id)
             .where(ViewObservation.id > read_to, ViewObservation.id <= stop)
             .order_by(ViewObservation.id)
             .limit(PAGE)
         )
         seen = session.execute(page).all()
-        n_changed = _look(session, {video_id for _id, video_id in seen}, behind, run.id)
+        last = seen[-1][0] if len(seen) == PAGE else stop
+        # A video whose newest count is still to be read is looked at then, once instead of often.
+        due = {video_id for _id, video_id, newest_id in seen if not last < (newest_id or 0) <= stop}
+        n_changed = _look(session, due, behind, run.id)
         for row in behind:
-            row.read_to_id = seen[-1][0] if len(seen) == PAGE else stop
+            row.read_to_id = last
     run.done(n_changed)
     return True
 
@@ -259,7 +275,7 @@ def _closing_by_id(row: ReportedAge, until: datetime) -> ColumnElement[bool]:
 
 
 def _look(
-    session: Session, video_ids: Collection[int], ages: Sequence[ReportedAge], run_id: int
+    session: Session, video_ids: Collection[int], ages: Sequence[ReportedAge], run_id: int | None
 ) -> int:
     """Work out the views of videos at these ages anew; return how many counts that changed."""
     if not video_ids:

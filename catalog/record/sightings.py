@@ -23,6 +23,7 @@ from catalog.record.accounts import (
     ensure_accounts,
     ensure_sounds,
 )
+from catalog.record.ages import look_again
 from catalog.record.hashtags import link_hashtags, plain_hashtag
 from catalog.schema.tables import MediaFile, RejectedRow, Tombstone, Video, ViewObservation
 from catalog.schema.types import (
@@ -250,7 +251,7 @@ def _store_batch(
     n_given = len(batch)
     batch = _without_tombstones(session, platform, batch)
     n_tombstoned = n_given - len(batch)
-    known = ids_of_videos(session, platform, [video.tiktok_id for video, _ in batch])
+    known = _known_of(session, platform, [video.tiktok_id for video, _ in batch])
     n_unknown = 0
     if known_only:
         n_unknown = sum(video.tiktok_id not in known for video, _ in batch)
@@ -261,6 +262,7 @@ def _store_batch(
     _bring_back(session, batch, ids)
     link_hashtags(session, batch, ids, listing)
     new_observations = add_observations(session, batch, ids, run_id, repeat_after)
+    look_again(session, _otherwise_posted(batch, known), run_id)
     n_known = len(known.keys() & ids.keys())
     return SightingCounts(len(ids) - n_known, n_known, new_observations, n_tombstoned, n_unknown)
 
@@ -282,6 +284,31 @@ def _without_tombstones(session: Session, platform: str, batch: Sightings) -> Si
         for video, seen in batch
         if ("video", video.tiktok_id) not in buried and ("author", video.author_key) not in buried
     ]
+
+
+class _Known(NamedTuple):
+    """A video of the catalog, and when it was posted as far as that was known."""
+
+    id: int
+    posted_at: datetime | None
+
+
+def _known_of(session: Session, platform: str, tiktok_ids: Iterable[str]) -> dict[str, _Known]:
+    wanted = select(Video.tiktok_id, Video.id, Video.posted_at).where(
+        among(session, Video.tiktok_id, set(tiktok_ids)), Video.platform == platform
+    )
+    rows = session.execute(wanted)
+    return {name: _Known(video_id, posted_at) for name, video_id, posted_at in rows}
+
+
+def _otherwise_posted(batch: Sightings, known: Mapping[str, _Known]) -> set[int]:
+    """Return the known videos of which another time of posting is stated now."""
+    return {
+        before.id
+        for video, _ in batch
+        if video.is_posted_at_stated and video.posted_at is not None
+        if (before := known.get(video.tiktok_id)) and before.posted_at != video.posted_at
+    }
 
 
 def ids_of_videos(session: Session, platform: str, tiktok_ids: Iterable[str]) -> dict[str, int]:

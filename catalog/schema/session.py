@@ -18,10 +18,10 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from catalog.errors import BadQuery, CatalogError, NotReady, SchemaBehind, readable
+from catalog.errors import BadQuery, CatalogError, NotReady, SchemaBehind, masked_url, readable
 from catalog.schema import schema_check
 
 WRITE = "viewcast_write"
@@ -72,7 +72,9 @@ def _parse(url: str) -> URL:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
     except (ArgumentError, NoSuchModuleError) as error:
-        raise NotReady(f"{url!r} is no address: sqlite:////path or postgresql://…") from error
+        # What stands before the @ of whatever it was meant to be may be a password.
+        shown = f"…@{url.rpartition('@')[2]}" if "@" in url else url
+        raise NotReady(f"{shown!r} is no address: sqlite:////path or postgresql://…") from error
     if backend not in ("sqlite", "postgresql"):
         raise NotReady(f"{backend!r} is not supported: use sqlite:////path or postgresql://…")
     return parsed
@@ -323,20 +325,26 @@ def _migrate(url: str, revision: str, *, down: bool) -> str:
 
 def _revision_of(engine: Engine) -> str | None:
     with _connect(engine) as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        try:
+            return MigrationContext.configure(connection).get_current_revision()
+        except DatabaseError as error:
+            raise NotReady(f"cannot read {_address(engine)}: {error.orig}") from error
 
 
 @contextmanager
 def _connect(engine: Engine) -> Iterator[Connection]:
     try:
         connection = engine.connect()
-    except OperationalError as error:
+    except DatabaseError as error:  # away, not ours to open, or no database at all
         engine.dispose()
-        named = engine.url.set(database=readable(engine.url.database or ""))
-        address = named.render_as_string(hide_password=True)
-        raise NotReady(f"cannot open {address}: {error.orig}") from error
+        raise NotReady(f"cannot open {_address(engine)}: {error.orig}") from error
     with connection:
         yield connection
+
+
+def _address(engine: Engine) -> str:
+    named = engine.url.set(database=readable(engine.url.database or ""))
+    return masked_url(named.render_as_string(hide_password=True))
 
 
 Rows = tuple[tuple[str, ...], Iterator[tuple[Any, ...]]]

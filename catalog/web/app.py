@@ -34,7 +34,7 @@ HEADERS = {
     "cache-control": "no-store",
 }
 # A page elsewhere may not ask this server by a name of its own that leads here (DNS rebinding).
-OWN_NAMES = ("127.0.0.1", "localhost")
+OWN_NAMES = ("127.0.0.1", "[::1]", "localhost")
 
 
 def make_app(
@@ -58,9 +58,10 @@ def make_app(
         return Response(json.dumps(found) + "\n", status, media_type="application/json")
 
     routes: list[BaseRoute] = [Route("/", report), Route("/health", health)]
-    stored = data_folder / "reports"
-    if stored.is_dir():
-        routes.append(Mount("/reports", StaticFiles(directory=stored)))
+    # The folder may come to be there later.
+    stored = StaticFiles(directory=data_folder / "reports", check_dir=False)
+    stored.config_checked = True  # or the first request for it fails, where it is not there
+    routes.append(Mount("/reports", stored))
     middleware = [
         Middleware(_Headers),
         Middleware(TrustedHostMiddleware, allowed_hosts=[*OWN_NAMES, *names]),

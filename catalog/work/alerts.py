@@ -10,7 +10,7 @@ import logging
 import platform
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -22,13 +22,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from catalog.alerts import Alert, Facts, Kind, alerts_of, catalog_closed
-from catalog.errors import Busy, CatalogError, SchemaBehind
+from catalog.errors import Busy, CatalogError, SchemaBehind, masked_url
 from catalog.files import atomic_file, locked
 from catalog.read.nights import facts_of
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Event
 from catalog.schema.types import utc_now
-from catalog.settings import Settings, masked_url
+from catalog.settings import Settings
 from catalog.work.channels import Channel, Delivery, Message, channels_of, ping, send
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 
@@ -83,24 +83,23 @@ def run_alerts(
         _raise(app.catalog, run, found, settings)
         _send_all(app.catalog, run, settings)
         if (parent_id or slot) and facts.night is not None and facts.night.kind == "nightly":
-            is_good = not any(alert.kind == "night_failed" for alert in found)
-            _ping(app.catalog, run, facts.slot, settings, is_good=is_good)
+            _ping(app.catalog, run, facts.slot, settings, is_good=not facts.night.has_failed)
     return run.outcome
 
 
-def tell_soon(app: "App", slot: str) -> threading.Thread:
-    """Look at a slot in a thread of its own, for the daemon, which must not wait for a mail server.
+def in_background(tell: Callable[[], object]) -> threading.Thread:
+    """Tell in a thread of its own, for the daemon, which must not wait for a mail server.
 
     What goes wrong in it is logged; the next check does what it has left.
     """
 
     def look() -> None:
         try:
-            run_alerts(app, slot=slot)
+            tell()
         except (CatalogError, SQLAlchemyError) as error:
-            log.error("nobody could be told of %s: %s", slot, error)
+            log.error("nobody could be told: %s", error)
 
-    thread = threading.Thread(target=look, name=f"alerts-{slot}", daemon=True)
+    thread = threading.Thread(target=look, name="alerts", daemon=True)
     thread.start()
     return thread
 
@@ -258,8 +257,8 @@ def journal(session: Session, limit: int) -> list[dict[str, Any]]:
     ]
 
 
-def tell_closed(settings: Settings, error: CatalogError) -> list[Delivery]:
-    """Tell, once a day, that the catalog cannot be opened, and why.
+def tell_closed(settings: Settings, error: Exception) -> list[Delivery]:
+    """Tell, once a day, that the catalog cannot be opened, and why: in a driver's words, or ours.
 
     No table can be trusted then, so what was told is kept in a file of the data folder.
     """
@@ -268,7 +267,8 @@ def tell_closed(settings: Settings, error: CatalogError) -> list[Delivery]:
     if kind in settings.alerts.mute or not channels:
         return []
     now = utc_now()
-    alert = catalog_closed(kind, f"day/{now:%Y-%m-%d}", masked_url(str(error)))
+    reason = str(getattr(error, "orig", None) or error)  # the driver's own: without the statement
+    alert = catalog_closed(kind, f"day/{now:%Y-%m-%d}", masked_url(reason))
     names = tuple(channel.name for channel in channels)
     with one_at_a_time(settings.data_folder):
         journal = _Closed(settings.data_folder / JOURNAL)

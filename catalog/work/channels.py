@@ -19,7 +19,8 @@ from catalog.logs import muted
 if TYPE_CHECKING:
     import apprise
 
-TIMEOUT_S = 30.0
+# Of the ping, in each of its steps; a service's own stands in its address (?cto=, ?rto=).
+TIMEOUT_S = 10.0
 # The third waits longer. A service that is down for longer is tried again at the next check.
 N_TRIES, GROWTH = 3, 4.0
 RETRY_AFTER_S = 2.0
@@ -87,6 +88,9 @@ def send(channel: Channel, message: Message, retry_after_s: float = RETRY_AFTER_
             http_redirects=False,
             storage_mode=apprise.PersistentStoreMode.MEMORY,
             image_url_mask="",  # nor are pictures of theirs asked for
+            # Without one it sends in this thread: its pool of threads would keep a program that was
+            # told to stop until the service answers. What waits is ended by the socket's own limit.
+            service_timeout=0,
         )
         service = apprise.Apprise(asset=asset)
         if not service.add(channel.url.get_secret_value()):
@@ -128,13 +132,10 @@ def _notify(service: "apprise.Apprise", message: Message) -> str | None:
         title=message.title,
         notify_type=apprise.NotifyType.WARNING if message.is_bad else apprise.NotifyType.INFO,
         body_format=apprise.NotifyFormat.TEXT,
-        timeout=TIMEOUT_S,
         log_level=logging.DEBUG,
     )
     if result:
         return None
-    if result.status == apprise.AppriseResultStatus.TIMEOUT:
-        return "timed out"
     return _reason("\n".join(entry.message for entry in result.logs()))
 
 

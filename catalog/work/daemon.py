@@ -56,7 +56,18 @@ class Job:
         return self.schedule.job
 
 
-LEASE = "daemon"
+@dataclass(frozen=True)
+class Telling:
+    """Tells somebody, in the background: of a slot, by its name, or why the catalog is away."""
+
+    of_slot: Callable[[str], object]
+    of_absence: Callable[[Exception], object]
+
+
+SILENT = Telling(lambda _slot: None, lambda _error: None)
+# A shorter absence, such as an upgrade, is nobody's concern.
+AWAY_TOLD_S = 600.0
+LEASE, NIGHTLY = "daemon", "nightly"
 TTL_S = 120.0
 CATCH_UP_S = 12 * 3600.0
 # A slot that is due while another job runs, or that was due a moment before the start, is not late.
@@ -90,6 +101,7 @@ def run_daemon(
     catch_up_s: float = CATCH_UP_S,
     ttl_s: float = TTL_S,
     now: Callable[[], datetime] = utc_now,
+    telling: Telling = SILENT,
 ) -> None:
     """Start the jobs at their times until `stop` is set. Raises Busy while another daemon lives.
 
@@ -107,7 +119,7 @@ def run_daemon(
     ended = threading.Event()
     keeper = threading.Thread(target=_keep, args=(lease, ended), name="lease", daemon=True)
     keeper.start()
-    loop = _Loop(catalog, jobs, lease, timedelta(seconds=catch_up_s + GRACE_S), now)
+    loop = _Loop(catalog, jobs, lease, timedelta(seconds=catch_up_s + GRACE_S), now, telling)
     try:
         while not stop.wait(POLL_S) and not lease.lost.is_set():
             loop.step()
@@ -138,6 +150,7 @@ class _Loop:
     lease: KeptLease
     catch_up: timedelta
     now: Callable[[], datetime]
+    telling: Telling
     waiting: dict[str, _Waiting] = field(default_factory=dict)
     running: tuple[Job, _Waiting, RunningJob] | None = None
     notes: list[Event] = field(default_factory=list)
@@ -145,6 +158,7 @@ class _Loop:
     looked_at: datetime | None = None
     is_caught_up: bool = False
     away_since_s: float | None = None
+    is_told: bool = False
     wait_s: float = 0.0
     ask_at_s: float = 0.0
 
@@ -194,6 +208,11 @@ class _Loop:
     def _look(self) -> None:
         """Put what has come due on the list."""
         now, before = self.now(), self.looked_at
+        if before is not None and (before - now).total_seconds() > GRACE_S:
+            # What came due by a wrong clock says nothing of the days until then. What was done
+            # is done all the same, as the catalog knows.
+            log.warning("the clock was put back by %s", before - now)
+            before = None
         for job in self.jobs:
             following = self.following.get(job.name)
             if before is not None and (following is None or now < following.scheduled_for):
@@ -204,11 +223,13 @@ class _Loop:
                 self._put(job, newest)
             self.following[job.name] = job.schedule.following(now)
             log.info("%s is due next at %s", job.name, _due_text(self.following[job.name]))
-        # A clock that is put back finds nothing due twice.
+        # A clock that is put back a little finds nothing due twice.
         self.looked_at = now if before is None else max(before, now)
 
     def _put(self, job: Job, slot: Slot) -> None:
-        older = self.waiting.pop(job.name, None)
+        older = self.waiting.get(job.name)
+        if older is not None and older.slot == slot:  # once more, after the clock was put back
+            return
         if older is not None and not older.n_failures and job.schedule.is_daily:
             self._miss([older.slot], f"{slot.name} came due before its turn")
         elif older is not None:
@@ -255,8 +276,8 @@ class _Loop:
         slot, now = waiting.slot, self.now()
         if now - slot.scheduled_for > self.catch_up:
             del self.waiting[job.name]
-            if not waiting.n_failures:
-                self._miss([slot], "it could not be started in time")
+            again = "again " if waiting.n_failures else ""
+            self._miss([slot], f"it could not be started {again}in time")
             return
         # Its schema first: what is asked next may not be there in another.
         open_catalog(self.catalog.url).close()
@@ -298,10 +319,14 @@ class _Loop:
         name, fine = waiting.slot.name, code in DONE_CODES or code == 5
         log.log(logging.INFO if fine else logging.ERROR, "%s ended with %s", name, code)
         if code in DONE_CODES:
+            if code and job.name == NIGHTLY:
+                # Telling is the last part of a night, and may be the one that failed.
+                self.telling.of_slot(name)
             return
         if code not in PASSING_CODES:
             waiting.n_failures += 1
-            detail = {"exit_code": code, "attempt": waiting.n_failures}
+            is_last = waiting.n_failures >= MAX_FAILURES or job.name in self.waiting
+            detail = {"exit_code": code, "attempt": waiting.n_failures, "is_last": is_last}
             self._note("error", "job_failed", name, detail)
         elif code == 3 and waiting.n_tries == 1:
             self._note("error", "job_not_ready", name, {"exit_code": code})
@@ -335,7 +360,11 @@ class _Loop:
             # Copies: those of an attempt that fails belong to its session.
             for note in self.notes:
                 session.merge(note)
+        # Of many slots that were missed the newest says enough.
+        told = {note.subject.partition("/")[0]: note for note in self.notes if _is_final(note)}
         self.notes.clear()
+        for note in told.values():
+            self.telling.of_slot(note.subject)
 
     def _wait(self, error: Exception) -> None:
         """Leave a catalog alone that does not answer, longer each time."""
@@ -345,6 +374,9 @@ class _Loop:
         reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
         log.warning("the catalog cannot be used, next try in %.0f s: %s", self.wait_s, reason)
         self.ask_at_s = monotonic() + self.wait_s
+        if not self.is_told and monotonic() - self.away_since_s >= AWAY_TOLD_S:
+            self.is_told = True
+            self.telling.of_absence(error)
 
     def _came_back(self) -> None:
         if self.away_since_s is None:
@@ -352,7 +384,7 @@ class _Loop:
         away_s = round(monotonic() - self.away_since_s, 1)
         log.warning("the catalog can be used again, after %.0f s", away_s)
         self._note("warning", "catalog_was_away", LEASE, {"seconds": away_s})
-        self.away_since_s, self.wait_s = None, 0.0
+        self.away_since_s, self.wait_s, self.is_told = None, 0.0, False
 
 
 def known_schedules(session: Session) -> list[Schedule]:
@@ -370,6 +402,11 @@ def _untold(catalog: Catalog, kind: str, slots: Sequence[Slot]) -> list[Slot]:
         missed = select(Event.subject).where(Event.code == "schedule_missed")
         known |= {*session.scalars(missed.where(Event.subject.in_(names)))}
     return [slot for slot in slots if slot.name not in known]
+
+
+def _is_final(note: Event) -> bool:
+    """Say whether a note is of a slot that is given up, so that somebody has to know."""
+    return note.code == "schedule_missed" or bool(note.detail.get("is_last"))
 
 
 def _due_text(slot: Slot | None) -> str:

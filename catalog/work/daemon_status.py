@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from catalog.schema.session import Catalog
 from catalog.schema.tables import JobLease, Run
 from catalog.schema.types import utc_now
-from catalog.work.daemon import LEASE, known_schedules
+from catalog.work.daemon import LEASE, NIGHTLY, known_schedules
 from catalog.work.job_lease import holder_of
 from catalog.work.schedule import Schedule
 
@@ -18,7 +18,7 @@ from catalog.work.schedule import Schedule
 def daemon_status(
     catalog: Catalog, max_age: timedelta, *, now: datetime | None = None
 ) -> dict[str, Any]:
-    """Return whether a daemon lives and its first job has succeeded within `max_age`.
+    """Return whether a daemon lives and a night has succeeded within `max_age`.
 
     No other job may be later than that either. `ok` says all of it; `why` says what is wrong,
     None when nothing is. Only reads.
@@ -32,12 +32,12 @@ def daemon_status(
         }
     lives = lease is not None and _lives(lease, moment)
     why = [] if lives else ["no daemon is running"]
-    for number, (name, job) in enumerate(jobs.items()):
-        # The first job, the nights, has to have succeeded; what is rarer only must not be late.
-        age_s = job["last_good_age_s"]
-        if number == 0 and (age_s is None or age_s > max_age.total_seconds()):
+    for name, job in jobs.items():
+        # A night has to have succeeded; what is rarer only must not be late.
+        age_s, is_night = job["last_good_age_s"], name == NIGHTLY
+        if is_night and (age_s is None or age_s > max_age.total_seconds()):
             why.append(f"no {name} has succeeded in the last {hours_text(max_age)}")
-        elif number and (job["late_s"] or 0) > max_age.total_seconds():
+        elif not is_night and (job["late_s"] or 0) > max_age.total_seconds():
             why.append(f"{name} is {hours_text(timedelta(seconds=job['late_s']))} late")
     return {
         "ok": not why,

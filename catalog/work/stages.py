@@ -15,6 +15,8 @@ from catalog.work.runs import FailureBudget, Outcome, RunInProgress, cancel_belo
 
 log = logging.getLogger(__name__)
 
+AGAIN_S = 0.02
+
 # Takes the id of the parent run.
 Stage = Callable[[int], Outcome]
 
@@ -76,7 +78,7 @@ def _run_one(
     """Run one stage, count it in and return what it was."""
     hours = hours_of(name)
     try:
-        with _limited(hours):
+        with _limited(catalog, hours):
             outcome = stage(run.id)
     except OutOfTime:
         # Should the signal have struck where nobody could answer for the stage's own run.
@@ -100,14 +102,21 @@ def _run_one(
 
 
 @contextmanager
-def _limited(hours: float) -> Iterator[None]:
-    """Raise OutOfTime in the block once so many hours have passed; 0: never."""
+def _limited(catalog: Catalog, hours: float) -> Iterator[None]:
+    """Raise OutOfTime in the block once so many hours have passed; 0: never.
+
+    Not inside of a write, which is short: half a statement would be left in its connection, and
+    the next one, that records how the stage has ended, would be refused.
+    """
     if not hours or threading.current_thread() is not threading.main_thread():
         # Only the main thread gets signals; in another one a night has no limit.
         yield
         return
 
     def strike(_signal: int, _frame: FrameType | None) -> None:
+        if catalog.is_writing:
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+            return
         raise OutOfTime(1)
 
     before = signal.signal(signal.SIGALRM, strike)

@@ -1,13 +1,15 @@
 """Keep views at fixed ages, what each forecast is of, and a ledger of forecasts and their truth.
 
 Going down, the ledger and the views at ages go; a label that lay between two counts becomes the one
-before it.
+before it. What a model forecasts is also in the settings of its split and its network: from there
+models of before get their label, and those that went down get it back.
 
 Revises: 0007
 """
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0008"
 down_revision = "0007"
@@ -47,6 +49,17 @@ VIEWS = (
     "v_model_history",
 )
 UNJUDGED = sa.text("status = 'open'")
+DOCUMENT = sa.JSON().with_variant(JSONB(), "postgresql")
+SPLIT = sa.table(
+    "dataset_split", sa.column("id", sa.BigInteger()), sa.column("params", DOCUMENT)
+)
+MODEL = sa.table(
+    "model_version",
+    *(sa.column(name, sa.BigInteger()) for name in ("id", "split_id", "horizon_s")),
+    sa.column("hyper", DOCUMENT),
+    sa.column("label", sa.String()),
+)
+UNITS_S = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 
 
 def upgrade() -> None:
@@ -62,6 +75,7 @@ def upgrade() -> None:
     )
     horizon = "age of a video, s, that its forecasts are of; NULL: none is stated"
     op.add_column("model_version", sa.Column("horizon_s", BIG_ID, comment=horizon))
+    _labels_of_models()
     op.add_column("prediction", sa.Column("made_at", MOMENT, comment="NULL: before this was kept"))
     horizon = "age of the video, s, that it is a forecast of; NULL: none is stated"
     op.add_column("prediction", sa.Column("horizon_s", BIG_ID, comment=horizon))
@@ -90,6 +104,25 @@ def downgrade() -> None:
         batch.alter_column("observation_id", existing_type=BIG_ID, comment=None)
     op.drop_index(op.f("ix_video_posted_at"), "video")
     op.make_views("0007", OLD_VIEWS)
+
+
+def _labels_of_models() -> None:
+    """Write down of each model that is there what its split and its network say that it forecasts."""
+    bind = op.get_bind()
+    models = sa.select(MODEL.c.id, MODEL.c.hyper, SPLIT.c.params).join_from(
+        MODEL, SPLIT, SPLIT.c.id == MODEL.c.split_id
+    )
+    for model_id, hyper, params in bind.execute(models).all():
+        label = params.get("label", "latest")
+        if (age_s := params.get("label_age_s")) is not None:
+            unit = next(unit for unit in UNITS_S if round(age_s) % UNITS_S[unit] == 0)
+            label = f"from:{round(age_s) // UNITS_S[unit]}{unit}"
+        horizon_s = (hyper.get("network") or {}).get("horizon_s") or None
+        if label.startswith("at:"):
+            horizon_s = int(label[3:-1]) * UNITS_S[label[-1]]
+        if (label, horizon_s) != ("latest", None):
+            told = sa.update(MODEL).where(MODEL.c.id == model_id)
+            bind.execute(told.values(label=label, horizon_s=horizon_s))
 
 
 def _label_at_age() -> None:

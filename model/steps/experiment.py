@@ -190,10 +190,11 @@ def _write(folder: Path, settings: str, results: Sequence[Result], least_gain: f
 
 def _settings(run: RunInProgress, split: SplitRow, request: ExperimentRequest) -> str:
     label = label_of(split.params)
+    age_s = label.age_s if label.kind == "at" else None
     said = [
         f"Run {run.id}",
         f"split {split.name} (sha256 {split.sha256})",
-        f"forecasts of the {forecast_of(str(label), label.age_s or None)}",
+        f"forecasts of the {forecast_of(str(label), age_s)}",
         f"seed {request.seed}",
     ]
     if request.epochs is not None:

@@ -218,6 +218,8 @@ def _frozen(catalog: Catalog, run: RunInProgress, request: RetrainRequest) -> Sp
         for video, member in found.items()
         if video.video_id in parts
     ]
+    if not older or len(members) < request.min_rows:
+        return None
     with catalog.write() as session:
         return freeze_split(
             session,
@@ -249,8 +251,14 @@ def _judged(
     ids = sorted(said)
     predicted = {_label(challenger): said}
     if beside is not None and rival is not None:
-        predicted[_label(beside)] = theirs = _forecasts(field, beside, rival)
-        ids = _common(field, challenger, beside, (said, theirs), notes)
+        theirs = _forecasts(field, beside, rival)
+        n_read = len(said.keys() & theirs.keys())
+        if n_read < MIN_EVIDENCE <= len(said):  # its features are made no more
+            notes.append(f"beside the constants, for {_label(beside)} can read only {n_read}")
+            beside = None
+        else:
+            predicted[_label(beside)] = theirs
+            ids = _common(field, challenger, beside, (said, theirs), notes)
     if len(ids) < MIN_EVIDENCE:
         trial = Trial(request.metric, len(ids), None, None, None, None, None)
         notes.insert(0, f"only {len(ids)} videos judge, of which {MIN_EVIDENCE} are asked for")

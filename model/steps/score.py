@@ -174,8 +174,8 @@ def load_model(data: Path, model: ModelFacts, device: str = "cpu") -> Checkpoint
         preset = preset if preset in PRESETS else model.model_kind  # an old one may be no more
         raise BadCheckpoint(
             f"{model.name} version {model.version} cannot be used: {error}; train a "
-            f"new version (`viewcast train {preset} --name {model.name} --again`), or restore the "
-            "file that was registered"
+            f"new version (`viewcast train {preset} --name {model.name} --again`) and, where this "
+            f"one is {model.name}@production, promote it, or restore the file that was registered"
         ) from error
     if checkpoint.sha256 != model.sha256:
         raise BadCheckpoint(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from catalog.errors import BadSettings
-from catalog.settings import Settings, leaves, load_settings, masked_url
+from catalog.errors import BadSettings, masked_url
+from catalog.settings import Settings, leaves, load_settings
 from cli import sections
 from features.settings import AudioConfig, ClipConfig, ExtractConfig, FramesConfig, VisualConfig
 from model.settings import PretrainConfig, ScoreConfig, TrainConfig
@@ -96,6 +96,8 @@ def test_a_secret_is_not_printed() -> None:
         ("postgresql://me@host/name", "postgresql://me@host/name"),
         ("socks5://me:hunter2@host:1080", "socks5://me:***@host:1080"),
         ("http://me:hun@ter2@host:1", "http://me:***@host:1"),
+        ("postgresql://h/n?user=me&password=hunter2", "postgresql://h/n?user=me&password=***"),
+        ("postgresql://h/n?sslpassword=hunter2&a=b", "postgresql://h/n?sslpassword=***&a=b"),
         ("sqlite:////abs/catalog.db", "sqlite:////abs/catalog.db"),
         ("", ""),
         ("socks5://key@h:1", "socks5://***@h:1"),

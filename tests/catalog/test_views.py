@@ -180,3 +180,19 @@ def test_drift_shows_calibration_beside_the_runs_before(catalog):
     )
     assert rows[0] == (0.8, None, pytest.approx(0.2), None, None)
     assert rows[2] == pytest.approx((0.1, 0.7, 0.9, 0.3, 1.0))
+
+
+def test_drift_is_told_of_versions_that_forecast_the_same(catalog):
+    versions = [add_model(catalog) for _ in range(3)]
+    with catalog.write() as session:
+        at_a_week = "UPDATE model_version SET label = 'at:7d', horizon_s = 604800 WHERE id <> :id"
+        session.execute(text(at_a_week), {"id": versions[0]})
+    for model_id, error_k in zip(versions, (1, 5, 6), strict=True):
+        with record_run(catalog, "score", params={}, model_version_id=model_id) as run:
+            run.metric("new", "n", 5)
+            run.metric("new", "mae_k", error_k)
+            run.done()
+    told = "SELECT label, horizon_s, mae_k, mae_k_before FROM v_error_drift ORDER BY run_id"
+    assert ask(catalog, told) == [
+        ("latest", None, 1, None), ("at:7d", 604_800, 5, None), ("at:7d", 604_800, 6, 5),
+    ]  # fmt: skip

@@ -107,6 +107,18 @@ def test_weeks_are_those_of_posting_and_count_what_waits(catalog, filled):
     assert found[1]["log_mae"] == pytest.approx((0.2 + 1.4 + 0) / 3)
 
 
+def test_a_gap_is_between_a_forecast_and_the_views_at_its_age(catalog, filled):
+    with catalog.read() as session:
+        named = "SELECT video_id, horizon_s, views_k, verdict FROM v_performance_gap"
+        found = {row[0]: row[1:] for row in session.execute(text(named))}
+        latest = "SELECT COUNT(*) FROM video WHERE latest_observation_id IS NOT NULL"
+        assert session.execute(text(latest)).scalar_one() == len(filled)
+    views = {filled[0]: 8.0, filled[1]: 40.0, filled[2]: 10.0, filled[5]: 5.0, filled[7]: 99.0}
+    assert {video: row[1] for video, row in found.items()} == views
+    assert {row[0] for row in found.values()} == {WEEK_S}
+    assert (found[filled[1]][2], found[filled[0]][2]) == ("over", "as predicted")
+
+
 def test_what_waits_is_told_with_what_is_due_of_it(catalog, filled):
     with catalog.read() as session:
         [early] = kept.standing(session, MONDAY + 14 * DAY)

@@ -111,6 +111,17 @@ def test_another_time_of_posting_changes_what_an_old_count_was_of(catalog):
     assert kept(catalog) == by_the_rule(catalog) == {}
 
 
+def test_so_does_one_that_comes_with_no_new_count(catalog):
+    see(catalog, 1, (6.8, 30), (7.4, 40))
+    see(catalog, 2, (6.9, 30), posted_at=None)
+    keep_ages(catalog, AGES_S, RULE)
+    see(catalog, 1, (6.8, 30), posted_at=POSTED + timedelta(hours=1))
+    see(catalog, 2, (6.9, 30), posted_at=POSTED - timedelta(days=30))
+    assert keep_ages(catalog, AGES_S, RULE).n_done == 0
+    assert set(kept(catalog)) == {(1, 7 * DAY_S)}
+    assert kept(catalog) == by_the_rule(catalog)
+
+
 def test_a_count_before_the_age_alone_is_taken_when_the_time_for_a_later_one_is_over(
     catalog, monkeypatch
 ):

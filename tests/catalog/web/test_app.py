@@ -44,7 +44,6 @@ def served(url, data_folder, names=()) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def client(url, tmp_path):
-    (tmp_path / "reports").mkdir()
     with served(url, tmp_path) as opened:
         yield opened
 
@@ -83,6 +82,20 @@ def test_a_browser_gets_a_page(catalog, client):
     assert "nightly/2" in answer.text
 
 
+def test_a_file_that_is_no_catalog_is_an_answer(tmp_path):
+    (tmp_path / "catalog.db").write_text("what a broken disk leaves", "utf-8")
+    with served(f"sqlite:///{tmp_path}/catalog.db", tmp_path) as client:
+        answer = client.get("/health")
+    assert answer.status_code == 503
+    assert "not a database" in answer.json()["why"]
+
+
+def test_no_password_of_an_address_is_told(tmp_path):
+    for url in ("postgresql://127.0.0.1:1/x?user=me&password=hunter2", "me:hunter2@host/x"):
+        with served(url, tmp_path) as client:
+            assert "hunter2" not in client.get("/health").text
+
+
 @pytest.mark.parametrize("trouble", ["no file", "other schema"])
 def test_a_catalog_that_cannot_be_read_is_an_answer(tmp_path, catalog, trouble):
     url = f"sqlite:///{tmp_path}/none.db" if trouble == "no file" else catalog.url
@@ -101,7 +114,9 @@ def test_a_catalog_that_cannot_be_read_is_an_answer(tmp_path, catalog, trouble):
 
 def test_the_report_and_stored_pages_are_given_as_they_are(client, tmp_path):
     assert client.get("/").status_code == 404
+    assert client.get("/reports/night.html").status_code == 404
     (tmp_path / "report.html").write_text("<p>é</p>", "utf-8")
+    (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "night.html").write_text("<p>n</p>", "utf-8")
     assert client.get("/").content == "<p>é</p>".encode()
     assert client.get("/reports/night.html").text == "<p>n</p>"
@@ -110,11 +125,15 @@ def test_the_report_and_stored_pages_are_given_as_they_are(client, tmp_path):
 @pytest.mark.parametrize("path", ["/../catalog.db", "/reports/../catalog.db", "/reports/out", "/x"])
 def test_nothing_else_of_the_data_folder_is_given(client, tmp_path, path):
     (tmp_path / "catalog.db").touch()
+    (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "out").symlink_to(Path("/etc/passwd"))
     assert client.get(path.replace("..", "%2e%2e")).status_code == 404
 
 
-@pytest.mark.parametrize(("host", "status"), [("localhost:8420", 404), ("evil.example", 400)])
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost:8420", 404), ("[::1]:8420", 404), ("evil.example", 400), ("[::2]:8420", 400)],
+)
 def test_other_names_than_its_own_are_refused(client, host, status):
     assert client.get("/", headers={"host": host}).status_code == status
 

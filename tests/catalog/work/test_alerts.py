@@ -1,22 +1,25 @@
 """Telling: once for each slot, kind and channel; what was not taken is tried again."""
 
+import sqlite3
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
+from sqlalchemy.exc import OperationalError
 
+from catalog.commands.alerts import telling
 from catalog.console import App
 from catalog.errors import Busy, NotReady, SchemaBehind
 from catalog.files import locked
 from catalog.read.nights import facts_of
 from catalog.record.sightings import store_sightings
-from catalog.schema.session import Catalog
+from catalog.schema.session import Catalog, open_catalog
 from catalog.schema.tables import Event, Run
 from catalog.schema.types import utc_now
 from catalog.settings import Settings
 from catalog.work import alerts
-from catalog.work.alerts import journal, run_alerts, tell_closed, tell_soon
+from catalog.work.alerts import in_background, journal, run_alerts, tell_closed
 from catalog.work.runs import record_run
 from tests.catalog.factories import seen, video_facts
 from tests.listeners import WebHook, free_port, web_hook
@@ -149,6 +152,40 @@ def test_a_muted_kind_is_told_to_nobody(catalog: Catalog, tmp_path: Path, hook: 
     assert hook.asked == []
 
 
+def test_a_muted_bad_night_is_no_good_one(catalog: Catalog, tmp_path: Path, hook: WebHook) -> None:
+    night(catalog, SLOT, failed="stage_failed")
+    ping_url = f"http://127.0.0.1:{hook.port}/ping"
+    run_alerts(app_of(catalog, tmp_path, [], ping_url=ping_url, mute=["night_failed"]), slot=SLOT)
+    assert hook.paths == ["/ping/fail"]
+
+
+def test_a_full_disk_is_told_of_though_nothing_can_be_written(
+    catalog: Catalog, app: App, hook: WebHook
+) -> None:
+    if catalog.engine.dialect.name != "sqlite":
+        pytest.skip("its server's disk is full")
+
+    def fill(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA max_page_count = 1")  # no page more than there are
+
+    night(catalog, SLOT, failed="stage_failed")
+    full = open_catalog(catalog.url)
+    full.engine.dispose()
+    event.listen(full.engine, "connect", fill)
+    app.__dict__["catalog"] = full
+
+    def look_until_full() -> None:
+        with telling(app):
+            for _ in range(1_000):  # what is free in the pages that there are is used up first
+                run_alerts(app)
+
+    with pytest.raises(OperationalError, match="disk is full"):
+        look_until_full()
+    full.close()
+    assert hook.titles[-1] == "viewcast: the catalog cannot be opened"
+    assert "disk is full" in hook.asked[-1][2]["message"]
+
+
 def test_the_night_that_ends_is_judged_while_it_is_under_way(
     catalog: Catalog, app: App, hook: WebHook
 ) -> None:
@@ -233,7 +270,7 @@ def test_a_slot_that_the_daemon_missed_is_told_of_without_waiting(
         detail = {"why": "no daemon was running"}
         row = {"level": "error", "code": "schedule_missed", "subject": SLOT, "detail": detail}
         session.add(Event(at=utc_now(), **row))
-    tell_soon(app, SLOT).join()
+    in_background(lambda: run_alerts(app, slot=SLOT)).join()
 
     assert hook.titles == [f"viewcast: {SLOT} was missed"]
     assert "no daemon was running" in hook.asked[0][2]["message"]

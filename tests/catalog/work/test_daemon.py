@@ -20,6 +20,7 @@ from catalog.work.daemon import (
     POLL_S,
     STOP_GRACE_S,
     Job,
+    Telling,
     run_daemon,
 )
 from catalog.work.daemon_status import daemon_status
@@ -268,6 +269,27 @@ def test_a_clock_that_is_put_back_starts_nothing_again(catalog):
     assert [slot.name for slot in starter.slots] == ["nightly/2026-07-01", "nightly/2026-07-02"]
 
 
+def test_a_clock_that_was_ahead_when_it_started_loses_no_night(catalog):
+    """It is put right by a month; the days until then have their nights."""
+    clock = Clock(TEN + timedelta(days=30))
+    starter = Starter(threading.Event(), FakeChild(0))
+
+    class Rounds(AfterRounds):
+        def wait(self, s: float | None = None) -> bool:
+            at = {12: TEN, 6: TEN + timedelta(days=1)}.get(self.n_left)
+            clock.moment = at or clock.moment
+            return super().wait(s)
+
+    def start(slot: Slot) -> FakeChild:
+        record_slot(catalog, slot)
+        return starter(slot)
+
+    run_daemon(catalog, [job(start)], stop=Rounds(16), now=clock)
+    names = [slot.name for slot in starter.slots]
+    assert names == ["nightly/2026-07-31", "nightly/2026-07-02"]
+    assert events(catalog) == []
+
+
 def test_one_child_at_a_time_and_nights_first(catalog):
     stop = threading.Event()
     begun, running = [], []
@@ -335,13 +357,16 @@ def test_nights_that_nobody_was_there_for_are_recorded_as_missed_once(catalog):
     record_slot(catalog, slot_of("2026-06-30"))
     run_daemon(catalog, [job()], stop=AfterRounds(), now=lambda: before)
     starter = Starter(threading.Event(), FakeChild(0))
+    told, telling = heard()
     for _ in range(2):
         run_daemon(
             catalog,
             [job(starter)],
             stop=AfterRounds(),
             now=lambda: datetime(2026, 7, 4, 10, 0, tzinfo=UTC),
+            telling=telling,
         )
+    assert told == ["nightly/2026-07-03"]
     missed = [("schedule_missed", f"nightly/2026-07-0{day}") for day in (1, 2, 3)]
     assert events(catalog) == missed
     assert {slot.name for slot in starter.slots} == {"nightly/2026-07-04"}
@@ -377,6 +402,68 @@ def test_a_night_that_dies_is_done_again_and_not_for_ever(catalog, patient):
     run_daemon(catalog, [job(start)], stop=AfterRounds(12), now=lambda: TEN)
     assert starter.slots == [slot_of("2026-07-01")] * 3
     assert events(catalog) == [("job_failed", "nightly/2026-07-01")] * 3
+
+
+def heard() -> tuple[list[str], Telling]:
+    """What the daemon tells of, as a list that fills."""
+    told: list[str] = []
+    return told, Telling(told.append, lambda error: told.append(type(error).__name__))
+
+
+def test_a_night_is_told_of_when_it_is_given_up_and_not_before(catalog, patient):
+    told, telling = heard()
+    said_in_round: list[int] = []
+
+    def start(_slot: Slot) -> FakeChild:
+        said_in_round.append(len(told))
+        return FakeChild(1)
+
+    run_daemon(catalog, [job(start)], stop=AfterRounds(12), now=lambda: TEN, telling=telling)
+    assert said_in_round == [0, 0, 0]
+    assert told == ["nightly/2026-07-01"]
+
+
+@pytest.mark.parametrize(("code", "n_told"), [(0, 0), (4, 1)])
+def test_a_night_of_which_a_part_failed_is_looked_at_once_more(catalog, code, n_told):
+    told, telling = heard()
+    jobs = [job(lambda _slot: FakeChild(code), name=name) for name in ("nightly", "refresh")]
+    run_daemon(catalog, jobs, stop=AfterRounds(8), now=lambda: TEN, telling=telling)
+    assert told == ["nightly/2026-07-01"] * n_told
+
+
+@pytest.mark.parametrize(("hours", "then"), [(13, "it"), (25, "the next")])
+def test_a_night_that_fails_too_late_to_be_tried_again_is_told_of(catalog, patient, hours, then):
+    told, telling = heard()
+    clock, begun = Clock(TEN.replace(hour=4, minute=30)), []
+
+    def start(slot: Slot) -> FakeChild:
+        begun.append(slot.name)
+        return Dying() if len(begun) == 1 else FakeChild(0)
+
+    class Dying(FakeChild):
+        def poll(self) -> int | None:
+            if clock.moment > TEN:
+                return -9
+            clock.moment += timedelta(hours=hours)
+            return None
+
+    run_daemon(catalog, [job(start)], stop=AfterRounds(9), now=clock, telling=telling)
+    next_ones = ["nightly/2026-07-02"] if then == "the next" else []
+    assert begun == ["nightly/2026-07-01", *next_ones]
+    assert told == ["nightly/2026-07-01"]
+
+
+def test_a_catalog_that_stays_away_is_told_of_once(catalog, patient, monkeypatch):
+    monkeypatch.setattr(daemon, "AWAY_TOLD_S", 0.0)
+    told, telling = heard()
+    with catalog.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    try:
+        run_daemon(catalog, [job()], stop=AfterRounds(9), now=lambda: TEN, telling=telling)
+    finally:
+        with catalog.write() as session:
+            session.execute(text("UPDATE alembic_version SET version_num = :n"), {"n": head()})
+    assert told == ["SchemaBehind"]
 
 
 def test_a_night_that_is_not_ready_waits_until_it_is(catalog, patient):
@@ -515,7 +602,7 @@ def test_a_night_that_fails_is_an_event(catalog):
     with catalog.read() as session:
         event = session.scalars(select(Event).where(Event.code != "daemon_started")).one()
     assert (event.code, event.subject, event.detail) == (
-        "job_failed", "nightly/2026-07-01", {"exit_code": 6, "attempt": 1},
+        "job_failed", "nightly/2026-07-01", {"exit_code": 6, "attempt": 1, "is_last": False},
     )  # fmt: skip
 
 
@@ -554,6 +641,11 @@ def test_a_rare_job_is_late_only_after_its_time(catalog):
     for hours, told in ((26, False), (27, True)):
         why = daemon_status(catalog, DAY, now=sunday + timedelta(hours=hours))["why"]
         assert ("retrain is 27 h late" in why) == told
+
+
+def test_without_nights_none_has_to_succeed(catalog):
+    live(catalog, job(cron="0 7 * * sun", name="retrain"))
+    assert daemon_status(catalog, DAY, now=TEN)["why"] is None
 
 
 def test_the_status_is_of_what_the_daemon_goes_by(catalog):

@@ -3,8 +3,10 @@ import signal
 import time
 
 import pytest
+from sqlalchemy import update
 
 from catalog.errors import BadValue
+from catalog.schema.tables import Run
 from catalog.work.runs import record_run
 from catalog.work.stages import run_stages
 from tests.fresh_catalog import ask
@@ -89,6 +91,31 @@ def test_a_stage_that_is_out_of_time_ends_and_the_next_ones_work(catalog):
     assert statuses(catalog) == {"nightly": "partial", "scrape": "cancelled", "report": "ok"}
     [(n_done,)] = ask(catalog, "SELECT n_done FROM run WHERE kind = 'scrape'")
     assert n_done > 0  # what it finished is kept
+
+
+def test_a_write_is_not_interrupted(catalog):
+    """Half a statement in its connection would keep the night from recording anything."""
+
+    def writing(run):
+        with catalog.write() as session:
+            until_s = time.monotonic() + 3 * A_MOMENT * 3600
+            mark = update(Run).where(Run.id == run.id).values(host="marked").returning(Run.id)
+            found = session.execute(mark)
+            while time.monotonic() < until_s:
+                pass
+            assert found.one() == (run.id,)
+        while True:
+            time.sleep(0.01)
+
+    _outcome, lines, _said = night(
+        catalog,
+        stage(catalog, "scrape", writing),
+        stage(catalog, "report"),
+        hours_of=lambda name: A_MOMENT if name == "scrape" else 0.0,
+    )
+    assert (lines["scrape"]["status"], lines["report"]["status"]) == ("out_of_time", "ok")
+    marked = ask(catalog, "SELECT kind, status FROM run WHERE host = 'marked'")
+    assert marked == [("scrape", "cancelled")]
 
 
 def test_a_stage_that_is_quick_leaves_no_alarm_behind(catalog):

@@ -7,8 +7,9 @@ import pytest
 from catalog.facts import PastPost, PostFacts
 from model.batches import Example
 from model.blocks.past import Asked, Histories
-from model.errors import IncompatibleFeatures, NothingToTrain
+from model.errors import BadCheckpoint, IncompatibleFeatures, NothingToTrain
 from model.forecast.ablation import ablate
+from model.registry import KINDS
 from model.solved.past_means import AuthorMean, AuthorRecent, HashtagMean, PastMeanConfig
 from model.targets import TARGET_KINDS, TargetTransform
 from tests.model.rows import START
@@ -125,3 +126,11 @@ def test_no_rows_are_refused(of):
     for train in ([], [replace(TRAIN[0], views_k=None)]):
         with pytest.raises(NothingToTrain):
             solved(train, of=of)
+
+
+@pytest.mark.parametrize(
+    ("kind", "learned"), [("author_mean", "n_history"), ("hashtag_mean", "n_tags")]
+)
+def test_one_of_before_the_histories_is_told_as_such(kind, learned):
+    with pytest.raises(BadCheckpoint, match=f"the {kind} model has {learned}, has prior, lacks hi"):
+        KINDS[kind].config_from_json({learned: 3, "prior": 3.0})

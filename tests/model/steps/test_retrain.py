@@ -12,8 +12,9 @@ import pytest
 from catalog.console import Silent
 from catalog.errors import NotFound
 from catalog.facts import ModelFacts, ObservationFacts, VideoFacts
-from catalog.read.lookup import find_model, newest_model
+from catalog.read.lookup import find_model, find_split, newest_model
 from catalog.read.model_history import Change, model_history, model_in_use
+from catalog.read.pending import split_rows, videos_to_score
 from catalog.record.lineage import PRODUCTION, set_alias
 from catalog.record.sightings import store_sightings
 from catalog.schema.session import Catalog
@@ -27,7 +28,7 @@ from model.steps.score import score
 from model.steps.split import create_split
 from model.steps.train import TrainRequest, train
 from tests.fresh_catalog import ask, fresh_catalog
-from tests.model.planted import small_counts
+from tests.model.planted import FIRST, small_counts
 
 SPLIT = SplitConfig(val=0.1, holdout=0.25)
 
@@ -270,6 +271,23 @@ def test_a_champion_whose_file_is_gone_leaves_the_constants_as_rivals(posts):
     assert verdict.is_promoted
     assert verdict.trial.rival in step.CONSTANT_NAMES
     assert "house version 1 cannot be used" in verdict.reason
+    assert "where this one is house@production, promote it" in verdict.reason
+
+
+def test_so_does_a_champion_whose_features_are_made_no_more(posts, monkeypatch):
+    create_split(posts.catalog, SPLIT)
+    posts.promote(posts.train("author_mean"))
+    forecasts = step._forecasts
+
+    def blind(field, model, checkpoint):
+        return {} if model.version == 1 else forecasts(field, model, checkpoint)
+
+    monkeypatch.setattr(step, "_forecasts", blind)
+    _codes, verdict = posts.retrain("author_recent")
+    assert verdict is not None
+    assert verdict.is_promoted
+    assert verdict.trial.rival in step.CONSTANT_NAMES
+    assert "house:1 can read only 0" in verdict.reason
 
 
 def test_a_first_challenger_may_not_be_worse_than_what_is_used_meanwhile(posts, monkeypatch):
@@ -329,6 +347,53 @@ def test_labels_at_an_age_that_were_seen_too_late_teach_nothing(tmp_path):
         assert parts["holdout"] == 75
         assert parts["train"] + parts["val"] == 300 - 75 - 55
         assert verdict is not None
+
+
+def test_where_every_label_came_too_late_nothing_is_trained(tmp_path):
+    month = timedelta(days=30)
+    quick = [
+        replace(row, facts=replace(row.facts, posted_at=FIRST + timedelta(minutes=number)))
+        for number, row in enumerate(ROWS[:300])
+    ]
+    with house(tmp_path, quick) as made:
+        made.add(quick, age=month)
+        codes, verdict = made.retrain("author_recent", split=replace(SPLIT, label="at:30d"))
+        assert codes == {"label_seen_too_late": 225, "too_few_rows": 1}
+        assert verdict is None
+
+
+def test_a_champion_of_another_label_is_judged_on_the_challengers(tmp_path):
+    with house(tmp_path, ROWS[:300]) as made:
+        create_split(made.catalog, SPLIT)
+        made.promote(made.train("hashtag_mean"))
+        made.add(ROWS[:300], age=timedelta(days=7))
+        _codes, verdict = made.retrain("author_recent", split=replace(SPLIT, label="at:7d"))
+        assert verdict is not None
+        assert verdict.challenger.label == "at:7d"
+        assert "house:1 forecasts latest, judged on at:7d" in verdict.reason
+
+
+def test_whoever_forecasts_at_the_age_of_a_label_is_asked_for_that_age(tmp_path):
+    with house(tmp_path, ROWS[:40]) as made:
+        made.add(ROWS[:40], age=timedelta(days=12))
+        create_split(made.catalog, replace(SPLIT, label="at:7d"), name="week")
+        model = made.train("author_recent")
+        with made.catalog.read() as session:
+            split = find_split(session, "week")
+            rows = [*split_rows(session, split.id, {}, parts=("train", "holdout"))]
+            asked = [
+                *videos_to_score(
+                    session,
+                    model_version_id=model.id,
+                    feature_set_ids={},
+                    required=(),
+                    run_id=0,
+                    rescore=True,
+                    optional=True,
+                )
+            ]
+        # And not for that of the count before it, of two days.
+        assert {row.age_s for row in rows} == {row.label_age_s for row in asked} == {7 * 86_400}
 
 
 def test_score_uses_what_was_promoted_and_what_was_seen_since(posts):

@@ -8,7 +8,7 @@ SELECT
     m.name AS model_name,
     m.version AS model_version,
     j.horizon_s,
-    j.horizon_s / 86400.0 AS horizon_d,
+    j.horizon_s / CAST(86400 AS DOUBLE PRECISION) AS horizon_d,
     CAST(j.judged_at AT TIME ZONE 'UTC' AS DATE) AS night,
     COUNT(j.truth_k) AS n,
     SUM(CASE WHEN j.status = 'unobserved' THEN 1 ELSE 0 END) AS n_unobserved,
@@ -18,7 +18,7 @@ SELECT
     AVG(j.error_log) AS bias_log,
     COUNT(j.is_inside) AS n_intervals,
     AVG(CASE WHEN j.is_inside THEN 1.0 WHEN NOT j.is_inside THEN 0.0 END) AS coverage,
-    AVG(CASE WHEN j.status = 'judged' THEN EXTRACT(EPOCH FROM j.due_at - j.made_at) / 86400.0 END) AS days_ahead
+    AVG(CASE WHEN j.status = 'judged' THEN CAST(EXTRACT(EPOCH FROM j.due_at - j.made_at) AS DOUBLE PRECISION) / 86400 END) AS days_ahead
 FROM judgement j
 JOIN prediction p ON p.run_id = j.run_id AND p.video_id = j.video_id
 JOIN model_version m ON m.id = j.model_version_id

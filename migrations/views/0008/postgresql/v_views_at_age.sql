@@ -10,7 +10,7 @@ SELECT
     v.url,
     v.posted_at,
     a.age_s,
-    a.age_s / 86400.0 AS age_d,
+    a.age_s / CAST(86400 AS DOUBLE PRECISION) AS age_d,
     CASE
         WHEN c.video_id IS NOT NULL THEN 'known'
         WHEN EXTRACT(EPOCH FROM CURRENT_TIMESTAMP - v.posted_at) < a.age_s * (1 + a.reach) THEN 'not_yet'

@@ -24,12 +24,13 @@ from bench.measure import Row
 from bench.shuffled import COLLECTIONS, collection, shuffled
 from catalog.console import Silent
 from catalog.errors import NotFound
-from catalog.facts import LEAST_GAIN, FeatureSetFacts, ModelFacts, ObservationFacts, VideoFacts
+from catalog.facts import FeatureSetFacts, ModelFacts, ObservationFacts, VideoFacts
 from catalog.read.lookup import find_model, newest_model
 from catalog.read.model_history import model_history, versions_before
 from catalog.record.lineage import PRODUCTION, set_alias
 from catalog.record.sightings import store_sightings
 from catalog.schema.session import Catalog, open_catalog, upgrade
+from catalog.verdict import LEAST_GAIN
 from features.store import FeatureStore
 from model.batches import Example
 from model.split import SplitConfig
@@ -39,7 +40,8 @@ from model.steps.train import TrainRequest
 N_TRIES: Final = 20
 N_FIRST, N_WEEKLY, N_WEEKS = 600, 100, 3  # posts of the first retraining and of each week after it
 NAME: Final = "house"
-BLIND: Final = {"members": "ridge", "history": "none", "use_tags": False, "text_width": 0}
+PRESETS: Final = ("ridge", "author_recent")
+BLIND: Final = {"history": "none", "tags_width": 0, "text_width": 0}
 
 
 @dataclass
@@ -203,13 +205,13 @@ def measure(presets: Sequence[str], n: int, state: Path | None) -> list[Row]:
 
 def rows() -> list[Row]:
     """As often as the table says."""
-    return measure(("modern",), N_TRIES, None)
+    return measure(PRESETS, N_TRIES, None)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the lines of the table for these presets."""
     parser = argparse.ArgumentParser(prog="python -m bench.retrain")
-    parser.add_argument("presets", nargs="*", default=["modern"])
+    parser.add_argument("presets", nargs="*", default=PRESETS)
     parser.add_argument("--n", type=int, default=N_TRIES)
     parser.add_argument("--state", type=Path)
     asked = parser.parse_args(arguments)

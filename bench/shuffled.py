@@ -25,7 +25,8 @@ os.environ.update(ONE_THREAD)
 
 import numpy as np
 
-from catalog.facts import Paired, PastPost, PostFacts, verdict_of
+from catalog.facts import PastPost, PostFacts
+from catalog.verdict import Paired, verdict_of
 from model.base import SolveRequest
 from model.batches import Example
 from model.blocks.past import Histories

@@ -32,8 +32,8 @@ from pydantic_settings import (
 from catalog.ages import AgeRule
 from catalog.alerts import Kind, Limits
 from catalog.errors import BadSettings, masked_url
-from catalog.facts import LEAST_GAIN
 from catalog.logs import LogFormat
+from catalog.verdict import LEAST_GAIN
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

@@ -14,10 +14,11 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from catalog.errors import NotFound
-from catalog.facts import LEAST_GAIN, Paired, Verdict, forecast_of, verdict_of
+from catalog.facts import forecast_of
 from catalog.schema.forecasts import METADATA, ModelVersion
 from catalog.schema.session import Catalog, read_only_rows
 from catalog.schema.tables import Event, Run, RunMetric
+from catalog.verdict import LEAST_GAIN, Paired, Verdict, verdict_of
 
 Row = dict[str, Any]
 

@@ -8,13 +8,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from catalog.facts import LEAST_GAIN, MIN_EVIDENCE
 from catalog.files import atomic_file
 from catalog.read import ledger, reports
 from catalog.schema.forecasts import Prediction
 from catalog.schema.session import Catalog
 from catalog.schema.tables import Run
 from catalog.schema.types import utc_now
+from catalog.verdict import LEAST_GAIN, MIN_EVIDENCE
 from catalog.web import charts
 from catalog.work.runs import Outcome, code_version, record_run
 

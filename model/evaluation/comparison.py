@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from catalog.facts import LEAST_GAIN, Paired, Verdict, verdict_of
+from catalog.verdict import LEAST_GAIN, Paired, Verdict, verdict_of
 from model.errors import BadSetting, NothingToTrain
 from model.evaluation.metrics import (
     ERRORS,

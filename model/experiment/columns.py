@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
-from catalog.facts import Verdict
+from catalog.verdict import Verdict
 from model.evaluation.comparison import Comparison
 
 MEASURE: Final = "log_mae"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from catalog.facts import LEAST_GAIN, Paired, verdict_of
+from catalog.verdict import LEAST_GAIN, Paired, verdict_of
 from model.errors import BadSetting
 from model.evaluation.metrics import CONSTANT_NAMES, ERRORS
 

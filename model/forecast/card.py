@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from catalog.errors import readable
-from catalog.facts import LEAST_GAIN, KnownAccount, Paired, verdict_of
+from catalog.facts import KnownAccount
+from catalog.verdict import LEAST_GAIN, Paired, verdict_of
 from model.evaluation.metrics import CONSTANT_NAMES
 from model.forecast.cautions import Caution
 from model.forecast.opening_facts import Against, Measured

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from catalog.facts import LEAST_GAIN, PostFacts
+from catalog.facts import PostFacts
 from catalog.files import clean_text
+from catalog.verdict import LEAST_GAIN
 from features.one_video import MadeFeatures
 from model.forecast.card import Refused
 

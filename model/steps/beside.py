@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from catalog.facts import (
     IN_SAMPLE,
-    LEAST_GAIN,
     AsOf,
     HistoryRule,
     KnownAccount,
@@ -50,6 +49,7 @@ from catalog.read.lookup import (
     videos_of_files,
 )
 from catalog.schema.session import Catalog
+from catalog.verdict import LEAST_GAIN
 from model.blocks.past import Asked, Histories
 from model.forecast.card import (
     AuthorStanding,

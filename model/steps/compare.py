@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from catalog.errors import NotFound
-from catalog.facts import LEAST_GAIN, ModelFacts, forecast_of
+from catalog.facts import ModelFacts, forecast_of
 from catalog.read.lookup import newest_predictions, train_labels
 from catalog.schema.session import Catalog
+from catalog.verdict import LEAST_GAIN
 from model.errors import BadSetting, NothingToTrain
 from model.evaluation.comparison import Comparison, compare_models
 from model.evaluation.metrics import NOBODY, clusters_of

@@ -10,7 +10,7 @@ import torch
 
 from catalog.ages import label_of
 from catalog.errors import BadValue, NotFound
-from catalog.facts import LEAST_GAIN, ModelFacts, forecast_of
+from catalog.facts import ModelFacts, forecast_of
 from catalog.files import atomic_file
 from catalog.read.lookup import (
     SplitRow,
@@ -20,6 +20,7 @@ from catalog.read.lookup import (
     newest_predictions,
 )
 from catalog.schema.session import Catalog
+from catalog.verdict import LEAST_GAIN
 from catalog.web.pages import render
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, record_run
 from features.device import resolve

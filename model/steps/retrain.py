@@ -10,15 +10,7 @@ import numpy as np
 from catalog.ages import AgeRule, read_label
 from catalog.console import Progress
 from catalog.errors import NotFound
-from catalog.facts import (
-    MIN_EVIDENCE,
-    FeatureSetFacts,
-    Member,
-    ModelFacts,
-    PartName,
-    SplitFacts,
-    uploaded_at,
-)
+from catalog.facts import FeatureSetFacts, Member, ModelFacts, PartName, SplitFacts, uploaded_at
 from catalog.read.lookup import (
     find_split,
     model_feature_sets,
@@ -35,6 +27,7 @@ from catalog.record.lineage import (
     set_alias,
 )
 from catalog.schema.session import Catalog
+from catalog.verdict import MIN_EVIDENCE
 from catalog.work.runs import Outcome, RunInProgress, record_run
 from features.store import FeatureStore
 from model.batches import Example

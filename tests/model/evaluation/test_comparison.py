@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from catalog.facts import MIN_EVIDENCE
+from catalog.verdict import MIN_EVIDENCE
 from model.errors import BadSetting, NothingToTrain
 from model.evaluation.comparison import compare_models
 from model.evaluation.metrics import clusters_of

@@ -25,6 +25,7 @@ DAY_S = 86_400
 AGES_D = (1, 7, 30)
 # A count is read some seconds before or after the moment that is stored with it.
 READ_S = 30.0
+JOURNAL = ("lease_taken_over", "run_lost", "run_resumed", "job_failed", "schedule_missed")
 LEFT_OVER = re.compile(r"\.(part|tmp)\b|^\.tmp")
 
 
@@ -145,8 +146,11 @@ def check_rest(nights: Nights, temporary: Path, found: Findings) -> None:
     }
     found.must("files that no row knows", there - files)
     found.must("rows without their file", files - there)
-    takeovers = nights.ask("SELECT count(*) FROM event WHERE code = 'lease_taken_over'")
-    found.facts["taken_over"] = takeovers[0][0]
+    marks = ", ".join("?" * len(JOURNAL))
+    told = f"SELECT code, count(*) FROM event WHERE code IN ({marks}) GROUP BY code"
+    found.facts["journal"] = dict(nights.ask(told, *JOURNAL))
+    alerts = nights.ask("SELECT subject FROM event WHERE code = 'alert_raised'")
+    found.facts["alerts"] = dict(Counter(subject.rpartition(" ")[2] for (subject,) in alerts))
 
 
 def check_videos(nights: Nights, found: Findings) -> None:

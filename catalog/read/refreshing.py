@@ -41,8 +41,8 @@ class ComingOfAge:
 
     ages_s: the ages. is_forecast: of the videos of which a forecast waits for its truth; else of
     the others. ahead_s: a video that comes to an age so soon is looked at before, unless that was
-    done within the reach of the age; one that has come to it is looked at once. What has no count
-    at all is none of them.
+    done within the reach of the age and, where a forecast of that age waits, after it was made; one
+    that has come to it is looked at once. What has no count at all is none of them.
     """
 
     ages_s: tuple[float, ...]
@@ -62,7 +62,10 @@ class ComingOfAge:
                 & ~_seen_from(session, age_s),
                 (Video.posted_at > comes_at)
                 & (Video.posted_at <= comes_at + timedelta(seconds=self.ahead_s))
-                & ~_seen_from(session, age_s * (1 - self.reach)),
+                & (
+                    ~_seen_from(session, age_s * (1 - self.reach))
+                    | _waits_unseen(session, age_s, age_s * (1 - self.reach))
+                ),
             ]
         is_forecast = exists().where(Judgement.video_id == Video.id, Judgement.status == "open")
         known = Video.gone_at.is_(None) & Video.latest_observation_id.is_not(None)
@@ -70,9 +73,25 @@ class ComingOfAge:
         return or_(*waits) & known & (Video.platform == SITE_PLATFORM)
 
 
-def _seen_from(session: Session, age_s: float) -> ColumnElement[bool]:
+def _seen_from(
+    session: Session, age_s: float, *conditions: ColumnElement[bool]
+) -> ColumnElement[bool]:
     age = seconds_between(session, Video.posted_at, ViewObservation.observed_at)
-    return exists().where(ViewObservation.video_id == Video.id, age >= age_s)
+    return exists().where(ViewObservation.video_id == Video.id, age >= age_s, *conditions)
+
+
+def _waits_unseen(session: Session, horizon_s: float, from_s: float) -> ColumnElement[bool]:
+    """Say whether a forecast of that age waits for a first look, since it is judged by later ones.
+
+    A night looks first and forecasts then: what it saw a minute before says nothing to the judge.
+    """
+    looked_at = _seen_from(session, from_s, ViewObservation.observed_at > Judgement.made_at)
+    return exists().where(
+        Judgement.video_id == Video.id,
+        Judgement.status == "open",
+        Judgement.horizon_s == horizon_s,
+        ~looked_at.correlate(Video, Judgement),
+    )
 
 
 def videos_of_age(

@@ -1,9 +1,11 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from catalog.read.refreshing import (
     ComingOfAge,
+    coming_of_age,
     count_of_age,
     count_to_refresh,
     hashtags_to_refresh,
@@ -12,7 +14,10 @@ from catalog.read.refreshing import (
 )
 from catalog.record.accounts import want_videos
 from catalog.record.sightings import mark_gone, store_sightings
-from tests.catalog.factories import T0, add_videos, seen, video_facts
+from catalog.schema.forecasts import Judgement, Prediction
+from catalog.schema.tables import Video
+from catalog.work.runs import record_run
+from tests.catalog.factories import SHA, T0, add_model, add_videos, seen, video_facts
 
 LATER = T0 + timedelta(days=1)
 
@@ -124,3 +129,41 @@ def due(catalog, age, *seen_at_ages, now=T0):
 )
 def test_a_video_is_due_when_it_comes_of_age(catalog, age, seen_at_ages, is_due):
     assert due(catalog, age, *seen_at_ages) is is_due
+
+
+@pytest.mark.parametrize(
+    ("horizon", "age", "seen_at_ages", "is_due"),
+    [
+        (AGE, AGE - HOUR, [AGE - 4 * HOUR], True),  # seen, but not since the forecast
+        (AGE, AGE - HOUR, [AGE - 4 * HOUR, AGE - 2 * HOUR], False),
+        (AGE, AGE - timedelta(days=2), [AGE - timedelta(days=3)], False),  # not soon
+        (AGE / 7, AGE - HOUR, [AGE - 4 * HOUR], False),  # a forecast of another age
+    ],
+)
+def test_before_a_forecasts_age_a_look_after_it_was_made_is_due(
+    catalog, horizon, age, seen_at_ages, is_due
+):
+    now, posted_at = T0, T0 - age
+    facts = video_facts("7300000000000000001", posted_at=posted_at)
+    with catalog.write() as session:
+        sightings = [(facts, seen(1.0, at=posted_at + at)) for at in seen_at_ages]
+        store_sightings(session, sightings, run_id=None, found_by=None)
+    model_id = add_model(catalog)
+    made_at = posted_at + seen_at_ages[0] + HOUR / 60
+    with (
+        record_run(catalog, "score", params={}, model_version_id=model_id) as run,
+        catalog.write() as session,
+    ):
+        [video_id] = session.scalars(select(Video.id))
+        ids = {"run_id": run.id, "video_id": video_id}
+        session.add(Prediction(**ids, part="new", predicted_k=1.0, inputs_sha256=SHA))
+        session.flush()
+        waits = {"made_at": made_at, "due_at": max(posted_at + horizon, made_at + HOUR)}
+        horizon_s = round(horizon.total_seconds())
+        waits |= {"model_version_id": model_id, "horizon_s": horizon_s, "status": "open"}
+        session.add(Judgement(**ids, **waits))
+    with catalog.read() as session:
+        ages_s = {AGE.total_seconds()}
+        [waited_for, others] = coming_of_age(session, ages_s, REACH, timedelta(days=1), now)
+        assert bool(videos_of_age(session, waited_for)) is is_due
+        assert videos_of_age(session, others) == []

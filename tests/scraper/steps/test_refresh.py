@@ -324,7 +324,7 @@ def test_what_comes_of_age_is_looked_at_and_nothing_else(catalog):
     posted(catalog, 2, 7 * DAY + 2 * hour, [7 * DAY + hour])  # somebody did
     posted(catalog, 3, 7 * DAY - hour, [hour])  # comes of age soon, no count near that age yet
     posted(catalog, 4, 7 * DAY - hour, [4 * DAY])  # comes of age soon, and has one
-    posted(catalog, 5, 11 * DAY, [hour])  # too late: no count would be near that age any more
+    posted(catalog, 5, 14 * DAY, [hour])  # too late: no count would be near that age any more
     posted(catalog, 6, 5 * DAY, [hour])  # not soon
     plan = plan_refresh(catalog, RefreshConfig(), WATCHED, only_due=True)
     assert (plan.n_videos, plan.n_of_age, plan.n_unseen) == (2, 2, 0)

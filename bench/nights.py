@@ -23,6 +23,7 @@ from scraper.replica.content import build_content
 
 # Two nights on which nothing is new: the first still finds what came since the last.
 N_STILL = 2
+SPREAD = ("n", "in bounds", "p5", "median", "p95", "largest")
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,14 @@ def planned(plan: Plan) -> dict[str, list[str]]:
 
 def page(result: Result) -> str:
     """Lay out what came of it in Markdown."""
-    lines = ["| what must be so | found |", "|---|---|"]
-    lines += [f"| {what} | {_words(value)} |" for what, value in result.findings.facts.items()]
-    lines += ["", "Not as it must be: " + ("; ".join(result.findings.wrong) or "nothing."), ""]
+    found = result.findings
+    lines = ["| what | found |", "|---|---|"]
+    lines += [f"| {what} | {_words(value)} |" for what, value in found.facts.items()]
+    lines += ["", "Not as it must be: " + ("; ".join(found.wrong) or "nothing."), ""]
+    lines += [f"| off from the law, ln views | {' | '.join(SPREAD)} |", "|---" * 7 + "|"]
+    for what, off in found.against_law.items():
+        lines.append(f"| {what} | {' | '.join(str(off.get(name, '')) for name in SPREAD)} |")
+    lines.append("")
     kinds = [kind for kind, found in result.stages.items() if found]
     names = list(dict.fromkeys(name for kind in kinds for name in result.stages[kind]))
     lines += [f"| stage, units and seconds (medians) | {' | '.join(kinds)} |"]
@@ -95,14 +101,8 @@ def page(result: Result) -> str:
     for night in result.nights:
         late = "on time" if night.late_s < 0 else f"{night.late_s / 60:.0f} min late"
         late += ", site down" if night.is_down else ""
-        row = (
-            night.slot,
-            late,
-            night.killed or "",
-            f"{night.seconds:.0f}",
-            f"{night.stop_s:.1f} s",
-        )
-        lines.append(f"| {' | '.join(row)} |")
+        took = f"{night.seconds:.0f} | {night.stop_s:.1f} s"
+        lines.append(f"| {night.slot} | {late} | {night.killed or ''} | {took} |")
     return "\n".join(lines)
 
 

@@ -31,10 +31,15 @@ LEFT_OVER = re.compile(r"\.(part|tmp)\b|^\.tmp")
 
 @dataclass
 class Findings:
-    """Numbers to print, and what is not as it must be."""
+    """Numbers to print, what was off from the law, and what is not as it must be."""
 
     facts: dict[str, Any] = field(default_factory=dict)
+    against_law: dict[str, dict[str, Any]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
+
+    def measured(self, what: str, off: Sequence[float], inside: Sequence[bool]) -> None:
+        """Note differences from the law in ln views, and how often it lay within the bounds."""
+        self.against_law[what] = {**spread(off), "in bounds": f"{sum(inside)}/{len(inside)}"}
 
     def must(self, what: str, bad: Iterable[object]) -> None:
         """Note what must not be there, with a few examples."""
@@ -146,6 +151,8 @@ def check_rest(nights: Nights, temporary: Path, found: Findings) -> None:
     }
     found.must("files that no row knows", there - files)
     found.must("rows without their file", files - there)
+    acts = nights.ask("SELECT code, count(*) FROM event WHERE code LIKE 'challenger_%' GROUP BY 1")
+    found.facts["challengers"] = dict(acts)
     marks = ", ".join("?" * len(JOURNAL))
     told = f"SELECT code, count(*) FROM event WHERE code IN ({marks}) GROUP BY code"
     found.facts["journal"] = dict(nights.ask(told, *JOURNAL))
@@ -295,10 +302,9 @@ def check_judgements(nights: Nights, found: Findings) -> None:
     found.facts["ledger"] = {
         "rows": dict(statuses),
         "error by the law, median |ln|": _median_abs(errors),
-        "ledger's error less the law's": spread(off),
-        "law within the stated bounds": _share(inside),
         "unobserved": _why_unobserved(nights),
     }
+    found.measured("errors in the ledger", off, inside)
 
 
 def check_ages(nights: Nights, found: Findings) -> None:
@@ -329,12 +335,11 @@ def check_ages(nights: Nights, found: Findings) -> None:
         gone = sum(gone_at(s.video) < s.posted_at + timedelta(seconds=age_s) for s in without)
         found.facts[f"views at {days} d"] = {
             "old enough": len(old),
-            "without a number": {"gone before": gone, "not seen near it": len(without) - gone},
-            **{
-                method: {"off, ln": spread(off[method]), "in bounds": _share(inside[method])}
-                for method in sorted(off)
-            },
+            "gone before": gone,
+            "not seen near it": len(without) - gone,
         }
+        for method in sorted(off):
+            found.measured(f"views at {days} d, {method}", off[method], inside[method])
 
 
 def age_rule(nights: Nights) -> AgeRule:
@@ -369,10 +374,6 @@ def _why_unobserved(nights: Nights) -> dict[str, int]:
 
 def _median_abs(values: Sequence[float]) -> float | None:
     return round(float(np.median(np.abs(values))), 3) if values else None
-
-
-def _share(inside: Sequence[bool]) -> str:
-    return f"{sum(inside)}/{len(inside)}"
 
 
 def stages(nights: Nights, slots: Iterable[str]) -> dict[str, dict[str, float]]:

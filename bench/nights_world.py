@@ -114,7 +114,9 @@ class Plan:
         """What comes due after a night, in order: when, the kind of its run, its slot."""
         day = self.first_day + timedelta(days=night)
         looks = [self.at(night, f"{hour:02}:30") for hour in self.looks_h]
-        jobs = [(due, "refresh", f"refresh/{due:%Y-%m-%dT%H:%MZ}") for due in looks]
+        # What is due once a day is named after its day.
+        names = [f"{due:%Y-%m-%dT%H:%MZ}" for due in looks] if len(looks) > 1 else [str(day)]
+        jobs = [(due, "refresh", f"refresh/{at}") for due, at in zip(looks, names, strict=True)]
         if day.weekday() == SUNDAY:
             jobs.append((self.at(night, RETRAIN_AT), "retrain", f"retrain/{day}"))
         return sorted(jobs)
@@ -298,6 +300,7 @@ hidden = 4
 label = "{label}"
 [retrain]
 min_rows = {plan.min_rows}
+holdout = 0.3
 """
 
 
@@ -419,7 +422,9 @@ def kill(world: World, strike: str, daemon: psutil.Popen, strike_s: float) -> st
             process.send_signal(signal.SIGKILL)
         except psutil.NoSuchProcess:
             continue
-    return f"{strike} at {strike_s:.1f} s in {running[0][0] if running else 'nothing'}"
+    kind = running[0][0] if running else "nightly"
+    step = "between two steps" if kind == "nightly" else f"in {kind}"
+    return f"{strike} at {strike_s:.1f} s, {step}"
 
 
 def stop(daemon: psutil.Popen) -> int:

@@ -159,20 +159,19 @@ def said_of(folder, *changes):
         check_counts(nights, found)
         check_judgements(nights, found)
         check_ages(nights, found)
-    return [line.partition(":")[0] for line in found.wrong], found.facts
+    return [line.partition(":")[0] for line in found.wrong], found
 
 
 def test_a_ledger_that_is_right_is_told_so(rows):
-    wrong, facts = said_of(rows)
+    wrong, found = said_of(rows)
     assert wrong == []
-    assert facts["counts of new posts"] == 3
-    assert facts["ledger"]["rows"] == {"judged": 1}
-    assert facts["ledger"]["law within the stated bounds"] == "1/1"
-    law = views_at_age(POST, DAY_S)
-    off = math.log1p(law) - math.log1p(truth_k() * 1_000)
-    assert facts["ledger"]["ledger's error less the law's"]["median"] == round(off, 4)
-    assert facts["views at 1 d"]["interpolated"]["in bounds"] == "1/1"
-    assert facts["views at 1 d"]["interpolated"]["off, ln"]["median"] == round(-off, 4)
+    assert found.facts["counts of new posts"] == 3
+    assert found.facts["ledger"]["rows"] == {"judged": 1}
+    off = math.log1p(views_at_age(POST, DAY_S)) - math.log1p(truth_k() * 1_000)
+    ledger = found.against_law["errors in the ledger"]
+    assert (ledger["in bounds"], ledger["median"]) == ("1/1", round(off, 4))
+    ages = found.against_law["views at 1 d, interpolated"]
+    assert (ages["in bounds"], ages["median"]) == ("1/1", round(-off, 4))
 
 
 OPEN = "status = 'open', truth_k = NULL, truth_low_k = NULL, truth_high_k = NULL, error_log = NULL"
@@ -201,4 +200,5 @@ def test_what_is_not_right_is_named(rows, change, wrong):
 
 def test_bounds_that_do_not_hold_the_law_are_counted(rows):
     narrow = "UPDATE views_at_age SET low_k = views_k * 3, high_k = views_k * 3"
-    assert said_of(rows, narrow)[1]["views at 1 d"]["interpolated"]["in bounds"] == "0/1"
+    found = said_of(rows, narrow)[1]
+    assert found.against_law["views at 1 d, interpolated"]["in bounds"] == "0/1"

@@ -32,6 +32,7 @@ from catalog.console import (
     write_readably,
 )
 from catalog.errors import CatalogError, masked_url
+from catalog.stopping import stop_for
 from features.errors import FeatureError
 from model.errors import ModelError
 from scraper.commands.add import author_named
@@ -112,8 +113,10 @@ def main(
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logs.set_up(level, ctx.obj.log_format)
     _collect_rarely()
-    # SIGTERM raises nothing by itself: without this, what is recorded on leaving would be lost.
-    signal.signal(signal.SIGTERM, _terminate)
+    # SIGTERM raises nothing by itself, and neither may break a write off half-way: without this,
+    # what is recorded on leaving would be lost.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
 
 
 def sections() -> dict[str, type[Any]]:
@@ -474,8 +477,8 @@ def _collect_rarely() -> None:
     atexit.register(gc.freeze)
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(EXIT_INTERRUPTED)
+def _leave(number: int, _frame: FrameType | None) -> None:
+    stop_for(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(EXIT_INTERRUPTED))
 
 
 if __name__ == "__main__":

@@ -110,7 +110,13 @@ def status(app: App, max_age: timedelta, as_json: bool) -> None:
 
 @click.command()
 @click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8420, show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8420,
+    show_default=True,
+    help="Port to listen on; 0 takes a free one.",
+)
 @click.option(
     "--name", "names", multiple=True, help="Answer to this host name too; repeatable, * for any."
 )

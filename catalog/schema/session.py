@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import BadQuery, CatalogError, NotReady, SchemaBehind, masked_url, readable
 from catalog.schema import schema_check
+from catalog.stopping import unbroken
 
 WRITE = "viewcast_write"
 BUSY_TIMEOUT_MS = 30_000
@@ -147,7 +148,11 @@ class Catalog:
         engine = self.engine.execution_options(**{WRITE: True})
         self._here.writing = True
         try:
-            with Session(engine, expire_on_commit=False) as session, session.begin():
+            with (
+                unbroken(),
+                Session(engine, expire_on_commit=False) as session,
+                session.begin(),
+            ):
                 yield session
         finally:
             self._here.writing = False

@@ -460,6 +460,7 @@ class Event(Base):
         one_of("level", "info", "warning", "error"),
         Index(None, "run_id"),
         Index(None, "at"),
+        Index(None, "code", "id"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime]

@@ -11,11 +11,10 @@ from types import FrameType
 from typing import Any
 
 from catalog.schema.session import Catalog
+from catalog.stopping import stop_for
 from catalog.work.runs import FailureBudget, Outcome, RunInProgress, cancel_below, record_run
 
 log = logging.getLogger(__name__)
-
-AGAIN_S = 0.02
 
 # Takes the id of the parent run.
 Stage = Callable[[int], Outcome]
@@ -78,7 +77,7 @@ def _run_one(
     """Run one stage, count it in and return what it was."""
     hours = hours_of(name)
     try:
-        with _limited(catalog, hours):
+        with _limited(hours):
             outcome = stage(run.id)
     except OutOfTime:
         # Should the signal have struck where nobody could answer for the stage's own run.
@@ -102,22 +101,15 @@ def _run_one(
 
 
 @contextmanager
-def _limited(catalog: Catalog, hours: float) -> Iterator[None]:
-    """Raise OutOfTime in the block once so many hours have passed; 0: never.
-
-    Not inside of a write, which is short: half a statement would be left in its connection, and
-    the next one, that records how the stage has ended, would be refused.
-    """
+def _limited(hours: float) -> Iterator[None]:
+    """Raise OutOfTime in the block once so many hours have passed; 0: never."""
     if not hours or threading.current_thread() is not threading.main_thread():
         # Only the main thread gets signals; in another one a night has no limit.
         yield
         return
 
     def strike(_signal: int, _frame: FrameType | None) -> None:
-        if catalog.is_writing:
-            signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
-            return
-        raise OutOfTime(1)
+        stop_for(OutOfTime(1))
 
     before = signal.signal(signal.SIGALRM, strike)
     signal.setitimer(signal.ITIMER_REAL, hours * 3600)

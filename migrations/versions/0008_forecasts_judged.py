@@ -65,6 +65,7 @@ UNITS_S = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 def upgrade() -> None:
     op.drop_views(OLD_VIEWS)
     op.create_index(op.f("ix_video_posted_at"), "video", ["posted_at"])
+    op.create_index(op.f("ix_event_code_id"), "event", ["code", "id"])
     _label_at_age()
     label = "what it forecasts: 'latest', or 'at:7d', the views at that age"
     op.add_column(
@@ -102,6 +103,7 @@ def downgrade() -> None:
         for name in ("label_high_k", "label_low_k", "label_k", "second_observation_id"):
             batch.drop_column(name)
         batch.alter_column("observation_id", existing_type=BIG_ID, comment=None)
+    op.drop_index(op.f("ix_event_code_id"), "event")
     op.drop_index(op.f("ix_video_posted_at"), "video")
     op.make_views("0007", OLD_VIEWS)
 

@@ -182,8 +182,9 @@ def test_errors_are_listed_and_opened_again(say, catalog, tmp_path):
 
 def test_the_daemon_is_planned_and_asked_after(say, catalog, tmp_path):
     plan = say("daemon", "run", "--at", "02:30", "--timezone", "Europe/Berlin", "--dry-run")
-    assert "03:00 is safer" in plan["warning"]
-    assert plan["at"] == "02:30:00"
+    nightly = next(job for job in plan["jobs"] if job["job"] == "nightly")
+    assert "03:00 is safer" in nightly["warning"]
+    assert nightly["cron"].split()[:2] == ["30", "2"]
     assert say("daemon", "status", code=1)["why"] == "no daemon is running"
     wrong = call(catalog.url, tmp_path, "daemon", "run", "--at", "half past", "--dry-run")
     assert wrong.exit_code == 2
